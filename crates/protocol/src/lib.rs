@@ -1,1 +1,47 @@
-//! .
+//! The wire contract of Tertulia as Rust types: event names, payloads, acks, error codes and HTTP
+//! bodies. Server, tests and load generator use these types, and the OpenAPI and AsyncAPI
+//! documents are generated from them, so none of them can say something else than another.
+//!
+//! What must stay true: nothing here does I/O or knows a framework; a field of a wire type is
+//! never renamed or removed; a request is only acted on after [`Request::validate`].
+
+pub mod ack;
+mod bounds;
+pub mod connect;
+pub mod epoch;
+pub mod error;
+pub mod event;
+pub mod health;
+pub mod history;
+pub mod id;
+pub mod limits;
+pub mod member;
+pub mod message;
+pub mod presence;
+pub mod request;
+pub mod room;
+pub mod schema;
+pub mod secret;
+pub mod session;
+pub mod timestamp;
+pub mod tokens;
+pub mod user;
+
+pub use ack::Ack;
+pub use connect::*;
+pub use epoch::Epoch;
+pub use error::{ErrorBody, ErrorCode, Problem};
+pub use event::*;
+pub use health::*;
+pub use history::*;
+pub use id::{AttachmentId, MalformedId, MessageId, RoomId, SessionId, UserId};
+pub use member::*;
+pub use message::*;
+pub use presence::*;
+pub use request::{Invalid, Request, read, read_json};
+pub use room::*;
+pub use secret::Secret;
+pub use session::*;
+pub use timestamp::Timestamp;
+pub use tokens::*;
+pub use user::*;

@@ -1,0 +1,198 @@
+//! The checks that requests are made of. Each says what is expected, in words that fit the number
+//! the generated documents show, and never repeats the value.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::limits::{
+    AVATAR_URL_MAX, CLIENT_ID_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, EMOJI_MAX, MESSAGE_BODY_MAX,
+    PASSWORD_MAX, PASSWORD_MIN, ROOM_NAME_MAX, SEARCH_QUERY_MAX, SEQ_MAX, USERNAME_MAX,
+    USERNAME_MIN,
+};
+use crate::request::Invalid;
+use crate::secret::Secret;
+
+/// What a username may hold; ASCII, so that no two look the same.
+pub(crate) const USERNAME_PATTERN: &str = "^[A-Za-z0-9_.-]+$";
+
+type Checked = Result<(), Invalid>;
+
+pub(crate) fn characters(field: &str, text: &str, min: usize, max: usize) -> Checked {
+    if (min..=max).contains(&text.chars().count()) {
+        Ok(())
+    } else {
+        Err(Invalid::new(
+            field,
+            format!("expected {min} to {max} characters"),
+        ))
+    }
+}
+
+/// One line of text that people see, already trimmed.
+fn line(field: &str, text: &str, max: usize) -> Checked {
+    characters(field, text, 1, max)?;
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::new(field, "expected no control characters"));
+    }
+    Ok(())
+}
+
+pub(crate) fn username(field: &str, text: &str) -> Checked {
+    characters(field, text, USERNAME_MIN, USERNAME_MAX)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if text.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(Invalid::new(
+            field,
+            "expected letters a to z, digits, `_`, `.` and `-` only",
+        ))
+    }
+}
+
+pub(crate) fn password(field: &str, password: &Secret) -> Checked {
+    characters(field, password.expose(), PASSWORD_MIN, PASSWORD_MAX)
+}
+
+pub(crate) fn display_name(field: &str, text: &str) -> Checked {
+    line(field, text, DISPLAY_NAME_MAX)
+}
+
+pub(crate) fn room_name(field: &str, text: &str) -> Checked {
+    line(field, text, ROOM_NAME_MAX)
+}
+
+pub(crate) fn query(field: &str, text: &str) -> Checked {
+    line(field, text, SEARCH_QUERY_MAX)
+}
+
+pub(crate) fn client_id(field: &str, text: &str) -> Checked {
+    line(field, text, CLIENT_ID_MAX)
+}
+
+/// Enough to catch a slip of the hand; only a letter to it can prove an address.
+pub(crate) fn email(field: &str, text: &str) -> Checked {
+    line(field, text, EMAIL_MAX)?;
+    let parts = text.rsplit_once('@');
+    if parts.is_none_or(|(local, domain)| local.is_empty() || domain.is_empty())
+        || text.chars().any(char::is_whitespace)
+    {
+        return Err(Invalid::new(field, "expected an e-mail address"));
+    }
+    Ok(())
+}
+
+pub(crate) fn avatar_url(field: &str, text: &str) -> Checked {
+    line(field, text, AVATAR_URL_MAX)?;
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    if rest.is_none_or(str::is_empty) || text.chars().any(char::is_whitespace) {
+        return Err(Invalid::new(field, "expected an http or https URL"));
+    }
+    Ok(())
+}
+
+/// Kept as it was written, white space and line breaks included.
+pub(crate) fn message_body(field: &str, text: &str) -> Checked {
+    characters(field, text, 1, MESSAGE_BODY_MAX)?;
+    if text.trim().is_empty() {
+        return Err(Invalid::new(field, "expected more than white space"));
+    }
+    if text.contains('\0') {
+        return Err(Invalid::new(field, "expected no NUL character"));
+    }
+    Ok(())
+}
+
+pub(crate) fn emoji(field: &str, text: &str) -> Checked {
+    if !(1..=EMOJI_MAX).contains(&text.len()) {
+        return Err(Invalid::new(
+            field,
+            format!("expected 1 to {EMOJI_MAX} bytes"),
+        ));
+    }
+    if text
+        .chars()
+        .any(|character| character.is_control() || character.is_whitespace())
+    {
+        return Err(Invalid::new(
+            field,
+            "expected no white space or control characters",
+        ));
+    }
+    Ok(())
+}
+
+/// The place of an event in a room's log; the first is 1.
+pub(crate) fn seq(field: &str, seq: u64) -> Checked {
+    if (1..=SEQ_MAX).contains(&seq) {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, format!("expected 1 to {SEQ_MAX}")))
+    }
+}
+
+/// The last `seq` that a client has seen; 0 is none.
+pub(crate) fn seen(field: &str, seq: u64) -> Checked {
+    if seq <= SEQ_MAX {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, format!("expected 0 to {SEQ_MAX}")))
+    }
+}
+
+pub(crate) fn limit(limit: Option<u32>, max: u32) -> Checked {
+    if limit.is_none_or(|limit| (1..=max).contains(&limit)) {
+        Ok(())
+    } else {
+        Err(Invalid::new("limit", format!("expected 1 to {max}")))
+    }
+}
+
+pub(crate) fn at_most<T>(field: &str, items: &[T], max: usize) -> Checked {
+    if items.len() <= max {
+        Ok(())
+    } else {
+        Err(Invalid::new(field, format!("expected at most {max}")))
+    }
+}
+
+/// Runs a check on a field that may be absent.
+pub(crate) fn given<T: AsRef<str>>(
+    field: &str,
+    value: Option<&T>,
+    check: fn(&str, &str) -> Checked,
+) -> Checked {
+    value.map_or(Ok(()), |value| check(field, value.as_ref()))
+}
+
+/// Reads text without the white space around it.
+pub(crate) fn trimmed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let mut text = String::deserialize(deserializer)?;
+    text.truncate(text.trim_end().len());
+    text.drain(..text.len() - text.trim_start().len());
+    Ok(text)
+}
+
+/// Reads optional text without the white space around it.
+pub(crate) fn trimmed_option<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Trimmed(#[serde(deserialize_with = "trimmed")] String);
+    Ok(Option::<Trimmed>::deserialize(deserializer)?.map(|Trimmed(text)| text))
+}
+
+/// Reads a field of which `null` means "remove" and absence "leave as it is".
+pub(crate) fn removable<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
+    trimmed_option(deserializer).map(Some)
+}
+
+/// Reads a list that may be given as `null`, as every other optional field may.
+pub(crate) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

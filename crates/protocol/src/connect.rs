@@ -1,0 +1,149 @@
+//! The beginning and the end of a connection: what a client says when it connects, how it is
+//! refused, and what it hears when it must come back or stay away.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::epoch::Epoch;
+use crate::error::{ErrorBody, ErrorCode};
+use crate::id::RoomId;
+use crate::limits::{RESUME_ROOMS_MAX, SEQ_MAX, TOKEN_MAX};
+use crate::request::{Invalid, Request};
+use crate::schema::absent_not_null;
+use crate::secret::Secret;
+
+/// The `auth` of a connection to a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ConnectAuth {
+    /// The access token.
+    #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
+    pub token: Secret,
+    /// Rooms to subscribe again, by id; what was missed in each comes before anything newer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxProperties" = RESUME_ROOMS_MAX))]
+    pub resume: Option<BTreeMap<RoomId, ResumePoint>>,
+}
+
+impl Request for ConnectAuth {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::characters("token", self.token.expose(), 1, TOKEN_MAX)?;
+        let rooms = self.resume.iter().flatten();
+        if rooms.clone().count() > RESUME_ROOMS_MAX {
+            let message = format!("expected at most {RESUME_ROOMS_MAX} rooms");
+            return Err(Invalid::new("resume", message));
+        }
+        for (room, point) in rooms {
+            bounds::seen(&format!("resume.{room}.seq"), point.seq)?;
+        }
+        Ok(())
+    }
+}
+
+/// How far a client has a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ResumePoint {
+    /// The last `seq` that the client has.
+    #[schemars(range(max = SEQ_MAX))]
+    pub seq: u64,
+    /// The epoch that `seq` belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+}
+
+/// Why a connection to a namespace is refused for good: the payload of CONNECT_ERROR.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectRefused {
+    /// Why, for people.
+    pub message: String,
+    /// Why, for programs.
+    pub data: ConnectRefusedData,
+}
+
+/// What the official clients show as `error.data`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectRefusedData {
+    /// Why, for programs.
+    pub code: ErrorCode,
+    /// Why, for people.
+    pub message: String,
+}
+
+impl From<ErrorBody> for ConnectRefused {
+    fn from(error: ErrorBody) -> Self {
+        let message = error.message.into_owned();
+        Self {
+            message: message.clone(),
+            data: ConnectRefusedData {
+                code: error.code,
+                message,
+            },
+        }
+    }
+}
+
+/// The replay of one room after a reconnect is over, or the room is lost to this client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RoomResumed {
+    /// The room is subscribed.
+    Resumed(ResumedRoom),
+    /// The room isn't subscribed.
+    Lost(LostRoom),
+}
+
+/// A room that is subscribed again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ResumedRoom {
+    /// The room.
+    pub room_id: RoomId,
+    /// The `seq` of the last event that the client now has.
+    pub head_seq: u64,
+    /// Whether everything missed was replayed; if not, `room:events` has the rest.
+    pub complete: bool,
+    /// Always true where present: the client's copy of the room is of another epoch; reload it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<bool>,
+}
+
+/// A room that couldn't be subscribed again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LostRoom {
+    /// The room.
+    pub room_id: RoomId,
+    /// Why.
+    pub error: ErrorBody,
+}
+
+/// This connection fell behind and events were left out: `room:join` with the last `seq`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resync {
+    /// The room.
+    pub room_id: RoomId,
+    /// The `seq` of the room's last event.
+    pub head_seq: u64,
+}
+
+/// The server is about to stop; the transport closes next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerDraining {
+    /// When to come back, in milliseconds; different for every connection.
+    pub reconnect_after_ms: u64,
+}
+
+/// The session has ended; the server disconnects next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRevoked {}

@@ -1,0 +1,151 @@
+//! Membership of rooms: entering, leaving, and who may do what.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::epoch::Epoch;
+use crate::event::RoomEvent;
+use crate::id::{RoomId, UserId};
+use crate::limits::{MISSED_MAX, PAGE_MAX, SEQ_MAX};
+use crate::request::{Invalid, Request};
+use crate::room::Room;
+use crate::schema::absent_not_null;
+use crate::timestamp::Timestamp;
+use crate::user::User;
+
+/// What a member may do in a room.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomRole {
+    /// Reads and writes.
+    Member,
+    /// Also deletes others' messages and removes members.
+    Moderator,
+    /// Also renames and deletes the room and gives roles.
+    Owner,
+}
+
+/// Ends the membership and the subscription of this connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaveRoom {
+    /// The room.
+    pub room_id: RoomId,
+}
+
+impl Request for LeaveRoom {
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+/// Enters a room and subscribes this connection to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct JoinRoom {
+    /// The room.
+    pub room_id: RoomId,
+    /// The last `seq` that this client has; it then gets what it missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = SEQ_MAX))]
+    pub since: Option<u64>,
+    /// The epoch that `since` belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+}
+
+impl Request for JoinRoom {
+    fn validate(&self) -> Result<(), Invalid> {
+        self.since
+            .map_or(Ok(()), |since| bounds::seen("since", since))
+    }
+}
+
+/// The answer to `room:join`. Every later event of the room on this connection has a `seq` above
+/// `headSeq`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RoomJoined", transform = absent_not_null)]
+pub struct RoomJoined<E = RoomEvent> {
+    /// The room.
+    pub room: Room,
+    /// The `seq` of the last event that the client has once it has read `missed`.
+    pub head_seq: u64,
+    /// Every event after `since` up to `headSeq`, in order; empty without `since`.
+    #[schemars(length(max = MISSED_MAX))]
+    pub missed: Vec<E>,
+    /// Whether `missed` holds all of them; if not, `room:events` has the rest.
+    pub complete: bool,
+    /// Always true where present: the client's copy of the room is of another epoch; reload it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<bool>,
+}
+
+/// A member of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomMember {
+    /// Who.
+    pub user: User,
+    /// What the member may do in the room.
+    pub role: RoomRole,
+    /// Since when.
+    pub joined_at: Timestamp,
+}
+
+/// The answer that holds one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberBody {
+    /// The member.
+    pub member: RoomMember,
+}
+
+/// A page of members, in the order of their users' ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberPage {
+    /// The members.
+    pub members: Vec<RoomMember>,
+    /// Whether there are more after the last.
+    pub has_more: bool,
+}
+
+/// Lists the members of a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ListMembers {
+    /// The last member of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<UserId>,
+    /// Members of the page; 50 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    pub limit: Option<u32>,
+}
+
+impl Request for ListMembers {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::limit(self.limit, PAGE_MAX)
+    }
+}
+
+/// Adds somebody to a room, or gives a member another role.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct PutMember {
+    /// What the member may do; who is new is a `member` unless given, who isn't keeps the role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoomRole>,
+}
+
+impl Request for PutMember {
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}

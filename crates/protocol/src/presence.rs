@@ -1,0 +1,124 @@
+//! Who is here, who is writing, and who has read how far.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::id::{RoomId, UserId};
+use crate::limits::{ONLINE_MAX, SEQ_MAX};
+use crate::request::{Invalid, Request};
+
+/// Says that one is writing, or no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetTyping {
+    /// The room.
+    pub room_id: RoomId,
+    /// Whether one is writing.
+    pub on: bool,
+}
+
+impl Request for SetTyping {
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+/// Somebody is writing, or no longer. May be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TypingChanged {
+    /// The room.
+    pub room_id: RoomId,
+    /// Who.
+    pub user_id: UserId,
+    /// Whether the user is writing.
+    pub on: bool,
+}
+
+/// Says how far one has read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetRead {
+    /// The room.
+    pub room_id: RoomId,
+    /// The last `seq` that was read; one below what was read before changes nothing.
+    #[schemars(range(max = SEQ_MAX))]
+    pub seq: u64,
+}
+
+impl Request for SetRead {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::seen("seq", self.seq)
+    }
+}
+
+/// The answer to `read:set`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadAccepted {
+    /// How far one has read now.
+    pub read_seq: u64,
+    /// Messages of others after that.
+    pub unread: u64,
+}
+
+/// Somebody has read further.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadChanged {
+    /// The room.
+    pub room_id: RoomId,
+    /// Who.
+    pub user_id: UserId,
+    /// The last `seq` that the user has read.
+    pub seq: u64,
+}
+
+/// Asks who is online in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GetPresence {
+    /// The room.
+    pub room_id: RoomId,
+}
+
+impl Request for GetPresence {
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
+    }
+}
+
+/// Who is online in a room, by user and not by connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    /// How many, exactly.
+    pub count: u64,
+    /// Who; not all of them in large rooms.
+    #[schemars(length(max = ONLINE_MAX))]
+    pub online: Vec<UserId>,
+}
+
+/// A member came or went. May be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceChanged {
+    /// The room.
+    pub room_id: RoomId,
+    /// Who.
+    pub user_id: UserId,
+    /// Whether the user is online.
+    pub online: bool,
+}
+
+/// How many members are online, in rooms where each coming and going would be too much to tell.
+/// May be lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceCount {
+    /// The room.
+    pub room_id: RoomId,
+    /// How many.
+    pub count: u64,
+}

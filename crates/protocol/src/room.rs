@@ -1,0 +1,187 @@
+//! Rooms: what they are, how they are made, found and changed. Membership is in `member.rs`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::epoch::Epoch;
+use crate::id::{RoomId, UserId};
+use crate::limits::{PAGE_MAX, ROOM_INITIAL_MEMBERS_MAX, ROOM_NAME_MAX, SEARCH_QUERY_MAX};
+use crate::member::RoomRole;
+use crate::request::{Invalid, Request};
+use crate::schema::absent_not_null;
+use crate::timestamp::Timestamp;
+
+/// Who may find and enter a room.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomKind {
+    /// Everybody finds it and may join.
+    Public,
+    /// Only its members know of it.
+    Private,
+    /// Two people's own; there is one for each pair.
+    Direct,
+}
+
+/// A room, as the one who asks sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct Room {
+    /// Never changes.
+    pub id: RoomId,
+    /// The name; empty for a direct room, which is called after the other one.
+    pub name: String,
+    /// Who may find and enter it.
+    pub kind: RoomKind,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// How many are in it.
+    pub member_count: u64,
+    /// The `seq` of the last event; 0 in a new room.
+    pub head_seq: u64,
+    /// The life of the log.
+    pub epoch: Epoch,
+    /// What the one who asks may do; absent for who isn't a member, and in what all members get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoomRole>,
+    /// The `seq` that the one who asks has read up to; absent as `role` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_seq: Option<u64>,
+    /// Messages of others after `readSeq`; absent as `role` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
+}
+
+/// The answer that holds one room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RoomBody {
+    /// The room.
+    pub room: Room,
+}
+
+/// A page of rooms, in the order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomPage {
+    /// The rooms.
+    pub rooms: Vec<Room>,
+    /// Whether there are more after the last.
+    pub has_more: bool,
+}
+
+/// Makes a room, or finds the direct room that two people already have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct CreateRoom {
+    /// The name; a direct room needs none. White space around it is dropped.
+    #[serde(
+        default,
+        deserialize_with = "bounds::trimmed_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(min = 1, max = ROOM_NAME_MAX))]
+    pub name: Option<String>,
+    /// Who may find and enter it.
+    pub kind: RoomKind,
+    /// Who is in it besides its creator; for a direct room the other one.
+    #[serde(
+        default,
+        deserialize_with = "bounds::list",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(length(max = ROOM_INITIAL_MEMBERS_MAX))]
+    pub members: Vec<UserId>,
+}
+
+impl Request for CreateRoom {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::at_most("members", &self.members, ROOM_INITIAL_MEMBERS_MAX)?;
+        match self.kind {
+            // The creator may be among them.
+            RoomKind::Direct if !(1..=2).contains(&self.members.len()) => Err(Invalid::new(
+                "members",
+                "expected the other one of a direct room",
+            )),
+            RoomKind::Direct => Ok(()),
+            RoomKind::Public | RoomKind::Private => match &self.name {
+                Some(name) => bounds::room_name("name", name),
+                None => Err(Invalid::new("name", "is required")),
+            },
+        }
+    }
+}
+
+/// Changes a room. A field that is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct UpdateRoom {
+    /// The name. White space around it is dropped.
+    #[serde(
+        default,
+        deserialize_with = "bounds::trimmed_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(min = 1, max = ROOM_NAME_MAX))]
+    pub name: Option<String>,
+}
+
+impl Request for UpdateRoom {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::given("name", self.name.as_ref(), bounds::room_name)
+    }
+}
+
+/// Lists public rooms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ListRooms {
+    /// Part of the name, without regard to case.
+    #[serde(
+        default,
+        deserialize_with = "bounds::trimmed_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
+    pub query: Option<String>,
+    /// The last room of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<RoomId>,
+    /// Rooms of the page; 50 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    pub limit: Option<u32>,
+}
+
+impl Request for ListRooms {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::given("query", self.query.as_ref(), bounds::query)?;
+        bounds::limit(self.limit, PAGE_MAX)
+    }
+}
+
+/// Lists the rooms of the one who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ListMyRooms {
+    /// The last room of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<RoomId>,
+    /// Rooms of the page; 50 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    pub limit: Option<u32>,
+}
+
+impl Request for ListMyRooms {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::limit(self.limit, PAGE_MAX)
+    }
+}
