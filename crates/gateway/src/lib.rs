@@ -1,1 +1,55 @@
-//! .
+//! Engine.IO v4 and Socket.IO v5 connections, and topics to publish to them.
+//!
+//! Standard Socket.IO clients connect over WebSocket, HTTP long polling, and the upgrade between the two. The crate
+//! knows connections, namespaces, events and topics, nothing of what is said in them:
+//!
+//! - [`Handler`] decides who may connect to a namespace and gives each connection a [`Session`], which is called for
+//!   its events in the order they were sent.
+//! - [`Hub`] holds the topics. [`Socket::join`] subscribes a socket, [`Hub::publish`] sends one [`Frame`], encoded
+//!   once, to all that subscribe.
+//! - [`Gateway`] holds the connections under one path, [`serve`] accepts them on a listener beside any HTTP service.
+//!
+//! What stays true:
+//! - A connection's events are handled in order, and a session is registered before its client is told so.
+//! - Subscribers of a topic see its frames in the order in which they were published.
+//! - Whatever a client can make grow is bounded: see [`Config`].
+//! - A client that reads too slowly loses volatile frames first, then the backlog of its topics, which it is told
+//!   ([`Session::lagging`]), and its connection last.
+//! - Publishing may happen on any thread and never blocks.
+//!
+//! `examples/chat.rs` is a whole server in a page.
+
+mod close;
+mod config;
+mod connection;
+mod decoder;
+mod flusher;
+mod frame;
+mod gateway;
+mod handler;
+mod heartbeat;
+mod http;
+mod hub;
+mod outbox;
+mod packet;
+mod query;
+mod server;
+mod socket;
+mod stats;
+mod stream;
+mod upgrade;
+mod websocket;
+
+pub use close::CloseReason;
+pub use config::Config;
+pub use frame::{EncodeError, Frame};
+pub use gateway::Gateway;
+pub use handler::{
+    Ack, ConnectRequest, EngineHandler, EngineSocket, Event, Handled, Handler, PayloadError,
+    Refusal, Reply, Session,
+};
+pub use http::PeerAddress;
+pub use hub::{Hub, JoinError};
+pub use server::serve;
+pub use socket::{RequestError, Socket};
+pub use stats::Stats;

@@ -1,0 +1,74 @@
+//! Why connections end, and how the other side is told.
+
+/// Why a connection, or one namespace of it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client closed, or left the namespace.
+    Client,
+    /// The network connection broke.
+    TransportError,
+    /// A ping stayed unanswered.
+    PingTimeout,
+    /// No namespace was connected in time.
+    ConnectTimeout,
+    /// Bytes that aren't valid WebSocket, Engine.IO or Socket.IO.
+    Protocol,
+    /// A message above `maxPayload`.
+    TooLarge,
+    /// Events far beyond the admitted rate.
+    Flood,
+    /// The client reads too slowly even for what can't be dropped.
+    SlowConsumer,
+    /// The application ended the namespace or the connection for good.
+    Server,
+    /// The application asks the client to come back: overload, a dependency that is down.
+    TryLater,
+    /// This instance shuts down.
+    Draining,
+}
+
+impl CloseReason {
+    /// All reasons, in the order of their counters.
+    pub const ALL: [Self; 11] = [
+        Self::Client,
+        Self::TransportError,
+        Self::PingTimeout,
+        Self::ConnectTimeout,
+        Self::Protocol,
+        Self::TooLarge,
+        Self::Flood,
+        Self::SlowConsumer,
+        Self::Server,
+        Self::TryLater,
+        Self::Draining,
+    ];
+
+    /// A short name for logs, metrics and the WebSocket close frame.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client closed",
+            Self::TransportError => "transport error",
+            Self::PingTimeout => "ping timeout",
+            Self::ConnectTimeout => "no namespace connected in time",
+            Self::Protocol => "protocol error",
+            Self::TooLarge => "message too large",
+            Self::Flood => "too many events",
+            Self::SlowConsumer => "slow consumer",
+            Self::Server => "closed by server",
+            Self::TryLater => "try again later",
+            Self::Draining => "server is draining",
+        }
+    }
+
+    /// Status code of the WebSocket close frame (RFC 6455, 7.4.1 and its registry).
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Client | Self::Server => 1000,
+            Self::Draining => 1001,
+            Self::Protocol | Self::TransportError => 1002,
+            Self::Flood | Self::ConnectTimeout | Self::PingTimeout => 1008,
+            Self::TooLarge => 1009,
+            Self::SlowConsumer | Self::TryLater => 1013,
+        }
+    }
+}

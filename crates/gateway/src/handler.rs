@@ -1,0 +1,329 @@
+//! What an application implements: who may connect, and what events do.
+
+use std::{fmt, marker::PhantomData, net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use engineioxide_core::Str;
+use futures_util::future::BoxFuture;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use socketioxide_core::{Value, parser::Parse};
+use socketioxide_parser_common::CommonParser;
+
+use crate::{
+    close::CloseReason,
+    frame::{EncodeError, Frame},
+    socket::Socket,
+};
+
+/// What remains to be done for an event. `None`: nothing. The connection's next event waits for the future, and no
+/// future is held while there is nothing to wait for. What may complete after later events (a durable write) is
+/// started and not waited for; its [`Ack`] is sent whenever it's done. When the connection ends the future is dropped
+/// where it stands: what has to be completed is spawned.
+pub type Handled = Option<BoxFuture<'static, ()>>;
+
+/// Decides who may connect to which namespace.
+pub trait Handler: Send + Sync + 'static {
+    /// A client asks for a namespace. The session is registered before the client learns that it is connected, so an
+    /// event that follows at once can't be lost.
+    fn connect(
+        self: Arc<Self>,
+        request: ConnectRequest,
+    ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>>;
+}
+
+/// One namespace of one connection, as the application sees it. Called for its events in the order they were sent.
+pub trait Session: Send + Sync + 'static {
+    /// The client has been told that it is connected; events follow when this is done.
+    fn connected(self: Arc<Self>, socket: Socket) -> Handled {
+        drop(socket);
+        None
+    }
+
+    /// An event of the client.
+    fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled;
+
+    /// An event beyond the connection's bounds (rate, or answers outstanding). It isn't handled; the ack can say so.
+    fn overloaded(&self, event: Event) {
+        drop(event);
+    }
+
+    /// The connection fell behind on `topic`: its backlog was dropped and its subscription has ended. The frame is
+    /// what the client gets instead.
+    fn lagging(&self, topic: &str) -> Option<Frame> {
+        let _ = topic;
+        None
+    }
+
+    /// The namespace has ended and its subscriptions with it. Must not block.
+    fn disconnected(&self, socket: &Socket, reason: CloseReason) {
+        let _ = (socket, reason);
+    }
+}
+
+/// An application on bare Engine.IO, without namespaces and events.
+pub trait EngineHandler: Send + Sync + 'static {
+    /// A text message, without its packet type.
+    fn text(&self, socket: &EngineSocket, message: &str);
+    /// A binary message.
+    fn binary(&self, socket: &EngineSocket, message: &[u8]);
+}
+
+/// A connection of an [`EngineHandler`].
+pub struct EngineSocket(pub(crate) Arc<crate::connection::Connection>);
+
+impl EngineSocket {
+    /// Sends a text message.
+    pub fn send_text(&self, message: &str) {
+        self.0.send(&Frame::engine_text(&format!("4{message}")));
+    }
+    /// Sends a binary message.
+    pub fn send_binary(&self, message: &[u8]) {
+        self.0.send(&Frame::engine_binary(message));
+    }
+}
+
+/// A client's wish to connect to a namespace.
+#[derive(Debug)]
+pub struct ConnectRequest {
+    /// The namespace, beginning with "/", its query removed.
+    pub namespace: String,
+    /// Where the connection comes from, as the listener saw it.
+    pub address: IpAddr,
+    pub(crate) auth: Option<Str>,
+}
+
+impl ConnectRequest {
+    /// The client's `auth` object; an empty one if it sent none.
+    ///
+    /// # Errors
+    /// If it doesn't parse as `T`.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        parse(self.auth.as_deref().unwrap_or("{}"))
+    }
+
+    /// The `auth` object as JSON text.
+    pub fn auth_json(&self) -> Option<&str> {
+        self.auth.as_deref()
+    }
+}
+
+/// Why a client isn't connected.
+#[derive(Debug)]
+pub enum Refusal {
+    /// For good: CONNECT_ERROR with this message and `data`. The official clients don't try again.
+    Final {
+        /// `message` of the client's error.
+        message: String,
+        /// `data` of the client's error.
+        data: Option<serde_json::Value>,
+    },
+    /// For now: the transport closes, and the official clients try again.
+    TryLater,
+}
+
+/// An event of a client, with the means to answer it.
+pub struct Event {
+    name: Str,
+    data: Value,
+    ack: Ack,
+}
+
+/// The part of a payload that isn't what was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct PayloadError {
+    /// Path of the field, `members[2]` for example; "payload" for the whole.
+    pub field: String,
+    /// What is wrong with it; holds no values of other fields.
+    pub message: String,
+}
+
+impl Event {
+    pub(crate) fn new(data: Value, ack: Ack) -> Option<Self> {
+        let name = Str::copy_from_slice(CommonParser.read_event(&data).ok()?);
+        Some(Self { name, data, ack })
+    }
+
+    /// The event's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Parses the first argument; whatever follows it is ignored.
+    ///
+    /// # Errors
+    /// If it is missing or isn't a `T`, naming the field.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        let text = self.data.as_str().map_or("", |text| text.as_str());
+        parse(text).map(|FirstArgument(value)| value)
+    }
+
+    /// Parses the arguments with their binary attachments put in place: a tuple takes all arguments, anything else
+    /// the first.
+    ///
+    /// # Errors
+    /// If they aren't a `T`.
+    pub fn decode<T: DeserializeOwned>(&mut self) -> Result<T, PayloadError> {
+        CommonParser
+            .decode_value(&mut self.data, true)
+            .map_err(|e| PayloadError {
+                field: "payload".into(),
+                message: e.to_string(),
+            })
+    }
+
+    /// All arguments as JSON text, separated by commas, without brackets; attachments are placeholders in it. Empty
+    /// if there are none, or if they aren't JSON.
+    pub fn arguments(&self) -> &str {
+        let text = self.data.as_str().map_or("", |text| text.as_str());
+        arguments(text).unwrap_or_default()
+    }
+
+    /// The binary attachments, in order.
+    pub fn attachments(&self) -> Vec<Bytes> {
+        match &self.data {
+            Value::Str(_, Some(attachments)) => attachments.iter().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The means to answer. Keep it until the event is done: it counts as in flight as long.
+    pub fn into_ack(self) -> Ack {
+        self.ack
+    }
+}
+
+/// The text after the name in `["name",…]`; `None` if that isn't JSON.
+pub(crate) fn arguments(event: &str) -> Option<&str> {
+    let values: Vec<&RawValue> = serde_json::from_str(event).ok()?;
+    let name = values.first()?.get();
+    let after = name.as_ptr() as usize - event.as_ptr() as usize + name.len();
+    let rest = event[after..].trim_end().strip_suffix(']')?.trim();
+    Some(rest.strip_prefix(',').unwrap_or(rest).trim_start())
+}
+
+/// The second element of an event's array, in one pass.
+struct FirstArgument<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FirstArgument<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EventVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for EventVisitor<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event's array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut event: A) -> Result<T, A::Error> {
+                event.next_element::<IgnoredAny>()?;
+                let first = event
+                    .next_element()?
+                    .ok_or_else(|| A::Error::custom("is missing"))?;
+                while event.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(first)
+            }
+        }
+        deserializer
+            .deserialize_seq(EventVisitor(PhantomData))
+            .map(FirstArgument)
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &str) -> Result<T, PayloadError> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+        let path = e.path().to_string();
+        let path = path.strip_prefix("[1]").unwrap_or(&path);
+        let path = path.trim_start_matches('.');
+        let error = e.into_inner();
+        let mut message = error.to_string();
+        // The position in a text that the client never sees says nothing to it.
+        if let Some(position) = message.rfind(" at line ") {
+            message.truncate(position);
+        }
+        if !error.is_data() {
+            message = "is not valid JSON".into();
+        }
+        // A missing field is reported at its parent; name the field itself.
+        let missing = message
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.strip_suffix('`'));
+        let (field, message) = match missing {
+            Some(name) if path.is_empty() => (name.to_owned(), "is required".into()),
+            Some(name) => (format!("{path}.{name}"), "is required".into()),
+            None if path.is_empty() => ("payload".into(), message),
+            None => (path.to_owned(), message),
+        };
+        PayloadError { field, message }
+    })
+}
+
+/// The answer to one event; sending nothing is possible too. While it exists the event counts as in flight.
+pub struct Ack {
+    socket: Socket,
+    id: Option<i64>,
+}
+
+impl Ack {
+    pub(crate) fn new(socket: Socket, id: Option<i64>) -> Self {
+        socket.connection().event_begins();
+        Self { socket, id }
+    }
+
+    /// Whether the client waits for an answer.
+    pub fn is_wanted(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// Answers with one argument. Nothing happens if the client wants no answer or is gone.
+    ///
+    /// # Errors
+    /// If `payload` doesn't serialise.
+    pub fn send<T: serde::Serialize + ?Sized>(self, payload: &T) -> Result<(), EncodeError> {
+        if self.id.is_none() {
+            return Ok(());
+        }
+        let json = serde_json::to_string(payload).map_err(EncodeError::from)?;
+        self.send_json(json, Vec::new());
+        Ok(())
+    }
+
+    /// Answers with arguments that are JSON already, separated by commas; placeholders refer to `attachments`.
+    pub fn send_json(self, arguments: String, attachments: Vec<Bytes>) {
+        let Some(id) = self.id else { return };
+        let connection = self.socket.connection();
+        if let Some((namespace, _)) = connection.namespace(self.socket.key()) {
+            connection.send(&Frame::ack(&namespace, id, arguments, attachments));
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        self.socket.connection().event_ends();
+    }
+}
+
+/// A client's answer to a [`Socket::request`].
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) data: Value,
+}
+
+impl Reply {
+    /// Parses the first argument of the answer, attachments put in place.
+    ///
+    /// # Errors
+    /// If it isn't a `T`.
+    pub fn decode<T: DeserializeOwned>(&mut self) -> Result<T, PayloadError> {
+        CommonParser
+            .decode_value(&mut self.data, false)
+            .map_err(|e| PayloadError {
+                field: "payload".into(),
+                message: e.to_string(),
+            })
+    }
+}

@@ -1,0 +1,255 @@
+//! Topics and publishing to them.
+//!
+//! A topic holds direct handles to its subscribers' connections. Subscribing and leaving are O(1); publishing queues
+//! one shared frame on each subscriber under the topic's lock, so all subscribers see the topic's frames in one order,
+//! and leaves the writing to the flushers. Locks are taken in the order connection's topics → map shard → topic →
+//! outbox, and none is held during a system call or while application code runs.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use slab::Slab;
+use smallvec::SmallVec;
+use tokio::runtime::Handle;
+
+use crate::{
+    connection::Connection,
+    flusher::Flusher,
+    frame::Frame,
+    outbox::{Push, TopicId},
+    socket::Socket,
+    stats::Stats,
+};
+
+/// The topics of a process, shared by its gateways. Cloning copies a pointer.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    topics: DashMap<Arc<str>, Arc<Topic>>,
+    next_id: AtomicU32,
+    flushers: Vec<Arc<Flusher>>,
+    next_flusher: AtomicU32,
+    runtime: Handle,
+    stats: Stats,
+}
+
+pub(crate) struct Topic {
+    pub(crate) id: TopicId,
+    pub(crate) name: Arc<str>,
+    members: Mutex<Slab<Member>>,
+}
+
+struct Member {
+    connection: Arc<Connection>,
+    /// The application's mark of the subscriber; see [`Hub::publish_variant`].
+    tag: u64,
+    /// The subscriber's namespace on its connection.
+    socket: u16,
+}
+
+/// Where a connection stands in a topic.
+pub(crate) struct Membership {
+    pub(crate) topic: Arc<Topic>,
+    pub(crate) socket: u16,
+    key: u32,
+}
+
+/// Why a subscription wasn't made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// The connection, or its namespace, has ended.
+    #[error("the connection is closed")]
+    Closed,
+    /// The connection has `max_topics` subscriptions.
+    #[error("too many subscriptions on this connection")]
+    TooMany,
+    /// The connection fell behind on this topic and is being told so; try again.
+    #[error("the connection fell behind")]
+    Lagging,
+}
+
+impl Hub {
+    /// A hub whose flushers run on the current tokio runtime, one for each of `worker_threads` (all cores if `None`).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(worker_threads: Option<usize>) -> Self {
+        let count = worker_threads
+            .or_else(|| thread::available_parallelism().ok().map(usize::from))
+            .unwrap_or(1);
+        let flushers: Vec<_> = (0..count).map(|_| Arc::<Flusher>::default()).collect();
+        for flusher in &flushers {
+            tokio::spawn(flusher.clone().run());
+        }
+        Self(Arc::new(Inner {
+            topics: DashMap::new(),
+            next_id: AtomicU32::new(1),
+            flushers,
+            next_flusher: AtomicU32::new(0),
+            runtime: Handle::current(),
+            stats: Stats::default(),
+        }))
+    }
+
+    /// Counters of all gateways of this hub.
+    pub fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// Queues `frame` for every subscriber of `topic` and returns how many there are.
+    ///
+    /// Calls from several threads for one topic must be ordered by the caller if their order matters.
+    pub fn publish(&self, topic: &str, frame: &Frame) -> usize {
+        self.deliver(topic, |_| frame)
+    }
+
+    /// As [`publish`](Self::publish), with another frame for the subscribers marked `tag`, such as all
+    /// connections of an event's sender.
+    pub fn publish_variant(&self, topic: &str, frame: &Frame, tag: u64, variant: &Frame) -> usize {
+        self.deliver(
+            topic,
+            |member| if member.tag == tag { variant } else { frame },
+        )
+    }
+
+    fn deliver<'a>(&self, topic: &str, frame: impl Fn(&Member) -> &'a Frame) -> usize {
+        // The shard's lock is released before the first recipient.
+        let Some(topic) = self.0.topics.get(topic).map(|entry| entry.value().clone()) else {
+            return 0;
+        };
+        let mut dirty: SmallVec<[Vec<Arc<Connection>>; 8]> = SmallVec::new();
+        dirty.resize_with(self.0.flushers.len(), Vec::new);
+        let members = topic.members.lock();
+        let recipients = members.len();
+        for (_, member) in members.iter() {
+            if member.connection.queue(frame(member), topic.id) == Push::Dirty {
+                dirty[member.connection.flusher()].push(member.connection.clone());
+            }
+        }
+        drop(members);
+        for (flusher, connections) in self.0.flushers.iter().zip(&mut dirty) {
+            flusher.add_all(connections);
+        }
+        self.0.stats.delivered(recipients);
+        recipients
+    }
+
+    /// How many sockets subscribe to `topic`.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.0
+            .topics
+            .get(topic)
+            .map_or(0, |topic| topic.members.lock().len())
+    }
+
+    /// The sockets that subscribe to `topic` now.
+    pub fn sockets(&self, topic: &str) -> Vec<Socket> {
+        let Some(topic) = self.0.topics.get(topic).map(|entry| entry.value().clone()) else {
+            return Vec::new();
+        };
+        let members = topic.members.lock();
+        members
+            .iter()
+            .map(|(_, member)| Socket::new(member.connection.clone(), member.socket))
+            .collect()
+    }
+
+    /// Number of topics with a subscriber.
+    pub fn topics(&self) -> usize {
+        self.0.topics.len()
+    }
+
+    /// Adds `connection` to the topic; the caller holds the connection's list of topics.
+    pub(crate) fn insert(
+        &self,
+        topic: &str,
+        connection: &Arc<Connection>,
+        socket: u16,
+        tag: u64,
+    ) -> Result<Membership, JoinError> {
+        // The shard's lock is held until the member is in, so that an emptied topic can't be removed in between.
+        let entry = match self.0.topics.get(topic) {
+            Some(topic) => topic,
+            None => {
+                let name: Arc<str> = topic.into();
+                self.0
+                    .topics
+                    .entry(name.clone())
+                    .or_insert_with(|| {
+                        Arc::new(Topic {
+                            id: self.next_id(),
+                            name,
+                            members: Mutex::new(Slab::new()),
+                        })
+                    })
+                    .downgrade()
+            }
+        };
+        let topic = entry.value().clone();
+        if connection.is_lagging(topic.id) {
+            return Err(JoinError::Lagging);
+        }
+        let key = topic.members.lock().insert(Member {
+            connection: connection.clone(),
+            tag,
+            socket,
+        });
+        Ok(Membership {
+            topic,
+            socket,
+            key: key as u32,
+        })
+    }
+
+    fn next_id(&self) -> TopicId {
+        loop {
+            // Wraps after 4 billion topics; 0 is taken by replies.
+            let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+            if id != crate::outbox::REPLY {
+                return id;
+            }
+        }
+    }
+
+    /// Takes a connection out of a topic, and the topic out of the hub if it was the last one.
+    pub(crate) fn remove(&self, membership: Membership) {
+        let Membership { topic, key, .. } = membership;
+        let (removed, empty) = {
+            let mut members = topic.members.lock();
+            let removed = members.try_remove(key as usize);
+            if members.is_empty() {
+                members.shrink_to_fit();
+            }
+            (removed, members.is_empty())
+        };
+        // The connection may end here; not under the topic's lock.
+        drop(removed);
+        if empty {
+            self.0.topics.remove_if(&topic.name, |_, found| {
+                Arc::ptr_eq(found, &topic) && found.members.lock().is_empty()
+            });
+        }
+    }
+
+    /// The flusher of the next new connection.
+    pub(crate) fn assign_flusher(&self) -> usize {
+        self.0.next_flusher.fetch_add(1, Ordering::Relaxed) as usize % self.0.flushers.len()
+    }
+
+    pub(crate) fn flush_later(&self, connection: &Arc<Connection>) {
+        self.0.flushers[connection.flusher()].add(connection.clone());
+    }
+
+    /// Publishing happens on threads that belong to no runtime; what it starts runs here.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+}

@@ -1,0 +1,242 @@
+//! What packets of the client do: Engine.IO's few kinds, and Socket.IO's inside its messages.
+//!
+//! Everything that isn't valid ends the connection, as with the official server; a valid packet for a namespace that
+//! isn't connected (any more) is ignored, since the client may not know yet that it was disconnected.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engineioxide_core::{Packet as EnginePacket, ProtocolVersion, Str};
+use serde_json::json;
+use socketioxide_core::{
+    Value,
+    packet::{Packet, PacketData},
+    parser::{Parse, ParseConfig, ParseError, ParserState},
+};
+use socketioxide_parser_common::CommonParser;
+
+use crate::{
+    close::CloseReason,
+    connection::{Admission, Connection},
+    frame::Frame,
+    gateway::Endpoint,
+    handler::{Ack, ConnectRequest, EngineSocket, Event, Handled, Handler, Refusal, Reply},
+    socket::Socket,
+};
+
+/// The shortest placeholder of an attachment, `{"_placeholder":true,"num":0}`: so many fit into `maxPayload`.
+const PLACEHOLDER: usize = 29;
+
+/// How long a packet may wait for its attachments.
+const ATTACHMENTS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Events that the official client keeps for itself.
+const RESERVED: [&str; 5] = [
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "newListener",
+];
+
+impl Connection {
+    /// Handles a text packet of Engine.IO, its type included.
+    pub(crate) fn receive_text(self: &Arc<Self>, text: Str) -> Handled {
+        match EnginePacket::parse(ProtocolVersion::V4, text) {
+            Ok(packet) => self.receive(packet),
+            Err(_) => self.violated(),
+        }
+    }
+
+    /// Handles a packet of Engine.IO.
+    pub(crate) fn receive(self: &Arc<Self>, packet: EnginePacket) -> Handled {
+        match packet {
+            EnginePacket::Message(message) => self.receive_message(message),
+            EnginePacket::Binary(message) => self.receive_binary(message),
+            EnginePacket::Pong => {
+                self.heartbeat.pong(self.gateway().now_millis());
+                None
+            }
+            EnginePacket::Close => {
+                self.close(CloseReason::Client);
+                None
+            }
+            EnginePacket::Noop => None,
+            // The server pings, and an upgrade has a connection of its own.
+            _ => self.violated(),
+        }
+    }
+
+    fn violated(self: &Arc<Self>) -> Handled {
+        self.close(CloseReason::Protocol);
+        None
+    }
+
+    fn receive_message(self: &Arc<Self>, message: Str) -> Handled {
+        match &self.gateway().endpoint {
+            Endpoint::EngineIo(handler) => {
+                handler.text(&EngineSocket(self.clone()), &message);
+                None
+            }
+            Endpoint::SocketIo(_) => {
+                // A state is needed from a packet with attachments until its last one.
+                let state = self.take_partial().unwrap_or_default();
+                let parsed = CommonParser.decode_str(&self.parse_config(), &state, message);
+                self.parsed(parsed, state)
+            }
+        }
+    }
+
+    pub(crate) fn receive_binary(self: &Arc<Self>, message: Bytes) -> Handled {
+        match &self.gateway().endpoint {
+            Endpoint::EngineIo(handler) => {
+                handler.binary(&EngineSocket(self.clone()), &message);
+                None
+            }
+            Endpoint::SocketIo(_) => {
+                let Some(state) = self.take_partial() else {
+                    return self.violated();
+                };
+                let parsed = CommonParser.decode_bin(&self.parse_config(), &state, message);
+                self.parsed(parsed, state)
+            }
+        }
+    }
+
+    fn parse_config(&self) -> ParseConfig {
+        let max_payload = self.gateway().config.max_payload;
+        ParseConfig {
+            max_incoming_binary_buf_size: max_payload,
+            max_incoming_binaries: max_payload / PLACEHOLDER,
+            packet_completion_timeout: ATTACHMENTS_TIMEOUT,
+        }
+    }
+
+    fn parsed(
+        self: &Arc<Self>,
+        parsed: Result<Packet, ParseError>,
+        state: Box<ParserState>,
+    ) -> Handled {
+        match parsed {
+            Ok(packet) => self.receive_packet(packet),
+            Err(ParseError::NeedsMoreBinaryData) => {
+                self.keep_partial(state);
+                None
+            }
+            Err(ParseError::AttachmentsTooHeavy { .. } | ParseError::TooManyAttachments { .. }) => {
+                self.close(CloseReason::TooLarge);
+                None
+            }
+            Err(_) => self.violated(),
+        }
+    }
+
+    fn receive_packet(self: &Arc<Self>, packet: Packet) -> Handled {
+        // The official server takes what follows "?" for a query of the namespace.
+        let namespace = match packet.ns.find('?') {
+            Some(query) => packet.ns.slice(..query),
+            None => packet.ns,
+        };
+        match packet.inner {
+            PacketData::Connect(auth) => self.connect_namespace(namespace, auth),
+            PacketData::Disconnect => {
+                if let Some(key) = self.find_socket(&namespace) {
+                    self.end_socket(key, CloseReason::Client);
+                }
+                None
+            }
+            PacketData::Event(data, ack) | PacketData::BinaryEvent(data, ack) => {
+                self.receive_event(&namespace, data, ack)
+            }
+            PacketData::EventAck(data, id) | PacketData::BinaryAck(data, id) => {
+                if !data.as_str().is_some_and(|text| text.starts_with('[')) {
+                    return self.violated();
+                }
+                if let Some(waiting) = self.end_request(id) {
+                    // Nobody waits any more if the request timed out just now.
+                    drop(waiting.send(Reply { data }));
+                }
+                None
+            }
+            PacketData::ConnectError(_) => self.violated(),
+        }
+    }
+
+    fn connect_namespace(self: &Arc<Self>, namespace: Str, auth: Option<Value>) -> Handled {
+        let Endpoint::SocketIo(handler) = &self.gateway().endpoint else {
+            return None;
+        };
+        let auth = match auth {
+            None => None,
+            Some(Value::Str(text, _)) if text.starts_with('{') => Some(text),
+            Some(_) => return self.violated(),
+        };
+        if self.find_socket(&namespace).is_some() {
+            return self.violated();
+        }
+        if self.socket_count() >= self.gateway().config.max_namespaces {
+            let error = json!({ "message": "too many namespaces on this connection" });
+            self.send(&Frame::connect_error(&namespace, &error));
+            return None;
+        }
+        let request = ConnectRequest {
+            namespace: namespace.to_string(),
+            address: self.address(),
+            auth,
+        };
+        Some(Box::pin(self.clone().connect_to(
+            namespace,
+            handler.clone(),
+            request,
+        )))
+    }
+
+    async fn connect_to(
+        self: Arc<Self>,
+        namespace: Str,
+        handler: Arc<dyn Handler>,
+        request: ConnectRequest,
+    ) {
+        match handler.connect(request).await {
+            Ok(session) => {
+                let Some((socket, sid)) = self.add_socket(&namespace, session.clone()) else {
+                    return;
+                };
+                self.send(&Frame::connect(&namespace, sid.as_str()));
+                if let Some(rest) = session.connected(socket) {
+                    rest.await;
+                }
+            }
+            Err(Refusal::Final { message, data }) => {
+                let mut error = json!({ "message": message });
+                if let Some(data) = data {
+                    error["data"] = data;
+                }
+                self.send(&Frame::connect_error(&namespace, &error));
+            }
+            Err(Refusal::TryLater) => self.close(CloseReason::TryLater),
+        }
+    }
+
+    fn receive_event(self: &Arc<Self>, namespace: &str, data: Value, ack: Option<i64>) -> Handled {
+        self.gateway().stats().event();
+        let admission = self.admit();
+        if admission == Admission::Abuse {
+            self.close(CloseReason::Flood);
+            return None;
+        }
+        let key = self.find_socket(namespace)?;
+        let socket = Socket::new(self.clone(), key);
+        let ack = Ack::new(socket.clone(), ack);
+        let Some(event) = Event::new(data, ack).filter(|e| !RESERVED.contains(&e.name())) else {
+            return self.violated();
+        };
+        let session = self.session(key)?;
+        if admission == Admission::Refused {
+            self.gateway().stats().event_overloaded();
+            session.overloaded(event);
+            return None;
+        }
+        session.event(socket, event)
+    }
+}

@@ -1,0 +1,347 @@
+//! Accepting TCP connections.
+//!
+//! The head of the first request is read here. A WebSocket handshake for a gateway is answered at once, without an
+//! HTTP server in between, which keeps neither its buffers nor the request. Everything else goes to hyper, with the
+//! bytes that were read.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{HeaderName, ORIGIN},
+};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tungstenite::handshake::server::create_response;
+
+use crate::{
+    gateway::Gateway,
+    http::{PeerAddress, Refused},
+    query::{Query, TransportName},
+    stream::Prefixed,
+    upgrade,
+};
+
+/// A larger head is left to hyper, which has bounds of its own.
+const MAX_HEAD: usize = 8 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// Serves `gateways`, each under its path, and everything else by `service`, until `stop` turns true; then accepts no
+/// more and lets requests in flight finish. Connections of the gateways go on: [`Gateway::drain`] ends them. The
+/// gateways' own paths reach `service` too, for polling, and have to be given to [`Gateway::http`].
+///
+/// # Errors
+/// Never for a single connection; only if the listener itself is broken.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    gateways: Vec<Gateway>,
+    service: S,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let gateways: Arc<[Gateway]> = gateways.into();
+    let mut pace = Pace::new(
+        gateways
+            .iter()
+            .map(|g| g.config().max_accepts_per_second)
+            .max()
+            .unwrap_or(u32::MAX),
+    );
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let front = Front {
+                    gateways: gateways.clone(),
+                    service: service.clone(),
+                    stop: stop.clone(),
+                };
+                tokio::spawn(front.run(stream, peer));
+                pace.wait().await;
+            }
+            // Of one connection that is gone already, or of a shortage (file descriptors) that passes.
+            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) => {
+                tracing::error!(error = %e, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Ends when told to stop, or when nobody is left who could tell.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// A token bucket that holds a tenth of a second.
+struct Pace {
+    per_tick: u32,
+    left: u32,
+    filled: tokio::time::Instant,
+}
+
+impl Pace {
+    const TICK: Duration = Duration::from_millis(100);
+
+    fn new(per_second: u32) -> Self {
+        let per_tick = (per_second / 10).max(1);
+        Self {
+            per_tick,
+            left: per_tick,
+            filled: tokio::time::Instant::now(),
+        }
+    }
+
+    async fn wait(&mut self) {
+        self.left -= 1;
+        if self.left == 0 {
+            tokio::time::sleep_until(self.filled + Self::TICK).await;
+            self.filled = tokio::time::Instant::now();
+            self.left = self.per_tick;
+        }
+    }
+}
+
+/// The first request of a TCP connection.
+struct Front<S> {
+    gateways: Arc<[Gateway]>,
+    service: S,
+    stop: watch::Receiver<bool>,
+}
+
+/// What the head of a request turned out to be.
+enum Head {
+    Incomplete,
+    /// A WebSocket handshake for the gateway of this index, of this many bytes.
+    WebSocket(usize, usize, Box<Request<()>>),
+    /// Anything else, malformed ones included.
+    Other,
+}
+
+impl<S, B> Front<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    async fn run(self, stream: TcpStream, peer: SocketAddr) {
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let timeout = self
+            .gateways
+            .iter()
+            .map(|g| g.config().handshake_timeout)
+            .max()
+            .unwrap_or(Duration::from_secs(10));
+        let mut received = Vec::new();
+        let reading = read_head(&self.gateways, &stream, &mut received);
+        let head = tokio::time::timeout(timeout, reading).await;
+        match head {
+            Ok(Ok(Head::WebSocket(gateway, length, request))) => {
+                received.drain(..length);
+                let gateway = &self.gateways[gateway];
+                self.upgrade(gateway, &request, stream, peer, received);
+            }
+            Ok(Ok(_)) => self.http(stream, peer, received.into(), timeout).await,
+            Ok(Err(_)) => {}
+            Err(_) => {
+                if let Some(gateway) = self.gateways.first() {
+                    gateway.0.stats().connection_refused();
+                }
+                // Told if it can be told at once; the connection closes anyway.
+                drop(stream.try_write(
+                    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                ));
+            }
+        }
+    }
+
+    fn upgrade(
+        &self,
+        gateway: &Gateway,
+        request: &Request<()>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut received: Vec<u8>,
+    ) {
+        let origin = request.headers().get(ORIGIN).map(HeaderValue::as_bytes);
+        let accepted = Query::parse(request.uri().query().unwrap_or_default())
+            .and_then(|query| match query.transport {
+                TransportName::WebSocket if gateway.config().allows_origin(origin) => Ok(query.sid),
+                TransportName::WebSocket => Err(Refused::Forbidden),
+                TransportName::Polling => Err(Refused::Malformed),
+            })
+            .and_then(|sid| {
+                let response = create_response(request).map_err(|_| Refused::Malformed)?;
+                Ok((response, gateway.upgrade_target(sid)?))
+            });
+        match accepted {
+            Ok((response, target)) => {
+                let head = head(&response, None);
+                upgrade::start(gateway, target, stream, peer.ip(), &head, &mut received);
+            }
+            Err(refused) => {
+                gateway.0.stats().connection_refused();
+                let (parts, body) = refused.response().into_parts();
+                let body = whole(body);
+                let mut bytes = head(&Response::from_parts(parts, ()), Some(body.len()));
+                bytes.extend_from_slice(&body);
+                // A refused client gets as much of the reason as its socket takes.
+                drop(stream.try_write(&bytes));
+            }
+        }
+    }
+
+    async fn http(mut self, stream: TcpStream, peer: SocketAddr, prefix: Bytes, timeout: Duration) {
+        let service = self.service.clone();
+        let with_peer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddress(peer));
+            service.call(request)
+        });
+        let serving = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeout)
+            .serve_connection(TokioIo::new(Prefixed::new(prefix, stream)), with_peer)
+            .with_upgrades();
+        let mut serving = std::pin::pin!(serving);
+        let served = tokio::select! {
+            served = serving.as_mut() => served,
+            () = stopped(&mut self.stop) => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(e) = served {
+            tracing::debug!(error = %e, "HTTP connection ended");
+        }
+    }
+}
+
+/// Reads until the head of the first request is there, or is none of a gateway's.
+async fn read_head(
+    gateways: &[Gateway],
+    stream: &TcpStream,
+    received: &mut Vec<u8>,
+) -> io::Result<Head> {
+    loop {
+        stream.readable().await?;
+        let mut buffer = [0; 2048];
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => received.extend_from_slice(&buffer[..length]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(e) => return Err(e),
+        }
+        match parse(gateways, received) {
+            Head::Incomplete if received.len() < MAX_HEAD => {}
+            Head::Incomplete => return Ok(Head::Other),
+            head => return Ok(head),
+        }
+    }
+}
+
+fn parse(gateways: &[Gateway], received: &[u8]) -> Head {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let length = match parsed.parse(received) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Head::Incomplete,
+        Err(_) => return Head::Other,
+    };
+    let is_websocket = parsed.headers.iter().any(|h| {
+        h.name.eq_ignore_ascii_case("upgrade") && h.value.eq_ignore_ascii_case(b"websocket")
+    });
+    let target = parsed.path.unwrap_or_default();
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let gateway = gateways.iter().position(|g| g.config().path == path);
+    let (true, Some(gateway), Some(request)) = (is_websocket, gateway, owned(&parsed)) else {
+        return Head::Other;
+    };
+    Head::WebSocket(gateway, length, Box::new(request))
+}
+
+/// The parsed head as an owned request; `None` if a part isn't valid HTTP after all.
+fn owned(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    for header in parsed.headers.iter() {
+        headers.append(
+            HeaderName::from_bytes(header.name.as_bytes()).ok()?,
+            HeaderValue::from_bytes(header.value).ok()?,
+        );
+    }
+    let mut request = Request::builder()
+        .method(parsed.method?)
+        .uri(parsed.path?)
+        .version(if parsed.version? == 1 {
+            http::Version::HTTP_11
+        } else {
+            http::Version::HTTP_10
+        })
+        .body(())
+        .ok()?;
+    *request.headers_mut() = headers;
+    Some(request)
+}
+
+/// Status line and headers as bytes; with a body it is the connection's last answer.
+fn head(response: &Response<()>, body: Option<usize>) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+    for (name, value) in response.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    if let Some(length) = body {
+        bytes.extend_from_slice(
+            format!("content-length: {length}\r\nconnection: close\r\n").as_bytes(),
+        );
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
+/// The bytes of a body that is all there.
+fn whole(body: Full<Bytes>) -> Bytes {
+    body.collect()
+        .now_or_never()
+        .and_then(Result::ok)
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default()
+}

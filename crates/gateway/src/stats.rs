@@ -1,0 +1,89 @@
+//! What the gateways of a hub count.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use crate::close::CloseReason;
+
+/// Counters since start; read them at any time.
+#[derive(Debug, Default)]
+pub struct Stats {
+    connections: AtomicI64,
+    opened: AtomicU64,
+    closed: [AtomicU64; CloseReason::ALL.len()],
+    refused: AtomicU64,
+    events: AtomicU64,
+    deliveries: AtomicU64,
+    overloaded: AtomicU64,
+    lagged: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Stats {
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Relaxed).max(0) as usize
+    }
+    /// Connections ever opened.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+    /// Connections closed, by reason.
+    pub fn closed(&self) -> impl Iterator<Item = (CloseReason, u64)> {
+        CloseReason::ALL
+            .into_iter()
+            .zip(self.closed.iter().map(|count| count.load(Relaxed)))
+    }
+    /// Connections refused before they opened: full, wrong origin, malformed or unfinished handshake.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+    /// Events received from clients.
+    pub fn events(&self) -> u64 {
+        self.events.load(Relaxed)
+    }
+    /// Recipients of published frames.
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries.load(Relaxed)
+    }
+    /// Events refused for their rate or because too many were in flight.
+    pub fn overloaded(&self) -> u64 {
+        self.overloaded.load(Relaxed)
+    }
+    /// Times that a connection fell behind on a topic.
+    pub fn lagged(&self) -> u64 {
+        self.lagged.load(Relaxed)
+    }
+    /// Frames that weren't queued: volatile ones to slow consumers, topic frames to lagging ones.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.connections.fetch_add(1, Relaxed);
+        self.opened.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn connection_closed(&self, reason: CloseReason) {
+        self.connections.fetch_sub(1, Relaxed);
+        if let Some(index) = CloseReason::ALL.iter().position(|r| *r == reason) {
+            self.closed[index].fetch_add(1, Relaxed);
+        }
+    }
+    pub(crate) fn connection_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn event(&self) {
+        self.events.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn event_overloaded(&self) {
+        self.overloaded.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn delivered(&self, recipients: usize) {
+        self.deliveries.fetch_add(recipients as u64, Relaxed);
+    }
+    pub(crate) fn topic_lagged(&self) {
+        self.lagged.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn frame_dropped(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+    }
+}

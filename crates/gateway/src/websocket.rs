@@ -1,0 +1,240 @@
+//! The task of a WebSocket connection.
+//!
+//! A hand-written future instead of an `async fn`: what it holds while nothing happens is two pointers and an empty
+//! decoder. It reads into a buffer that all connections of a worker thread share, handles events one after the other,
+//! and writes only when a flush was blocked.
+
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tungstenite::protocol::frame::coding::Control;
+
+use crate::{
+    close::CloseReason,
+    connection::Connection,
+    decoder::{DecodeError, Decoder, Flow, Message},
+    frame::Frame,
+};
+
+/// Bytes of one read.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// Reads of one connection before others get their turn.
+const READS_PER_WAKE: usize = 8;
+
+thread_local! {
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
+}
+
+pub(crate) struct Task {
+    connection: Arc<Connection>,
+    decoder: Decoder,
+    /// What the application does for the event before the next one.
+    handling: Option<BoxFuture<'static, ()>>,
+}
+
+impl Task {
+    /// Starts the task of a connection whose socket is set. `received` came behind the handshake.
+    pub(crate) fn spawn(connection: Arc<Connection>, received: &mut [u8]) {
+        let mut task = Self {
+            connection,
+            decoder: Decoder::default(),
+            handling: None,
+        };
+        if !received.is_empty() {
+            task.decode(received);
+        }
+        let runtime = task.connection.gateway().hub.runtime().clone();
+        runtime.spawn(task);
+    }
+
+    /// Handles what there is to handle; ready when the connection has ended.
+    fn turn(&mut self, stream: &TcpStream, context: &mut Context<'_>) -> Poll<()> {
+        let mut reads = 0;
+        loop {
+            if self.connection.closed().is_some() {
+                return Poll::Ready(());
+            }
+            if let Some(handling) = &mut self.handling {
+                if handling.as_mut().poll(context).is_pending() {
+                    break;
+                }
+                self.handling = None;
+                self.connection
+                    .heartbeat
+                    .set_busy(false, self.connection.gateway().now_millis());
+                // What came behind the event waits in the decoder.
+                self.decode(&mut []);
+                continue;
+            }
+            if self.connection.is_congested() {
+                break;
+            }
+            if reads == READS_PER_WAKE {
+                context.waker().wake_by_ref();
+                break;
+            }
+            match stream.poll_read_ready(context) {
+                Poll::Pending => break,
+                Poll::Ready(Err(_)) => self.connection.close(CloseReason::TransportError),
+                Poll::Ready(Ok(())) => {
+                    reads += 1;
+                    self.read(stream);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn read(&mut self, stream: &TcpStream) {
+        READ.with_borrow_mut(|buffer| match stream.try_read(buffer) {
+            Ok(0) => self.connection.close(CloseReason::TransportError),
+            Ok(length) => self.decode(&mut buffer[..length]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.connection.close(CloseReason::TransportError),
+        });
+    }
+
+    fn decode(&mut self, input: &mut [u8]) {
+        let Self {
+            connection,
+            decoder,
+            handling,
+        } = self;
+        let max_payload = connection.gateway().config.max_payload;
+        let decoded = decoder.feed(input, max_payload, |message| {
+            *handling = receive(connection, message);
+            if handling.is_some() {
+                connection.heartbeat.set_busy(true, 0);
+            }
+            if handling.is_some() || connection.closed().is_some() {
+                Flow::Pause
+            } else {
+                Flow::Continue
+            }
+        });
+        if let Err(error) = decoded {
+            connection.close(match error {
+                DecodeError::TooLarge => CloseReason::TooLarge,
+                DecodeError::InvalidUtf8 | DecodeError::Protocol => CloseReason::Protocol,
+            });
+        }
+    }
+
+    /// Waits, if a flush was blocked, until the socket takes more, and flushes.
+    fn unblock(&self, stream: &TcpStream, context: &mut Context<'_>) -> io::Result<()> {
+        while self.connection.outbox().is_blocked() {
+            match stream.poll_write_ready(context) {
+                Poll::Pending => break,
+                Poll::Ready(ready) => ready?,
+            }
+            self.connection.flush();
+        }
+        Ok(())
+    }
+}
+
+fn receive(connection: &Arc<Connection>, message: Message) -> Option<BoxFuture<'static, ()>> {
+    match message {
+        Message::Text(text) => connection.receive_text(text),
+        Message::Binary(bytes) => connection.receive_binary(bytes),
+        Message::Ping(payload) => {
+            connection.send(&Frame::control(Control::Pong, &payload));
+            None
+        }
+        Message::Pong => None,
+        Message::Close(_) => {
+            connection.close(CloseReason::Client);
+            None
+        }
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let connection = self.connection.clone();
+        connection.waker().register(context.waker());
+        let Some(stream) = connection.stream() else {
+            return Poll::Ready(());
+        };
+        loop {
+            if self.turn(stream, context).is_ready() {
+                // An unfinished handler ends here: the client it worked for is gone.
+                self.handling = None;
+                end(&connection, stream);
+                return Poll::Ready(());
+            }
+            let congested = connection.is_congested();
+            if self.unblock(stream, context).is_err() {
+                connection.close(CloseReason::TransportError);
+            } else if !congested || connection.is_congested() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// How long, and for how many bytes, a connection that this side closes is read for the sake of its peer: closing a
+/// socket with unread input resets it, and the peer would lose the close frame.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_READS: usize = 256;
+
+/// Writes what is left and the close frame as far as the socket takes them, then lets go.
+fn end(connection: &Arc<Connection>, stream: &TcpStream) {
+    let reason = connection.closed().unwrap_or(CloseReason::TransportError);
+    let mut rest = {
+        let mut outbox = connection.outbox();
+        outbox.close();
+        outbox.take_rest()
+    };
+    connection.tear_down();
+    let socket = SockRef::from(stream);
+    if reason == CloseReason::TransportError {
+        return;
+    }
+    let write = |slices: &[io::IoSlice<'_>]| stream.try_write_vectored(slices);
+    if let Ok((_, false)) = rest.write(write) {
+        let mut payload = reason.code().to_be_bytes().to_vec();
+        payload.extend_from_slice(reason.as_str().as_bytes());
+        let close = Frame::control(Control::Close, &payload);
+        if stream.try_write(close.wire()).is_err() {
+            return;
+        }
+    }
+    if socket.shutdown(std::net::Shutdown::Write).is_err() {
+        return;
+    }
+    let connection = connection.clone();
+    let linger = async move {
+        let Some(stream) = connection.stream() else {
+            return;
+        };
+        for _ in 0..LINGER_READS {
+            if stream.readable().await.is_err() {
+                return;
+            }
+            let ended = READ.with_borrow_mut(|buffer| match stream.try_read(buffer) {
+                Ok(length) => length == 0,
+                Err(e) => e.kind() != io::ErrorKind::WouldBlock,
+            });
+            if ended {
+                return;
+            }
+        }
+    };
+    tokio::spawn(async move {
+        // Either way the socket closes now.
+        drop(tokio::time::timeout(LINGER, linger).await);
+    });
+}
