@@ -1,2 +1,63 @@
-//! Load.
-fn main() {}
+//! Clients by the thousand for Socket.IO servers, and the comparison of servers by what they cost.
+//!
+//! `bench` runs the whole comparison, `drive` loads one server that runs already, `bare` is the limit that servers are
+//! compared with.
+
+mod bare;
+mod bench;
+mod client;
+mod connect;
+mod cpu;
+mod drive;
+mod engine;
+mod error;
+mod fan_out;
+mod frame;
+mod packet;
+mod proc_stat;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare servers: memory, CPU per connect and per delivery, latency, durable chat
+    Bench(bench::Options),
+    /// Load a running server that knows the events `join` and `publish`
+    Drive(drive::Options),
+    /// Serve the least that a server can do, on 127.0.0.1 at the port in PORT
+    Bare,
+    /// Run a command pinned to a core, until the parent ends
+    #[command(hide = true)]
+    RunPinned {
+        #[arg(long)]
+        core: Option<usize>,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Bench(options) => bench::run(&options),
+        Command::Drive(options) => drive::run(&options),
+        Command::Bare => bare::run(),
+        Command::RunPinned { core, command } => Err(cpu::become_pinned(core, &command)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
