@@ -97,6 +97,21 @@ impl ErrorCode {
             Self::Unavailable => "Service Unavailable",
         }
     }
+
+    /// What the code tells a client, for the generated documents.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Invalid => "A field is missing, malformed or out of bounds; the detail names it.",
+            Self::Unauthenticated => "No valid token came with the request.",
+            Self::Forbidden => "Known, but not allowed to.",
+            Self::NotFound => "Doesn't exist, or the caller may not know that it does.",
+            Self::Conflict => "Contradicts the present state, such as a username that is taken.",
+            Self::TooLarge => "More bytes than accepted.",
+            Self::RateLimited => "Too many requests.",
+            Self::Internal => "A fault of the server.",
+            Self::Unavailable => "Down or overloaded; the same request may succeed later.",
+        }
+    }
 }
 
 impl std::fmt::Display for ErrorCode {

@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::bounds;
-use crate::event::RoomEvent;
 use crate::id::RoomId;
 use crate::limits::{EVENTS_MAX, HISTORY_MAX, SEARCH_MAX, SEARCH_QUERY_MAX, SEQ_MAX};
 use crate::message::Message;
 use crate::request::{Invalid, Request};
+use crate::room_event::RoomEvent;
 use crate::schema::absent_not_null;
 
 /// Asks for a page of messages: the newest, those just before a place, or those just after one.

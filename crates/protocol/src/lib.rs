@@ -6,6 +6,7 @@
 //! never renamed or removed; a request is only acted on after [`Request::validate`].
 
 pub mod ack;
+pub mod asyncapi;
 mod bounds;
 pub mod connect;
 pub mod epoch;
@@ -17,9 +18,11 @@ pub mod id;
 pub mod limits;
 pub mod member;
 pub mod message;
+pub mod openapi;
 pub mod presence;
 pub mod request;
 pub mod room;
+pub mod room_event;
 pub mod schema;
 pub mod secret;
 pub mod session;
@@ -28,6 +31,7 @@ pub mod tokens;
 pub mod user;
 
 pub use ack::Ack;
+pub use asyncapi::asyncapi;
 pub use connect::*;
 pub use epoch::Epoch;
 pub use error::{ErrorBody, ErrorCode, Problem};
@@ -37,9 +41,11 @@ pub use history::*;
 pub use id::{AttachmentId, MalformedId, MessageId, RoomId, SessionId, UserId};
 pub use member::*;
 pub use message::*;
+pub use openapi::{Method, ROUTES, Route, openapi};
 pub use presence::*;
 pub use request::{Invalid, Request, read, read_json};
 pub use room::*;
+pub use room_event::*;
 pub use secret::Secret;
 pub use session::*;
 pub use timestamp::Timestamp;

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds;
 use crate::epoch::Epoch;
-use crate::event::RoomEvent;
 use crate::id::{RoomId, UserId};
 use crate::limits::{MISSED_MAX, PAGE_MAX, SEQ_MAX};
 use crate::request::{Invalid, Request};
 use crate::room::Room;
+use crate::room_event::RoomEvent;
 use crate::schema::absent_not_null;
 use crate::timestamp::Timestamp;
 use crate::user::User;
@@ -148,4 +148,16 @@ impl Request for PutMember {
     fn validate(&self) -> Result<(), Invalid> {
         Ok(())
     }
+}
+
+/// Somebody joined or left a room, or got another role there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomMemberChanged {
+    /// The room.
+    pub room_id: RoomId,
+    /// Who.
+    pub user_id: UserId,
+    /// What the user may do there now; `null` for who is no longer a member.
+    pub role: Option<RoomRole>,
 }

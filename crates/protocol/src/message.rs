@@ -215,6 +215,24 @@ impl Request for PostMessage {
     }
 }
 
+impl PostMessage {
+    /// The same with the `clientId` that the header `Idempotency-Key` gives.
+    pub fn with_idempotency_key(self, key: Option<&str>) -> Result<Self, Invalid> {
+        let Some(key) = key else { return Ok(self) };
+        bounds::client_id("Idempotency-Key", key)?;
+        match &self.client_id {
+            Some(client_id) if client_id != key => Err(Invalid::new(
+                "clientId",
+                "differs from the header Idempotency-Key",
+            )),
+            _ => Ok(Self {
+                client_id: Some(key.to_owned()),
+                ..self
+            }),
+        }
+    }
+}
+
 fn content(
     body: &str,
     reply_to: Option<u64>,

@@ -2,7 +2,7 @@
 //! and never quotes its value, which may be a password or a message.
 
 use serde::Deserializer;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
 
 use crate::error::{ErrorBody, ErrorCode};
 
@@ -52,10 +52,11 @@ pub fn read_json<T: Request>(json: &[u8]) -> Result<T, Invalid> {
 /// Reads a request from any self-describing format, such as a query string or a JSON value, and
 /// validates it.
 pub fn read<'de, T: Request, D: Deserializer<'de>>(deserializer: D) -> Result<T, Invalid> {
-    let request: T = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        locate(&path, &error.into_inner().to_string())
-    })?;
+    let request: T =
+        serde_path_to_error::deserialize(ObjectOnly(deserializer)).map_err(|error| {
+            let path = error.path().to_string();
+            locate(&path, &error.into_inner().to_string())
+        })?;
     request.validate()?;
     Ok(request)
 }
@@ -83,15 +84,45 @@ fn locate(path: &str, reason: &str) -> Invalid {
     Invalid::new(if root { "payload" } else { path }, explain(reason))
 }
 
-/// What was expected, without what was found instead.
+/// What was expected, without what was found instead. Serde quotes the value only in texts that
+/// end in what was expected.
 fn explain(reason: &str) -> String {
-    let reason = reason
-        .rsplit_once(" at line ")
-        .map_or(reason, |(reason, _)| reason);
-    match reason.rsplit_once("expected ") {
-        Some((_, "u64" | "u32")) => "expected a whole number, 0 or more".to_owned(),
-        Some((_, expected)) if expected.starts_with("struct ") => "expected an object".to_owned(),
-        Some((_, expected)) => format!("expected {expected}"),
-        None => reason.to_owned(),
+    let (found, text) = match reason.rsplit_once("expected ") {
+        Some((_, expected)) => (true, expected),
+        None => (false, reason),
+    };
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    match text {
+        _ if !found => text.to_owned(),
+        "u64" | "u32" => "expected a whole number, 0 or more".to_owned(),
+        "a sequence" => "expected a list".to_owned(),
+        "a map" => "expected an object".to_owned(),
+        _ if text.starts_with("struct ") => "expected an object".to_owned(),
+        _ => format!("expected {text}"),
+    }
+}
+
+/// Takes a struct from an object only: derived types would also take a list of their fields' values.
+struct ObjectOnly<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }

@@ -185,3 +185,23 @@ impl Request for ListMyRooms {
         bounds::limit(self.limit, PAGE_MAX)
     }
 }
+
+/// A room's name, kind or number of members changed. What the room is to one member is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomUpdated {
+    /// The room.
+    pub room: Room,
+}
+
+/// News in a room that this connection isn't subscribed to; several may come as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomUnread {
+    /// The room.
+    pub room_id: RoomId,
+    /// The `seq` of the last event.
+    pub head_seq: u64,
+    /// Messages of others that one hasn't read.
+    pub unread: u64,
+}

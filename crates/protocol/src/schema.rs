@@ -1,10 +1,43 @@
 //! What the OpenAPI and the AsyncAPI document share: named schemas, written once.
 
-use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value};
 
 /// A reference to the schema of a type; the type itself lands among the generator's definitions.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// The [`SchemaOf`] of a type.
+pub(crate) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// The named schemas of one document. What a client sends and what it receives are described
+/// apart, as optional fields differ, but a type that is both has one name and one schema.
+pub(crate) struct Schemas {
+    pub requests: SchemaGenerator,
+    pub answers: SchemaGenerator,
+}
+
+impl Schemas {
+    /// Where both kinds of document keep their schemas.
+    const PATH: &str = "/components/schemas";
+
+    pub fn new(settings: SchemaSettings) -> Self {
+        let settings = settings.with(|settings| settings.definitions_path = Self::PATH.into());
+        Self {
+            requests: settings.clone().for_deserialize().into_generator(),
+            answers: settings.for_serialize().into_generator(),
+        }
+    }
+
+    /// Every schema that was referred to, by name.
+    pub fn into_definitions(mut self) -> Map<String, Value> {
+        let mut definitions = self.requests.take_definitions(true);
+        definitions.extend(self.answers.take_definitions(true));
+        definitions
+    }
+}
 
 /// For types whose optional fields are left out rather than sent as `null`: removes `null` from
 /// what those fields may hold.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A password or a token. It crosses the wire as a plain string and prints as `[secret]`.
+/// Equality takes as long as the common beginning: compare hashes where a stranger can measure it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]

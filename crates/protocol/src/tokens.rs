@@ -72,13 +72,12 @@ impl Request for RegisterRequest {
     }
 }
 
-/// Signs in. Bounds only keep the work small: what can't be an account's name or password is
-/// answered like a wrong one.
+/// Signs in. What is too short for a username or a password is answered like a wrong one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginRequest {
     /// Without regard to case.
-    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
+    #[schemars(length(min = 1, max = USERNAME_MAX))]
     pub username: String,
     /// The password.
     #[schemars(with = "String", length(min = 1, max = PASSWORD_MAX))]
@@ -87,7 +86,7 @@ pub struct LoginRequest {
 
 impl Request for LoginRequest {
     fn validate(&self) -> Result<(), Invalid> {
-        bounds::characters("username", &self.username, 1, DISPLAY_NAME_MAX)?;
+        bounds::characters("username", &self.username, 1, USERNAME_MAX)?;
         bounds::characters("password", self.password.expose(), 1, PASSWORD_MAX)
     }
 }

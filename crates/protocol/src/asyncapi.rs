@@ -1,0 +1,134 @@
+//! The AsyncAPI 3.0 document, generated from the tables of events. It describes the server: it
+//! receives client events and sends server events, all on one channel, the namespace `/`.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::connect::{ConnectAuth, ConnectRefused};
+use crate::error::{ErrorBody, ErrorCode};
+use crate::event::{CLIENT_EVENTS, EVERY_EVENT_REFUSES, SERVER_EVENTS};
+use crate::schema::{Schemas, schema_of};
+
+const CHANNEL: &str = "#/channels/chat";
+
+/// The document that `/api/asyncapi.json` answers with.
+pub fn asyncapi() -> Value {
+    // What AsyncAPI takes without being told the dialect of each schema.
+    let mut schemas = Schemas::new(SchemaSettings::draft07());
+    let mut channel = Channel::default();
+
+    channel.add(
+        "receive",
+        "connect",
+        "The `auth` of the connection to the namespace.",
+        schema_of::<ConnectAuth>(&mut schemas.requests).to_value(),
+    );
+    channel.add(
+        "send",
+        "connect_error",
+        "The connection is refused for good.",
+        schema_of::<ConnectRefused>(&mut schemas.answers).to_value(),
+    );
+    let refused = schema_of::<ErrorBody>(&mut schemas.answers);
+    for event in CLIENT_EVENTS {
+        let payload = (event.payload)(&mut schemas.requests).to_value();
+        channel.add("receive", event.name, event.summary, payload);
+        let body = (event.ack)(&mut schemas.answers).to_value();
+        let codes = ErrorCode::ALL
+            .into_iter()
+            .filter(|code| EVERY_EVENT_REFUSES.contains(code) || event.errors.contains(code));
+        channel.acknowledge(event.name, ack(&body, refused.as_value(), codes));
+    }
+    for event in SERVER_EVENTS {
+        let payload = (event.payload)(&mut schemas.answers).to_value();
+        channel.add("send", event.name, event.summary, payload);
+    }
+
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Tertulia",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What a connected client sends and receives. The transport is Socket.IO \
+                v5 over Engine.IO v4: each message below is an event by its name with the payload \
+                as its only argument, and a reply is the event's acknowledgement. Everything else \
+                is asked over HTTP and described at `/api/openapi.json`.",
+            "license": { "name": "MIT" },
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "chat": {
+                "address": "/",
+                "title": "Chat",
+                "description": "The Socket.IO namespace `/`, at the path `/socket.io/`.",
+                "messages": channel.messages,
+            },
+        },
+        "operations": channel.operations,
+        "components": { "schemas": schemas.into_definitions() },
+    })
+}
+
+#[derive(Default)]
+struct Channel {
+    messages: Map<String, Value>,
+    operations: Map<String, Value>,
+}
+
+impl Channel {
+    fn add(&mut self, action: &str, name: &str, summary: &str, payload: Value) {
+        let message = json!({ "name": name, "summary": summary, "payload": payload });
+        self.messages.insert(name.to_owned(), message);
+        let operation = json!({
+            "action": action,
+            "channel": { "$ref": CHANNEL },
+            "summary": summary,
+            "messages": [{ "$ref": format!("{CHANNEL}/messages/{name}") }],
+        });
+        self.operations.insert(name.to_owned(), operation);
+    }
+
+    fn acknowledge(&mut self, event: &str, payload: Value) {
+        let name = format!("{event}.ack");
+        let reply = json!({
+            "channel": { "$ref": CHANNEL },
+            "messages": [{ "$ref": format!("{CHANNEL}/messages/{name}") }],
+        });
+        self.operations[event]["reply"] = reply;
+        let message = json!({
+            "name": name,
+            "summary": format!("The acknowledgement of `{event}`."),
+            "payload": payload,
+        });
+        self.messages.insert(name, message);
+    }
+}
+
+/// What an ack holds: the body with `ok` beside its fields, or the error.
+fn ack(body: &Value, refused: &Value, codes: impl Iterator<Item = ErrorCode>) -> Value {
+    let codes: Vec<_> = codes.map(ErrorCode::as_str).collect();
+    json!({
+        "oneOf": [
+            {
+                "allOf": [
+                    {
+                        "type": "object",
+                        "properties": { "ok": { "const": true } },
+                        "required": ["ok"],
+                    },
+                    body,
+                ],
+            },
+            {
+                "type": "object",
+                "properties": {
+                    "ok": { "const": false },
+                    "error": {
+                        "allOf": [refused, { "properties": { "code": { "enum": codes } } }],
+                    },
+                },
+                "required": ["ok", "error"],
+            },
+        ],
+    })
+}

@@ -1,0 +1,335 @@
+//! The table of routes. The server's router serves these and no others under `/api` and for
+//! health; a test there proves it.
+
+use serde_json::{Map, Value};
+
+use super::Method::{Delete, Get, Patch, Post, Put};
+use super::{Content, Method, Route};
+use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound, Unauthenticated};
+use crate::health::HealthReport;
+use crate::history::{
+    EventPage, EventsQuery, HistoryQuery, MessagePage, MessagesFound, SearchQuery,
+};
+use crate::id::{RoomId, SessionId, UserId};
+use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
+use crate::message::{MessageSent, PostMessage};
+use crate::room::{CreateRoom, ListMyRooms, ListRooms, RoomBody, RoomPage, UpdateRoom};
+use crate::schema::{SchemaOf, schema_of};
+use crate::session::SessionPage;
+use crate::tokens::{
+    GuestRequest, LoginRequest, PasswordChange, RefreshRequest, RegisterRequest, Tokens,
+};
+use crate::user::{ListUsers, UpdateMe, UserBody, UserPage};
+
+const TOKENS: Content = Content::Json(schema_of::<Tokens>);
+const USER: Content = Content::Json(schema_of::<UserBody>);
+const ROOM: Content = Content::Json(schema_of::<RoomBody>);
+const ROOMS: Content = Content::Json(schema_of::<RoomPage>);
+const HEALTH: Content = Content::Json(schema_of::<HealthReport>);
+const DOCUMENT: Content = Content::Json(schema_of::<Map<String, Value>>);
+
+/// Every route of the application's listener, but for the transport and the built-in page.
+pub const ROUTES: &[Route] = &[
+    route(
+        Post,
+        "/api/v1/auth/register",
+        "register",
+        "Make an account and sign in",
+    )
+    .open()
+    .body(schema_of::<RegisterRequest>)
+    .answers(&[(201, TOKENS)])
+    .refuses(&[Conflict]),
+    route(Post, "/api/v1/auth/login", "login", "Sign in")
+        .open()
+        .body(schema_of::<LoginRequest>)
+        .answers(&[(200, TOKENS)])
+        .refuses(&[Unauthenticated]),
+    route(
+        Post,
+        "/api/v1/auth/guest",
+        "comeAsGuest",
+        "Come in without an account",
+    )
+    .open()
+    .body(schema_of::<GuestRequest>)
+    .answers(&[(201, TOKENS)])
+    .refuses(&[Forbidden]),
+    route(
+        Post,
+        "/api/v1/auth/refresh",
+        "refresh",
+        "Trade a refresh token for new tokens",
+    )
+    .open()
+    .body(schema_of::<RefreshRequest>)
+    .answers(&[(200, TOKENS)])
+    .refuses(&[Unauthenticated]),
+    route(
+        Post,
+        "/api/v1/auth/logout",
+        "logout",
+        "End the session that asks",
+    ),
+    route(Get, "/api/v1/me", "getMe", "Read one's own user").answers(&[(200, USER)]),
+    route(Patch, "/api/v1/me", "updateMe", "Change one's own user")
+        .body(schema_of::<UpdateMe>)
+        .answers(&[(200, USER)])
+        .refuses(&[Forbidden, Conflict]),
+    route(Delete, "/api/v1/me", "deleteMe", "Delete one's own account"),
+    route(
+        Post,
+        "/api/v1/me/password",
+        "changePassword",
+        "Change one's own password",
+    )
+    .body(schema_of::<PasswordChange>)
+    .refuses(&[Forbidden]),
+    route(
+        Get,
+        "/api/v1/me/rooms",
+        "listMyRooms",
+        "List the rooms one is in, with what is unread",
+    )
+    .query(schema_of::<ListMyRooms>)
+    .answers(&[(200, ROOMS)]),
+    route(
+        Put,
+        "/api/v1/me/blocks/{userId}",
+        "blockUser",
+        "Block a user",
+    )
+    .refuses(&[NotFound]),
+    route(
+        Delete,
+        "/api/v1/me/blocks/{userId}",
+        "unblockUser",
+        "Unblock a user",
+    ),
+    route(Get, "/api/v1/users", "listUsers", "Look for users by name")
+        .query(schema_of::<ListUsers>)
+        .answers(&[(200, Content::Json(schema_of::<UserPage>))]),
+    route(Get, "/api/v1/users/{userId}", "getUser", "Read a user")
+        .answers(&[(200, USER)])
+        .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/sessions",
+        "listSessions",
+        "List the devices one is signed in on",
+    )
+    .answers(&[(200, Content::Json(schema_of::<SessionPage>))]),
+    route(
+        Delete,
+        "/api/v1/sessions/{sessionId}",
+        "deleteSession",
+        "Sign a device out",
+    )
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/rooms",
+        "createRoom",
+        "Make a room, or find the direct room of two",
+    )
+    .body(schema_of::<CreateRoom>)
+    .answers(&[(201, ROOM)])
+    .refuses(&[Forbidden, NotFound]),
+    route(Get, "/api/v1/rooms", "listRooms", "List public rooms")
+        .query(schema_of::<ListRooms>)
+        .answers(&[(200, ROOMS)]),
+    route(Get, "/api/v1/rooms/{roomId}", "getRoom", "Read a room")
+        .answers(&[(200, ROOM)])
+        .refuses(&[NotFound]),
+    route(
+        Patch,
+        "/api/v1/rooms/{roomId}",
+        "updateRoom",
+        "Change a room",
+    )
+    .body(schema_of::<UpdateRoom>)
+    .answers(&[(200, ROOM)])
+    .refuses(&[Forbidden, NotFound]),
+    route(
+        Delete,
+        "/api/v1/rooms/{roomId}",
+        "deleteRoom",
+        "Delete a room and all that is in it",
+    )
+    .refuses(&[Forbidden, NotFound]),
+    route(
+        Get,
+        "/api/v1/rooms/{roomId}/members",
+        "listMembers",
+        "List the members of a room",
+    )
+    .query(schema_of::<ListMembers>)
+    .answers(&[(200, Content::Json(schema_of::<MemberPage>))])
+    .refuses(&[NotFound]),
+    route(
+        Put,
+        "/api/v1/rooms/{roomId}/members/{userId}",
+        "putMember",
+        "Add somebody to a room, or give a member another role",
+    )
+    .body(schema_of::<PutMember>)
+    .answers(&[(200, Content::Json(schema_of::<MemberBody>))])
+    .refuses(&[Forbidden, NotFound, Conflict]),
+    route(
+        Delete,
+        "/api/v1/rooms/{roomId}/members/{userId}",
+        "deleteMember",
+        "Leave a room, or remove a member",
+    )
+    .refuses(&[Forbidden, NotFound, Conflict]),
+    route(
+        Get,
+        "/api/v1/rooms/{roomId}/messages",
+        "listMessages",
+        "Read a page of messages",
+    )
+    .query(schema_of::<HistoryQuery>)
+    .answers(&[(200, Content::Json(schema_of::<MessagePage>))])
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/rooms/{roomId}/messages",
+        "postMessage",
+        "Write a message",
+    )
+    .idempotent()
+    .body(schema_of::<PostMessage>)
+    .answers(&[(201, Content::Json(schema_of::<MessageSent>))])
+    .refuses(&[Forbidden, NotFound]),
+    route(
+        Get,
+        "/api/v1/rooms/{roomId}/events",
+        "listEvents",
+        "Read a page of a room's log",
+    )
+    .query(schema_of::<EventsQuery>)
+    .answers(&[(200, Content::Json(schema_of::<EventPage>))])
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/rooms/{roomId}/search",
+        "searchMessages",
+        "Look for messages by words",
+    )
+    .query(schema_of::<SearchQuery>)
+    .answers(&[(200, Content::Json(schema_of::<MessagesFound>))])
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/health",
+        "health",
+        "Say how well the server and what it needs work",
+    )
+    .open()
+    .answers(&[(200, HEALTH), (503, HEALTH)]),
+    route(
+        Get,
+        "/health/live",
+        "healthLive",
+        "Say whether the process works",
+    )
+    .open()
+    .answers(&[(200, HEALTH)]),
+    route(
+        Get,
+        "/health/ready",
+        "healthReady",
+        "Say whether the server takes requests",
+    )
+    .open()
+    .answers(&[(200, HEALTH), (503, HEALTH)]),
+    route(Get, "/live", "live", "The same as `/health/live`")
+        .open()
+        .answers(&[(200, HEALTH)]),
+    route(Get, "/ready", "ready", "The same as `/health/ready`")
+        .open()
+        .answers(&[(200, HEALTH), (503, HEALTH)]),
+    route(Get, "/api/docs", "docs", "Show this document to people")
+        .open()
+        .answers(&[(200, Content::Page)]),
+    route(Get, "/api/openapi.json", "openapi", "This document")
+        .open()
+        .answers(&[(200, DOCUMENT)]),
+    route(
+        Get,
+        "/api/asyncapi.json",
+        "asyncapi",
+        "The AsyncAPI document of the live events",
+    )
+    .open()
+    .answers(&[(200, DOCUMENT)]),
+];
+
+/// A route that needs a token and answers with nothing, until said otherwise.
+const fn route(
+    method: Method,
+    path: &'static str,
+    operation: &'static str,
+    summary: &'static str,
+) -> Route {
+    Route {
+        method,
+        path,
+        operation,
+        summary,
+        bearer: true,
+        idempotency_key: false,
+        query: None,
+        body: None,
+        answers: &[(204, Content::Empty)],
+        refusals: &[],
+    }
+}
+
+impl Route {
+    const fn open(self) -> Self {
+        Self {
+            bearer: false,
+            ..self
+        }
+    }
+
+    const fn idempotent(self) -> Self {
+        Self {
+            idempotency_key: true,
+            ..self
+        }
+    }
+
+    const fn query(self, query: SchemaOf) -> Self {
+        Self {
+            query: Some(query),
+            ..self
+        }
+    }
+
+    const fn body(self, body: SchemaOf) -> Self {
+        Self {
+            body: Some(body),
+            ..self
+        }
+    }
+
+    const fn answers(self, answers: &'static [(u16, Content)]) -> Self {
+        Self { answers, ..self }
+    }
+
+    const fn refuses(self, refusals: &'static [ErrorCode]) -> Self {
+        Self { refusals, ..self }
+    }
+}
+
+/// The type of a parameter in a path.
+pub(super) fn path_parameter(name: &str) -> Option<SchemaOf> {
+    match name {
+        "roomId" => Some(schema_of::<RoomId>),
+        "userId" => Some(schema_of::<UserId>),
+        "sessionId" => Some(schema_of::<SessionId>),
+        _ => None,
+    }
+}

@@ -1,0 +1,150 @@
+//! The durable events of a room: what takes a place in its log. Live they travel under their own
+//! names; read back they carry the name as `type`. Both forms hold the same fields.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::event::ServerEvent;
+use crate::id::{RoomId, UserId};
+use crate::message::Message;
+
+/// The text of a message changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageEdited {
+    /// The room.
+    pub room_id: RoomId,
+    /// The place of the edit in the room's log.
+    pub seq: u64,
+    /// The `seq` of the message.
+    pub of: u64,
+    /// The message as it is now.
+    pub message: Message,
+}
+
+/// A message was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageDeleted {
+    /// The room.
+    pub room_id: RoomId,
+    /// The place of the deletion in the room's log.
+    pub seq: u64,
+    /// The `seq` of the message.
+    pub of: u64,
+}
+
+/// An emoji was put to a message, or taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageReacted {
+    /// The room.
+    pub room_id: RoomId,
+    /// The place of the reaction in the room's log.
+    pub seq: u64,
+    /// The `seq` of the message.
+    pub of: u64,
+    /// The emoji.
+    pub emoji: String,
+    /// Who.
+    pub user_id: UserId,
+    /// Whether it was put or taken back.
+    pub on: bool,
+}
+
+/// A place in the log that its writer lost: nothing is there, and nobody need wait for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomVoid {
+    /// The room.
+    pub room_id: RoomId,
+    /// The place.
+    pub seq: u64,
+}
+
+/// A durable event of a room, as `missed` and `events` hold it: the payload of the server event of
+/// that name, with the name beside it as `type`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub enum RoomEvent {
+    /// A message was sent.
+    #[serde(rename = "message:new")]
+    New(Message),
+    /// A message was edited.
+    #[serde(rename = "message:edited")]
+    Edited(MessageEdited),
+    /// A message was deleted.
+    #[serde(rename = "message:deleted")]
+    Deleted(MessageDeleted),
+    /// A reaction was put or taken back.
+    #[serde(rename = "message:reacted")]
+    Reacted(MessageReacted),
+    /// Nothing is here.
+    #[serde(rename = "room:void")]
+    Void(RoomVoid),
+}
+
+impl RoomEvent {
+    /// The name of the server event.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::New(_) => Message::NAME,
+            Self::Edited(_) => MessageEdited::NAME,
+            Self::Deleted(_) => MessageDeleted::NAME,
+            Self::Reacted(_) => MessageReacted::NAME,
+            Self::Void(_) => RoomVoid::NAME,
+        }
+    }
+
+    /// The room.
+    pub fn room_id(&self) -> &RoomId {
+        match self {
+            Self::New(message) => &message.room_id,
+            Self::Edited(edited) => &edited.room_id,
+            Self::Deleted(deleted) => &deleted.room_id,
+            Self::Reacted(reacted) => &reacted.room_id,
+            Self::Void(void) => &void.room_id,
+        }
+    }
+
+    /// The event's place in the room's log.
+    pub fn seq(&self) -> u64 {
+        match self {
+            Self::New(message) => message.seq,
+            Self::Edited(edited) => edited.seq,
+            Self::Deleted(deleted) => deleted.seq,
+            Self::Reacted(reacted) => reacted.seq,
+            Self::Void(void) => void.seq,
+        }
+    }
+
+    /// The payload alone, to be sent under [`RoomEvent::name`].
+    pub fn payload(&self) -> RoomEventPayload<'_> {
+        RoomEventPayload(self)
+    }
+
+    /// The event's JSON made from that of its payload, which was already written for the live
+    /// frame: one copy instead of a second serialization. `payload` is an object with at least one
+    /// field.
+    pub fn splice(name: &str, payload: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
+        let fields = payload.get().strip_prefix('{').unwrap_or_default();
+        RawValue::from_string(format!("{{\"type\":\"{name}\",{fields}"))
+    }
+}
+
+/// Serializes the payload of a [`RoomEvent`] without its `type`.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomEventPayload<'a>(&'a RoomEvent);
+
+impl Serialize for RoomEventPayload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            RoomEvent::New(message) => message.serialize(serializer),
+            RoomEvent::Edited(edited) => edited.serialize(serializer),
+            RoomEvent::Deleted(deleted) => deleted.serialize(serializer),
+            RoomEvent::Reacted(reacted) => reacted.serialize(serializer),
+            RoomEvent::Void(void) => void.serialize(serializer),
+        }
+    }
+}
