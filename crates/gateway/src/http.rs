@@ -24,7 +24,7 @@ use crate::{
     outbox::Transport,
     query::{Query, TransportName},
     stream::Prefixed,
-    upgrade,
+    upgrade::{self, Target},
 };
 
 /// The peer of a request's TCP connection, which [`serve`](crate::serve) puts into the request's extensions.
@@ -60,7 +60,11 @@ impl Refused {
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
-        let mut response = answer(status, "application/json", Bytes::from_static(body.as_bytes()));
+        let mut response = answer(
+            status,
+            "application/json",
+            Bytes::from_static(body.as_bytes()),
+        );
         if self == Self::NoRoom {
             response
                 .headers_mut()
@@ -168,26 +172,22 @@ impl Gateway {
         response
     }
 
-    /// What an upgrade request is for: a new connection, or the polling connection of its sid.
-    pub(crate) fn upgrade_target(
-        &self,
-        sid: Option<&str>,
-    ) -> Result<Option<Arc<Connection>>, Refused> {
+    /// What an upgrade request with this `sid` is for.
+    pub(crate) fn upgrade_target(&self, sid: Option<&str>) -> Result<Target, Refused> {
         let Some(sid) = sid else {
             if self.has_room() {
-                return Ok(None);
+                return Ok(Target::New);
             }
             self.0.stats().connection_refused();
             return Err(Refused::NoRoom);
         };
-        let connection = self
-            .find_alive(sid)
-            .filter(|c| c.outbox().transport() == Transport::Polling)
-            .ok_or(Refused::UnknownSession)?;
-        if connection.upgrading.swap(true, Ordering::AcqRel) {
-            return Err(Refused::Malformed);
+        let connection = self.find_alive(sid).ok_or(Refused::UnknownSession)?;
+        let polling = connection.outbox().transport() == Transport::Polling;
+        if polling && !connection.upgrading.swap(true, Ordering::AcqRel) {
+            Ok(Target::Polling(connection))
+        } else {
+            Ok(Target::Taken)
         }
-        Ok(Some(connection))
     }
 }
 

@@ -481,7 +481,7 @@ mod tests {
     fn one_frame_may_be_larger_than_the_bound() {
         let mut outbox = websocket();
         assert_eq!(outbox.push(&frame(300), 1, LIMIT), Push::Dirty);
-        assert_eq!(flush(&mut outbox, 1000).len(), 300);
+        assert_eq!(flush(&mut outbox, 1000).len(), 302);
     }
 
     #[test]

@@ -61,10 +61,7 @@ mod tests {
             ("EIO=4&transport=abc", Refused::UnknownTransport),
             ("transport=polling", Refused::UnsupportedVersion),
             ("EIO=3&transport=polling", Refused::UnsupportedVersion),
-            (
-                "EIO=abc&transport=websocket",
-                Refused::UnsupportedVersion,
-            ),
+            ("EIO=abc&transport=websocket", Refused::UnsupportedVersion),
         ] {
             assert_eq!(Query::parse(query), Err(refused), "{query}");
         }

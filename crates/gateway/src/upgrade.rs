@@ -8,6 +8,7 @@ use std::{
 use tokio::net::TcpStream;
 
 use crate::{
+    close::CloseReason,
     connection::Connection,
     decoder::{Decoder, Flow, Message},
     frame::Frame,
@@ -15,19 +16,35 @@ use crate::{
     websocket,
 };
 
+/// What an accepted WebSocket handshake is for.
+pub(crate) enum Target {
+    New,
+    /// The polling connection that asks to be upgraded.
+    Polling(Arc<Connection>),
+    /// A connection that is a WebSocket already, or is becoming one: only the newcomer closes.
+    Taken,
+}
+
 /// Goes on with a socket whose request has been accepted; `response` has yet to be written, and `received` came
 /// behind the request.
 pub(crate) fn start(
     gateway: &Gateway,
-    target: Option<Arc<Connection>>,
+    target: Target,
     stream: TcpStream,
     address: IpAddr,
     response: &[u8],
     received: &mut Vec<u8>,
 ) {
     match target {
-        None => gateway.open_websocket(stream, address, response, received),
-        Some(connection) => {
+        Target::New => gateway.open_websocket(stream, address, response, received),
+        Target::Taken => {
+            let reason = CloseReason::Protocol;
+            let bytes = [response, reason.frame().wire()].concat();
+            gateway.0.stats().connection_refused();
+            // The socket closes with or without it.
+            drop(stream.try_write(&bytes));
+        }
+        Target::Polling(connection) => {
             let response = response.to_vec();
             let mut received = std::mem::take(received);
             tokio::spawn(async move {

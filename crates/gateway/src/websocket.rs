@@ -204,13 +204,10 @@ fn end(connection: &Arc<Connection>, stream: &TcpStream) {
         return;
     }
     let write = |slices: &[io::IoSlice<'_>]| stream.try_write_vectored(slices);
-    if let Ok((_, false)) = rest.write(write) {
-        let mut payload = reason.code().to_be_bytes().to_vec();
-        payload.extend_from_slice(reason.as_str().as_bytes());
-        let close = Frame::control(Control::Close, &payload);
-        if stream.try_write(close.wire()).is_err() {
-            return;
-        }
+    if let Ok((_, false)) = rest.write(write)
+        && stream.try_write(reason.frame().wire()).is_err()
+    {
+        return;
     }
     if socket.shutdown(std::net::Shutdown::Write).is_err() {
         return;
