@@ -137,6 +137,7 @@ impl Request for EventsQuery {
 }
 
 /// A page of a room's log, ascending and without gaps.
+// Generic for the same reason as `RoomJoined`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "EventPage")]

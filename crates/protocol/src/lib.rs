@@ -43,7 +43,7 @@ pub use member::*;
 pub use message::*;
 pub use openapi::{Method, ROUTES, Route, openapi};
 pub use presence::*;
-pub use request::{Invalid, Request, read, read_json};
+pub use request::{Invalid, Request, read, read_json, read_query};
 pub use room::*;
 pub use room_event::*;
 pub use secret::Secret;

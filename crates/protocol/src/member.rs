@@ -67,6 +67,7 @@ impl Request for JoinRoom {
 
 /// The answer to `room:join`. Every later event of the room on this connection has a `seq` above
 /// `headSeq`.
+// Generic, so that a replay many clients ask for is serialized once: `E` may be a `&RawValue`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RoomJoined", transform = absent_not_null)]

@@ -49,8 +49,14 @@ pub fn read_json<T: Request>(json: &[u8]) -> Result<T, Invalid> {
     Ok(request)
 }
 
-/// Reads a request from any self-describing format, such as a query string or a JSON value, and
-/// validates it.
+/// Reads a request from the query of a URL, without its `?`, and validates it.
+pub fn read_query<T: Request>(query: &str) -> Result<T, Invalid> {
+    read(serde_urlencoded::Deserializer::new(form_urlencoded::parse(
+        query.as_bytes(),
+    )))
+}
+
+/// Reads a request from anything that deserializes, such as a JSON value, and validates it.
 pub fn read<'de, T: Request, D: Deserializer<'de>>(deserializer: D) -> Result<T, Invalid> {
     let request: T =
         serde_path_to_error::deserialize(ObjectOnly(deserializer)).map_err(|error| {
@@ -84,6 +90,8 @@ fn locate(path: &str, reason: &str) -> Invalid {
     Invalid::new(if root { "payload" } else { path }, explain(reason))
 }
 
+const WHOLE_NUMBER: &str = "expected a whole number, 0 or more";
+
 /// What was expected, without what was found instead. Serde quotes the value only in texts that
 /// end in what was expected.
 fn explain(reason: &str) -> String {
@@ -93,8 +101,12 @@ fn explain(reason: &str) -> String {
     };
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
     match text {
+        // How the standard library refuses the digits of a query.
+        "invalid digit found in string"
+        | "cannot parse integer from empty string"
+        | "number too large to fit in target type" => WHOLE_NUMBER.to_owned(),
         _ if !found => text.to_owned(),
-        "u64" | "u32" => "expected a whole number, 0 or more".to_owned(),
+        "u64" | "u32" => WHOLE_NUMBER.to_owned(),
         "a sequence" => "expected a list".to_owned(),
         "a map" => "expected an object".to_owned(),
         _ if text.starts_with("struct ") => "expected an object".to_owned(),

@@ -3,7 +3,6 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use crate::event::ServerEvent;
 use crate::id::{RoomId, UserId};
@@ -122,14 +121,6 @@ impl RoomEvent {
     /// The payload alone, to be sent under [`RoomEvent::name`].
     pub fn payload(&self) -> RoomEventPayload<'_> {
         RoomEventPayload(self)
-    }
-
-    /// The event's JSON made from that of its payload, which was already written for the live
-    /// frame: one copy instead of a second serialization. `payload` is an object with at least one
-    /// field.
-    pub fn splice(name: &str, payload: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
-        let fields = payload.get().strip_prefix('{').unwrap_or_default();
-        RawValue::from_string(format!("{{\"type\":\"{name}\",{fields}"))
     }
 }
 

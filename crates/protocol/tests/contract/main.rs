@@ -1,0 +1,9 @@
+//! The contract as a client meets it: literal JSON in both directions, every bound, and the
+//! generated documents.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod documents;
+mod reading;
+mod requests;
+mod shapes;
