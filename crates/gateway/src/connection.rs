@@ -390,12 +390,15 @@ impl Connection {
             }
             ended
         };
-        for membership in self.take_memberships(|m| m.socket == key) {
+        let memberships = self.take_memberships(|m| m.socket == key);
+        let topics: SmallVec<[Arc<str>; 4]> =
+            memberships.iter().map(|m| m.topic.name.clone()).collect();
+        for membership in memberships {
             self.gateway.hub.remove(membership);
         }
         ended
             .session
-            .disconnected(&Socket::new(self.clone(), key), reason);
+            .disconnected(&Socket::new(self.clone(), key), &topics, reason);
         Some(ended.namespace)
     }
 

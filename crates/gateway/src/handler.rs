@@ -1,14 +1,11 @@
 //! What an application implements: who may connect, and what events do.
 
-use std::{fmt, marker::PhantomData, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use engineioxide_core::Str;
 use futures_util::future::BoxFuture;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor},
-};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use socketioxide_core::{Value, parser::Parse};
 use socketioxide_parser_common::CommonParser;
@@ -58,9 +55,9 @@ pub trait Session: Send + Sync + 'static {
         None
     }
 
-    /// The namespace has ended and its subscriptions with it. Must not block.
-    fn disconnected(&self, socket: &Socket, reason: CloseReason) {
-        let _ = (socket, reason);
+    /// The namespace has ended, and its subscriptions to `topics` with it. Must not block.
+    fn disconnected(&self, socket: &Socket, topics: &[Arc<str>], reason: CloseReason) {
+        let _ = (socket, topics, reason);
     }
 }
 
@@ -102,7 +99,8 @@ impl ConnectRequest {
     /// # Errors
     /// If it doesn't parse as `T`.
     pub fn auth<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        parse(self.auth.as_deref().unwrap_or("{}"))
+        serde_json::from_str(self.auth_json().unwrap_or("{}"))
+            .map_err(|e| PayloadError(e.to_string()))
     }
 
     /// The `auth` object as JSON text.
@@ -132,15 +130,10 @@ pub struct Event {
     ack: Ack,
 }
 
-/// The part of a payload that isn't what was expected.
+/// A payload that isn't what was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("{field}: {message}")]
-pub struct PayloadError {
-    /// Path of the field, `members[2]` for example; "payload" for the whole.
-    pub field: String,
-    /// What is wrong with it; holds no values of other fields.
-    pub message: String,
-}
+#[error("{0}")]
+pub struct PayloadError(String);
 
 impl Event {
     pub(crate) fn new(data: Value, ack: Ack) -> Option<Self> {
@@ -153,13 +146,21 @@ impl Event {
         &self.name
     }
 
+    /// The first argument as JSON text; `None` if there is none, or if the arguments aren't JSON.
+    pub fn first_argument(&self) -> Option<&str> {
+        let values: Vec<&RawValue> = serde_json::from_str(self.text()).ok()?;
+        values.get(1).map(|value| value.get())
+    }
+
     /// Parses the first argument; whatever follows it is ignored.
     ///
     /// # Errors
-    /// If it is missing or isn't a `T`, naming the field.
+    /// If it is missing or isn't a `T`.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        let text = self.data.as_str().map_or("", |text| text.as_str());
-        parse(text).map(|FirstArgument(value)| value)
+        let first = self
+            .first_argument()
+            .ok_or_else(|| PayloadError("the payload is missing or not JSON".into()))?;
+        serde_json::from_str(first).map_err(|e| PayloadError(e.to_string()))
     }
 
     /// Parses the arguments with their binary attachments put in place: a tuple takes all arguments, anything else
@@ -170,17 +171,17 @@ impl Event {
     pub fn decode<T: DeserializeOwned>(&mut self) -> Result<T, PayloadError> {
         CommonParser
             .decode_value(&mut self.data, true)
-            .map_err(|e| PayloadError {
-                field: "payload".into(),
-                message: e.to_string(),
-            })
+            .map_err(|e| PayloadError(e.to_string()))
     }
 
     /// All arguments as JSON text, separated by commas, without brackets; attachments are placeholders in it. Empty
     /// if there are none, or if they aren't JSON.
     pub fn arguments(&self) -> &str {
-        let text = self.data.as_str().map_or("", |text| text.as_str());
-        arguments(text).unwrap_or_default()
+        arguments(self.text()).unwrap_or_default()
+    }
+
+    fn text(&self) -> &str {
+        self.data.as_str().map_or("", |text| text.as_str())
     }
 
     /// The binary attachments, in order.
@@ -204,61 +205,6 @@ pub(crate) fn arguments(event: &str) -> Option<&str> {
     let after = name.as_ptr() as usize - event.as_ptr() as usize + name.len();
     let rest = event[after..].trim_end().strip_suffix(']')?.trim();
     Some(rest.strip_prefix(',').unwrap_or(rest).trim_start())
-}
-
-/// The second element of an event's array, in one pass.
-struct FirstArgument<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for FirstArgument<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EventVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for EventVisitor<T> {
-            type Value = T;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an event's array")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut event: A) -> Result<T, A::Error> {
-                event.next_element::<IgnoredAny>()?;
-                let first = event
-                    .next_element()?
-                    .ok_or_else(|| A::Error::custom("is missing"))?;
-                while event.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(first)
-            }
-        }
-        deserializer
-            .deserialize_seq(EventVisitor(PhantomData))
-            .map(FirstArgument)
-    }
-}
-
-fn parse<T: DeserializeOwned>(json: &str) -> Result<T, PayloadError> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
-        let path = e.path().to_string();
-        let path = path.strip_prefix("[1]").unwrap_or(&path);
-        let path = path.trim_start_matches('.');
-        let error = e.into_inner();
-        let mut message = error.to_string();
-        // The position in a text that the client never sees says nothing to it.
-        if let Some(position) = message.rfind(" at line ") {
-            message.truncate(position);
-        }
-        if !error.is_data() {
-            message = "is not valid JSON".into();
-        }
-        // A missing field is reported at its parent; name the field itself.
-        let missing = message
-            .strip_prefix("missing field `")
-            .and_then(|rest| rest.strip_suffix('`'));
-        let (field, message) = match missing {
-            Some(name) if path.is_empty() => (name.to_owned(), "is required".into()),
-            Some(name) => (format!("{path}.{name}"), "is required".into()),
-            None if path.is_empty() => ("payload".into(), message),
-            None => (path.to_owned(), message),
-        };
-        PayloadError { field, message }
-    })
 }
 
 /// The answer to one event; sending nothing is possible too. While it exists the event counts as in flight.
@@ -321,9 +267,6 @@ impl Reply {
     pub fn decode<T: DeserializeOwned>(&mut self) -> Result<T, PayloadError> {
         CommonParser
             .decode_value(&mut self.data, false)
-            .map_err(|e| PayloadError {
-                field: "payload".into(),
-                message: e.to_string(),
-            })
+            .map_err(|e| PayloadError(e.to_string()))
     }
 }
