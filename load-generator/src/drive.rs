@@ -81,13 +81,12 @@ pub fn run(options: &Options) -> Result<()> {
     let before = Account::of(options.pid)?;
     let outcome = fan_out::run(&mut engine, rooms, load, &mut 0, Deadline::after(STEP_TIME))?;
     engine.idle(SETTLE, |_, _| {})?;
-    let milliseconds = |quantile| outcome.latency.value_at_quantile(quantile) as f64 / 1e6;
     println!(
         "{} deliveries, {:.0}/s; latency p50 {:.2} ms, p99 {:.2} ms; {} out of order; clients busy {:.0} %",
         outcome.deliveries,
         outcome.deliveries as f64 / outcome.elapsed.as_secs_f64(),
-        milliseconds(0.5),
-        milliseconds(0.99),
+        outcome.latency_p50.as_secs_f64() * 1e3,
+        outcome.latency_p99.as_secs_f64() * 1e3,
         outcome.out_of_order,
         outcome.clients_busy * 100.0
     );

@@ -6,7 +6,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -24,6 +24,8 @@ use crate::{
 
 /// Clients come from this many loopback addresses, so that ephemeral ports never run out.
 const SOURCE_ADDRESSES: usize = 64;
+/// What epoll gives back for the source that is no client.
+const WATCHED: u64 = u64::MAX;
 const EVENTS_PER_TURN: usize = 1024;
 const READ_BUFFER: usize = 256 << 10;
 
@@ -117,11 +119,21 @@ impl Engine {
             .map_err(|error| of_client(id, error))
     }
 
-    /// Handles what is ready and returns how many clients had something.
+    /// Makes turns end when `source` can be read, which stays the caller's to do.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when epoll refuses it.
+    pub fn watch(&mut self, source: impl AsFd) -> Result<()> {
+        let data = epoll::EventData::new_u64(WATCHED);
+        epoll::add(&self.epoll, source, data, epoll::EventFlags::IN)
+            .doing(|| "watching for orders".into())
+    }
+
+    /// Handles what is ready and returns whether what is watched can be read.
     ///
     /// # Errors
     /// [`Error::Client`] for the first client that failed; the engine is of no use afterwards.
-    pub fn turn(&mut self, wait: Wait, mut on: impl FnMut(ClientId, Event<'_>)) -> Result<usize> {
+    pub fn turn(&mut self, wait: Wait, mut on: impl FnMut(ClientId, Event<'_>)) -> Result<bool> {
         let timeout = match wait {
             Wait::Poll => Timespec {
                 tv_sec: 0,
@@ -138,11 +150,17 @@ impl Engine {
             Err(error) => return Err(error).doing(|| "waiting for clients".into()),
         }
         if self.ready.is_empty() {
-            return Ok(0);
+            return Ok(false);
         }
         let begun = Instant::now();
+        let mut readable = false;
         for event in &self.ready {
-            let id = event.data.u64() as ClientId;
+            let data = event.data;
+            if data.u64() == WATCHED {
+                readable = true;
+                continue;
+            }
+            let id = data.u64() as ClientId;
             let flags = event.flags;
             let slot = &mut self.clients[id];
             slot.handle(flags, &mut self.buffer, &mut |event| on(id, event))
@@ -150,7 +168,7 @@ impl Engine {
                 .map_err(|error| of_client(id, error))?;
         }
         self.busy += begun.elapsed();
-        Ok(self.ready.len())
+        Ok(readable)
     }
 
     /// Keeps the connections alive for `time`, asleep while nothing comes.

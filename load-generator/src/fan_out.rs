@@ -10,6 +10,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     client::Event,
@@ -25,10 +26,10 @@ const NUMBER_DIGITS: usize = 10;
 /// What every delivery begins with, as all JSON writers without blanks put it.
 const DELIVERY_PREFIX: &[u8] = b"2[\"event\",\"";
 /// How long a delivery too many is waited for.
-const AFTERWARDS: Duration = Duration::from_millis(100);
+const AFTERWARDS: Duration = Duration::from_millis(50);
 
 /// Rooms of one size: the first `size` clients are in the first room, the next in the second, and so on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Rooms {
     /// Members of each room.
     pub size: usize,
@@ -70,7 +71,7 @@ impl Rooms {
 }
 
 /// How much is published.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Load {
     /// Publishes in flight in each room; each comes from another member.
     pub in_flight: usize,
@@ -81,13 +82,16 @@ pub struct Load {
 }
 
 /// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// Deliveries; exactly the expected number.
     pub deliveries: u64,
     /// From the first publish to the last delivery.
     pub elapsed: Duration,
-    /// From a publish to each of its deliveries, in nanoseconds.
-    pub latency: Histogram<u64>,
+    /// From a publish to each of its deliveries, median.
+    pub latency_p50: Duration,
+    /// The same, 99th percentile.
+    pub latency_p99: Duration,
     /// Deliveries that a member had at another place of its room's order than the member that was there first: 0 where
     /// everybody sees one order.
     pub out_of_order: u64,
@@ -182,10 +186,12 @@ pub fn run(
     })?;
     wrong?;
     count.check_members(load.publishes)?;
+    let quantile = |quantile| Duration::from_nanos(count.latency.value_at_quantile(quantile));
     Ok(Outcome {
         deliveries: count.deliveries,
         elapsed,
-        latency: count.latency,
+        latency_p50: quantile(0.5),
+        latency_p99: quantile(0.99),
         out_of_order: count.out_of_order,
         clients_busy: busy.as_secs_f64() / elapsed.as_secs_f64(),
     })

@@ -6,6 +6,7 @@
 mod bare;
 mod bench;
 mod client;
+mod clients;
 mod connect;
 mod cpu;
 mod drive;
@@ -36,6 +37,12 @@ enum Command {
     Drive(drive::Options),
     /// Serve the least that a server can do, on 127.0.0.1 at the port in PORT
     Bare,
+    /// Be the clients of one server, ordered by the standard input
+    #[command(hide = true)]
+    Clients {
+        /// Where the server listens.
+        address: std::net::SocketAddrV4,
+    },
     /// Run a command pinned to a core, until the parent ends
     #[command(hide = true)]
     RunPinned {
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Drive(options) => drive::run(&options),
         Command::Bare => bare::run(),
+        Command::Clients { address } => clients::run(address),
         Command::RunPinned { core, command } => Err(cpu::become_pinned(core, &command)),
     };
     match result {

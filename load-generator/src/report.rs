@@ -1,6 +1,7 @@
 //! Markdown of a run.
 
 use crate::bench::{
+    Failure,
     contestant::Contestant,
     samples::{Cell, Metric, Samples, Spread},
 };
@@ -13,8 +14,8 @@ pub struct Report<'a> {
     pub versions: &'a [(Contestant, String)],
     /// The figures.
     pub samples: &'a Samples,
-    /// What failed: contestant, round from 0, message.
-    pub failures: &'a [(Contestant, usize, String)],
+    /// What failed.
+    pub failures: &'a [Failure],
 }
 
 /// A column: its title and how it is filled.
@@ -30,10 +31,15 @@ impl Report<'_> {
         for (contestant, version) in self.versions {
             text.push_str(&format!("- {}: {version}\n", contestant.title()));
         }
-        text.push_str("\nFigures are medians over the rounds (least – most). A ratio compares with the bare send loop of the same round.\n");
-        for (contestant, round, message) in self.failures {
+        text.push_str("\nFigures are medians over the rounds (least – most). A ratio compares with the bare send loop of the same moment.\n");
+        for Failure {
+            contestant,
+            round,
+            reason,
+        } in self.failures
+        {
             text.push_str(&format!(
-                "\n**{} failed in round {}**: {message}\n",
+                "\n**{} failed in round {}**: {reason}\n",
                 contestant.title(),
                 round + 1
             ));
@@ -192,6 +198,7 @@ fn group(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::samples::Moment;
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
@@ -209,14 +216,19 @@ mod tests {
             in_flight: 8,
         };
         for (round, bare, node) in [(0, 10.0, 20.0), (1, 11.0, 33.0)] {
-            samples.record(Contestant::Bare, Metric::DeliveryCpu(cell), round, bare);
-            samples.record(Contestant::Node, Metric::DeliveryCpu(cell), round, node);
+            let moment = Moment { round, slice: 0 };
+            samples.record(Contestant::Bare, Metric::DeliveryCpu(cell), moment, bare);
+            samples.record(Contestant::Node, Metric::DeliveryCpu(cell), moment, node);
         }
         let report = Report {
             facts: &["a machine".into()],
             versions: &[(Contestant::Node, "4".into())],
             samples: &samples,
-            failures: &[(Contestant::Gateway, 0, "it did not start".into())],
+            failures: &[Failure {
+                contestant: Contestant::Gateway,
+                round: 0,
+                reason: "it did not start".into(),
+            }],
         };
         let text = report.markdown();
         assert!(

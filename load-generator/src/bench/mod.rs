@@ -1,11 +1,12 @@
-//! The whole comparison in one run: every server is started, measured and killed in turn, round after round, so that
-//! what else happens on the machine falls on all of them alike.
+//! The whole comparison in one run, round after round.
 
 mod chat;
-mod connections;
+mod client_process;
 pub mod contestant;
 mod disk;
 mod machine;
+mod rival;
+mod round;
 pub mod samples;
 mod server;
 
@@ -15,8 +16,7 @@ use clap::Args;
 
 use self::{
     contestant::Contestant,
-    samples::{Metric, Samples},
-    server::Server,
+    samples::{Metric, Moment, Samples},
 };
 use crate::{
     cpu::{self, Cores},
@@ -60,6 +60,27 @@ struct Plan {
     sending: Duration,
 }
 
+/// A contestant that could not be measured, or not to the end.
+pub struct Failure {
+    /// Who failed.
+    pub contestant: Contestant,
+    /// The round, from 0.
+    pub round: usize,
+    /// Why.
+    pub reason: String,
+}
+
+impl Failure {
+    fn new(contestant: Contestant, round: usize, error: &Error) -> Self {
+        eprintln!("{} failed: {error}", contestant.title());
+        Self {
+            contestant,
+            round,
+            reason: error.to_string(),
+        }
+    }
+}
+
 /// Records one contestant's figures of one round.
 struct Recorder<'a> {
     samples: &'a mut Samples,
@@ -69,8 +90,11 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     fn record(&mut self, metric: Metric, value: f64) {
-        self.samples
-            .record(self.contestant, metric, self.round, value);
+        let moment = Moment {
+            round: self.round,
+            slice: 0,
+        };
+        self.samples.record(self.contestant, metric, moment, value);
     }
 }
 
@@ -105,17 +129,22 @@ pub fn run(options: &Options) -> Result<()> {
 
     let mut samples = Samples::default();
     let mut failures = Vec::new();
+    let (chat, servers): (Vec<_>, Vec<_>) = contestants
+        .iter()
+        .partition(|contestant| **contestant == Contestant::Tertulia);
     for round in 0..rounds as usize {
-        for &contestant in &contestants {
-            eprintln!("round {} of {rounds}: {}", round + 1, contestant.title());
+        eprintln!("round {} of {rounds}", round + 1);
+        if !servers.is_empty() {
+            round::measure(&servers, cores, &plan, round, &mut samples, &mut failures);
+        }
+        for &contestant in &chat {
             let mut recorder = Recorder {
                 samples: &mut samples,
                 contestant,
                 round,
             };
-            if let Err(error) = measure(contestant, cores, &plan, &mut recorder) {
-                eprintln!("{} failed: {error}", contestant.title());
-                failures.push((contestant, round, error.to_string()));
+            if let Err(error) = chat::measure(cores, &plan, &mut recorder) {
+                failures.push(Failure::new(contestant, round, &error));
             }
         }
     }
@@ -171,21 +200,4 @@ fn describe_run(plan: &Plan, rounds: u32, cores: Cores) -> Result<Vec<String>> {
     ));
     facts.push("clients poll instead of sleeping while CPU and latency are measured, for all servers alike".into());
     Ok(facts)
-}
-
-fn measure(
-    contestant: Contestant,
-    cores: Cores,
-    plan: &Plan,
-    recorder: &mut Recorder<'_>,
-) -> Result<()> {
-    let command = contestant.command()?;
-    if contestant == Contestant::Tertulia {
-        return chat::measure(&command, cores, plan, recorder);
-    }
-    let log = PathBuf::from(WORK_DIRECTORY).join(format!("{contestant:?}.log").to_lowercase());
-    let mut server = Server::start(&command, &[], cores.server, &log)?;
-    let measured = connections::measure(&mut server, plan, recorder);
-    // A server that died explains a failure better than the connection that it took along.
-    server.check_alive().and(measured)
 }

@@ -65,38 +65,42 @@ pub struct Spread {
     pub most: f64,
 }
 
+/// When a figure was taken. A round takes most figures several times, in slices: all contestants are measured in a
+/// slice right after each other, before any of them is in the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// The round, from 0.
+    pub round: usize,
+    /// The slice of the round, from 0.
+    pub slice: usize,
+}
+
 /// All figures of a run.
 #[derive(Default)]
-pub struct Samples(BTreeMap<(Contestant, Metric), BTreeMap<usize, f64>>);
+pub struct Samples(BTreeMap<(Contestant, Metric), BTreeMap<Moment, f64>>);
 
 impl Samples {
-    /// Records a figure of a round.
-    pub fn record(&mut self, contestant: Contestant, metric: Metric, round: usize, value: f64) {
+    /// Records a figure.
+    pub fn record(&mut self, contestant: Contestant, metric: Metric, moment: Moment, value: f64) {
         self.0
             .entry((contestant, metric))
             .or_default()
-            .insert(round, value);
+            .insert(moment, value);
     }
 
-    /// A figure over all rounds that have it.
+    /// A figure over all rounds that have it; each round's is the median of its slices.
     pub fn spread(&self, contestant: Contestant, metric: Metric) -> Option<Spread> {
-        spread(
-            self.0
-                .get(&(contestant, metric))?
-                .values()
-                .copied()
-                .collect(),
-        )
+        let own = self.0.get(&(contestant, metric))?;
+        spread_over_rounds(own.iter().map(|(moment, value)| (*moment, *value)))
     }
 
-    /// A figure as a ratio to the bare loop's in the same round, over all rounds that have both.
+    /// A figure as a ratio to the bare loop's in the same slice, over all rounds that have both.
     pub fn ratio(&self, contestant: Contestant, metric: Metric) -> Option<Spread> {
         let bare = self.0.get(&(Contestant::Bare, metric))?;
         let own = self.0.get(&(contestant, metric))?;
-        spread(
+        spread_over_rounds(
             own.iter()
-                .filter_map(|(round, value)| Some(value / bare.get(round)?))
-                .collect(),
+                .filter_map(|(moment, value)| Some((*moment, value / bare.get(moment)?))),
         )
     }
 
@@ -121,6 +125,19 @@ impl Samples {
         cells.dedup();
         cells
     }
+}
+
+fn spread_over_rounds(values: impl Iterator<Item = (Moment, f64)>) -> Option<Spread> {
+    let mut rounds: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for (moment, value) in values {
+        rounds.entry(moment.round).or_default().push(value);
+    }
+    spread(
+        rounds
+            .into_values()
+            .filter_map(|slices| Some(spread(slices)?.median))
+            .collect(),
+    )
 }
 
 fn spread(mut values: Vec<f64>) -> Option<Spread> {
@@ -165,20 +182,39 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_compares_within_a_round() {
+    fn a_ratio_compares_within_a_slice() {
         let mut samples = Samples::default();
-        for (round, bare, own) in [(0, 10.0, 20.0), (1, 20.0, 20.0)] {
-            samples.record(Contestant::Bare, Metric::ConnectCpu, round, bare);
-            samples.record(Contestant::Node, Metric::ConnectCpu, round, own);
+        let figures = [
+            (0, 0, 10.0, 20.0),
+            (0, 1, 10.0, 30.0),
+            (0, 2, 20.0, 200.0),
+            (1, 0, 20.0, 20.0),
+        ];
+        for (round, slice, bare, own) in figures {
+            let moment = Moment { round, slice };
+            samples.record(Contestant::Bare, Metric::ConnectCpu, moment, bare);
+            samples.record(Contestant::Node, Metric::ConnectCpu, moment, own);
         }
-        samples.record(Contestant::Node, Metric::ConnectCpu, 2, 99.0);
+        let alone = Moment { round: 2, slice: 0 };
+        samples.record(Contestant::Node, Metric::ConnectCpu, alone, 99.0);
         let ratio = samples.ratio(Contestant::Node, Metric::ConnectCpu).unwrap();
         assert_eq!(
             ratio,
             Spread {
-                median: 1.5,
+                median: 2.0,
                 least: 1.0,
-                most: 2.0
+                most: 3.0
+            }
+        );
+        let figure = samples
+            .spread(Contestant::Node, Metric::ConnectCpu)
+            .unwrap();
+        assert_eq!(
+            figure,
+            Spread {
+                median: 30.0,
+                least: 20.0,
+                most: 99.0
             }
         );
         assert_eq!(samples.ratio(Contestant::Node, Metric::SendRate), None);

@@ -44,15 +44,7 @@ impl Server {
         let errors = output
             .try_clone()
             .doing(|| format!("creating {}", log.display()))?;
-        let this = std::env::current_exe().doing(|| "the path of this program".into())?;
-        let mut launch = Command::new(this);
-        launch.arg("run-pinned");
-        if let Some(core) = core {
-            launch.arg("--core").arg(core.to_string());
-        }
-        launch
-            .arg("--")
-            .args(command)
+        let child = pinned(command, core)?
             .env("PORT", port.to_string())
             // One core, one worker: for every server that is built on tokio.
             .env("TOKIO_WORKER_THREADS", "1")
@@ -60,8 +52,7 @@ impl Server {
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)
-            .stderr(errors);
-        let child = launch
+            .stderr(errors)
             .spawn()
             .doing(|| format!("starting {}", command.join(" ")))?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
@@ -122,6 +113,21 @@ impl Drop for Server {
             eprintln!("killing process {}: {error}", self.child.id());
         }
     }
+}
+
+/// A command that runs pinned to `core` and ends with this process.
+///
+/// # Errors
+/// [`Error::Io`] when this program doesn't know its own path.
+pub fn pinned(command: &[String], core: Option<usize>) -> Result<Command> {
+    let this = std::env::current_exe().doing(|| "the path of this program".into())?;
+    let mut launch = Command::new(this);
+    launch.arg("run-pinned");
+    if let Some(core) = core {
+        launch.arg("--core").arg(core.to_string());
+    }
+    launch.arg("--").args(command);
+    Ok(launch)
 }
 
 /// A port that was free a moment ago.

@@ -17,7 +17,9 @@ use serde::Deserialize;
 
 use self::accounts::Account;
 use super::{
-    Plan, Recorder, WORK_DIRECTORY, disk,
+    Plan, Recorder, WORK_DIRECTORY,
+    contestant::Contestant,
+    disk,
     samples::Metric,
     server::{Server, free_port},
 };
@@ -45,12 +47,8 @@ const MESSAGE_NEW: &[u8] = b"2[\"message:new\",";
 ///
 /// # Errors
 /// Whatever stops it; figures recorded before stay.
-pub fn measure(
-    command: &[String],
-    cores: Cores,
-    plan: &Plan,
-    recorder: &mut Recorder<'_>,
-) -> Result<()> {
+pub fn measure(cores: Cores, plan: &Plan, recorder: &mut Recorder<'_>) -> Result<()> {
+    let command = Contestant::Tertulia.command()?;
     let work = PathBuf::from(WORK_DIRECTORY);
     let data = work.join("data");
     empty(&data)?;
@@ -59,7 +57,12 @@ pub fn measure(
         ("DATA_DIR", data.display().to_string()),
         ("METRICS_PORT", free_port()?.to_string()),
     ];
-    let mut server = Server::start(command, &settings, cores.server, &work.join("tertulia.log"))?;
+    let mut server = Server::start(
+        &command,
+        &settings,
+        cores.server,
+        &work.join("tertulia.log"),
+    )?;
     let measured = measure_running(&server, plan, recorder);
     server.check_alive().and(measured)?;
     drop(server);
