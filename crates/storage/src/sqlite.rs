@@ -1,0 +1,138 @@
+//! SQLite as a durable store for many tasks: one thread writes and commits in groups, a few
+//! connections read. Knows nothing of what is stored.
+//!
+//! What must stay true: only one process has the directory open; every connection is set up by
+//! [`connect`]; nothing writes but the writer's thread.
+
+mod failure;
+mod migrations;
+mod reader;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{OpenError, StoreError};
+
+pub(crate) use failure::{Failure, Outcome};
+pub(crate) use migrations::Migrations;
+pub(crate) use writer::{Maintenance, Transaction};
+
+use reader::Readers;
+use writer::Writer;
+
+/// Statements that each connection keeps prepared: more than there are.
+const PREPARED_STATEMENTS: usize = 192;
+
+/// Another program that holds a lock, such as a copy being taken, is waited for this long; all
+/// writes wait with it, so it is short.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// An open database and the lock on its directory.
+pub(crate) struct Database {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Database {
+    /// Opens or creates `<directory>/<name>.db` and brings its schema up to date. Blocks.
+    pub(crate) fn open(
+        directory: &Path,
+        name: &str,
+        migrations: Migrations,
+        maintenance: Maintenance,
+    ) -> Result<Self, OpenError> {
+        let lock = lock(directory)?;
+        let path = directory.join(format!("{name}.db"));
+        let write = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut connection = connect(&path, write).map_err(Failure::from)?;
+        // FULL: a commit returns only once the log is on the disk.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            .map_err(Failure::from)?;
+        migrations.run(&mut connection)?;
+        let writer = Writer::start(connection, lock, maintenance)?;
+        let readers = Readers::open(|| connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+            .map_err(Failure::from)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Runs `work` in a transaction and answers once that is durable. `work` runs even if the
+    /// caller stops waiting.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.writer.submit(0, work, move |result| {
+            // Nobody waits for it any more: the write itself stands.
+            drop(answer.send(result));
+        });
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable("the writer has stopped")))
+    }
+
+    /// Runs `work` in a transaction and, once that is durable, `done` on the writer's thread, in
+    /// the order in which the works ran. `done` must not block. `bytes` is what the request holds
+    /// in memory while it waits. Refused at once, `done` runs before this returns.
+    pub(crate) fn submit<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
+        done: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        self.writer.submit(bytes, work, done);
+    }
+
+    /// Runs `work` on a snapshot of the database, on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(work).await
+    }
+
+    /// Refuses new work, finishes what is queued, folds the write-ahead log into the database and
+    /// gives the directory up.
+    pub(crate) async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let failed = |source: io::Error| OpenError::Directory {
+        path: directory.into(),
+        source,
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    // A file of its own: closing any handle on the database would drop SQLite's own locks.
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join("lock"))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.into())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    // A connection is never used by two threads at once, so it needs no mutex of SQLite's.
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Without this the bundled SQLite plans a statement anew whenever a value is bound to it,
+    // which costs more than running it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}

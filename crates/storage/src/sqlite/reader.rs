@@ -1,0 +1,100 @@
+//! A few read-only connections, used from threads that may block. Each piece of work sees one
+//! snapshot: what was durable when it began, and nothing newer.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::Outcome;
+use crate::StoreError;
+use crate::error::cause;
+
+/// Reads that run at once. They wait for the disk now and then, so a few more than there are
+/// cores of a small machine.
+const CONNECTIONS: usize = 4;
+
+/// Reads that may wait for a connection; beyond it the answer is `Unavailable` at once.
+const WAITING: usize = 4_096;
+
+pub(super) struct Readers {
+    idle: Arc<Mutex<Vec<Connection>>>,
+    /// One permit for each connection.
+    connections: Arc<Semaphore>,
+    /// One permit for each read that runs or waits.
+    admitted: Semaphore,
+}
+
+impl Readers {
+    pub(super) fn open(
+        connect: impl Fn() -> rusqlite::Result<Connection>,
+    ) -> rusqlite::Result<Self> {
+        let idle: Vec<_> = (0..CONNECTIONS)
+            .map(|_| connect())
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            idle: Arc::new(Mutex::new(idle)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            admitted: Semaphore::new(CONNECTIONS + WAITING),
+        })
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _admitted = self
+            .admitted
+            .try_acquire()
+            .map_err(|_| StoreError::unavailable("too many reads are waiting"))?;
+        let permit = Arc::clone(&self.connections)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::unavailable("the store is closed"))?;
+        let idle = Arc::clone(&self.idle);
+        let read = move || {
+            let connection = idle.lock().pop();
+            let mut lease = Lease { idle, connection };
+            let result = lease.snapshot(work).map_err(StoreError::from);
+            // The connection goes back before the permit does.
+            drop(lease);
+            drop(permit);
+            result
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Internal(cause(error))),
+        }
+    }
+
+    /// Ends waiting reads and closes the idle connections; those at work finish first.
+    pub(super) fn close(&self) {
+        self.connections.close();
+        self.idle.lock().clear();
+    }
+}
+
+/// A connection on loan, which goes back even if the work panics.
+struct Lease {
+    idle: Arc<Mutex<Vec<Connection>>>,
+    connection: Option<Connection>,
+}
+
+impl Lease {
+    fn snapshot<T>(&mut self, work: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
+        let Some(connection) = &mut self.connection else {
+            return Err(StoreError::unavailable("the store is closed").into());
+        };
+        let transaction = connection.transaction()?;
+        let value = work(&transaction)?;
+        transaction.finish()?;
+        Ok(value)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.idle.lock().extend(self.connection.take());
+    }
+}

@@ -1,0 +1,386 @@
+//! Group commit. One thread owns the connection that writes; it takes whatever is queued, runs
+//! each job in a savepoint of one transaction, commits, and only then completes the jobs, in the
+//! order in which they ran. The wait for the disk is what gathers the next group, so a lone job
+//! waits for nobody and a crowd shares one flush.
+//!
+//! What must stay true: a job is completed exactly once, and with success only if its transaction
+//! is on the disk; a job that fails leaves nothing behind and harms no other; the thread outlives
+//! every panic of a job.
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use parking_lot::{Mutex, RwLock};
+use protocol::Timestamp;
+use rusqlite::Connection;
+
+use super::{Failure, Outcome};
+use crate::StoreError;
+
+/// Jobs that may wait, more than a burst of a thousand from each of a few connections.
+const QUEUED_JOBS: usize = 8_192;
+
+/// Bytes that the waiting jobs may hold.
+const QUEUED_BYTES: usize = 32 << 20;
+
+/// Jobs of one transaction. More would save little and make the first of them wait for the last.
+const BATCH: usize = 512;
+
+/// Pages of the write-ahead log, 4 KiB each, from which on it is folded into the database after a
+/// commit. Larger makes restarts and reads slower, smaller writes hot pages more often.
+const CHECKPOINT_PAGES: usize = 4_000;
+
+/// Work that is too long for one transaction, in steps: does one and says whether there is more.
+/// It runs when the thread starts and after a job asked for it.
+pub(crate) type Maintenance = fn(&Transaction<'_>) -> Outcome<bool>;
+
+type BeforeCommit = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()>>;
+
+/// The open transaction that a job writes to.
+pub(crate) struct Transaction<'c> {
+    connection: &'c Connection,
+    at: Timestamp,
+    before_commit: RefCell<Vec<BeforeCommit>>,
+    maintenance: Cell<bool>,
+}
+
+impl Transaction<'_> {
+    /// When the transaction began: one clock for all its jobs, so that times rise with `seq`.
+    pub(crate) fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Runs `work` behind the last job of the transaction, outside any savepoint: a full-text index
+    /// is flushed at every savepoint, so writing to it inside one costs as much as a commit. A
+    /// failure fails the whole transaction. Forgotten if the present job fails.
+    pub(crate) fn before_commit(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()> + 'static,
+    ) {
+        self.before_commit.borrow_mut().push(Box::new(work));
+    }
+
+    /// Asks for [`Maintenance`] from the next transaction on.
+    pub(crate) fn needs_maintenance(&self) {
+        self.maintenance.set(true);
+    }
+}
+
+impl Deref for Transaction<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+/// The queue to the thread, and its handle.
+pub(super) struct Writer {
+    queue: RwLock<Option<SyncSender<Box<dyn Job>>>>,
+    queued_bytes: Arc<AtomicUsize>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread, which keeps `lock` until it ends.
+    pub(super) fn start(
+        connection: Connection,
+        lock: File,
+        maintenance: Maintenance,
+    ) -> Result<Self, Failure> {
+        let (queue, jobs) = sync_channel(QUEUED_JOBS);
+        let log_pages = Arc::new(AtomicUsize::new(0));
+        let mut committer = Committer {
+            connection,
+            jobs,
+            batch: Vec::with_capacity(BATCH),
+            maintenance,
+            maintenance_due: true,
+            log_pages: Arc::clone(&log_pages),
+        };
+        // Instead of SQLite's own checkpoint, which would run inside COMMIT, before the acks.
+        committer
+            .connection
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+                log_pages.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))?;
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || {
+                committer.run();
+                drop(lock);
+            })?;
+        Ok(Self {
+            queue: RwLock::new(Some(queue)),
+            queued_bytes: Arc::default(),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub(super) fn submit<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
+        done: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+    ) {
+        let place = Place::take(&self.queued_bytes, bytes);
+        let full = self.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES;
+        let job: Box<dyn Job> = Box::new(Submitted {
+            work: Some(work),
+            result: None,
+            done: Some(done),
+            _place: place,
+        });
+        let sent = match &*self.queue.read() {
+            Some(_) if full => Err(TrySendError::Full(job)),
+            Some(queue) => queue.try_send(job),
+            None => Err(TrySendError::Disconnected(job)),
+        };
+        // Behind the lock: a completion may submit the next job.
+        match sent {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                job.complete(Err(StoreError::unavailable("the write queue is full")));
+            }
+            Err(TrySendError::Disconnected(job)) => {
+                job.complete(Err(StoreError::unavailable("the store is closed")));
+            }
+        }
+    }
+
+    /// Lets the thread finish what is queued, and waits for its end.
+    pub(super) async fn close(&self) {
+        *self.queue.write() = None;
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the writer's thread ended by a panic");
+            }
+        }
+    }
+}
+
+/// What a job holds of [`QUEUED_BYTES`], from its submission until its completion.
+struct Place {
+    queued_bytes: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Place {
+    fn take(queued_bytes: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            queued_bytes: Arc::clone(queued_bytes),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A job on its way, whatever its types.
+trait Job: Send {
+    /// Runs in the transaction; says whether what it wrote is to be kept.
+    fn run(&mut self, transaction: &Transaction<'_>) -> bool;
+
+    /// Reports the result, or why the transaction failed.
+    fn complete(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Submitted<W, T, D: FnOnce(Result<T, StoreError>)> {
+    work: Option<W>,
+    result: Option<Result<T, StoreError>>,
+    done: Option<D>,
+    _place: Place,
+}
+
+impl<W, T, D> Job for Submitted<W, T, D>
+where
+    W: FnOnce(&Transaction<'_>) -> Outcome<T> + Send,
+    T: Send,
+    D: FnOnce(Result<T, StoreError>) + Send,
+{
+    fn run(&mut self, transaction: &Transaction<'_>) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        let result = work(transaction).map_err(StoreError::from);
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn complete(mut self: Box<Self>, committed: Result<(), StoreError>) {
+        let panicked = || Err(StoreError::internal("the job panicked"));
+        let result = self.result.take().unwrap_or_else(panicked);
+        if let Some(done) = self.done.take() {
+            done(committed.and(result));
+        }
+    }
+}
+
+/// Only a thread that dies of a fault of its own drops a job that isn't completed.
+impl<W, T, D: FnOnce(Result<T, StoreError>)> Drop for Submitted<W, T, D> {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Err(StoreError::unavailable("the writer has stopped")));
+        }
+    }
+}
+
+/// The thread's own state.
+struct Committer {
+    connection: Connection,
+    jobs: Receiver<Box<dyn Job>>,
+    batch: Vec<Box<dyn Job>>,
+    maintenance: Maintenance,
+    maintenance_due: bool,
+    /// Pages in the write-ahead log after the last commit.
+    log_pages: Arc<AtomicUsize>,
+}
+
+impl Committer {
+    fn run(mut self) {
+        while self.gather() {
+            let committed = self.transact();
+            for job in self.batch.drain(..) {
+                let committed = committed.clone();
+                if catch_unwind(AssertUnwindSafe(|| job.complete(committed))).is_err() {
+                    tracing::error!("the completion of a write panicked");
+                }
+            }
+            if self.log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+                self.checkpoint("PASSIVE");
+                self.log_pages.store(0, Ordering::Relaxed);
+            }
+        }
+        self.checkpoint("TRUNCATE");
+        if let Err((_, error)) = self.connection.close() {
+            tracing::error!(%error, "the database didn't close cleanly");
+        }
+    }
+
+    /// Takes all that is queued, waiting only if there is nothing to do. False at the end.
+    fn gather(&mut self) -> bool {
+        if !self.maintenance_due {
+            match self.jobs.recv() {
+                Ok(job) => self.batch.push(job),
+                Err(_) => return false,
+            }
+        }
+        while self.batch.len() < BATCH {
+            match self.jobs.try_recv() {
+                Ok(job) => self.batch.push(job),
+                Err(TryRecvError::Disconnected) if self.batch.is_empty() => return false,
+                Err(_) => break,
+            }
+        }
+        true
+    }
+
+    /// Runs the batch in one transaction.
+    fn transact(&mut self) -> Result<(), StoreError> {
+        let result = self.run_batch();
+        if !self.connection.is_autocommit()
+            && let Err(error) = execute(&self.connection, "ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction couldn't be rolled back");
+        }
+        result.map_err(|failure| {
+            // Trying again is for those who write; here it would be a busy loop.
+            self.maintenance_due = false;
+            let error = StoreError::from(failure);
+            let cause: &dyn std::error::Error = &error;
+            let jobs = self.batch.len();
+            tracing::error!(jobs, error = cause.source(), "a group of writes failed");
+            error
+        })
+    }
+
+    fn run_batch(&mut self) -> Outcome<()> {
+        let connection = &self.connection;
+        execute(connection, "BEGIN IMMEDIATE")?;
+        let transaction = Transaction {
+            connection,
+            at: Timestamp::now(),
+            before_commit: RefCell::default(),
+            maintenance: Cell::new(false),
+        };
+        for job in &mut self.batch {
+            run_job(&transaction, |transaction| job.run(transaction))?;
+        }
+        if self.maintenance_due {
+            run_job(&transaction, |transaction| {
+                match (self.maintenance)(transaction) {
+                    Ok(more) => {
+                        transaction
+                            .maintenance
+                            .set(transaction.maintenance.get() || more);
+                        true
+                    }
+                    Err(failure) => {
+                        let error = StoreError::from(failure);
+                        let cause: &dyn std::error::Error = &error;
+                        tracing::error!(error = cause.source(), "maintenance of the store failed");
+                        false
+                    }
+                }
+            })?;
+        }
+        for work in transaction.before_commit.take() {
+            work(connection)?;
+        }
+        execute(connection, "COMMIT")?;
+        self.maintenance_due = transaction.maintenance.get();
+        Ok(())
+    }
+
+    /// Moves what is in the write-ahead log to the database, as far as readers allow.
+    fn checkpoint(&self, mode: &str) {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        if let Err(error) = self.connection.query_row(&sql, [], |_| Ok(())) {
+            tracing::warn!(%error, "the write-ahead log couldn't be folded in");
+        }
+    }
+}
+
+/// Runs one job so that it leaves nothing behind unless it says so. An error means that the whole
+/// transaction is lost.
+fn run_job(
+    transaction: &Transaction<'_>,
+    job: impl FnOnce(&Transaction<'_>) -> bool,
+) -> Outcome<()> {
+    execute(transaction, "SAVEPOINT job")?;
+    let deferred = transaction.before_commit.borrow().len();
+    let keep = catch_unwind(AssertUnwindSafe(|| job(transaction))).unwrap_or_else(|_| {
+        tracing::error!("a write panicked");
+        false
+    });
+    // SQLite takes back the whole transaction by itself when the disk fails in the middle of a
+    // statement. What follows would then run outside any.
+    if transaction.is_autocommit() {
+        return Err(StoreError::unavailable("the transaction was taken back").into());
+    }
+    if !keep {
+        transaction.before_commit.borrow_mut().truncate(deferred);
+        execute(transaction, "ROLLBACK TO job")?;
+    }
+    execute(transaction, "RELEASE job")?;
+    Ok(())
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
