@@ -307,3 +307,134 @@ fn close_reason(payload: &[u8]) -> String {
         _ => "without a code".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{SocketAddr, TcpListener, TcpStream},
+        thread,
+    };
+
+    use super::*;
+    use crate::{
+        engine::{Deadline, Engine, Wait},
+        packet,
+    };
+
+    /// Reads the upgrade request, answers with `answer`, each byte a segment of its own, and hands the stream on.
+    fn serve(answer: Vec<u8>, then: impl FnOnce(TcpStream) + Send + 'static) -> SocketAddrV4 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else {
+            unreachable!()
+        };
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend_from_slice(&byte);
+            }
+            for byte in answer {
+                stream.write_all(&[byte]).unwrap();
+            }
+            then(stream);
+        });
+        address
+    }
+
+    /// Closing with bytes unread would be a reset, which can overtake what was sent.
+    fn wait_for_end(mut stream: TcpStream) {
+        stream.read_to_end(&mut Vec::new()).unwrap_or_default();
+    }
+
+    fn upgraded(frames: &[&[u8]]) -> Vec<u8> {
+        let accept = derive_accept_key(WEBSOCKET_KEY.as_bytes());
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\n\r\n"
+        )
+        .into_bytes();
+        for payload in frames {
+            answer.extend_from_slice(&frame::server_text(payload));
+        }
+        answer
+    }
+
+    /// What a client of that server reports until it fails, and how it fails.
+    fn events_until_failure(address: SocketAddrV4) -> (Vec<String>, String) {
+        let mut engine = Engine::new(address).unwrap();
+        engine.open(packet::connect_frame(None).into()).unwrap();
+        let deadline = Deadline::after(Duration::from_secs(10));
+        let mut events = Vec::new();
+        let error = loop {
+            let turn = engine.turn(Wait::Sleep(Duration::from_millis(100)), |_, event| {
+                events.push(match event {
+                    Event::Connected => "connected".into(),
+                    Event::Packet(packet) => String::from_utf8_lossy(packet).into_owned(),
+                });
+            });
+            match turn {
+                Ok(_) => deadline.check(|| "a failure".into()).unwrap(),
+                Err(error) => break error,
+            }
+        };
+        (events, error.to_string())
+    }
+
+    #[test]
+    fn a_stream_in_single_bytes_is_understood() {
+        let event = format!("42[\"event\",\"{}\"]", "x".repeat(300));
+        let answer = upgraded(&[
+            b"0{\"sid\":\"a\"}",
+            b"40{\"sid\":\"b\"}",
+            event.as_bytes(),
+            b"2",
+            b"42[1]",
+        ]);
+        let address = serve(answer, |mut stream| {
+            // The answers to the open packet and to the ping.
+            let expected = [frame::client_text(b"40"), frame::client_text(b"3")].concat();
+            let mut answers = vec![0; expected.len()];
+            stream.read_exact(&mut answers).unwrap();
+            assert_eq!(answers, expected);
+        });
+        let (events, error) = events_until_failure(address);
+        assert_eq!(events, ["connected", &event[1..], "2[1]"]);
+        assert!(
+            error.contains("end of the stream") || error.contains("reset"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_refused_upgrade_says_its_status() {
+        let address = serve(b"HTTP/1.1 503 Service Unavailable\r\n\r\n".to_vec(), drop);
+        let (events, error) = events_until_failure(address);
+        assert!(events.is_empty());
+        assert_eq!(
+            error,
+            "client 0: the upgrade was refused: HTTP/1.1 503 Service Unavailable"
+        );
+    }
+
+    #[test]
+    fn a_refused_namespace_is_a_failure() {
+        let refusal = b"44{\"message\":\"no token\"}";
+        let address = serve(upgraded(&[b"0{\"sid\":\"a\"}", refusal]), wait_for_end);
+        let (_, error) = events_until_failure(address);
+        assert!(error.contains("no token"), "{error}");
+    }
+
+    #[test]
+    fn a_close_frame_is_a_failure_with_its_reason() {
+        let mut answer = upgraded(&[b"0{\"sid\":\"a\"}", b"40{\"sid\":\"b\"}"]);
+        answer.extend_from_slice(b"\x88\x06\x03\xf0slow");
+        let (_, error) = events_until_failure(serve(answer, wait_for_end));
+        assert_eq!(
+            error,
+            "client 0: the server closed a connection: code 1008 slow"
+        );
+    }
+}
