@@ -35,7 +35,7 @@ pub struct Options {
     /// Rounds; every round takes each server once.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Connections to each server.
+    /// Connections to each server, a multiple of 1,000.
     #[arg(long, default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     connections: u32,
     /// A short run to see that all works: 1,000 connections, one round, a tenth of the deliveries.
@@ -118,7 +118,10 @@ pub fn run(options: &Options) -> Result<()> {
     let contestants = chosen(&options.only);
     check_possible(&plan)?;
     let cores = Cores::choose()?;
-    let facts = describe_run(&plan, rounds, cores)?;
+    let mut facts = describe_run(&plan, rounds, cores)?;
+    if contestants.contains(&Contestant::Tertulia) {
+        facts.push(chat::describe(&plan));
+    }
     let versions: Vec<_> = contestants
         .iter()
         .map(|&contestant| (contestant, machine::version(contestant)))
@@ -175,6 +178,12 @@ fn chosen(only: &[Contestant]) -> Vec<Contestant> {
 }
 
 fn check_possible(plan: &Plan) -> Result<()> {
+    if !plan.connections.is_multiple_of(round::CONNECTS) {
+        return Err(Error::Usage(format!(
+            "--connections must be a multiple of {}",
+            round::CONNECTS
+        )));
+    }
     if !fs::exists("load-generator/peers").unwrap_or(false) {
         return Err(Error::Usage("run it in the root of the repository".into()));
     }

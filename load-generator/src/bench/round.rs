@@ -24,8 +24,8 @@ const IN_FLIGHT: [usize; 2] = [1, 8];
 /// Small rooms are used side by side until this many members listen, so that the server is as busy as with one large
 /// room.
 const ACTIVE_MEMBERS: usize = 1_000;
-/// Connections opened in a slice.
-const CONNECTS: usize = 1_000;
+/// Connections opened in a slice; all connections of a run are a multiple of it, and so fill the larger rooms.
+pub const CONNECTS: usize = 1_000;
 /// Deliveries of a slice, at least.
 const DELIVERIES: usize = 20_000;
 /// Publishes of a slice for each in flight, at least: its beginning and end are not to weigh.

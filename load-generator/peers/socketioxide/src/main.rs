@@ -20,7 +20,9 @@ async fn on_publish(io: SocketIo, Data((room, payload)): Data<(String, String)>)
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (layer, io) = SocketIo::builder().transports([TransportType::Websocket]).build_layer();
+    let (layer, io) = SocketIo::builder()
+        .transports([TransportType::Websocket])
+        .build_layer();
     io.ns("/", async |socket: SocketRef| {
         socket.on("join", on_join);
         socket.on("publish", on_publish);

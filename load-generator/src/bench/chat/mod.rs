@@ -55,7 +55,9 @@ pub fn measure(cores: Cores, plan: &Plan, recorder: &mut Recorder<'_>) -> Result
     recorder.record(Metric::DiskSyncs, disk::syncs_per_second(&data, DISK_TIME)?);
     let settings = [
         ("DATA_DIR", data.display().to_string()),
+        ("HOST", "127.0.0.1".into()),
         ("METRICS_PORT", free_port()?.to_string()),
+        ("WORKER_THREADS", "1".into()),
     ];
     let mut server = Server::start(
         &command,
@@ -69,6 +71,22 @@ pub fn measure(cores: Cores, plan: &Plan, recorder: &mut Recorder<'_>) -> Result
     fs::remove_dir_all(&data).doing(|| format!("removing {}", data.display()))
 }
 
+/// Who connects and sends, for the report.
+pub fn describe(plan: &Plan) -> String {
+    format!(
+        "chat: {} connections of {} users registered with passwords, each connection in one room of {ROOM}; \
+         then {} senders in rooms of {}, SQLite on disk",
+        plan.connections,
+        users(plan),
+        sends::SENDERS,
+        sends::ROOM
+    )
+}
+
+fn users(plan: &Plan) -> usize {
+    (plan.connections / CONNECTIONS_PER_USER).max(sends::SENDERS)
+}
+
 fn empty(directory: &PathBuf) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory).doing(|| format!("removing {}", directory.display()))?;
@@ -77,8 +95,7 @@ fn empty(directory: &PathBuf) -> Result<()> {
 }
 
 fn measure_running(server: &Server, plan: &Plan, recorder: &mut Recorder<'_>) -> Result<()> {
-    let users = (plan.connections / CONNECTIONS_PER_USER).max(sends::SENDERS);
-    let accounts: Vec<Account> = (0..users)
+    let accounts: Vec<Account> = (0..users(plan))
         .map(|number| accounts::register(server.address, number))
         .collect::<Result<_>>()?;
     let rooms = create_rooms(server, &accounts, "idle", plan.connections / ROOM)?;

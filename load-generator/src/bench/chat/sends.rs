@@ -222,3 +222,46 @@ impl<'a> Sends<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acks_and_deliveries_are_counted() {
+        let rooms = vec!["room".to_owned()];
+        let mut sends = Sends::new(&rooms, "test").unwrap();
+        sends.due.push(Instant::now());
+        sends.take(3, &Event::Packet(b"2[\"message:new\",{}]"));
+        sends.take(3, &Event::Packet(b"2[\"typing:changed\",{}]"));
+        sends.take(0, &Event::Packet(b"30[{\"ok\":true}]"));
+        assert_eq!((sends.had[3], sends.deliveries, sends.acked), (1, 1, 1));
+        assert_eq!(sends.free, [0]);
+        sends.wrong.unwrap();
+    }
+
+    #[test]
+    fn a_refusal_and_an_ack_of_nothing_are_failures() {
+        let rooms = vec!["room".to_owned()];
+        let refused: &[u8] =
+            b"30[{\"ok\":false,\"error\":{\"code\":\"rate_limited\",\"message\":\"slow\"}}]";
+        for ack in [refused, b"31[{\"ok\":true}]"] {
+            let mut sends = Sends::new(&rooms, "test").unwrap();
+            sends.due.push(Instant::now());
+            sends.take(0, &Event::Packet(ack));
+            assert!(sends.wrong.is_err());
+            assert_eq!(sends.acked, 0);
+        }
+    }
+
+    #[test]
+    fn a_message_is_an_event_with_an_ack() {
+        let bytes = message_frame("r1", "c1", 7);
+        let text = crate::frame::parse(&bytes).unwrap().unwrap().payload;
+        assert!(text.starts_with(b"427[\"message:send\","));
+        let event: serde_json::Value = serde_json::from_slice(&text[3..]).unwrap();
+        assert_eq!(event[1]["roomId"], "r1");
+        assert_eq!(event[1]["clientId"], "c1");
+        assert_eq!(event[1]["body"], BODY);
+    }
+}
