@@ -1,1 +1,22 @@
-//! .
+//! The Tertulia server. `main.rs` is thin: [`server::start`] is the one entrance, for it and for every test.
+//!
+//! A message's way: `socket/` (event table in `socket/mod.rs`) → `chat/` (the rules) → `storage` (the durable log) →
+//! `chat/room_feeds.rs` (release in order) → the gateway's topics. `http/` leads to the same rules.
+
+pub mod access_tokens;
+pub mod actor;
+pub mod admin;
+pub mod app;
+pub mod chat;
+pub mod config;
+pub mod error;
+pub mod health;
+pub mod housekeeping;
+pub mod http;
+pub mod logging;
+pub mod passwords;
+pub mod revocations;
+pub mod server;
+pub mod sessions_seen;
+pub mod sign_in_limits;
+pub mod socket;

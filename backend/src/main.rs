@@ -1,2 +1,107 @@
-//! The server.
-fn main() {}
+//! `tertulia serve | health | admin grant USERNAME`.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use tertulia::{config::Config, logging, server};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+
+const USAGE: &str = "\
+usage: tertulia [COMMAND]
+
+  serve                  serve clients until SIGTERM or SIGINT (the default)
+  health                 ask the server on PORT whether it is ready; exit status 0 if so
+  admin grant USERNAME   make a user an administrator
+  version                print the version
+
+Configuration is read from the environment; docs/configuration.md names every variable.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ended = match arguments[..] {
+        [] | ["serve"] => run(serve),
+        ["health"] => run(health),
+        ["admin", "grant", username] => {
+            let username = username.to_owned();
+            run(|config| grant(config, username))
+        }
+        ["version"] => {
+            println!("tertulia {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        _ => Err(USAGE.to_owned()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<F>(command: impl FnOnce(Config) -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| e.to_string())?;
+    logging::init(&config).map_err(|e| e.to_string())?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = config.worker_threads {
+        runtime.worker_threads(workers);
+    }
+    let runtime = runtime.enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(command(config))
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    let address = SocketAddr::new(config.host, config.port);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|e| format!("can't listen on {address}: {e}"))?;
+    let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+    println!("Tertulia listens on http://localhost:{port}");
+    println!("Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs");
+    println!("Data is kept in {}; stop with Ctrl-C.", config.data_dir.display());
+    server::start(config, listener, stop_signal())
+        .await
+        .map_err(|e| e.to_string())
+}
+
+/// Ends at SIGTERM or SIGINT. Without handlers for them the process would end anyway, only less gently.
+async fn stop_signal() {
+    let signals = (
+        tokio::signal::unix::signal(SignalKind::terminate()),
+        tokio::signal::unix::signal(SignalKind::interrupt()),
+    );
+    match signals {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// For container health checks, where no HTTP client is installed.
+async fn health(config: Config) -> Result<(), String> {
+    let host = if config.host.is_unspecified() {
+        std::net::IpAddr::from([127, 0, 0, 1])
+    } else {
+        config.host
+    };
+    let asked = tertulia::health::ask(SocketAddr::new(host, config.port));
+    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(e)) => Err(format!("not ready: {e}")),
+        Err(_) => Err("not ready: no answer in 5 s".into()),
+    }
+}
+
+async fn grant(config: Config, username: String) -> Result<(), String> {
+    tertulia::admin::grant(&config.data_dir, &username)
+        .await
+        .map_err(|e| e.to_string())
+}

@@ -217,8 +217,8 @@ impl Frame {
         }))
     }
 
-    /// Bytes on a WebSocket.
-    pub(crate) fn len(&self) -> usize {
+    /// Its bytes on a WebSocket, headers included.
+    pub fn size(&self) -> usize {
         self.0.wire.len()
     }
 
@@ -238,7 +238,7 @@ impl Frame {
 impl fmt::Debug for Frame {
     /// Sizes only: bodies stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Frame({} bytes)", self.len())
+        write!(f, "Frame({} bytes)", self.size())
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
         let frame = Frame::event("/", "message:new", &serde_json::json!({ "body": "hi" })).unwrap();
         assert_eq!(texts(&frame), [r#"42["message:new",{"body":"hi"}]"#]);
         assert_eq!(frame.wire()[0], 0x81);
-        assert_eq!(usize::from(frame.wire()[1]), frame.len() - 2);
+        assert_eq!(usize::from(frame.wire()[1]), frame.size() - 2);
         assert_eq!(frame.arguments(), Some(r#"{"body":"hi"}"#));
     }
 

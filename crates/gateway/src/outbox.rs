@@ -102,7 +102,7 @@ impl Outbox {
         if self.transport == Transport::Closed || self.is_lagging(topic) {
             return Push::Dropped;
         }
-        let length = frame.len();
+        let length = frame.size();
         let mut began_to_lag = false;
         if self.bytes + length > limit && self.bytes > 0 {
             if frame.is_volatile() {
@@ -167,9 +167,9 @@ impl Outbox {
     }
 
     fn retain(&mut self, keep: impl FnMut(&Queued) -> bool) {
-        let before: usize = self.queue.iter().map(|q| q.frame.len()).sum();
+        let before: usize = self.queue.iter().map(|q| q.frame.size()).sum();
         self.queue.retain(keep);
-        let after: usize = self.queue.iter().map(|q| q.frame.len()).sum();
+        let after: usize = self.queue.iter().map(|q| q.frame.size()).sum();
         self.bytes -= before - after;
     }
 
@@ -279,7 +279,7 @@ impl Outbox {
                     payload.push_str(&String::from_utf8_lossy(bytes));
                 }
             }
-            self.bytes -= queued.frame.len();
+            self.bytes -= queued.frame.size();
             self.queue.pop_front();
         }
         if self.queue.is_empty() {
@@ -346,7 +346,7 @@ impl Batch {
 
     fn advance(&mut self, mut written: usize) {
         while let Some(front) = self.queue.front() {
-            let left = front.frame.len() - self.offset;
+            let left = front.frame.size() - self.offset;
             if written < left {
                 self.offset += written;
                 return;

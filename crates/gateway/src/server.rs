@@ -18,7 +18,7 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tungstenite::handshake::server::create_response;
 
@@ -35,8 +35,9 @@ const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 
 /// Serves `gateways`, each under its path, and everything else by `service`, until `stop` turns true; then accepts no
-/// more and lets requests in flight finish. Connections of the gateways go on: [`Gateway::drain`] ends them. The
-/// gateways' own paths reach `service` too, for polling, and have to be given to [`Gateway::http`].
+/// more and returns when the requests in flight have been answered. Connections of the gateways go on:
+/// [`Gateway::drain`] ends them. The gateways' own paths reach `service` too, for polling, and have to be given to
+/// [`Gateway::http`].
 ///
 /// # Errors
 /// Never for a single connection; only if the listener itself is broken.
@@ -57,6 +58,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let gateways: Arc<[Gateway]> = gateways.into();
+    // Every request's task holds a sender; nothing is ever sent.
+    let (serving, mut served) = mpsc::channel::<Infallible>(1);
     let mut pace = Pace::new(
         gateways
             .iter()
@@ -67,7 +70,11 @@ where
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => return Ok(()),
+            () = stopped(&mut stop) => {
+                drop((listener, serving));
+                let None = served.recv().await;
+                return Ok(());
+            }
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -75,6 +82,7 @@ where
                     gateways: gateways.clone(),
                     service: service.clone(),
                     stop: stop.clone(),
+                    _serving: serving.clone(),
                 };
                 tokio::spawn(front.run(stream, peer));
                 pace.wait().await;
@@ -137,6 +145,7 @@ struct Front<S> {
     gateways: Arc<[Gateway]>,
     service: S,
     stop: watch::Receiver<bool>,
+    _serving: mpsc::Sender<Infallible>,
 }
 
 /// What the head of a request turned out to be.

@@ -1,7 +1,7 @@
 //! Who is in which room, as what, and how far each has read.
 
 use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::columns::{
     room_cursor, room_id, room_kind, room_no, room_role, room_role_option, room_role_text,
@@ -141,16 +141,30 @@ impl MessageStore {
             let after = user_cursor(connection, after.as_ref())?;
             let mut statement = connection.prepare_cached(SQL)?;
             let members = statement
-                .query_map((room, after, u64::from(limit) + 1), |row| {
-                    Ok(StoredMember {
-                        user: users::from_row(row)?,
-                        role: room_role(row, 8)?,
-                        read_seq: row.get(9)?,
-                        joined_at: timestamp(row, 10)?,
-                    })
-                })?
+                .query_map((room, after, u64::from(limit) + 1), from_row)?
                 .collect::<Result<_, _>>()?;
             Ok(Page::cut(members, limit))
+        };
+        self.database.read(read).await
+    }
+
+    /// One member of a room. `NotFound` if there is no such room or the user isn't in it.
+    pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<StoredMember, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", m.role, m.read_seq, m.joined_at
+              FROM members m CROSS JOIN users u ON u.no = m.user
+              WHERE m.room = ?1 AND u.id = ?2"
+        );
+        let (room, user) = (room.clone(), user.clone());
+        let read = move |connection: &Connection| {
+            let room = room_no(connection, &room)?;
+            let member = connection
+                .prepare_cached(SQL)?
+                .query_row((room, user.as_str()), from_row)
+                .optional()?;
+            member.ok_or_else(|| StoreError::NotFound.into())
         };
         self.database.read(read).await
     }
@@ -236,6 +250,15 @@ impl MessageStore {
         };
         self.database.write(write).await
     }
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMember> {
+    Ok(StoredMember {
+        user: users::from_row(row)?,
+        role: room_role(row, 8)?,
+        read_seq: row.get(9)?,
+        joined_at: timestamp(row, 10)?,
+    })
 }
 
 /// What a user may do in a room; nothing for who isn't a member.

@@ -1,0 +1,80 @@
+//! Edits, deletions and reactions: each an entry of the room's log that changes a message's present state.
+
+use protocol::{ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage, RoomRole};
+use storage::{Appended, Change, NewEntry, Occurrence};
+
+use super::{access, send_message::append, wire};
+use crate::{actor::Actor, app::SharedApp, error::AppError};
+
+/// `message:edit`: one's own messages only. `done` is called when it is durable.
+pub fn edit(
+    app: &SharedApp,
+    actor: &Actor,
+    request: EditMessage,
+    done: impl FnOnce(Result<EditAccepted, AppError>) + Send + 'static,
+) {
+    let change = Change::Edit {
+        of: request.seq,
+        body: request.body,
+    };
+    let viewer = actor.user_id.clone();
+    append(app, actor, entry(actor, request.room_id, change), move |result| {
+        done(result.and_then(|appended| {
+            let Occurrence::Edited { message, .. } = &appended.event.occurrence else {
+                return Err(AppError::internal("an edit was stored as something else"));
+            };
+            Ok(EditAccepted {
+                message: wire::message(message.clone(), Some(&viewer)),
+                seq: appended.event.seq,
+            })
+        }));
+    });
+}
+
+/// `message:delete`: one's own messages, or anybody's as a moderator. Resolves when the deletion has its place in the
+/// order of the connection's events; `done` is called when it is durable.
+pub async fn delete(
+    app: &SharedApp,
+    actor: &Actor,
+    request: DeleteMessage,
+    done: impl FnOnce(Result<ChangeAccepted, AppError>) + Send + 'static,
+) {
+    let role = match access::member(app, actor, &request.room_id).await {
+        Ok(role) => role,
+        Err(refusal) => return done(Err(refusal)),
+    };
+    let change = Change::Delete {
+        of: request.seq,
+        moderator: role >= RoomRole::Moderator,
+    };
+    append(app, actor, entry(actor, request.room_id, change), |result| done(result.map(accepted)));
+}
+
+/// `message:react`. `done` is called when it is durable.
+pub fn react(
+    app: &SharedApp,
+    actor: &Actor,
+    request: ReactToMessage,
+    done: impl FnOnce(Result<ChangeAccepted, AppError>) + Send + 'static,
+) {
+    let change = Change::React {
+        of: request.seq,
+        emoji: request.emoji,
+        on: request.on,
+    };
+    append(app, actor, entry(actor, request.room_id, change), |result| done(result.map(accepted)));
+}
+
+fn entry(actor: &Actor, room_id: protocol::RoomId, change: Change) -> NewEntry {
+    NewEntry {
+        room_id,
+        actor: actor.user_id.clone(),
+        change,
+    }
+}
+
+fn accepted(appended: &Appended) -> ChangeAccepted {
+    ChangeAccepted {
+        seq: appended.event.seq,
+    }
+}

@@ -1,0 +1,64 @@
+//! Reading a room back: its messages in their present state, its log in order, and search. Members read private rooms,
+//! everybody reads public ones.
+
+use protocol::{
+    EventPage, EventsRequest, HistoryRequest, MessagePage, MessagesFound, SearchRequest,
+    limits::{EVENTS_MAX, HISTORY_DEFAULT, SEARCH_DEFAULT},
+};
+
+use super::{access, wire};
+use crate::{actor::Actor, app::App, error::AppError};
+
+/// `message:history`.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see.
+pub async fn messages(app: &App, actor: &Actor, request: HistoryRequest) -> Result<MessagePage, AppError> {
+    access::see(app, actor, &request.room_id).await?;
+    let viewer = Some(&actor.user_id);
+    let limit = request.limit.unwrap_or(HISTORY_DEFAULT);
+    let page = app
+        .store
+        .history(&request.room_id, request.before, request.after, limit, viewer)
+        .await?;
+    Ok(MessagePage {
+        messages: page.items.into_iter().map(|m| wire::message(m, viewer)).collect(),
+        has_more: page.has_more,
+    })
+}
+
+/// `room:events`.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see.
+pub async fn events(app: &App, actor: &Actor, request: EventsRequest) -> Result<EventPage, AppError> {
+    access::see(app, actor, &request.room_id).await?;
+    let viewer = Some(&actor.user_id);
+    let limit = request.limit.unwrap_or(EVENTS_MAX);
+    let page = app
+        .store
+        .events(&request.room_id, request.after, u64::MAX, limit, viewer)
+        .await?;
+    Ok(EventPage {
+        events: page.items.into_iter().map(|e| wire::event(e, viewer)).collect(),
+        has_more: page.has_more,
+    })
+}
+
+/// `message:search`, the newest first.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see.
+pub async fn search(app: &App, actor: &Actor, request: SearchRequest) -> Result<MessagesFound, AppError> {
+    access::see(app, actor, &request.room_id).await?;
+    let viewer = Some(&actor.user_id);
+    let limit = request.limit.unwrap_or(SEARCH_DEFAULT);
+    let page = app
+        .store
+        .search(&request.room_id, &request.query, limit, viewer)
+        .await?;
+    Ok(MessagesFound {
+        messages: page.items.into_iter().map(|m| wire::message(m, viewer)).collect(),
+        has_more: page.has_more,
+    })
+}

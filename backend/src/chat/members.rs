@@ -1,0 +1,151 @@
+//! Members of rooms: adding, promoting and removing them.
+
+use protocol::{
+    ListMembers, MemberPage, PutMember, RoomId, RoomKind, RoomMember, RoomMemberChanged, RoomRole,
+    Timestamp, UserId, limits::PAGE_DEFAULT,
+};
+use storage::StoreError;
+
+use super::{access, room_feeds::frame, topics, wire};
+use crate::{
+    actor::Actor,
+    app::{App, SharedApp},
+    error::AppError,
+};
+
+/// The members of a room that the actor may see.
+///
+/// # Errors
+/// `not_found` for every other room, `invalid` for an `after` that is nobody.
+pub async fn list(
+    app: &SharedApp,
+    actor: &Actor,
+    room: &RoomId,
+    request: ListMembers,
+) -> Result<MemberPage, AppError> {
+    access::see(app, actor, room).await?;
+    let limit = request.limit.unwrap_or(PAGE_DEFAULT);
+    let page = app
+        .store
+        .members(room, request.after.as_ref(), limit)
+        .await?;
+    Ok(MemberPage {
+        members: page.items.into_iter().map(wire::member).collect(),
+        has_more: page.has_more,
+    })
+}
+
+/// Adds somebody, or changes their role. Moderators add members; owners give roles.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see and for users who don't exist, `forbidden` for who may not do
+/// it, for direct rooms, and where a block stands between the two, `conflict` for taking the last owner's role.
+pub async fn put(
+    app: &SharedApp,
+    actor: &Actor,
+    room: &RoomId,
+    user: &UserId,
+    request: PutMember,
+) -> Result<RoomMember, AppError> {
+    let mine = access::moderator(app, actor, room).await?;
+    let before = app.store.membership(room, user).await?;
+    if before.kind == RoomKind::Direct {
+        return Err(AppError::forbidden("a direct room stays between two"));
+    }
+    let wanted = request.role.or(before.role).unwrap_or(RoomRole::Member);
+    let changes_role = before.role != Some(wanted);
+    if changes_role && wanted > RoomRole::Member && mine < RoomRole::Owner {
+        return Err(AppError::forbidden("only owners give roles"));
+    }
+    match before.role {
+        None => {
+            if app.store.is_blocked(&actor.user_id, user).await? {
+                return Err(AppError::forbidden("a block stands between the two of you"));
+            }
+            match app.store.add_member(room, user, wanted, Timestamp::now()).await {
+                Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
+                added => added?,
+            };
+        }
+        Some(role) if changes_role => {
+            if mine < RoomRole::Owner {
+                return Err(AppError::forbidden("only owners give roles"));
+            }
+            debug_assert!(role != wanted);
+            app.store.set_member_role(room, user, wanted).await?;
+        }
+        Some(_) => {}
+    }
+    if changes_role {
+        tell(app, room, user, Some(wanted));
+    }
+    one(app, room, user).await
+}
+
+async fn one(app: &App, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {
+    match app.store.member(room, user).await {
+        Err(StoreError::NotFound) => Err(AppError::not_found("member")),
+        member => Ok(wire::member(member?)),
+    }
+}
+
+/// Removes somebody: oneself, or as a moderator somebody of a lower role.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see and for who isn't in it, `forbidden` for who may not do it.
+pub async fn remove(
+    app: &SharedApp,
+    actor: &Actor,
+    room: &RoomId,
+    user: &UserId,
+) -> Result<(), AppError> {
+    let mine = access::member(app, actor, room).await?;
+    if *user != actor.user_id {
+        let theirs = app.store.membership(room, user).await?;
+        if theirs.kind == RoomKind::Direct {
+            return Err(AppError::forbidden("a direct room stays between two"));
+        }
+        let Some(theirs) = theirs.role else {
+            return Err(AppError::not_found("member"));
+        };
+        if mine < RoomRole::Moderator || (mine < RoomRole::Owner && theirs >= mine) {
+            return Err(AppError::forbidden("only who is above a member may remove them"));
+        }
+    }
+    let removal = app.store.remove_member(room, user).await?;
+    tell(app, room, user, None);
+    unsubscribe(app, room, user);
+    if let Some(owner) = removal.new_owner {
+        tell(app, room, &owner, Some(RoomRole::Owner));
+    }
+    Ok(())
+}
+
+/// Tells a room, and the user's connections that aren't subscribed to it, what the user is in it now.
+pub(super) fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
+    let changed = RoomMemberChanged {
+        room_id: room.clone(),
+        user_id: user.clone(),
+        role,
+    };
+    let Some(frame) = frame(&changed) else {
+        return;
+    };
+    let topic = topics::room(room);
+    app.hub.publish(&topic, &frame);
+    for socket in app.hub.sockets(&topics::user(user)) {
+        if !socket.is_subscribed(&topic) {
+            socket.send(&frame);
+        }
+    }
+}
+
+/// Ends the subscriptions of all of a user's connections to a room.
+pub fn unsubscribe(app: &App, room: &RoomId, user: &UserId) {
+    let topic = topics::room(room);
+    for socket in app.hub.sockets(&topics::user(user)) {
+        if socket.leave(&topic) {
+            app.presence.leave(&app.hub, room, user);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The rules of chat: who may do what, and what the others learn of it. No HTTP and no sockets' events in here; both
+//! lead to these functions.
+
+pub mod access;
+pub mod change_message;
+pub mod fan_out;
+pub mod history;
+pub mod members;
+pub mod presence;
+pub mod read_receipts;
+pub mod room_feed;
+pub mod room_feeds;
+pub mod rooms;
+pub mod send_message;
+pub mod topics;
+pub mod typing;
+pub mod unread;
+pub mod wire;

@@ -1,0 +1,102 @@
+//! Sending a message: one durable append, its answer, and its publication, in this order.
+
+use protocol::{MessageSent, SendMessage};
+use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
+
+use super::{access, wire};
+use crate::{
+    actor::Actor,
+    app::{App, SharedApp},
+    error::AppError,
+};
+
+/// Takes the message's place in the room's log and returns; `done` is called once that is durable, before anybody
+/// else sees the message, or with the reason why it isn't.
+pub fn start(
+    app: &SharedApp,
+    actor: &Actor,
+    request: SendMessage,
+    done: impl FnOnce(Result<MessageSent, AppError>) + Send + 'static,
+) {
+    let entry = NewEntry {
+        room_id: request.room_id,
+        actor: actor.user_id.clone(),
+        change: Change::Send {
+            client_id: Some(request.client_id),
+            body: request.body,
+            reply_to: request.reply_to,
+            mentions: request.mentions,
+        },
+    };
+    append(app, actor, entry, |result| {
+        done(result.and_then(|appended| {
+            let Occurrence::Sent(message) = &appended.event.occurrence else {
+                return Err(AppError::internal("a sent message was stored as something else"));
+            };
+            Ok(MessageSent {
+                message: wire::message(message.clone(), Some(&message.sender.id)),
+                duplicate: !appended.recorded,
+            })
+        }));
+    });
+}
+
+/// As [`start`], and waits.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see, `forbidden` for one that the actor isn't in or where a block
+/// stands between the two, `invalid` for a `replyTo` that isn't a message, `unavailable` if it isn't known to be
+/// durable: the same `clientId` again is safe.
+pub async fn send(
+    app: &SharedApp,
+    actor: &Actor,
+    request: SendMessage,
+) -> Result<MessageSent, AppError> {
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    start(app, actor, request, |result| {
+        // The one who asked may have gone; the message stays.
+        drop(sender.send(result));
+    });
+    answer.await.map_err(AppError::internal)?
+}
+
+/// Appends to a room's log; `done` learns the result on the room's lane, and then the room does.
+pub(super) fn append(
+    app: &SharedApp,
+    actor: &Actor,
+    entry: NewEntry,
+    done: impl FnOnce(Result<&Appended, AppError>) + Send + 'static,
+) {
+    let room = entry.room_id.clone();
+    let (app_done, actor) = (app.clone(), actor.clone());
+    let completed = move |result: Result<Appended, StoreError>| {
+        let app = app_done.clone();
+        let lane_room = room.clone();
+        app_done.fan_out.hand_over(&lane_room, move || match result {
+            Ok(appended) => {
+                done(Ok(&appended));
+                if appended.recorded {
+                    publish(&app, &actor, appended);
+                }
+            }
+            // Saying why needs another look at the room, for which the lane can't wait.
+            Err(StoreError::NotFound) => {
+                let explaining = async move {
+                    done(Err(access::explain(&app, &actor, &room, StoreError::NotFound).await));
+                };
+                match tokio::runtime::Handle::try_current() {
+                    Ok(runtime) => drop(runtime.spawn(explaining)),
+                    Err(_) => tracing::debug!("refused while shutting down"),
+                }
+            }
+            Err(error) => done(Err(error.into())),
+        });
+    };
+    app.store.append(entry, completed);
+}
+
+fn publish(app: &App, actor: &Actor, appended: Appended) {
+    let (room, seq) = (appended.event.room_id.clone(), appended.event.seq);
+    app.feeds.release(&app.hub, appended.event, actor);
+    app.unread_notices.note(&room, seq);
+}

@@ -1,0 +1,34 @@
+//! Names of topics, and the marks of their subscribers.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use protocol::{RoomId, SessionId, UserId};
+
+const ROOM: &str = "room:";
+
+/// Everything that happens in a room; whoever subscribes is online in it.
+pub fn room(id: &RoomId) -> String {
+    format!("{ROOM}{id}")
+}
+
+/// The room whose topic this is.
+pub fn room_of(topic: &str) -> Option<RoomId> {
+    topic.strip_prefix(ROOM).map(RoomId::trusted)
+}
+
+/// All connections of a user.
+pub fn user(id: &UserId) -> String {
+    format!("user:{id}")
+}
+
+/// All connections of a session.
+pub fn session(id: &SessionId) -> String {
+    format!("session:{id}")
+}
+
+/// The mark under which a user subscribes to rooms, so that the sender of a message gets its own variant of it.
+pub fn mark(user: &UserId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    user.as_str().hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,116 @@
+//! Stored things as clients see them.
+
+use protocol::{
+    Message, MessageDeleted, MessageEdited, MessageReacted, Room, RoomEvent, RoomMember, User,
+    UserId,
+};
+use storage::{Occurrence, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
+
+/// A message for `viewer`: its `clientId` is for its sender only.
+pub fn message(stored: StoredMessage, viewer: Option<&UserId>) -> Message {
+    let own = viewer == Some(&stored.sender.id);
+    Message {
+        id: stored.id,
+        room_id: stored.room_id,
+        seq: stored.seq,
+        client_id: stored.client_id.filter(|_| own),
+        sender: stored.sender,
+        body: stored.body,
+        at: stored.at,
+        reply_to: stored.reply_to,
+        attachments: Vec::new(),
+        edited_at: stored.edited_at,
+        deleted_at: stored.deleted_at,
+        reactions: stored.reactions,
+    }
+}
+
+/// An event of a room's log for `viewer`.
+pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
+    let StoredEvent {
+        room_id,
+        seq,
+        occurrence,
+    } = stored;
+    match occurrence {
+        Occurrence::Sent(sent) => RoomEvent::New(message(sent, viewer)),
+        Occurrence::Edited {
+            of,
+            message: edited,
+        } => RoomEvent::Edited(MessageEdited {
+            room_id,
+            seq,
+            of,
+            message: message(edited, viewer),
+        }),
+        Occurrence::Deleted { of } => RoomEvent::Deleted(MessageDeleted { room_id, seq, of }),
+        Occurrence::Reacted {
+            of,
+            emoji,
+            user_id,
+            on,
+        } => RoomEvent::Reacted(MessageReacted {
+            room_id,
+            seq,
+            of,
+            emoji,
+            user_id,
+            on,
+        }),
+    }
+}
+
+/// A room as its viewer sees it; a direct room bears the name of the other one.
+pub fn room(stored: StoredRoom) -> Room {
+    let name = match stored.peer {
+        Some(peer) => peer.display_name,
+        None => stored.name,
+    };
+    let (role, read_seq, unread) = match stored.viewer {
+        Some(viewer) => (Some(viewer.role), Some(viewer.read_seq), Some(viewer.unread)),
+        None => (None, None, None),
+    };
+    Room {
+        id: stored.id,
+        name,
+        kind: stored.kind,
+        created_at: stored.created_at,
+        member_count: stored.member_count,
+        head_seq: stored.head_seq,
+        epoch: stored.epoch,
+        role,
+        read_seq,
+        unread,
+    }
+}
+
+/// A user as others see them.
+pub fn user(stored: StoredUser) -> User {
+    User {
+        id: stored.id,
+        username: stored.username,
+        display_name: stored.display_name,
+        avatar_url: stored.avatar_url,
+        guest: stored.guest,
+        role: stored.role,
+        email: None,
+    }
+}
+
+/// A user as they see themselves.
+pub fn oneself(stored: StoredUser) -> User {
+    let email = stored.email.clone();
+    User {
+        email,
+        ..user(stored)
+    }
+}
+
+/// A member of a room.
+pub fn member(stored: StoredMember) -> RoomMember {
+    RoomMember {
+        user: user(stored.user),
+        role: stored.role,
+        joined_at: stored.joined_at,
+    }
+}

@@ -1,0 +1,113 @@
+//! What can go wrong while a client is served, mapped once to a status or an ack code.
+//!
+//! A cause that is ours (a bug, a disk) is logged here, where it ends, and isn't told to the client.
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use protocol::{ErrorBody, ErrorCode, Invalid, Problem};
+use storage::StoreError;
+
+/// The refusal of a request.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.0.message)]
+pub struct AppError(ErrorBody);
+
+impl AppError {
+    /// A refusal with a message for people.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(ErrorBody::new(code, message))
+    }
+
+    /// What doesn't exist, or isn't to be seen by the one who asks: there is no telling which.
+    pub fn not_found(what: &'static str) -> Self {
+        Self::new(ErrorCode::NotFound, format!("no such {what}"))
+    }
+
+    /// Who asks may know of it, but not do it.
+    pub fn forbidden(message: &'static str) -> Self {
+        Self::new(ErrorCode::Forbidden, message)
+    }
+
+    /// Too much, too fast; come back after `after`.
+    pub fn rate_limited(message: &'static str, after: Duration) -> Self {
+        let mut body = ErrorBody::new(ErrorCode::RateLimited, message);
+        body.retry_after_ms = Some(after.as_millis() as u64);
+        Self(body)
+    }
+
+    /// A fault of ours; `cause` goes to the log only.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(ErrorCode::Internal, "something went wrong on the server")
+    }
+
+    /// The body of an ack.
+    pub fn into_body(self) -> ErrorBody {
+        self.0
+    }
+
+    /// The code.
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+}
+
+impl From<ErrorBody> for AppError {
+    fn from(body: ErrorBody) -> Self {
+        Self(body)
+    }
+}
+
+impl From<AppError> for ErrorBody {
+    fn from(error: AppError) -> Self {
+        error.0
+    }
+}
+
+impl From<Invalid> for AppError {
+    fn from(invalid: Invalid) -> Self {
+        Self(invalid.into())
+    }
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        let retry_after = self.0.retry_after_ms;
+        let problem = Problem::from(self.0);
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(millis) = retry_after {
+            headers.insert(header::RETRY_AFTER, millis.div_ceil(1_000).into());
+        }
+        response
+    }
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Invalid { field, message } => Invalid::new(field, message).into(),
+            StoreError::NotFound => Self::new(ErrorCode::NotFound, "no such thing, or not for you"),
+            StoreError::Forbidden => Self::forbidden("you may not do this"),
+            StoreError::Conflict { field, message } => {
+                Self::new(ErrorCode::Conflict, format!("{field}: {message}"))
+            }
+            StoreError::Unavailable(cause) => {
+                tracing::warn!(%cause, "the store is unavailable");
+                Self(
+                    ErrorBody::new(ErrorCode::Unavailable, "the store is unavailable; try again")
+                        .retry_after_ms(1_000),
+                )
+            }
+            StoreError::Corrupt(cause) | StoreError::Internal(cause) => Self::internal(cause),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What is cleaned up from time to time: sessions long over, and guests who won't come back.
+
+use std::time::Duration;
+
+use protocol::Timestamp;
+use storage::StoreError;
+
+use crate::app::App;
+
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Ended sessions are kept for a day: reuse of their tokens is recognised as long.
+const SESSIONS_AFTER_MS: i64 = 24 * 3_600_000;
+
+/// A guest without a session that is good can never come back; an hour leaves time for a refresh on its way.
+const GUESTS_AFTER_MS: i64 = 3_600_000;
+
+/// Guests removed in one go.
+const GUESTS: u32 = 100;
+
+/// Cleans up, for ever.
+pub async fn run(app: &App) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if let Err(error) = clean_up(app).await {
+            tracing::warn!(%error, "cleaning up failed; it is tried again later");
+        }
+    }
+}
+
+async fn clean_up(app: &App) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let before = |ms| Timestamp::from_unix_ms(now.unix_ms() - ms);
+    while app.store.purge_sessions(before(SESSIONS_AFTER_MS)).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    loop {
+        let guests = app
+            .store
+            .stale_guests(before(GUESTS_AFTER_MS), now, GUESTS)
+            .await?;
+        if guests.is_empty() {
+            return Ok(());
+        }
+        for guest in guests {
+            app.store.delete_user(&guest, now).await?;
+        }
+    }
+}

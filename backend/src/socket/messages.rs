@@ -1,0 +1,51 @@
+//! Events that write to a room's log. They take their place here, in the order sent, and are answered when durable.
+
+use gateway::{Event, Handled};
+
+use super::{ChatSession, read, refuse, reply};
+use crate::chat::{change_message, send_message};
+
+/// Reads the event and starts the rule; a refusal is answered at once.
+macro_rules! start {
+    ($session:expr, $event:expr, $rule:path) => {{
+        let request = read(&$event);
+        let ack = $event.into_ack();
+        match request {
+            Ok(request) => $rule(&$session.app, &$session.actor, request, |result| {
+                reply(ack, result)
+            }),
+            Err(error) => refuse(ack, error),
+        }
+        None
+    }};
+}
+
+pub(super) fn send(session: &ChatSession, event: Event) -> Handled {
+    start!(session, event, send_message::start)
+}
+
+pub(super) fn edit(session: &ChatSession, event: Event) -> Handled {
+    start!(session, event, change_message::edit)
+}
+
+pub(super) fn react(session: &ChatSession, event: Event) -> Handled {
+    start!(session, event, change_message::react)
+}
+
+/// Waits for the actor's role before it takes its place.
+pub(super) fn delete(session: &ChatSession, event: Event) -> Handled {
+    let request = read(&event);
+    let ack = event.into_ack();
+    match request {
+        Ok(request) => {
+            let (app, actor) = (session.app.clone(), session.actor.clone());
+            Some(Box::pin(async move {
+                change_message::delete(&app, &actor, request, |result| reply(ack, result)).await;
+            }))
+        }
+        Err(error) => {
+            refuse(ack, error);
+            None
+        }
+    }
+}

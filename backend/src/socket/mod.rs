@@ -1,0 +1,172 @@
+//! The namespace `/`: which event leads to which rule.
+//!
+//! Events of a connection are handled in the order sent. Durable ones (`message:send`, edit, delete, react) take their
+//! place in the room's log here and are answered when they are durable, so that many can be in flight; the others are
+//! answered before the next one is looked at.
+
+mod connect;
+mod messages;
+mod resume;
+mod rooms;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use gateway::{Ack, CloseReason, Event, Frame, Handled, Session, Socket};
+use parking_lot::Mutex;
+use protocol::{
+    self as wire, ClientEvent, CreateRoom, DeleteMessage, EditMessage, ErrorCode, EventsRequest,
+    GetPresence, HistoryRequest, JoinRoom, LeaveRoom, ReactToMessage, RoomId, SearchRequest,
+    SendMessage, SetRead, SetTyping,
+};
+
+use crate::{
+    actor::Actor,
+    app::SharedApp,
+    chat::{history, presence, read_receipts, room_feeds::resync, rooms as room_rules, topics, typing},
+    error::AppError,
+};
+
+pub use connect::Connector;
+
+/// One connection of a user to the namespace `/`.
+pub struct ChatSession {
+    app: SharedApp,
+    actor: Actor,
+    /// What the client has of its rooms, until they are subscribed again.
+    resume: Mutex<Option<Box<resume::Points>>>,
+    /// Rooms in which this connection said that its user is writing; few, and forgotten at the end.
+    typing: Mutex<Vec<RoomId>>,
+}
+
+impl Session for ChatSession {
+    fn connected(self: Arc<Self>, socket: Socket) -> Handled {
+        connect::connected(self, socket)
+    }
+
+    fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled {
+        match event.name() {
+            SendMessage::NAME => messages::send(&self, event),
+            EditMessage::NAME => messages::edit(&self, event),
+            DeleteMessage::NAME => messages::delete(&self, event),
+            ReactToMessage::NAME => messages::react(&self, event),
+
+            CreateRoom::NAME => rooms::create(self, socket, event),
+            JoinRoom::NAME => rooms::join(self, socket, event),
+            LeaveRoom::NAME => answer(event, |request: LeaveRoom| async move {
+                room_rules::leave(&self.app, &self.actor, &request.room_id).await
+            }),
+
+            HistoryRequest::NAME => answer(event, |request| async move {
+                history::messages(&self.app, &self.actor, request).await
+            }),
+            EventsRequest::NAME => answer(event, |request| async move {
+                history::events(&self.app, &self.actor, request).await
+            }),
+            SearchRequest::NAME => answer(event, |request| async move {
+                history::search(&self.app, &self.actor, request).await
+            }),
+
+            SetTyping::NAME => answer(event, |request| async move {
+                self.note_typing(&request);
+                typing::set(&self.app, &self.actor, &socket, request).await
+            }),
+            SetRead::NAME => answer(event, |request| async move {
+                read_receipts::set(&self.app, &self.actor, request).await
+            }),
+            GetPresence::NAME => answer(event, |request| async move {
+                presence::get(&self.app, &self.actor, request).await
+            }),
+
+            _ => {
+                let error = AppError::new(ErrorCode::Invalid, "event: no such event");
+                refuse(event.into_ack(), error);
+                None
+            }
+        }
+    }
+
+    fn overloaded(&self, event: Event) {
+        let after = std::time::Duration::from_secs(1);
+        refuse(event.into_ack(), AppError::rate_limited("too many events at once", after));
+    }
+
+    fn lagging(&self, topic: &str) -> Option<Frame> {
+        let room = topics::room_of(topic)?;
+        self.app.presence.leave(&self.app.hub, &room, &self.actor.user_id);
+        let head_seq = self.app.feeds.head_seq(&room).unwrap_or_default();
+        resync(&room, head_seq)
+    }
+
+    fn disconnected(&self, _: &Socket, topics: &[Arc<str>], _: CloseReason) {
+        for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
+            self.app.presence.leave(&self.app.hub, &room, &self.actor.user_id);
+        }
+        for room in self.typing.lock().drain(..) {
+            typing::tell(&self.app, &self.actor, room, false);
+        }
+    }
+}
+
+impl ChatSession {
+    fn note_typing(&self, request: &SetTyping) {
+        /// Nobody writes in more rooms at once; what is beyond isn't taken back when the connection ends.
+        const MAX_TYPING: usize = 8;
+        let mut typing = self.typing.lock();
+        typing.retain(|room| *room != request.room_id);
+        if request.on && typing.len() < MAX_TYPING {
+            typing.push(request.room_id.clone());
+        }
+        if typing.is_empty() {
+            *typing = Vec::new();
+        }
+    }
+}
+
+/// The payload of an event.
+fn read<T: ClientEvent>(event: &Event) -> Result<T, AppError> {
+    let payload = event
+        .first_argument()
+        .ok_or_else(|| wire::Invalid::new("payload", "is missing or isn't JSON"))?;
+    Ok(wire::read_json(payload.as_bytes())?)
+}
+
+/// Handles an event before the next one of its connection.
+fn answer<T, F>(event: Event, rule: impl FnOnce(T) -> F) -> Handled
+where
+    T: ClientEvent,
+    F: Future<Output = Result<T::Ack, AppError>> + Send + 'static,
+    T::Ack: Send,
+{
+    let request = read::<T>(&event);
+    let ack = event.into_ack();
+    match request {
+        Ok(request) => {
+            let ruling = rule(request);
+            let answered: BoxFuture<'static, ()> = Box::pin(async move { reply(ack, ruling.await) });
+            Some(answered)
+        }
+        Err(error) => {
+            refuse(ack, error);
+            None
+        }
+    }
+}
+
+/// Answers an event.
+fn reply<T: serde::Serialize>(ack: Ack, result: Result<T, AppError>) {
+    match result {
+        Ok(body) => send(ack, &wire::Ack::Ok(body)),
+        Err(error) => refuse(ack, error),
+    }
+}
+
+fn refuse(ack: Ack, error: AppError) {
+    send::<wire::Done>(ack, &wire::Ack::Refused(error.into_body()));
+}
+
+fn send<T: serde::Serialize>(ack: Ack, answer: &wire::Ack<T>) {
+    if let Err(error) = ack.send(answer) {
+        tracing::error!(%error, "an answer can't be encoded");
+    }
+}
