@@ -9,7 +9,9 @@ use socketioxide::{
 
 async fn on_join(socket: SocketRef, Data(room): Data<String>, ack: AckSender) {
     socket.join(room);
-    ack.send(&()).expect("the client waits for its ack");
+    if let Err(error) = ack.send(&()) {
+        eprintln!("{error}");
+    }
 }
 
 async fn on_publish(io: SocketIo, Data((room, payload)): Data<(String, String)>) {
