@@ -14,6 +14,9 @@ use crate::connection::Connection;
 /// Connections written before other tasks get their turn; about a millisecond of system calls.
 const SLICE: usize = 64;
 
+/// Turns of the scheduler that a flush may wait for more: well below a millisecond.
+const GATHERING_TURNS: usize = 8;
+
 #[derive(Default)]
 pub(crate) struct Flusher {
     dirty: Mutex<Vec<Arc<Connection>>>,
@@ -47,8 +50,17 @@ impl Flusher {
                 }
             })
             .await;
-            // Behind everything that is ready now: what that publishes joins this flush.
-            tokio::task::yield_now().await;
+            // Behind everything that is ready now: what that publishes joins this flush. A turn of the scheduler
+            // reaches only some of many ready tasks, so it goes on while they still add to it.
+            let mut seen = 0;
+            for _ in 0..GATHERING_TURNS {
+                let found = self.dirty.lock().len();
+                if found == seen {
+                    break;
+                }
+                seen = found;
+                tokio::task::yield_now().await;
+            }
             std::mem::swap(&mut batch, &mut *self.dirty.lock());
             for slice in batch.chunks(SLICE) {
                 for connection in slice {
