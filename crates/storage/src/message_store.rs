@@ -5,6 +5,8 @@ mod append;
 mod blocks;
 mod columns;
 mod entry;
+#[cfg(test)]
+mod faults;
 mod history;
 mod log;
 mod members;

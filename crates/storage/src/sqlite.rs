@@ -7,6 +7,8 @@
 mod failure;
 mod migrations;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::{File, TryLockError};

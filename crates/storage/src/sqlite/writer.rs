@@ -8,6 +8,7 @@
 //! every panic of a job.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::fs::File;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -302,10 +303,12 @@ impl Committer {
             // Trying again is for those who write; here it would be a busy loop.
             self.maintenance_due = false;
             let error = StoreError::from(failure);
-            let cause: &dyn std::error::Error = &error;
             let jobs = self.batch.len();
-            tracing::error!(jobs, error = cause.source(), "a group of writes failed");
-            error
+            tracing::error!(jobs, error = error.source(), "a group of writes failed");
+            match error {
+                StoreError::Internal(cause) => StoreError::Unavailable(cause),
+                error => error,
+            }
         })
     }
 
@@ -322,22 +325,7 @@ impl Committer {
             run_job(&transaction, |transaction| job.run(transaction))?;
         }
         if self.maintenance_due {
-            run_job(&transaction, |transaction| {
-                match (self.maintenance)(transaction) {
-                    Ok(more) => {
-                        transaction
-                            .maintenance
-                            .set(transaction.maintenance.get() || more);
-                        true
-                    }
-                    Err(failure) => {
-                        let error = StoreError::from(failure);
-                        let cause: &dyn std::error::Error = &error;
-                        tracing::error!(error = cause.source(), "maintenance of the store failed");
-                        false
-                    }
-                }
-            })?;
+            run_job(&transaction, |transaction| self.maintain(transaction))?;
         }
         for work in transaction.before_commit.take() {
             work(connection)?;
@@ -345,6 +333,23 @@ impl Committer {
         execute(connection, "COMMIT")?;
         self.maintenance_due = transaction.maintenance.get();
         Ok(())
+    }
+
+    /// One step of maintenance; says whether what it wrote is to be kept.
+    fn maintain(&self, transaction: &Transaction<'_>) -> bool {
+        match (self.maintenance)(transaction) {
+            Ok(more) => {
+                if more {
+                    transaction.needs_maintenance();
+                }
+                true
+            }
+            Err(failure) => {
+                let error = StoreError::from(failure);
+                tracing::error!(error = error.source(), "maintenance of the store failed");
+                false
+            }
+        }
     }
 
     /// Moves what is in the write-ahead log to the database, as far as readers allow.

@@ -1,0 +1,425 @@
+//! Users and blocks.
+
+use protocol::{Role, RoomKind, RoomRole, Secret, UserId};
+use storage::{NewSession, NewUser, ProfileChange, StoreError, TokenHash};
+
+use crate::{Fixture, assert_error, at, new_user, now};
+
+fn with_email(name: &str, email: &str) -> NewUser {
+    NewUser {
+        email: Some(email.to_owned()),
+        ..new_user(name)
+    }
+}
+
+#[tokio::test]
+async fn names_and_addresses_are_unique_without_regard_to_case() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = store
+        .create_user(with_email("Ann", "Ann@example.org"), at(0))
+        .await
+        .unwrap();
+    assert_eq!((ann.username.as_str(), ann.created_at), ("Ann", at(0)));
+    assert_eq!(
+        (ann.role, ann.guest, ann.avatar_url.as_deref()),
+        (Role::User, false, None)
+    );
+    assert_error!(
+        store.create_user(new_user("aNN"), now()).await,
+        StoreError::Conflict {
+            field: "username",
+            ..
+        }
+    );
+    assert_error!(
+        store
+            .create_user(with_email("bob", "ann@EXAMPLE.org"), now())
+            .await,
+        StoreError::Conflict { field: "email", .. }
+    );
+    store.create_user(new_user("Élodie"), now()).await.unwrap();
+    assert_error!(
+        store.create_user(new_user("éLODIE"), now()).await,
+        StoreError::Conflict {
+            field: "username",
+            ..
+        }
+    );
+    let found = store.credentials("ANN").await.unwrap().unwrap();
+    assert_eq!(found.user, ann);
+    assert_eq!(found.password_hash.unwrap().expose(), "hash");
+    assert!(store.credentials("bob").await.unwrap().is_none());
+    assert_eq!(store.user(&ann.id).await.unwrap(), ann);
+    assert_eq!(store.credentials_of(&ann.id).await.unwrap().user, ann);
+    let nobody = "nobody".parse().unwrap();
+    assert_error!(store.user(&nobody).await, StoreError::NotFound);
+    assert_error!(store.credentials_of(&nobody).await, StoreError::NotFound);
+    let fixture = fixture.reopened().await;
+    assert_eq!(fixture.store.user(&ann.id).await.unwrap(), ann);
+}
+
+#[tokio::test]
+async fn of_two_who_want_a_name_at_once_one_gets_it() {
+    let fixture = Fixture::new().await;
+    let (one, other) = tokio::join!(
+        fixture.store.create_user(new_user("ann"), now()),
+        fixture.store.create_user(new_user("ann"), now()),
+    );
+    assert!(one.is_ok() != other.is_ok());
+}
+
+#[tokio::test]
+async fn users_are_read_by_many_ids() {
+    let fixture = Fixture::new().await;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let gone = fixture.user("gone").await;
+    fixture.store.delete_user(&gone, now()).await.unwrap();
+    let nobody = "nobody".parse().unwrap();
+    let users = fixture
+        .store
+        .users(&[bob.clone(), nobody, gone, ann.clone()])
+        .await
+        .unwrap();
+    let mut ids: Vec<UserId> = users.into_iter().map(|user| user.id).collect();
+    ids.sort();
+    assert_eq!(ids, [ann, bob]);
+    assert_eq!(fixture.store.users(&[]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn users_are_found_by_part_of_a_name() {
+    let fixture = Fixture::new().await;
+    for (username, display_name) in [
+        ("joan_smith", "Joan"),
+        ("bob", "Joanna Lee"),
+        ("per%cent", "50% Off"),
+        ("li", "李明"),
+    ] {
+        let user = NewUser {
+            display_name: display_name.to_owned(),
+            ..new_user(username)
+        };
+        fixture.store.create_user(user, now()).await.unwrap();
+    }
+    let found = async |query: &str| {
+        let page = fixture.store.find_users(query, None, 10).await.unwrap();
+        assert!(!page.has_more);
+        page.items
+            .into_iter()
+            .map(|user| user.username)
+            .collect::<Vec<_>>()
+    };
+    for (query, wanted) in [
+        ("joan", &["joan_smith", "bob"][..]),
+        ("JOAN", &["joan_smith", "bob"]),
+        ("jo", &["joan_smith", "bob"]),
+        ("smith", &["joan_smith"]),
+        ("_smi", &["joan_smith"]),
+        ("Lee", &["bob"]),
+        ("na l", &["bob"]),
+        // Fewer than three characters are the beginning.
+        ("sm", &[]),
+        ("b", &["bob"]),
+        ("李", &["li"]),
+        ("李明", &["li"]),
+        ("50", &["per%cent"]),
+        ("%", &[]),
+        ("_", &[]),
+        ("r%c", &["per%cent"]),
+        ("r_c", &[]),
+        ("\"", &[]),
+        ("nobody", &[]),
+    ] {
+        assert_eq!(found(query).await, wanted, "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn users_are_found_in_pages_in_the_order_of_their_ids() {
+    let fixture = Fixture::new().await;
+    let mut ids = Vec::new();
+    for number in 0..7 {
+        ids.push(fixture.user(&format!("sam{number}")).await);
+    }
+    assert!(ids.is_sorted());
+    for query in ["sam", "s"] {
+        let mut seen: Vec<UserId> = Vec::new();
+        loop {
+            let page = fixture
+                .store
+                .find_users(query, seen.last(), 3)
+                .await
+                .unwrap();
+            assert!(page.items.len() <= 3);
+            seen.extend(page.items.into_iter().map(|user| user.id));
+            if !page.has_more {
+                break;
+            }
+        }
+        assert_eq!(seen, ids);
+    }
+    let nobody = "nobody".parse().unwrap();
+    assert_error!(
+        fixture.store.find_users("sam", Some(&nobody), 3).await,
+        StoreError::Invalid { field: "after", .. }
+    );
+}
+
+#[tokio::test]
+async fn a_profile_changes_in_part() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = store
+        .create_user(with_email("ann", "ann@example.org"), now())
+        .await
+        .unwrap()
+        .id;
+    store
+        .create_user(with_email("bob", "bob@example.org"), now())
+        .await
+        .unwrap();
+    let change = ProfileChange {
+        display_name: Some("Anna".to_owned()),
+        avatar_url: Some(Some("https://example.org/a.png".to_owned())),
+        email: None,
+    };
+    let changed = store.update_user(&ann, change).await.unwrap();
+    assert_eq!(changed.display_name, "Anna");
+    assert_eq!(
+        changed.avatar_url.as_deref(),
+        Some("https://example.org/a.png")
+    );
+    assert_eq!(changed.email.as_deref(), Some("ann@example.org"));
+    assert_eq!(store.user(&ann).await.unwrap(), changed);
+    let email = |email: Option<&str>| ProfileChange {
+        email: Some(email.map(str::to_owned)),
+        ..ProfileChange::default()
+    };
+    assert_error!(
+        store
+            .update_user(&ann, email(Some("BOB@example.org")))
+            .await,
+        StoreError::Conflict { field: "email", .. }
+    );
+    store
+        .update_user(&ann, email(Some("ANN@example.org")))
+        .await
+        .unwrap();
+    let changed = store.update_user(&ann, email(None)).await.unwrap();
+    assert_eq!((changed.email, changed.avatar_url.is_some()), (None, true));
+    // Free again, and found by the new name only.
+    store
+        .create_user(with_email("eve", "ann@example.org"), now())
+        .await
+        .unwrap();
+    let found = store.find_users("anna", None, 10).await.unwrap();
+    assert_eq!(found.items.len(), 1);
+    let nobody = "nobody".parse().unwrap();
+    let missing = store.update_user(&nobody, ProfileChange::default()).await;
+    assert_error!(missing, StoreError::NotFound);
+}
+
+#[tokio::test]
+async fn passwords_and_roles_are_replaced() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    store
+        .set_password(&ann, Secret::from("other"))
+        .await
+        .unwrap();
+    let credentials = store.credentials("ann").await.unwrap().unwrap();
+    assert_eq!(
+        credentials.password_hash.as_ref().unwrap().expose(),
+        "other"
+    );
+    assert!(!format!("{credentials:?}").contains("other"));
+    store.set_user_role(&ann, Role::Admin).await.unwrap();
+    assert_eq!(store.user(&ann).await.unwrap().role, Role::Admin);
+    let nobody = "nobody".parse().unwrap();
+    assert_error!(
+        store.set_password(&nobody, Secret::from("x")).await,
+        StoreError::NotFound
+    );
+    assert_error!(
+        store.set_user_role(&nobody, Role::Staff).await,
+        StoreError::NotFound
+    );
+}
+
+#[tokio::test]
+async fn guests_have_no_password_and_go_when_they_are_stale() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let old = store.create_guest("Guest".to_owned(), at(0)).await.unwrap();
+    let here = store.create_guest("Guest".to_owned(), at(0)).await.unwrap();
+    let new = store
+        .create_guest("Guest".to_owned(), at(5_000))
+        .await
+        .unwrap();
+    fixture.user("ann").await;
+    assert!(old.guest && old.username != here.username && old.username.starts_with("guest-"));
+    let credentials = store.credentials(&old.username).await.unwrap().unwrap();
+    assert!(credentials.password_hash.is_none());
+    for (user, expires_at) in [(&old, at(900)), (&here, at(10_000))] {
+        let session = NewSession {
+            id: user.id.as_str().parse().unwrap(),
+            user_id: user.id.clone(),
+            device: "browser".to_owned(),
+            address: "192.0.2.1".to_owned(),
+            refresh: TokenHash([1; 32]),
+            expires_at,
+        };
+        store.create_session(session, at(0)).await.unwrap();
+    }
+    assert_eq!(
+        store.stale_guests(at(1_000), at(1_000), 10).await.unwrap(),
+        std::slice::from_ref(&old.id)
+    );
+    assert_eq!(
+        store.stale_guests(at(1_000), at(1_000), 0).await.unwrap(),
+        []
+    );
+    store.delete_user(&old.id, at(1_000)).await.unwrap();
+    assert_eq!(
+        store.stale_guests(at(1_000), at(1_000), 10).await.unwrap(),
+        []
+    );
+    let later = store
+        .stale_guests(at(20_000), at(20_000), 10)
+        .await
+        .unwrap();
+    assert_eq!(later, [here.id, new.id]);
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_nobody() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = store
+        .create_user(with_email("ann", "ann@example.org"), now())
+        .await
+        .unwrap()
+        .id;
+    let bob = fixture.user("bob").await;
+    let own = fixture.room(RoomKind::Private, &[&ann, &bob]).await;
+    let other = fixture.room(RoomKind::Public, &[&bob, &ann]).await;
+    let direct = store.direct_room(&ann, &bob, now()).await.unwrap().0.id;
+    fixture.send(&other, &ann, "hello").await;
+    store.block(&bob, &ann, now()).await.unwrap();
+    let session = NewSession {
+        id: "s1".parse().unwrap(),
+        user_id: ann.clone(),
+        device: "browser".to_owned(),
+        address: "192.0.2.1".to_owned(),
+        refresh: TokenHash([1; 32]),
+        expires_at: at(i64::MAX / 2),
+    };
+    store.create_session(session, now()).await.unwrap();
+    let mut deleted = store.delete_user(&ann, now()).await.unwrap();
+    deleted.rooms.sort();
+    assert_eq!(deleted.sessions, ["s1".parse().unwrap()]);
+    assert_eq!(deleted.rooms, [own.clone(), other.clone(), direct]);
+    // Nothing is left of the person.
+    assert_error!(store.user(&ann).await, StoreError::NotFound);
+    assert!(store.credentials("ann").await.unwrap().is_none());
+    assert!(store.credentials("deleted").await.unwrap().is_none());
+    assert_error!(store.delete_user(&ann, now()).await, StoreError::NotFound);
+    for query in ["ann", "del", "a", "d"] {
+        assert_eq!(
+            store.find_users(query, None, 10).await.unwrap().items,
+            [],
+            "{query}"
+        );
+    }
+    assert_eq!(store.blocked_by(&bob).await.unwrap(), []);
+    assert_error!(
+        store.session(&"s1".parse().unwrap(), now()).await,
+        StoreError::NotFound
+    );
+    assert_error!(
+        fixture.append(&other, &ann, crate::send("x")).await,
+        StoreError::NotFound
+    );
+    // The rooms go on.
+    let room = store.room(&own, Some(&bob)).await.unwrap();
+    assert_eq!(
+        (room.member_count, room.viewer.unwrap().role),
+        (1, RoomRole::Owner)
+    );
+    let message = store.message(&other, 1, None).await.unwrap();
+    assert_eq!(
+        (message.body.as_str(), message.sender.display_name.as_str()),
+        ("hello", "deleted")
+    );
+    assert_eq!(message.sender.id, ann);
+    // The name is free, and another deletion doesn't collide.
+    let second = store
+        .create_user(with_email("ann", "ann@example.org"), now())
+        .await
+        .unwrap()
+        .id;
+    store.delete_user(&second, now()).await.unwrap();
+}
+
+#[tokio::test]
+async fn blocks_work_both_ways() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let eve = fixture.user("eve").await;
+    assert!(store.block(&ann, &bob, now()).await.unwrap());
+    assert!(!store.block(&ann, &bob, now()).await.unwrap());
+    assert_eq!(
+        store.blocked_by(&ann).await.unwrap(),
+        std::slice::from_ref(&bob)
+    );
+    assert_eq!(store.blocked_by(&bob).await.unwrap(), []);
+    for (one, other, blocked) in [(&ann, &bob, true), (&bob, &ann, true), (&ann, &eve, false)] {
+        assert_eq!(store.is_blocked(one, other).await.unwrap(), blocked);
+    }
+    assert!(!store.unblock(&bob, &ann).await.unwrap());
+    assert!(store.unblock(&ann, &bob).await.unwrap());
+    assert!(!store.is_blocked(&ann, &bob).await.unwrap());
+    let nobody = "nobody".parse().unwrap();
+    assert_error!(
+        store.block(&ann, &nobody, now()).await,
+        StoreError::NotFound
+    );
+    assert_error!(
+        store.block(&ann, &ann, now()).await,
+        StoreError::Invalid {
+            field: "userId",
+            ..
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_user_blocks_a_thousand_at_most() {
+    let fixture = Fixture::new().await;
+    let ann = fixture.user("ann").await;
+    let mut last = Ok(false);
+    for _ in 0..=1_000 {
+        let guest = fixture
+            .store
+            .create_guest("Guest".to_owned(), now())
+            .await
+            .unwrap();
+        last = fixture.store.block(&ann, &guest.id, now()).await;
+    }
+    assert_error!(
+        last,
+        StoreError::Conflict {
+            field: "userId",
+            ..
+        }
+    );
+    let blocked = fixture.store.blocked_by(&ann).await.unwrap();
+    assert_eq!(blocked.len(), 1_000);
+    // One who is blocked already is no new one.
+    assert!(!fixture.store.block(&ann, &blocked[0], now()).await.unwrap());
+}

@@ -1,0 +1,189 @@
+//! Who is in a room, and as what.
+
+use protocol::{RoomKind, RoomRole, UserId};
+use storage::StoreError;
+
+use crate::{Fixture, assert_error, at, now};
+
+#[tokio::test]
+async fn members_come_and_go_and_are_counted() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let room = fixture.room(RoomKind::Public, &[&ann]).await;
+    assert!(
+        store
+            .add_member(&room, &bob, RoomRole::Moderator, now())
+            .await
+            .unwrap()
+    );
+    // Who is in it keeps the role.
+    assert!(
+        !store
+            .add_member(&room, &bob, RoomRole::Member, now())
+            .await
+            .unwrap()
+    );
+    assert_eq!(fixture.role(&room, &bob).await, Some(RoomRole::Moderator));
+    assert_eq!(store.room(&room, None).await.unwrap().member_count, 2);
+    store.remove_member(&room, &bob).await.unwrap();
+    assert_error!(store.remove_member(&room, &bob).await, StoreError::NotFound);
+    assert_eq!(fixture.role(&room, &bob).await, None);
+    assert_eq!(store.room(&room, None).await.unwrap().member_count, 1);
+    let nobody = "nobody".parse().unwrap();
+    let nowhere = "nowhere".parse().unwrap();
+    let role = RoomRole::Member;
+    assert_error!(
+        store.add_member(&room, &nobody, role, now()).await,
+        StoreError::NotFound
+    );
+    assert_error!(
+        store.add_member(&nowhere, &bob, role, now()).await,
+        StoreError::NotFound
+    );
+    assert_error!(
+        store.remove_member(&room, &nobody).await,
+        StoreError::NotFound
+    );
+    assert_eq!(store.room(&room, None).await.unwrap().member_count, 1);
+}
+
+#[tokio::test]
+async fn joining_at_once_counts_once() {
+    let fixture = Fixture::new().await;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let room = fixture.room(RoomKind::Public, &[&ann]).await;
+    let join = || {
+        fixture
+            .store
+            .add_member(&room, &bob, RoomRole::Member, now())
+    };
+    let (one, two, three) = tokio::join!(join(), join(), join());
+    let new = [one, two, three]
+        .into_iter()
+        .filter(|added| *added.as_ref().unwrap())
+        .count();
+    assert_eq!(new, 1);
+    assert_eq!(
+        fixture.store.room(&room, None).await.unwrap().member_count,
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_room_always_has_an_owner() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let room = fixture.room(RoomKind::Public, &[&ann]).await;
+    let mut others: Vec<UserId> = Vec::new();
+    for (number, role) in [
+        RoomRole::Member,
+        RoomRole::Member,
+        RoomRole::Moderator,
+        RoomRole::Moderator,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = fixture.user(&format!("user{number}")).await;
+        // The later ones have been there longer.
+        let joined = at(10 - i64::try_from(number).unwrap());
+        store.add_member(&room, &user, role, joined).await.unwrap();
+        others.push(user);
+    }
+    assert_error!(
+        store.set_member_role(&room, &ann, RoomRole::Member).await,
+        StoreError::Conflict { field: "role", .. }
+    );
+    assert_eq!(fixture.role(&room, &ann).await, Some(RoomRole::Owner));
+    store
+        .set_member_role(&room, &others[0], RoomRole::Owner)
+        .await
+        .unwrap();
+    store
+        .set_member_role(&room, &ann, RoomRole::Member)
+        .await
+        .unwrap();
+    let nobody = "nobody".parse().unwrap();
+    let missing = store
+        .set_member_role(&room, &nobody, RoomRole::Member)
+        .await;
+    assert_error!(missing, StoreError::NotFound);
+    store
+        .set_member_role(&room, &ann, RoomRole::Owner)
+        .await
+        .unwrap();
+    // One of two owners goes: nothing else changes. The last goes: the moderators, then the rest.
+    for (leaving, successor) in [
+        (&ann, None),
+        (&others[0], Some(&others[3])),
+        (&others[3], Some(&others[2])),
+        (&others[2], Some(&others[1])),
+        (&others[1], None),
+    ] {
+        let removal = store.remove_member(&room, leaving).await.unwrap();
+        assert_eq!(removal.new_owner.as_ref(), successor);
+        if let Some(successor) = successor {
+            assert_eq!(fixture.role(&room, successor).await, Some(RoomRole::Owner));
+        }
+    }
+    assert_eq!(store.room(&room, None).await.unwrap().member_count, 0);
+}
+
+#[tokio::test]
+async fn members_are_listed_in_pages_in_the_order_of_their_ids() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let mut users = Vec::new();
+    for number in 0..7 {
+        users.push(fixture.user(&format!("user{number}")).await);
+    }
+    // Added in another order than they came.
+    let room = fixture.room(RoomKind::Public, &[&users[3]]).await;
+    for user in users.iter().rev() {
+        store
+            .add_member(&room, user, RoomRole::Member, at(5))
+            .await
+            .unwrap();
+    }
+    fixture.send(&room, &users[0], "hello").await;
+    store.set_read(&room, &users[0], 1).await.unwrap();
+    let mut listed = Vec::new();
+    let mut ids: Vec<UserId> = Vec::new();
+    loop {
+        let last = ids.last().cloned();
+        let page = store.member_ids(&room, last.as_ref(), 3).await.unwrap();
+        let members = store.members(&room, last.as_ref(), 3).await.unwrap();
+        assert_eq!(members.has_more, page.has_more);
+        ids.extend(page.items);
+        listed.extend(members.items);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(ids, users);
+    assert_eq!(
+        listed
+            .iter()
+            .map(|member| member.user.id.clone())
+            .collect::<Vec<_>>(),
+        users
+    );
+    assert_eq!(
+        (listed[3].role, listed[4].role),
+        (RoomRole::Owner, RoomRole::Member)
+    );
+    assert_eq!((listed[0].read_seq, listed[1].read_seq), (1, 0));
+    assert_eq!(
+        (listed[0].joined_at, listed[0].user.username.as_str()),
+        (at(5), "user0")
+    );
+    let nobody = "nobody".parse().unwrap();
+    assert_error!(
+        store.member_ids(&room, Some(&nobody), 3).await,
+        StoreError::Invalid { field: "after", .. }
+    );
+}
