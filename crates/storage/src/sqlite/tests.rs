@@ -107,6 +107,15 @@ impl Results {
         });
     }
 
+    /// Waits until so many are there: what is submitted then is no part of their batch.
+    async fn wait_for(&self, count: usize) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.0.lock().len() < count {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn succeeded(&self) -> Vec<i64> {
         self.0
             .lock()
@@ -188,6 +197,7 @@ async fn nothing_of_a_group_whose_commit_fails_is_visible() {
     });
     results.submit(&fixture, 3, |transaction| insert(transaction, 3));
     drop(hold);
+    results.wait_for(3).await;
     // Also shows that the transaction was left.
     fixture.insert(4).await.unwrap();
     let all = results.0.lock().clone();
@@ -214,6 +224,7 @@ async fn nothing_of_a_group_that_sqlite_takes_back_is_visible() {
     });
     results.submit(&fixture, 3, |transaction| insert(transaction, 3));
     drop(hold);
+    results.wait_for(3).await;
     fixture.insert(4).await.unwrap();
     assert_eq!(results.0.lock().len(), 3);
     assert_eq!(results.succeeded(), [] as [i64; 0]);
@@ -231,6 +242,7 @@ async fn a_failure_before_commit_fails_the_group() {
         Ok(())
     });
     drop(hold);
+    results.wait_for(2).await;
     fixture.insert(3).await.unwrap();
     assert_eq!(results.succeeded(), [] as [i64; 0]);
     assert_eq!(fixture.numbers().await, [3]);
@@ -251,7 +263,7 @@ async fn a_full_queue_refuses_at_once() {
         matches!(results.0.lock()[0], (number, Err(StoreError::Unavailable(_))) if number == submitted)
     );
     drop(hold);
-    fixture.insert(1).await.unwrap();
+    results.wait_for(submitted as usize).await;
     assert_eq!(results.succeeded(), (1..submitted).collect::<Vec<_>>());
 }
 
