@@ -9,7 +9,9 @@ use crate::{
     access_tokens::AccessTokens,
     chat::{fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, unread::UnreadNotices},
     config::Config,
+    http::health::Health,
     passwords::Passwords,
+    refresh_tokens::RefreshTokens,
     revocations::Revocations,
     sessions_seen::SessionsSeen,
     sign_in_limits::SignInLimits,
@@ -19,12 +21,16 @@ use crate::{
 pub struct App {
     /// The settings.
     pub config: Config,
+    /// How well the server works.
+    pub health: Health,
     /// Topics of live connections.
     pub hub: Hub,
     /// Everything durable.
     pub store: MessageStore,
     /// Signs and checks access tokens.
     pub access_tokens: AccessTokens,
+    /// Makes and recognises refresh tokens.
+    pub refresh_tokens: RefreshTokens,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
     /// Failed sign-ins, against guessing.

@@ -11,13 +11,17 @@ use storage::StoreError;
 
 /// The refusal of a request.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", self.0.message)]
-pub struct AppError(ErrorBody);
+#[error("{}", body.message)]
+pub struct AppError {
+    body: ErrorBody,
+    /// Of a rate limit: how much it allows in one window.
+    limit: Option<u32>,
+}
 
 impl AppError {
     /// A refusal with a message for people.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(ErrorBody::new(code, message))
+        ErrorBody::new(code, message).into()
     }
 
     /// What doesn't exist, or isn't to be seen by the one who asks: there is no telling which.
@@ -34,7 +38,16 @@ impl AppError {
     pub fn rate_limited(message: &'static str, after: Duration) -> Self {
         let mut body = ErrorBody::new(ErrorCode::RateLimited, message);
         body.retry_after_ms = Some(after.as_millis() as u64);
-        Self(body)
+        body.into()
+    }
+
+    /// The same, saying how much the limit allows in one window.
+    #[must_use]
+    pub fn limit(self, limit: u32) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
+        }
     }
 
     /// A fault of ours; `cause` goes to the log only.
@@ -45,37 +58,39 @@ impl AppError {
 
     /// The body of an ack.
     pub fn into_body(self) -> ErrorBody {
-        self.0
+        self.body
     }
 
     /// The code.
     pub fn code(&self) -> ErrorCode {
-        self.0.code
+        self.body.code
     }
 }
 
 impl From<ErrorBody> for AppError {
     fn from(body: ErrorBody) -> Self {
-        Self(body)
+        Self { body, limit: None }
     }
 }
 
 impl From<AppError> for ErrorBody {
     fn from(error: AppError) -> Self {
-        error.0
+        error.body
     }
 }
 
 impl From<Invalid> for AppError {
     fn from(invalid: Invalid) -> Self {
-        Self(invalid.into())
+        ErrorBody::from(invalid).into()
     }
 }
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        let retry_after = self.0.retry_after_ms;
-        let problem = Problem::from(self.0);
+        let Self { body, limit } = self;
+        let code = body.code;
+        let retry_after = body.retry_after_ms.map(|millis| millis.div_ceil(1_000));
+        let problem = Problem::from(body);
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(problem)).into_response();
@@ -84,8 +99,21 @@ impl IntoResponse for AppError {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(millis) = retry_after {
-            headers.insert(header::RETRY_AFTER, millis.div_ceil(1_000).into());
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        match (code, retry_after) {
+            (ErrorCode::RateLimited, Some(seconds)) => {
+                headers.insert("ratelimit-remaining", 0.into());
+                headers.insert("ratelimit-reset", seconds.into());
+                if let Some(limit) = limit {
+                    headers.insert("ratelimit-limit", limit.into());
+                }
+            }
+            (ErrorCode::Unauthenticated, _) => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
         }
         response
     }
@@ -102,10 +130,9 @@ impl From<StoreError> for AppError {
             }
             StoreError::Unavailable(cause) => {
                 tracing::warn!(%cause, "the store is unavailable");
-                Self(
-                    ErrorBody::new(ErrorCode::Unavailable, "the store is unavailable; try again")
-                        .retry_after_ms(1_000),
-                )
+                ErrorBody::new(ErrorCode::Unavailable, "the store is unavailable; try again")
+                    .retry_after_ms(1_000)
+                    .into()
             }
             StoreError::Corrupt(cause) | StoreError::Internal(cause) => Self::internal(cause),
         }

@@ -4,6 +4,7 @@
 //! `chat/room_feeds.rs` (release in order) → the gateway's topics. `http/` leads to the same rules.
 
 pub mod access_tokens;
+pub mod accounts;
 pub mod actor;
 pub mod admin;
 pub mod app;
@@ -15,8 +16,10 @@ pub mod housekeeping;
 pub mod http;
 pub mod logging;
 pub mod passwords;
+pub mod refresh_tokens;
 pub mod revocations;
 pub mod server;
 pub mod sessions_seen;
 pub mod sign_in_limits;
+pub mod signing_secret;
 pub mod socket;

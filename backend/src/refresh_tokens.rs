@@ -80,7 +80,7 @@ impl RefreshTokens {
 
 /// The bits have a fixed length, so no other session and bits make the same text.
 fn over(mac: &Mac, session: &SessionId, bits: &[u8; BYTES]) -> Mac {
-    mac.clone().chain_update(bits).chain_update(session)
+    mac.clone().chain_update(bits).chain_update(session.as_str())
 }
 
 fn hash(token: &Secret) -> TokenHash {

@@ -2,6 +2,7 @@
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
 use protocol::{ServerDraining, ServerEvent};
@@ -9,15 +10,18 @@ use storage::{MessageStore, OpenError};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
-    access_tokens::{AccessTokens, SecretError},
+    access_tokens::AccessTokens,
     app::{App, SharedApp},
     chat::{fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, unread::UnreadNotices},
     config::Config,
     housekeeping, http,
+    http::health::Health,
     passwords::Passwords,
+    refresh_tokens::RefreshTokens,
     revocations::Revocations,
     sessions_seen::SessionsSeen,
     sign_in_limits::SignInLimits,
+    signing_secret::{SecretError, SigningSecret},
     socket::Connector,
 };
 
@@ -68,7 +72,7 @@ pub async fn start(
 
     let (stop, stopped) = watch::channel(false);
     let router = TowerToHyperService::new(http::router::router(app.clone(), gateway.clone()));
-    let serving = gateway::serve(listener, vec![gateway.clone()], router, stopped);
+    let serving = gateway::serve(listener, vec![gateway.clone()], router, stopped).fuse();
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -79,7 +83,7 @@ pub async fn start(
                 () = gateway.drain(app.config.drain, draining_notice) => {}
                 _ = serving.as_mut() => {}
             }
-            drop(stop.send(true));
+            stop.send_replace(true);
             match tokio::time::timeout(LAST_REQUESTS, serving).await {
                 Ok(served) => served,
                 Err(_) => {
@@ -96,16 +100,18 @@ pub async fn start(
 }
 
 async fn components(config: Config, store: MessageStore) -> Result<SharedApp, StartError> {
-    let access_tokens = AccessTokens::new(&config)?;
+    let secret = SigningSecret::open(&config)?;
     let revocations = Revocations::load(&store)
         .await
         .map_err(StartError::Revocations)?;
     let workers = config.worker_threads;
     let lanes = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Arc::new(App {
+        health: Health::default(),
         hub: Hub::new(workers),
         store,
-        access_tokens,
+        access_tokens: AccessTokens::new(&secret),
+        refresh_tokens: RefreshTokens::new(&secret),
         passwords: Passwords::new(),
         sign_in_limits: SignInLimits::default(),
         revocations,

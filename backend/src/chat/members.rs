@@ -122,7 +122,7 @@ pub async fn remove(
 }
 
 /// Tells a room, and the user's connections that aren't subscribed to it, what the user is in it now.
-pub(super) fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
+pub fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
     let changed = RoomMemberChanged {
         room_id: room.clone(),
         user_id: user.clone(),

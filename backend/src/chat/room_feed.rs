@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use gateway::{Frame, Hub};
 use parking_lot::Mutex;
-use protocol::{Epoch, RoomEvent, RoomId, UserId};
+use protocol::{RoomEvent, RoomId, UserId};
 use storage::{Head, StoredEvent};
 
 use super::{topics, wire};
@@ -212,9 +212,128 @@ impl State {
         let skipped = (seq + 1 - first) as usize;
         Some(self.recent.iter().skip(skipped).cloned().collect())
     }
+}
 
-    /// Epoch of the log, once known.
-    pub(super) fn epoch(&self) -> Option<&Epoch> {
-        self.head.as_ref().map(|head| &head.epoch)
+#[cfg(test)]
+mod tests {
+    use protocol::{Epoch, MessageId, Reaction, Sender, Timestamp};
+    use storage::{Occurrence, StoredMessage};
+
+    use super::*;
+
+    fn message(seq: u64, sender: &UserId) -> StoredMessage {
+        StoredMessage {
+            id: MessageId::trusted(format!("m-{seq}")),
+            room_id: RoomId::trusted("r"),
+            seq,
+            sender: Sender {
+                id: sender.clone(),
+                display_name: "Ana".into(),
+                guest: false,
+            },
+            body: "hola".into(),
+            at: Timestamp::from_unix_ms(1_800_000_000_000),
+            client_id: Some(format!("c-{seq}")),
+            reply_to: None,
+            mentions: Vec::new(),
+            edited_at: None,
+            deleted_at: None,
+            reactions: Vec::new(),
+        }
+    }
+
+    fn sent(seq: u64) -> FeedEvent {
+        let ana = UserId::trusted("ana");
+        let stored = StoredEvent {
+            room_id: RoomId::trusted("r"),
+            seq,
+            occurrence: Occurrence::Sent(message(seq, &ana)),
+        };
+        FeedEvent::new(stored, &ana).unwrap()
+    }
+
+    fn head(seq: u64) -> Head {
+        Head {
+            seq,
+            epoch: Epoch::new("1"),
+        }
+    }
+
+    fn seqs(feed: &RoomFeed, after: u64) -> Option<Vec<u64>> {
+        let recent = feed.lock().recent_after(after)?;
+        Some(recent.iter().map(|event| event.seq).collect())
+    }
+
+    #[tokio::test]
+    async fn events_are_released_once_and_in_order() {
+        let hub = Hub::new(Some(1));
+        let feed = RoomFeed::new(RoomId::trusted("r"));
+        // What comes while the head is read is released behind it, as far as the head hasn't got it.
+        assert_eq!(feed.release(&hub, sent(5)), Released::Yes);
+        assert_eq!(feed.release(&hub, sent(6)), Released::Yes);
+        assert_eq!(feed.head_seq(), None);
+        assert_eq!(feed.loaded(&hub, head(5)), Released::Yes);
+        assert_eq!(feed.head_seq(), Some(6));
+        assert_eq!(feed.release(&hub, sent(6)), Released::Yes);
+        assert_eq!(feed.head_seq(), Some(6));
+        assert_eq!(feed.release(&hub, sent(8)), Released::Gap);
+        assert_eq!(feed.release(&hub, sent(7)), Released::Yes);
+        assert_eq!(seqs(&feed, 5), Some(vec![6, 7]));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_kept_whole_is_replayed_from_memory() {
+        let hub = Hub::new(Some(1));
+        let feed = RoomFeed::new(RoomId::trusted("r"));
+        feed.loaded(&hub, head(10));
+        assert_eq!(seqs(&feed, 10), Some(vec![]));
+        assert_eq!(seqs(&feed, 9), None);
+        for seq in 11..=300 {
+            assert_eq!(feed.release(&hub, sent(seq)), Released::Yes);
+        }
+        assert_eq!(seqs(&feed, 300), Some(vec![]));
+        assert_eq!(seqs(&feed, 298), Some(vec![299, 300]));
+        assert_eq!(seqs(&feed, 10), None);
+        let state = feed.lock();
+        assert!(state.recent.len() <= RECENT_EVENTS && state.recent_bytes <= RECENT_BYTES);
+        let kept: usize = state.recent.iter().map(|event| event.bytes()).sum();
+        assert_eq!(state.recent_bytes, kept);
+        let first = state.recent.front().unwrap().seq;
+        drop(state);
+        assert_eq!(seqs(&feed, first - 1).unwrap().len() as u64, 301 - first);
+        assert_eq!(seqs(&feed, first - 2), None);
+    }
+
+    #[test]
+    fn a_client_id_and_ones_own_reactions_are_for_the_actor_alone() {
+        let (ana, bea) = (UserId::trusted("ana"), UserId::trusted("bea"));
+        let mut edited = message(1, &ana);
+        edited.reactions = vec![Reaction {
+            emoji: "👍".into(),
+            count: 2,
+            mine: true,
+        }];
+        let event = FeedEvent::new(
+            StoredEvent {
+                room_id: RoomId::trusted("r"),
+                seq: 4,
+                occurrence: Occurrence::Edited { of: 1, message: edited },
+            },
+            &ana,
+        )
+        .unwrap();
+        let json = |viewer: &UserId| {
+            let mut json = String::new();
+            event.write_json_for(viewer, &mut json);
+            serde_json::from_str::<serde_json::Value>(&json).unwrap()
+        };
+        let (own, other) = (json(&ana), json(&bea));
+        assert_eq!(own["type"], "message:edited");
+        assert_eq!(own["message"]["clientId"], "c-1");
+        assert_eq!(own["message"]["reactions"][0]["mine"], true);
+        assert_eq!(other["message"].get("clientId"), None);
+        assert_eq!(other["message"]["reactions"][0]["mine"], false);
+        assert_eq!(other["seq"], 4);
+        serde_json::from_value::<RoomEvent>(other).unwrap();
     }
 }

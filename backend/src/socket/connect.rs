@@ -75,8 +75,8 @@ pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
         return None;
     }
     // A revocation before the subscription reached nobody.
-    if app.revocations.is_revoked(&actor.session_id) {
-        revocations::end_socket(&socket);
+    if app.revocations.contains(&actor.session_id) {
+        revocations::revoke(app, &actor.session_id);
         return None;
     }
     app.sessions_seen.note(&actor.session_id, socket.address());

@@ -1,0 +1,93 @@
+//! One's own account: what it shows, its password, and its end.
+
+use std::{net::IpAddr, time::Instant};
+
+use protocol::{PasswordChange, Timestamp, UpdateMe, User, UserId};
+use storage::{ProfileChange, StoreError};
+
+use crate::{
+    actor::Actor,
+    app::App,
+    chat::{members, wire},
+    error::AppError,
+    revocations::revoke,
+};
+
+/// The actor's own user.
+///
+/// # Errors
+/// `not_found` if it was deleted since the access token was issued.
+pub async fn read(app: &App, actor: &Actor) -> Result<User, AppError> {
+    let user = app.store.user(&actor.user_id).await.map_err(gone)?;
+    Ok(wire::oneself(user))
+}
+
+/// Changes what the actor's user shows.
+///
+/// # Errors
+/// `conflict` if the e-mail address is taken, `forbidden` for a guest's e-mail address.
+pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User, AppError> {
+    if actor.guest && request.email.is_some() {
+        return Err(AppError::forbidden("guests have no e-mail address"));
+    }
+    let change = ProfileChange {
+        display_name: request.display_name,
+        avatar_url: request.avatar_url,
+        email: request.email,
+    };
+    let user = app.store.update_user(&actor.user_id, change).await.map_err(gone)?;
+    Ok(wire::oneself(user))
+}
+
+/// Changes the actor's password and ends all other sessions of theirs.
+///
+/// # Errors
+/// `forbidden` for guests and if the present password is wrong, `rate_limited` after five wrong ones, `unavailable`
+/// if too many are signing in.
+pub async fn change_password(
+    app: &App,
+    actor: &Actor,
+    request: PasswordChange,
+    address: IpAddr,
+) -> Result<(), AppError> {
+    let known = app.store.credentials_of(&actor.user_id).await.map_err(gone)?;
+    if known.password_hash.is_none() {
+        return Err(AppError::forbidden("guests have no password"));
+    }
+    let place = app.passwords.place()?;
+    let attempt = app.sign_in_limits.attempt(address, &known.user.username, Instant::now()).await?;
+    if !place.verify(request.current_password, known.password_hash).await? {
+        attempt.failed(Instant::now());
+        return Err(AppError::forbidden("currentPassword: is wrong"));
+    }
+    attempt.succeeded();
+    let hash = app.passwords.place()?.hash(request.new_password).await?;
+    app.store.set_password(&actor.user_id, hash).await.map_err(gone)?;
+    let now = Timestamp::now();
+    for session in app.store.revoke_sessions(&actor.user_id, Some(&actor.session_id), now).await? {
+        revoke(app, &session);
+    }
+    Ok(())
+}
+
+/// Deletes an account: its sessions end, its rooms learn that it left, and what it wrote stays without its name.
+///
+/// # Errors
+/// `not_found` if it was deleted before.
+pub async fn delete(app: &App, user: &UserId) -> Result<(), AppError> {
+    let left = app.store.delete_user(user, Timestamp::now()).await.map_err(gone)?;
+    for session in &left.sessions {
+        revoke(app, session);
+    }
+    for room in &left.rooms {
+        members::tell(app, room, user, None);
+    }
+    Ok(())
+}
+
+fn gone(error: StoreError) -> AppError {
+    match error {
+        StoreError::NotFound => AppError::not_found("user"),
+        error => error.into(),
+    }
+}

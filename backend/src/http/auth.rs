@@ -1,0 +1,53 @@
+//! `auth/…`: coming in, staying in, going.
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use protocol::{GuestRequest, LoginRequest, RefreshRequest, RegisterRequest, Tokens};
+
+use super::request::JsonBody;
+use crate::{
+    accounts::{sessions, sessions::Device, sign_in},
+    actor::Actor,
+    app::SharedApp,
+    error::AppError,
+};
+
+pub async fn register(
+    State(app): State<SharedApp>,
+    device: Device,
+    JsonBody(request): JsonBody<RegisterRequest>,
+) -> Result<(StatusCode, Json<Tokens>), AppError> {
+    let tokens = sign_in::register(&app, request, device).await?;
+    Ok((StatusCode::CREATED, Json(tokens)))
+}
+
+pub async fn login(
+    State(app): State<SharedApp>,
+    device: Device,
+    JsonBody(request): JsonBody<LoginRequest>,
+) -> Result<Json<Tokens>, AppError> {
+    Ok(Json(sign_in::log_in(&app, request, device).await?))
+}
+
+pub async fn guest(
+    State(app): State<SharedApp>,
+    device: Device,
+    JsonBody(request): JsonBody<GuestRequest>,
+) -> Result<(StatusCode, Json<Tokens>), AppError> {
+    let tokens = sign_in::come_as_guest(&app, request, device).await?;
+    Ok((StatusCode::CREATED, Json(tokens)))
+}
+
+pub async fn refresh(
+    State(app): State<SharedApp>,
+    device: Device,
+    JsonBody(request): JsonBody<RefreshRequest>,
+) -> Result<Json<Tokens>, AppError> {
+    let tokens = sessions::refresh(&app, &request.refresh_token, device.address).await?;
+    Ok(Json(tokens))
+}
+
+pub async fn logout(State(app): State<SharedApp>, actor: Actor) -> Result<StatusCode, AppError> {
+    sessions::log_out(&app, &actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,25 @@
+//! What describes the API: for programs as OpenAPI and AsyncAPI, for people as a page. Built when first asked for.
+
+use std::sync::LazyLock;
+
+use axum::response::Response;
+use http::HeaderMap;
+
+use super::{asset::Asset, reference};
+
+pub async fn openapi(headers: HeaderMap) -> Response {
+    static OPENAPI: LazyLock<Asset> =
+        LazyLock::new(|| Asset::new("application/json", protocol::openapi().to_string()));
+    OPENAPI.answer(&headers)
+}
+
+pub async fn asyncapi(headers: HeaderMap) -> Response {
+    static ASYNCAPI: LazyLock<Asset> =
+        LazyLock::new(|| Asset::new("application/json", protocol::asyncapi().to_string()));
+    ASYNCAPI.answer(&headers)
+}
+
+pub async fn docs(headers: HeaderMap) -> Response {
+    static DOCS: LazyLock<Asset> = LazyLock::new(reference::page);
+    DOCS.answer(&headers)
+}

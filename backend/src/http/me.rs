@@ -1,0 +1,51 @@
+//! `me`: one's own user.
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use protocol::{ListMyRooms, PasswordChange, RoomPage, UpdateMe, UserBody};
+
+use super::request::{JsonBody, Query};
+use crate::{
+    accounts::{profile, sessions::Device},
+    actor::Actor,
+    app::SharedApp,
+    chat,
+    error::AppError,
+};
+
+pub async fn read(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserBody>, AppError> {
+    let user = profile::read(&app, &actor).await?;
+    Ok(Json(UserBody { user }))
+}
+
+pub async fn update(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    JsonBody(request): JsonBody<UpdateMe>,
+) -> Result<Json<UserBody>, AppError> {
+    let user = profile::update(&app, &actor, request).await?;
+    Ok(Json(UserBody { user }))
+}
+
+pub async fn delete(State(app): State<SharedApp>, actor: Actor) -> Result<StatusCode, AppError> {
+    profile::delete(&app, &actor.user_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn change_password(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    device: Device,
+    JsonBody(request): JsonBody<PasswordChange>,
+) -> Result<StatusCode, AppError> {
+    profile::change_password(&app, &actor, request, device.address).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn rooms(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Query(request): Query<ListMyRooms>,
+) -> Result<Json<RoomPage>, AppError> {
+    Ok(Json(chat::rooms::mine(&app, &actor, request).await?))
+}

@@ -1,0 +1,36 @@
+//! `rooms/{roomId}/members`: who is in a room.
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use protocol::{ListMembers, MemberBody, MemberPage, PutMember, RoomId, UserId};
+
+use super::request::{JsonBody, Path, Query};
+use crate::{actor::Actor, app::SharedApp, chat::members, error::AppError};
+
+pub async fn list(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Path(room): Path<RoomId>,
+    Query(request): Query<ListMembers>,
+) -> Result<Json<MemberPage>, AppError> {
+    Ok(Json(members::list(&app, &actor, &room, request).await?))
+}
+
+pub async fn put(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Path((room, user)): Path<(RoomId, UserId)>,
+    JsonBody(request): JsonBody<PutMember>,
+) -> Result<Json<MemberBody>, AppError> {
+    let member = members::put(&app, &actor, &room, &user, request).await?;
+    Ok(Json(MemberBody { member }))
+}
+
+pub async fn delete(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Path((room, user)): Path<(RoomId, UserId)>,
+) -> Result<StatusCode, AppError> {
+    members::remove(&app, &actor, &room, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,53 @@
+//! `rooms`: making, finding, changing and deleting them.
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use protocol::{CreateRoom, ListRooms, RoomBody, RoomId, RoomPage, UpdateRoom};
+
+use super::request::{JsonBody, Path, Query};
+use crate::{actor::Actor, app::SharedApp, chat::rooms, error::AppError};
+
+pub async fn create(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    JsonBody(request): JsonBody<CreateRoom>,
+) -> Result<(StatusCode, Json<RoomBody>), AppError> {
+    let room = rooms::create(&app, &actor, request).await?;
+    Ok((StatusCode::CREATED, Json(RoomBody { room })))
+}
+
+pub async fn list(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Query(request): Query<ListRooms>,
+) -> Result<Json<RoomPage>, AppError> {
+    Ok(Json(rooms::list(&app, &actor, request).await?))
+}
+
+pub async fn read(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Path(room): Path<RoomId>,
+) -> Result<Json<RoomBody>, AppError> {
+    let room = rooms::get(&app, &actor, &room).await?;
+    Ok(Json(RoomBody { room }))
+}
+
+pub async fn update(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Path(room): Path<RoomId>,
+    JsonBody(request): JsonBody<UpdateRoom>,
+) -> Result<Json<RoomBody>, AppError> {
+    let room = rooms::update(&app, &actor, &room, request).await?;
+    Ok(Json(RoomBody { room }))
+}
+
+pub async fn delete(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Path(room): Path<RoomId>,
+) -> Result<StatusCode, AppError> {
+    rooms::delete(&app, &actor, &room).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,205 @@
+//! The whole route table of the application's listener, and what every request goes through.
+//!
+//! What must stay true: the routes here are those of [`protocol::ROUTES`], which the documents are written from; a
+//! test compares the two.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    middleware::{Next, from_fn, map_response},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, any, get, on},
+};
+use gateway::Gateway;
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+};
+use protocol::{
+    ErrorBody, ErrorCode, Method,
+    Method::{Delete, Get, Patch, Post, Put},
+    Problem,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+    cors::{AllowOrigin, CorsLayer},
+};
+
+use super::{
+    auth, blocks, documents, health, me, members, messages, page, request_log, rooms, security_headers, sessions,
+    users,
+};
+use crate::{app::SharedApp, config::Config, error::AppError};
+
+/// How long a request may take. What the store was asked to write by then is still written.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Bytes from which on compression is worth its while: less fits one packet anyway.
+const COMPRESS_FROM: u64 = 1_024;
+
+/// How long a browser may remember what other origins are allowed.
+const CORS_AGE: Duration = Duration::from_secs(3_600);
+
+/// A route of the table.
+type Row = (Method, &'static str, MethodRouter<SharedApp>);
+
+fn table() -> Vec<Row> {
+    vec![
+        row(Post, "/api/v1/auth/register", auth::register),
+        row(Post, "/api/v1/auth/login", auth::login),
+        row(Post, "/api/v1/auth/guest", auth::guest),
+        row(Post, "/api/v1/auth/refresh", auth::refresh),
+        row(Post, "/api/v1/auth/logout", auth::logout),
+        row(Get, "/api/v1/me", me::read),
+        row(Patch, "/api/v1/me", me::update),
+        row(Delete, "/api/v1/me", me::delete),
+        row(Post, "/api/v1/me/password", me::change_password),
+        row(Get, "/api/v1/me/rooms", me::rooms),
+        row(Put, "/api/v1/me/blocks/{userId}", blocks::put),
+        row(Delete, "/api/v1/me/blocks/{userId}", blocks::delete),
+        row(Get, "/api/v1/users", users::list),
+        row(Get, "/api/v1/users/{userId}", users::read),
+        row(Get, "/api/v1/sessions", sessions::list),
+        row(Delete, "/api/v1/sessions/{sessionId}", sessions::delete),
+        row(Post, "/api/v1/rooms", rooms::create),
+        row(Get, "/api/v1/rooms", rooms::list),
+        row(Get, "/api/v1/rooms/{roomId}", rooms::read),
+        row(Patch, "/api/v1/rooms/{roomId}", rooms::update),
+        row(Delete, "/api/v1/rooms/{roomId}", rooms::delete),
+        row(Get, "/api/v1/rooms/{roomId}/members", members::list),
+        row(Put, "/api/v1/rooms/{roomId}/members/{userId}", members::put),
+        row(Delete, "/api/v1/rooms/{roomId}/members/{userId}", members::delete),
+        row(Get, "/api/v1/rooms/{roomId}/messages", messages::list),
+        row(Post, "/api/v1/rooms/{roomId}/messages", messages::post),
+        row(Get, "/api/v1/rooms/{roomId}/events", messages::events),
+        row(Get, "/api/v1/rooms/{roomId}/search", messages::search),
+        row(Get, "/health", health::ready),
+        row(Get, "/health/live", health::live),
+        row(Get, "/health/ready", health::ready),
+        row(Get, "/live", health::live),
+        row(Get, "/ready", health::ready),
+        row(Get, "/api/docs", documents::docs),
+        row(Get, "/api/openapi.json", documents::openapi),
+        row(Get, "/api/asyncapi.json", documents::asyncapi),
+    ]
+}
+
+fn row<H, T>(method: Method, path: &'static str, handler: H) -> Row
+where
+    H: Handler<T, SharedApp>,
+    T: 'static,
+{
+    let filter = match method {
+        Get => MethodFilter::GET,
+        Post => MethodFilter::POST,
+        Put => MethodFilter::PUT,
+        Patch => MethodFilter::PATCH,
+        Delete => MethodFilter::DELETE,
+    };
+    (method, path, on(filter, handler))
+}
+
+/// Everything that is served over HTTP; requests of the transport go to `gateway`.
+pub fn router(app: SharedApp, gateway: Gateway) -> Router {
+    let cors = cors(&app.config);
+    let transport = gateway.config().path.clone();
+    table()
+        .into_iter()
+        .fold(Router::new(), |router, (_, path, handler)| router.route(path, handler))
+        .route("/", get(page::html))
+        .route("/app.js", get(page::script))
+        .route("/style.css", get(page::style))
+        // Behind the routes that take their time by design: polls wait for news.
+        .layer(from_fn(in_time))
+        .route(&transport, any(move |request: Request| async move { gateway.http(request).await }))
+        .fallback(async || AppError::not_found("route"))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CompressionLayer::new().compress_when(worth_compressing()))
+        .layer(cors)
+        .layer(map_response(security_headers::add))
+        .layer(from_fn(request_log::log))
+        .with_state(app)
+}
+
+/// Ends a request that takes too long, and keeps answers of the API out of caches.
+async fn in_time(request: Request, next: Next) -> Response {
+    let mut response = match tokio::time::timeout(TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let body = ErrorBody::new(ErrorCode::Unavailable, "the request took too long; try again");
+            AppError::from(body.retry_after_ms(1_000)).into_response()
+        }
+    };
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn method_not_allowed() -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let body = ErrorBody::new(ErrorCode::Invalid, "the route doesn't take this method; the header Allow says which");
+    let problem = Problem {
+        title: "Method Not Allowed".into(),
+        status: status.as_u16(),
+        ..Problem::from(body)
+    };
+    let content_type = [(CONTENT_TYPE, "application/problem+json")];
+    (status, content_type, axum::Json(problem)).into_response()
+}
+
+fn panicked(cause: Box<dyn Any + Send>) -> Response {
+    let text = cause.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+    AppError::internal(format_args!("a handler panicked: {}", text.unwrap_or("unknown"))).into_response()
+}
+
+fn worth_compressing() -> impl Predicate {
+    SizeAbove::new(COMPRESS_FROM).and(NotForContentType::IMAGES)
+}
+
+fn cors(config: &Config) -> CorsLayer {
+    let origins = match &config.allowed_origins {
+        None => AllowOrigin::any(),
+        Some(origins) => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([
+            http::Method::GET,
+            http::Method::POST,
+            http::Method::PUT,
+            http::Method::PATCH,
+            http::Method::DELETE,
+        ])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .expose_headers([
+            RETRY_AFTER,
+            HeaderName::from_static("ratelimit-limit"),
+            HeaderName::from_static("ratelimit-remaining"),
+            HeaderName::from_static("ratelimit-reset"),
+        ])
+        .max_age(CORS_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use protocol::ROUTES;
+
+    use super::*;
+
+    #[test]
+    fn the_router_serves_what_the_documents_describe() {
+        let served: BTreeSet<_> = table().iter().map(|(method, path, _)| (*path, *method)).collect();
+        let described: BTreeSet<_> = ROUTES.iter().map(|route| (route.path, route.method)).collect();
+        assert_eq!(served, described);
+    }
+}

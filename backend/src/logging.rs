@@ -1,0 +1,38 @@
+//! The log: one line an event on standard output, as text for people or as JSON for machines. What may never be in it
+//! (passwords, tokens, bodies of messages) is kept out where it is, by types that don't print.
+
+use tracing_subscriber::{
+    EnvFilter,
+    filter::ParseError,
+    fmt,
+    layer::SubscriberExt,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+use crate::config::Config;
+
+/// The log can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter of the configuration isn't one.
+    #[error("LOG_LEVEL can't be used")]
+    Filter(#[from] ParseError),
+    /// The process has a log already.
+    #[error("the log is set up already")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sets the log of this process up.
+///
+/// # Errors
+/// If the filter doesn't parse or the process has a log already.
+pub fn init(config: &Config) -> Result<(), LoggingError> {
+    let filter = EnvFilter::try_new(&config.log_level)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    if config.log_json {
+        registry.with(fmt::layer().json().flatten_event(true)).try_init()?;
+    } else {
+        registry.with(fmt::layer()).try_init()?;
+    }
+    Ok(())
+}
