@@ -73,7 +73,12 @@ impl AccessTokens {
         })?;
         let mut token = String::from(HEADER);
         BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = self.mac.clone().chain_update(&token).finalize().into_bytes();
+        let signature = self
+            .mac
+            .clone()
+            .chain_update(&token)
+            .finalize()
+            .into_bytes();
         token.push('.');
         BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token.into())
@@ -88,9 +93,11 @@ impl AccessTokens {
         let claims = signed.strip_prefix(HEADER).ok_or(TokenError::Invalid)?;
         let signature = decode(signature)?;
         let mac = self.mac.clone().chain_update(signed);
-        mac.verify_slice(&signature).map_err(|_| TokenError::Invalid)?;
+        mac.verify_slice(&signature)
+            .map_err(|_| TokenError::Invalid)?;
         let claims = decode(claims)?;
-        let claims: Claims<'_> = serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
+        let claims: Claims<'_> =
+            serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
         if claims.exp <= now.unix_ms() / 1_000 {
             return Err(TokenError::Expired);
         }
@@ -105,7 +112,9 @@ impl AccessTokens {
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Invalid)
+    BASE64_URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| TokenError::Invalid)
 }
 
 #[cfg(test)]
@@ -113,7 +122,9 @@ mod tests {
     use super::*;
 
     fn tokens() -> AccessTokens {
-        AccessTokens::new(&SigningSecret::from_bytes("a secret of at least thirty-two bytes"))
+        AccessTokens::new(&SigningSecret::from_bytes(
+            "a secret of at least thirty-two bytes",
+        ))
     }
 
     fn actor() -> Actor {
@@ -137,7 +148,10 @@ mod tests {
         let token = tokens().issue(&actor(), NOW).unwrap();
         let verify = |now| tokens().verify(token.expose(), now);
         assert_eq!(verify(NOW), Ok(actor()));
-        assert_eq!(verify(later(ACCESS_TOKEN_LIFE - Duration::from_millis(1))), Ok(actor()));
+        assert_eq!(
+            verify(later(ACCESS_TOKEN_LIFE - Duration::from_millis(1))),
+            Ok(actor())
+        );
         assert_eq!(verify(later(ACCESS_TOKEN_LIFE)), Err(TokenError::Expired));
     }
 
@@ -148,21 +162,40 @@ mod tests {
             let mut bytes = token.expose().as_bytes().to_vec();
             bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(tokens().verify(&changed, NOW), Err(TokenError::Invalid), "place {place}");
+            assert_eq!(
+                tokens().verify(&changed, NOW),
+                Err(TokenError::Invalid),
+                "place {place}"
+            );
         }
     }
 
     #[test]
     fn other_secrets_and_algorithms_are_refused() {
-        let other = AccessTokens::new(&SigningSecret::from_bytes("another secret of thirty-two bytes"));
+        let other = AccessTokens::new(&SigningSecret::from_bytes(
+            "another secret of thirty-two bytes",
+        ));
         let token = other.issue(&actor(), NOW).unwrap();
-        assert_eq!(tokens().verify(token.expose(), NOW), Err(TokenError::Invalid));
+        assert_eq!(
+            tokens().verify(token.expose(), NOW),
+            Err(TokenError::Invalid)
+        );
 
         let ours = tokens().issue(&actor(), NOW).unwrap();
         let claims = ours.expose().split('.').nth(1).unwrap();
         let none = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
-        for token in [format!("{none}.{claims}."), format!("{none}.{claims}"), String::new(), ".".into(), "..".into()] {
-            assert_eq!(tokens().verify(&token, NOW), Err(TokenError::Invalid), "{token}");
+        for token in [
+            format!("{none}.{claims}."),
+            format!("{none}.{claims}"),
+            String::new(),
+            ".".into(),
+            "..".into(),
+        ] {
+            assert_eq!(
+                tokens().verify(&token, NOW),
+                Err(TokenError::Invalid),
+                "{token}"
+            );
         }
     }
 
@@ -176,7 +209,9 @@ mod tests {
         let signature = secret.mac().chain_update(signed).finalize().into_bytes();
         let expected = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         assert_eq!(BASE64_URL_SAFE_NO_PAD.encode(signature), expected);
-        let header = BASE64_URL_SAFE_NO_PAD.decode(HEADER.trim_end_matches('.')).unwrap();
+        let header = BASE64_URL_SAFE_NO_PAD
+            .decode(HEADER.trim_end_matches('.'))
+            .unwrap();
         assert_eq!(header, br#"{"alg":"HS256","typ":"JWT"}"#);
     }
 }

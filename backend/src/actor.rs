@@ -37,7 +37,10 @@ pub fn authenticate(app: &App, token: &str) -> Result<Actor, AppError> {
         .verify(token, Timestamp::now())
         .map_err(|error| AppError::new(ErrorCode::Unauthenticated, error.to_string()))?;
     if app.revocations.contains(&actor.session_id) {
-        return Err(AppError::new(ErrorCode::Unauthenticated, "the session has ended"));
+        return Err(AppError::new(
+            ErrorCode::Unauthenticated,
+            "the session has ended",
+        ));
     }
     Ok(actor)
 }
@@ -46,8 +49,16 @@ impl FromRequestParts<SharedApp> for Actor {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
-        let token = parts.headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?));
-        let missing = || AppError::new(ErrorCode::Unauthenticated, "the header Authorization: Bearer is required");
+        let token = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| bearer(value.to_str().ok()?));
+        let missing = || {
+            AppError::new(
+                ErrorCode::Unauthenticated,
+                "the header Authorization: Bearer is required",
+            )
+        };
         authenticate(app, token.ok_or_else(missing)?)
     }
 }

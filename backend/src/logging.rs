@@ -30,7 +30,9 @@ pub fn init(config: &Config) -> Result<(), LoggingError> {
     let filter = EnvFilter::try_new(&config.log_level)?;
     let registry = tracing_subscriber::registry().with(filter);
     if config.log_json {
-        registry.with(fmt::layer().json().flatten_event(true)).try_init()?;
+        registry
+            .with(fmt::layer().json().flatten_event(true))
+            .try_init()?;
     } else {
         registry.with(fmt::layer()).try_init()?;
     }

@@ -61,8 +61,12 @@ impl RefreshTokens {
         let session_id: SessionId = session.parse().ok()?;
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (bits, signature) = sealed.split_first_chunk::<BYTES>()?;
-        over(&self.signing, &session_id, bits).verify_slice(signature).ok()?;
-        let successor = over(&self.succession, &session_id, bits).finalize().into_bytes();
+        over(&self.signing, &session_id, bits)
+            .verify_slice(signature)
+            .ok()?;
+        let successor = over(&self.succession, &session_id, bits)
+            .finalize()
+            .into_bytes();
         Some(PresentedToken {
             hash: hash(token),
             successor: self.sealed(&session_id, &successor.into()),
@@ -74,13 +78,18 @@ impl RefreshTokens {
         let signature = over(&self.signing, session, bits).finalize().into_bytes();
         let sealed = BASE64_URL_SAFE_NO_PAD.encode([bits.as_slice(), &signature].concat());
         let token = Secret::from(format!("{session}.{sealed}"));
-        IssuedToken { hash: hash(&token), token }
+        IssuedToken {
+            hash: hash(&token),
+            token,
+        }
     }
 }
 
 /// The bits have a fixed length, so no other session and bits make the same text.
 fn over(mac: &Mac, session: &SessionId, bits: &[u8; BYTES]) -> Mac {
-    mac.clone().chain_update(bits).chain_update(session.as_str())
+    mac.clone()
+        .chain_update(bits)
+        .chain_update(session.as_str())
 }
 
 fn hash(token: &Secret) -> TokenHash {
@@ -120,7 +129,10 @@ mod tests {
             let mut bytes = issued.expose().as_bytes().to_vec();
             bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert!(tokens("one").read(&changed.into()).is_none(), "place {place}");
+            assert!(
+                tokens("one").read(&changed.into()).is_none(),
+                "place {place}"
+            );
         }
         for text in ["", ".", "s-1.", "s-1.AAAA", "s-1", "é.AAAA"] {
             assert!(tokens("one").read(&text.into()).is_none(), "{text}");

@@ -34,7 +34,9 @@ impl Revocations {
     /// If the store can't be read.
     pub async fn load(store: &MessageStore) -> Result<Self, StoreError> {
         let now = Timestamp::now();
-        let mut ended = store.revoked_sessions(before(now, ACCESS_TOKEN_LIFE)).await?;
+        let mut ended = store
+            .revoked_sessions(before(now, ACCESS_TOKEN_LIFE))
+            .await?;
         ended.sort_by_key(|(_, at)| *at);
         let revocations = Self::default();
         for (session, at) in ended {

@@ -63,7 +63,12 @@ impl SignInLimits {
     ///
     /// # Errors
     /// `rate_limited` after five failures, until 15 minutes from the first of them.
-    pub async fn attempt(&self, address: IpAddr, username: &str, now: Instant) -> Result<Attempt<'_>, AppError> {
+    pub async fn attempt(
+        &self,
+        address: IpAddr,
+        username: &str,
+        now: Instant,
+    ) -> Result<Attempt<'_>, AppError> {
         let key = (network(address), username.to_lowercase().into_boxed_str());
         let lane = self.lane_of.hash_one(&key) as usize % LANES;
         let lane = self.lanes[lane].lock().await;
@@ -73,7 +78,11 @@ impl SignInLimits {
                 window.left(FAILURES_WINDOW, now),
             )
             .limit(FAILURES)),
-            _ => Ok(Attempt { limits: self, key, _lane: lane }),
+            _ => Ok(Attempt {
+                limits: self,
+                key,
+                _lane: lane,
+            }),
         }
     }
 
@@ -139,16 +148,26 @@ impl Window {
 
 impl<K: Hash + Eq + Clone> Windows<K> {
     fn new(length: Duration) -> Self {
-        Self { length, counts: HashMap::new(), begun: VecDeque::new() }
+        Self {
+            length,
+            counts: HashMap::new(),
+            begun: VecDeque::new(),
+        }
     }
 
     /// The window of `key`, if it isn't over.
     fn live(&self, key: &K, now: Instant) -> Option<Window> {
-        self.counts.get(key).copied().filter(|window| !window.left(self.length, now).is_zero())
+        self.counts
+            .get(key)
+            .copied()
+            .filter(|window| !window.left(self.length, now).is_zero())
     }
 
     fn count(&mut self, key: K, now: Instant) -> Window {
-        let mut window = self.live(&key, now).unwrap_or(Window { began: now, count: 0 });
+        let mut window = self.live(&key, now).unwrap_or(Window {
+            began: now,
+            count: 0,
+        });
         if window.count == 0 {
             self.forget(now);
             self.begun.push_back((now, key.clone()));
@@ -165,7 +184,11 @@ impl<K: Hash + Eq + Clone> Windows<K> {
             if !over && self.begun.len() < REMEMBERED {
                 break;
             }
-            if self.counts.get(key).is_some_and(|window| window.began == *began) {
+            if self
+                .counts
+                .get(key)
+                .is_some_and(|window| window.began == *began)
+            {
                 self.counts.remove(key);
             }
             self.begun.pop_front();
@@ -175,7 +198,10 @@ impl<K: Hash + Eq + Clone> Windows<K> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
 
     use futures_util::future::join_all;
     use protocol::{ErrorBody, ErrorCode};
@@ -185,7 +211,11 @@ mod tests {
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     async fn fail(limits: &SignInLimits, username: &str, now: Instant) {
-        limits.attempt(HOME, username, now).await.unwrap().failed(now);
+        limits
+            .attempt(HOME, username, now)
+            .await
+            .unwrap()
+            .failed(now);
     }
 
     #[tokio::test]
@@ -195,12 +225,31 @@ mod tests {
         for second in 0..5 {
             fail(&limits, "Ada", start + Duration::from_secs(second)).await;
         }
-        let refused: ErrorBody = limits.attempt(HOME, "ada", start + Duration::from_secs(60)).await.err().unwrap().into();
-        assert_eq!((refused.code, refused.retry_after_ms), (ErrorCode::RateLimited, Some(14 * 60_000)));
-        assert!(limits.attempt(HOME, "grace", start).await.is_ok(), "other users aren't kept out");
+        let refused: ErrorBody = limits
+            .attempt(HOME, "ada", start + Duration::from_secs(60))
+            .await
+            .err()
+            .unwrap()
+            .into();
+        assert_eq!(
+            (refused.code, refused.retry_after_ms),
+            (ErrorCode::RateLimited, Some(14 * 60_000))
+        );
+        assert!(
+            limits.attempt(HOME, "grace", start).await.is_ok(),
+            "other users aren't kept out"
+        );
         let elsewhere = IpAddr::from([192, 0, 2, 1]);
-        assert!(limits.attempt(elsewhere, "ada", start).await.is_ok(), "nor the user at another address");
-        assert!(limits.attempt(HOME, "ada", start + FAILURES_WINDOW).await.is_ok());
+        assert!(
+            limits.attempt(elsewhere, "ada", start).await.is_ok(),
+            "nor the user at another address"
+        );
+        assert!(
+            limits
+                .attempt(HOME, "ada", start + FAILURES_WINDOW)
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test]
@@ -245,7 +294,10 @@ mod tests {
             limits.guest(address, now).unwrap();
         }
         let same = IpAddr::from([0x2001, 0xdb8, 0, 1, 9, 9, 9, 9]);
-        assert_eq!(limits.guest(same, now).unwrap_err().code(), ErrorCode::RateLimited);
+        assert_eq!(
+            limits.guest(same, now).unwrap_err().code(),
+            ErrorCode::RateLimited
+        );
         let other = IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]);
         limits.guest(other, now).unwrap();
         limits.guest(same, now + GUESTS_WINDOW).unwrap();
@@ -258,7 +310,10 @@ mod tests {
         for key in 0..REMEMBERED + 10 {
             windows.count(key, now);
         }
-        assert_eq!((windows.counts.len(), windows.begun.len()), (REMEMBERED, REMEMBERED));
+        assert_eq!(
+            (windows.counts.len(), windows.begun.len()),
+            (REMEMBERED, REMEMBERED)
+        );
         assert!(windows.live(&9, now).is_none() && windows.live(&10, now).is_some());
         windows.count(0, now + Duration::from_secs(60));
         assert_eq!((windows.counts.len(), windows.begun.len()), (1, 1));

@@ -81,7 +81,10 @@ fn read_or_make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
     };
     let secret = secret.trim_ascii();
     if secret.len() < LENGTH {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it has fewer than 32 bytes"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it has fewer than 32 bytes",
+        ));
     }
     Ok(secret.to_vec())
 }
@@ -101,8 +104,15 @@ fn make(directory: &Path, path: &Path) -> io::Result<()> {
 }
 
 fn write_draft(draft: &Path) -> io::Result<()> {
-    let secret: String = rand::random::<[u8; LENGTH]>().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(draft)?;
+    let secret: String = rand::random::<[u8; LENGTH]>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)?;
     file.write_all(secret.as_bytes())?;
     file.sync_all()
 }
@@ -125,7 +135,10 @@ mod tests {
         let made = SigningSecret::open(&config).unwrap();
         assert_eq!(made.0.len(), 2 * LENGTH);
         assert_eq!(SigningSecret::open(&config).unwrap().0, made.0);
-        let mode = fs::metadata(config.data_dir.join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(config.data_dir.join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let files = fs::read_dir(&config.data_dir).unwrap().count();
         assert_eq!(files, 1, "the draft is gone");
@@ -136,8 +149,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = config(directory.path());
         let secrets: Vec<_> = std::thread::scope(|scope| {
-            let starting: Vec<_> = (0..8).map(|_| scope.spawn(|| SigningSecret::open(&config).unwrap().0)).collect();
-            starting.into_iter().map(|thread| thread.join().unwrap()).collect()
+            let starting: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| SigningSecret::open(&config).unwrap().0))
+                .collect();
+            starting
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         assert!(secrets.iter().all(|secret| *secret == secrets[0]));
     }
@@ -146,7 +164,9 @@ mod tests {
     fn a_short_secret_is_refused_by_path() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(FILE), "short\n").unwrap();
-        let error = SigningSecret::open(&config(directory.path())).err().unwrap();
+        let error = SigningSecret::open(&config(directory.path()))
+            .err()
+            .unwrap();
         assert!(error.to_string().ends_with("/secret"), "{error}");
     }
 

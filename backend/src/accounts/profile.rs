@@ -35,7 +35,11 @@ pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User,
         avatar_url: request.avatar_url,
         email: request.email,
     };
-    let user = app.store.update_user(&actor.user_id, change).await.map_err(gone)?;
+    let user = app
+        .store
+        .update_user(&actor.user_id, change)
+        .await
+        .map_err(gone)?;
     Ok(wire::oneself(user))
 }
 
@@ -50,21 +54,38 @@ pub async fn change_password(
     request: PasswordChange,
     address: IpAddr,
 ) -> Result<(), AppError> {
-    let known = app.store.credentials_of(&actor.user_id).await.map_err(gone)?;
+    let known = app
+        .store
+        .credentials_of(&actor.user_id)
+        .await
+        .map_err(gone)?;
     if known.password_hash.is_none() {
         return Err(AppError::forbidden("guests have no password"));
     }
     let place = app.passwords.place()?;
-    let attempt = app.sign_in_limits.attempt(address, &known.user.username, Instant::now()).await?;
-    if !place.verify(request.current_password, known.password_hash).await? {
+    let attempt = app
+        .sign_in_limits
+        .attempt(address, &known.user.username, Instant::now())
+        .await?;
+    if !place
+        .verify(request.current_password, known.password_hash)
+        .await?
+    {
         attempt.failed(Instant::now());
         return Err(AppError::forbidden("currentPassword: is wrong"));
     }
     attempt.succeeded();
     let hash = app.passwords.place()?.hash(request.new_password).await?;
-    app.store.set_password(&actor.user_id, hash).await.map_err(gone)?;
+    app.store
+        .set_password(&actor.user_id, hash)
+        .await
+        .map_err(gone)?;
     let now = Timestamp::now();
-    for session in app.store.revoke_sessions(&actor.user_id, Some(&actor.session_id), now).await? {
+    for session in app
+        .store
+        .revoke_sessions(&actor.user_id, Some(&actor.session_id), now)
+        .await?
+    {
         revoke(app, &session);
     }
     Ok(())
@@ -75,7 +96,11 @@ pub async fn change_password(
 /// # Errors
 /// `not_found` if it was deleted before.
 pub async fn delete(app: &App, user: &UserId) -> Result<(), AppError> {
-    let left = app.store.delete_user(user, Timestamp::now()).await.map_err(gone)?;
+    let left = app
+        .store
+        .delete_user(user, Timestamp::now())
+        .await
+        .map_err(gone)?;
     for session in &left.sessions {
         revoke(app, session);
     }

@@ -60,8 +60,16 @@ pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens,
 pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Tokens, AppError> {
     let now = Timestamp::now();
     let presented = app.refresh_tokens.read(token).ok_or_else(ended)?;
-    let session = app.store.session(&presented.session_id, now).await.map_err(ended_if_gone)?;
-    let user = app.store.user(&session.user_id).await.map_err(ended_if_gone)?;
+    let session = app
+        .store
+        .session(&presented.session_id, now)
+        .await
+        .map_err(ended_if_gone)?;
+    let user = app
+        .store
+        .user(&session.user_id)
+        .await
+        .map_err(ended_if_gone)?;
     let refresh = Refresh {
         session_id: session.id,
         presented: presented.hash,
@@ -69,7 +77,12 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
         address: address.to_string(),
         expires_at: end(&user, now),
     };
-    match app.store.refresh_session(refresh, now).await.map_err(ended_if_gone)? {
+    match app
+        .store
+        .refresh_session(refresh, now)
+        .await
+        .map_err(ended_if_gone)?
+    {
         Refreshed::Rotated(session) | Refreshed::Repeated(session) => {
             tokens(app, user, session.id, presented.successor.token, now)
         }
@@ -103,7 +116,10 @@ pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
         })
         .collect();
     sessions.sort_by_key(|session| std::cmp::Reverse(session.last_seen_at));
-    Ok(SessionPage { sessions, has_more: false })
+    Ok(SessionPage {
+        sessions,
+        has_more: false,
+    })
 }
 
 /// Ends one of the actor's sessions.
@@ -111,7 +127,11 @@ pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
 /// # Errors
 /// `not_found` if it isn't one of theirs, or has ended.
 pub async fn end_one(app: &App, actor: &Actor, session: &SessionId) -> Result<(), AppError> {
-    match app.store.revoke_session(&actor.user_id, session, Timestamp::now()).await {
+    match app
+        .store
+        .revoke_session(&actor.user_id, session, Timestamp::now())
+        .await
+    {
         Ok(()) => {
             revoke(app, session);
             Ok(())
@@ -148,7 +168,10 @@ fn tokens(
     };
     Ok(Tokens {
         user: wire::oneself(user),
-        access_token: app.access_tokens.issue(&actor, now).map_err(AppError::internal)?,
+        access_token: app
+            .access_tokens
+            .issue(&actor, now)
+            .map_err(AppError::internal)?,
         refresh_token,
         expires_in: ACCESS_TOKEN_LIFE.as_secs() as u32,
     })
@@ -160,7 +183,10 @@ fn end(user: &StoredUser, now: Timestamp) -> Timestamp {
 }
 
 fn ended() -> AppError {
-    AppError::new(ErrorCode::Unauthenticated, "the refresh token is not valid; sign in again")
+    AppError::new(
+        ErrorCode::Unauthenticated,
+        "the refresh token is not valid; sign in again",
+    )
 }
 
 fn ended_if_gone(error: StoreError) -> AppError {

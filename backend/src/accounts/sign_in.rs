@@ -12,10 +12,16 @@ use crate::{app::App, error::AppError};
 ///
 /// # Errors
 /// `conflict` if the username or the e-mail address is taken, `unavailable` if too many are signing in.
-pub async fn register(app: &App, request: RegisterRequest, device: Device) -> Result<Tokens, AppError> {
+pub async fn register(
+    app: &App,
+    request: RegisterRequest,
+    device: Device,
+) -> Result<Tokens, AppError> {
     let password_hash = app.passwords.place()?.hash(request.password).await?;
     let user = NewUser {
-        display_name: request.display_name.unwrap_or_else(|| request.username.clone()),
+        display_name: request
+            .display_name
+            .unwrap_or_else(|| request.username.clone()),
         username: request.username,
         email: request.email,
         password_hash,
@@ -32,7 +38,10 @@ pub async fn register(app: &App, request: RegisterRequest, device: Device) -> Re
 pub async fn log_in(app: &App, request: LoginRequest, device: Device) -> Result<Tokens, AppError> {
     // The place comes first: it bounds how many wait for the tries before theirs.
     let place = app.passwords.place()?;
-    let attempt = app.sign_in_limits.attempt(device.address, &request.username, Instant::now()).await?;
+    let attempt = app
+        .sign_in_limits
+        .attempt(device.address, &request.username, Instant::now())
+        .await?;
     let (user, hash) = match app.store.credentials(&request.username).await? {
         Some(known) => (Some(known.user), known.password_hash),
         None => (None, None),
@@ -45,7 +54,10 @@ pub async fn log_in(app: &App, request: LoginRequest, device: Device) -> Result<
         }
         _ => {
             attempt.failed(Instant::now());
-            Err(AppError::new(ErrorCode::Unauthenticated, "the username or the password is wrong"))
+            Err(AppError::new(
+                ErrorCode::Unauthenticated,
+                "the username or the password is wrong",
+            ))
         }
     }
 }
@@ -54,11 +66,18 @@ pub async fn log_in(app: &App, request: LoginRequest, device: Device) -> Result<
 ///
 /// # Errors
 /// `forbidden` where guests aren't wanted, `rate_limited` beyond 60 a minute from one address.
-pub async fn come_as_guest(app: &App, request: GuestRequest, device: Device) -> Result<Tokens, AppError> {
+pub async fn come_as_guest(
+    app: &App,
+    request: GuestRequest,
+    device: Device,
+) -> Result<Tokens, AppError> {
     if !app.config.guests {
         return Err(AppError::forbidden("this server takes no guests"));
     }
     app.sign_in_limits.guest(device.address, Instant::now())?;
-    let user = app.store.create_guest(request.display_name, Timestamp::now()).await?;
+    let user = app
+        .store
+        .create_guest(request.display_name, Timestamp::now())
+        .await?;
     sessions::open(app, user, device).await
 }

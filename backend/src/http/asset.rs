@@ -34,7 +34,10 @@ impl Asset {
 
     /// The same with what a page may load and do, in place of nothing at all.
     pub fn with_policy(self, policy: &str) -> Self {
-        Self { policy: HeaderValue::from_str(policy).ok(), ..self }
+        Self {
+            policy: HeaderValue::from_str(policy).ok(),
+            ..self
+        }
     }
 
     /// The document, or word that the client has it already.
@@ -58,8 +61,13 @@ impl Asset {
         let Some(tag) = self.tag.as_ref().and_then(|tag| tag.to_str().ok()) else {
             return false;
         };
-        let known = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        known.flat_map(|list| list.split(',')).any(|known| known.trim() == tag || known.trim() == "*")
+        let known = request
+            .get_all(IF_NONE_MATCH)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        known
+            .flat_map(|list| list.split(','))
+            .any(|known| known.trim() == tag || known.trim() == "*")
     }
 }
 
@@ -72,7 +80,10 @@ mod tests {
         let asset = Asset::new("text/plain", "abc").with_policy("default-src 'self'");
         let first = asset.answer(&HeaderMap::new());
         assert_eq!(first.status(), StatusCode::OK);
-        assert_eq!(first.headers()[CONTENT_SECURITY_POLICY], "default-src 'self'");
+        assert_eq!(
+            first.headers()[CONTENT_SECURITY_POLICY],
+            "default-src 'self'"
+        );
         let tag = first.headers()[ETAG].clone();
         let ask = |tag: HeaderValue| {
             let headers = HeaderMap::from_iter([(IF_NONE_MATCH, tag)]);
@@ -82,6 +93,11 @@ mod tests {
         let several = format!("\"x\", {}", tag.to_str().unwrap());
         assert_eq!(ask(several.parse().unwrap()), StatusCode::NOT_MODIFIED);
         assert_eq!(ask(HeaderValue::from_static("W/\"x\"")), StatusCode::OK);
-        assert_ne!(tag, Asset::new("text/plain", "abd").answer(&HeaderMap::new()).headers()[ETAG]);
+        assert_ne!(
+            tag,
+            Asset::new("text/plain", "abd")
+                .answer(&HeaderMap::new())
+                .headers()[ETAG]
+        );
     }
 }

@@ -13,7 +13,11 @@ pub async fn put(
     actor: Actor,
     Path(user): Path<UserId>,
 ) -> Result<StatusCode, AppError> {
-    match app.store.block(&actor.user_id, &user, Timestamp::now()).await {
+    match app
+        .store
+        .block(&actor.user_id, &user, Timestamp::now())
+        .await
+    {
         Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
         blocked => blocked?,
     };

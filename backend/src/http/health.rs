@@ -42,14 +42,21 @@ struct Look {
 impl Default for Health {
     /// Of a server that starts now.
     fn default() -> Self {
-        Self { started: Instant::now(), last: Mutex::new(None) }
+        Self {
+            started: Instant::now(),
+            last: Mutex::new(None),
+        }
     }
 }
 
 impl Health {
     fn report(&self, checks: BTreeMap<String, HealthCheck>) -> HealthReport {
         HealthReport {
-            status: checks.values().map(|check| check.status).max().unwrap_or(HealthStatus::Ok),
+            status: checks
+                .values()
+                .map(|check| check.status)
+                .max()
+                .unwrap_or(HealthStatus::Ok),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.started.elapsed().as_secs(),
             checks,
@@ -62,13 +69,18 @@ impl Health {
         let mut last = self.last.lock().await;
         if let Some(look) = &*last {
             let ended_since = look.ended >= asked;
-            let is_fresh = look.ended.elapsed() < REMEMBERED && look.store.status == HealthStatus::Ok;
+            let is_fresh =
+                look.ended.elapsed() < REMEMBERED && look.store.status == HealthStatus::Ok;
             if ended_since || is_fresh {
                 return look.clone();
             }
         }
         let store = check(store).await;
-        last.insert(Look { ended: Instant::now(), store }).clone()
+        last.insert(Look {
+            ended: Instant::now(),
+            store,
+        })
+        .clone()
     }
 }
 
@@ -81,7 +93,11 @@ async fn check(store: &MessageStore) -> HealthCheck {
         Err(_) => Some("no answer in 2 s"),
     };
     HealthCheck {
-        status: if message.is_none() { HealthStatus::Ok } else { HealthStatus::Unavailable },
+        status: if message.is_none() {
+            HealthStatus::Ok
+        } else {
+            HealthStatus::Unavailable
+        },
         latency_ms: Some(asked.elapsed().as_millis() as u64),
         message: message.map(str::to_owned),
     }
@@ -95,7 +111,9 @@ pub async fn live(State(app): State<SharedApp>) -> Json<HealthReport> {
 /// Whether everything works that the server can't do without.
 pub async fn ready(State(app): State<SharedApp>) -> Response {
     let look = app.health.look(&app.store).await;
-    let report = app.health.report(BTreeMap::from([("store".to_owned(), look.store)]));
+    let report = app
+        .health
+        .report(BTreeMap::from([("store".to_owned(), look.store)]));
     let status = match report.status {
         HealthStatus::Ok | HealthStatus::Degraded => StatusCode::OK,
         HealthStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -115,11 +133,19 @@ mod tests {
         let first = health.look(&store).await;
         assert_eq!(first.store.status, HealthStatus::Ok);
         store.close().await;
-        assert_eq!(health.look(&store).await.ended, first.ended, "a moment ago it worked");
+        assert_eq!(
+            health.look(&store).await.ended,
+            first.ended,
+            "a moment ago it worked"
+        );
         health.last.lock().await.as_mut().unwrap().ended -= REMEMBERED;
         let failed = health.look(&store).await;
         assert_eq!(failed.store.status, HealthStatus::Unavailable);
-        assert_ne!(health.look(&store).await.ended, failed.ended, "it is looked at again");
+        assert_ne!(
+            health.look(&store).await.ended,
+            failed.ended,
+            "it is looked at again"
+        );
         let report = health.report(BTreeMap::from([("store".to_owned(), failed.store)]));
         assert_eq!(report.status, HealthStatus::Unavailable);
     }

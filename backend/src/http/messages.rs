@@ -8,8 +8,9 @@ use axum::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use protocol::{
-    EventPage, EventsQuery, EventsRequest, HistoryQuery, HistoryRequest, Invalid, MessageFields, MessagePage,
-    MessageSent, MessagesFound, PostMessage, RoomId, SearchQuery, SearchRequest, SendMessage,
+    EventPage, EventsQuery, EventsRequest, HistoryQuery, HistoryRequest, Invalid, MessageFields,
+    MessagePage, MessageSent, MessagesFound, PostMessage, RoomId, SearchQuery, SearchRequest,
+    SendMessage,
 };
 use serde_json::{Map, Value};
 
@@ -53,7 +54,9 @@ pub async fn list(
 fn select(page: &MessagePage, fields: &MessageFields) -> Result<SelectedPage, AppError> {
     let messages = page.messages.iter().map(|message| fields.select(message));
     Ok(SelectedPage {
-        messages: messages.collect::<Result<_, _>>().map_err(AppError::internal)?,
+        messages: messages
+            .collect::<Result<_, _>>()
+            .map_err(AppError::internal)?,
         has_more: page.has_more,
     })
 }
@@ -82,7 +85,10 @@ pub async fn post(
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Invalid> {
-    let key = headers.get(IDEMPOTENCY_KEY).map(HeaderValue::to_str).transpose();
+    let key = headers
+        .get(IDEMPOTENCY_KEY)
+        .map(HeaderValue::to_str)
+        .transpose();
     key.map_err(|_| Invalid::new("Idempotency-Key", "expected visible ASCII characters"))
 }
 

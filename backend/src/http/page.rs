@@ -18,17 +18,20 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub async fn html(headers: HeaderMap) -> Response {
-    static HTML: LazyLock<Asset> =
-        LazyLock::new(|| Asset::new("text/html; charset=utf-8", file!("index.html")).with_policy(POLICY));
+    static HTML: LazyLock<Asset> = LazyLock::new(|| {
+        Asset::new("text/html; charset=utf-8", file!("index.html")).with_policy(POLICY)
+    });
     HTML.answer(&headers)
 }
 
 pub async fn script(headers: HeaderMap) -> Response {
-    static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset::new("text/javascript; charset=utf-8", file!("app.js")));
+    static SCRIPT: LazyLock<Asset> =
+        LazyLock::new(|| Asset::new("text/javascript; charset=utf-8", file!("app.js")));
     SCRIPT.answer(&headers)
 }
 
 pub async fn style(headers: HeaderMap) -> Response {
-    static STYLE: LazyLock<Asset> = LazyLock::new(|| Asset::new("text/css; charset=utf-8", file!("style.css")));
+    static STYLE: LazyLock<Asset> =
+        LazyLock::new(|| Asset::new("text/css; charset=utf-8", file!("style.css")));
     STYLE.answer(&headers)
 }

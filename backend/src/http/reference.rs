@@ -20,12 +20,20 @@ pub fn page() -> Asset {
 }
 
 fn html(openapi: &Value, asyncapi: &Value) -> String {
-    let routes: String = ROUTES.iter().map(|route| operation(route, openapi)).collect();
+    let routes: String = ROUTES
+        .iter()
+        .map(|route| operation(route, openapi))
+        .collect();
     let sent: String = CLIENT_EVENTS
         .iter()
         .map(|row| {
             let ack = message(asyncapi, &format!("{}.ack", row.name));
-            event(row.name, row.summary, message(asyncapi, row.name), Some(ack))
+            event(
+                row.name,
+                row.summary,
+                message(asyncapi, row.name),
+                Some(ack),
+            )
         })
         .collect();
     let received: String = SERVER_EVENTS
@@ -66,22 +74,37 @@ fn operation(route: &Route, openapi: &Value) -> String {
     let body = &operation["requestBody"];
     if !body.is_null() {
         let schema = &body["content"]["application/json"]["schema"];
-        rows.push(field("<small>body</small>", body["required"] == true, schema, &Value::Null));
+        rows.push(field(
+            "<small>body</small>",
+            body["required"] == true,
+            schema,
+            &Value::Null,
+        ));
     }
     let (mut answers, mut refusals) = (Vec::new(), Vec::new());
     for (status, answer) in entries(&operation["responses"]) {
-        match answer["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+        match answer["$ref"]
+            .as_str()
+            .and_then(|reference| reference.rsplit('/').next())
+        {
             Some(code) => refusals.push(format!("{status}&nbsp;<code>{code}</code>")),
             None => answers.push(format!("{status} {}", content(answer))),
         }
     }
-    let token = if route.bearer { " <small>access token</small>" } else { "" };
+    let token = if route.bearer {
+        " <small>access token</small>"
+    } else {
+        ""
+    };
     article(
         route.operation,
         &format!("<code>{method} {}</code>{token}", escaped(route.path)),
         route.summary,
         &rows,
-        &[("Answers", answers.join(", ")), ("Refusals", refusals.join(", "))],
+        &[
+            ("Answers", answers.join(", ")),
+            ("Refusals", refusals.join(", ")),
+        ],
     )
 }
 
@@ -103,34 +126,66 @@ fn event(name: &str, summary: &str, payload: &Value, ack: Option<&Value>) -> Str
     let mut rows = vec![field("<small>payload</small>", true, payload, &Value::Null)];
     let mut refusals = String::new();
     if let Some(ack) = ack {
-        rows.push(field("<small>ack</small>", true, &ack["oneOf"][0]["allOf"][1], &Value::Null));
-        let codes = &ack["oneOf"][1]["properties"]["error"]["allOf"][1]["properties"]["code"]["enum"];
-        refusals = members(codes).map(|code| format!("<code>{}</code>", text(code))).collect::<Vec<_>>().join(", ");
+        rows.push(field(
+            "<small>ack</small>",
+            true,
+            &ack["oneOf"][0]["allOf"][1],
+            &Value::Null,
+        ));
+        let codes =
+            &ack["oneOf"][1]["properties"]["error"]["allOf"][1]["properties"]["code"]["enum"];
+        refusals = members(codes)
+            .map(|code| format!("<code>{}</code>", text(code)))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
-    article(name, &format!("<code>{}</code>", escaped(name)), summary, &rows, &[("Refusals", refusals)])
+    article(
+        name,
+        &format!("<code>{}</code>", escaped(name)),
+        summary,
+        &rows,
+        &[("Refusals", refusals)],
+    )
 }
 
-fn article(id: &str, title: &str, summary: &str, rows: &[String], notes: &[(&str, String)]) -> String {
-    let table = if rows.is_empty() { String::new() } else { format!("<table>{}</table>", rows.concat()) };
+fn article(
+    id: &str,
+    title: &str,
+    summary: &str,
+    rows: &[String],
+    notes: &[(&str, String)],
+) -> String {
+    let table = if rows.is_empty() {
+        String::new()
+    } else {
+        format!("<table>{}</table>", rows.concat())
+    };
     let notes: String = notes
         .iter()
         .filter(|(_, note)| !note.is_empty())
         .map(|(name, note)| format!("<p><small>{name}</small> {note}</p>"))
         .collect();
     let id = escaped(id);
-    format!("<article id=\"{id}\"><h3>{title}</h3><p>{}</p>{table}{notes}</article>", prose(summary))
+    format!(
+        "<article id=\"{id}\"><h3>{title}</h3><p>{}</p>{table}{notes}</article>",
+        prose(summary)
+    )
 }
 
 /// Every named type once; those that both documents have are the same.
 fn schemas(openapi: &Value, asyncapi: &Value) -> String {
     let mut named = Map::new();
     for document in [openapi, asyncapi] {
-        named.extend(entries(&document["components"]["schemas"]).map(|(name, schema)| (name.clone(), schema.clone())));
+        named.extend(
+            entries(&document["components"]["schemas"])
+                .map(|(name, schema)| (name.clone(), schema.clone())),
+        );
     }
     named
         .iter()
         .map(|(name, schema)| {
-            let required = |field: &str| members(&schema["required"]).any(|required| required == field);
+            let required =
+                |field: &str| members(&schema["required"]).any(|required| required == field);
             let mut rows: Vec<_> = entries(&schema["properties"])
                 .map(|(name, of)| field(&escaped(name), required(name), of, &of["description"]))
                 .collect();
@@ -145,9 +200,17 @@ fn schemas(openapi: &Value, asyncapi: &Value) -> String {
 
 /// A row of a table; `name` is HTML already.
 fn field(name: &str, required: bool, schema: &Value, description: &Value) -> String {
-    let optional = if required { "" } else { " <small>optional</small>" };
+    let optional = if required {
+        ""
+    } else {
+        " <small>optional</small>"
+    };
     let description = prose(description.as_str().unwrap_or_default());
-    format!("<tr><th>{name}{optional}</th><td>{}{}</td><td>{description}</td></tr>", type_of(schema), bounds(schema))
+    format!(
+        "<tr><th>{name}{optional}</th><td>{}{}</td><td>{description}</td></tr>",
+        type_of(schema),
+        bounds(schema)
+    )
 }
 
 /// What a schema takes, in words.
@@ -166,14 +229,19 @@ fn type_of(schema: &Value) -> String {
             return parts.join(between);
         }
     }
-    if schema.get("properties").is_some_and(|properties| properties != &Value::Object(Map::new())) {
+    if schema
+        .get("properties")
+        .is_some_and(|properties| properties != &Value::Object(Map::new()))
+    {
         return object(&schema["properties"]);
     }
     match &schema["type"] {
         Value::Array(types) => types.iter().map(text).collect::<Vec<_>>().join(" or "),
         kind if kind == "array" => format!("list of {}", type_of(&schema["items"])),
         kind if kind == "object" => {
-            let values = entries(&schema["patternProperties"]).map(|(_, of)| of).next();
+            let values = entries(&schema["patternProperties"])
+                .map(|(_, of)| of)
+                .next();
             match values.unwrap_or(&schema["additionalProperties"]) {
                 of @ Value::Object(_) => format!("map to {}", type_of(of)),
                 _ => "object".to_owned(),
@@ -185,7 +253,9 @@ fn type_of(schema: &Value) -> String {
 }
 
 fn object(properties: &Value) -> String {
-    let fields: Vec<_> = entries(properties).map(|(name, of)| format!("{}: {}", escaped(name), type_of(of))).collect();
+    let fields: Vec<_> = entries(properties)
+        .map(|(name, of)| format!("{}: {}", escaped(name), type_of(of)))
+        .collect();
     format!("{{ {} }}", fields.join(", "))
 }
 
@@ -224,15 +294,21 @@ fn text(value: &Value) -> String {
 
 /// Text with `code` in it.
 fn prose(text: &str) -> String {
-    let parts = text.split('`').enumerate().map(|(place, part)| match place % 2 {
-        0 => escaped(part),
-        _ => format!("<code>{}</code>", escaped(part)),
-    });
+    let parts = text
+        .split('`')
+        .enumerate()
+        .map(|(place, part)| match place % 2 {
+            0 => escaped(part),
+            _ => format!("<code>{}</code>", escaped(part)),
+        });
     parts.collect()
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -251,9 +327,21 @@ mod tests {
     fn every_route_and_event_is_on_the_page() {
         let page = whole();
         for route in ROUTES {
-            assert!(page.contains(&format!("<code>{} {}</code>", route.method.as_str(), route.path)), "{}", route.path);
+            assert!(
+                page.contains(&format!(
+                    "<code>{} {}</code>",
+                    route.method.as_str(),
+                    route.path
+                )),
+                "{}",
+                route.path
+            );
         }
-        for name in CLIENT_EVENTS.iter().map(|row| row.name).chain(SERVER_EVENTS.iter().map(|row| row.name)) {
+        for name in CLIENT_EVENTS
+            .iter()
+            .map(|row| row.name)
+            .chain(SERVER_EVENTS.iter().map(|row| row.name))
+        {
             assert!(page.contains(&format!("<h3><code>{name}</code>")), "{name}");
         }
     }
@@ -261,10 +349,18 @@ mod tests {
     #[test]
     fn every_link_leads_somewhere_and_nothing_is_there_twice() {
         let page = whole();
-        let ids: Vec<_> = page.split("id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let ids: Vec<_> = page
+            .split("id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
         let unique: HashSet<_> = ids.iter().copied().collect();
         assert_eq!(unique.len(), ids.len());
-        let links: Vec<_> = page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let links: Vec<_> = page
+            .split("href=\"#")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
         assert!(links.len() > 100);
         for link in links {
             assert!(unique.contains(link), "{link}");
@@ -276,15 +372,30 @@ mod tests {
         for (schema, words) in [
             (json!({ "type": "string" }), "string"),
             (json!({ "type": ["string", "null"] }), "string or null"),
-            (json!({ "type": "array", "items": { "$ref": "#/x/Y" } }), "list of <a href=\"#type-Y\">Y</a>"),
-            (json!({ "type": "object", "additionalProperties": { "type": "integer" } }), "map to integer"),
+            (
+                json!({ "type": "array", "items": { "$ref": "#/x/Y" } }),
+                "list of <a href=\"#type-Y\">Y</a>",
+            ),
+            (
+                json!({ "type": "object", "additionalProperties": { "type": "integer" } }),
+                "map to integer",
+            ),
             (json!({ "type": "object", "properties": {} }), "object"),
-            (json!({ "oneOf": [{ "const": "a" }, { "const": "<" }] }), "<code>&quot;a&quot;</code> or <code>&quot;&lt;&quot;</code>"),
-            (json!({ "allOf": [{ "$ref": "#/x/Y" }], "properties": { "z": { "type": "string" } } }), "<a href=\"#type-Y\">Y</a> with { z: string }"),
+            (
+                json!({ "oneOf": [{ "const": "a" }, { "const": "<" }] }),
+                "<code>&quot;a&quot;</code> or <code>&quot;&lt;&quot;</code>",
+            ),
+            (
+                json!({ "allOf": [{ "$ref": "#/x/Y" }], "properties": { "z": { "type": "string" } } }),
+                "<a href=\"#type-Y\">Y</a> with { z: string }",
+            ),
         ] {
             assert_eq!(type_of(&schema), words);
         }
-        assert_eq!(bounds(&json!({ "minLength": 1, "maxLength": 64 })), ", 1 to 64 characters");
+        assert_eq!(
+            bounds(&json!({ "minLength": 1, "maxLength": 64 })),
+            ", 1 to 64 characters"
+        );
         assert_eq!(prose("a `b<c` d"), "a <code>b&lt;c</code> d");
     }
 }

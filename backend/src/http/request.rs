@@ -46,14 +46,30 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return true;
     };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let suffix = || essence.len().checked_sub("+json".len()).and_then(|at| essence.get(at..));
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let suffix = || {
+        essence
+            .len()
+            .checked_sub("+json".len())
+            .and_then(|at| essence.get(at..))
+    };
     essence.eq_ignore_ascii_case("application/json")
         || suffix().is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }
 
 async fn read(body: Body) -> Result<Bytes, AppError> {
-    let too_large = || AppError::new(ErrorCode::TooLarge, format!("the body has more than {BODY_MAX} bytes"));
+    let too_large = || {
+        AppError::new(
+            ErrorCode::TooLarge,
+            format!("the body has more than {BODY_MAX} bytes"),
+        )
+    };
     if http_body::Body::size_hint(&body).lower() > BODY_MAX as u64 {
         return Err(too_large());
     }
@@ -93,9 +109,15 @@ impl FromRequestParts<SharedApp> for Device {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, _: &SharedApp) -> Result<Self, AppError> {
-        let PeerAddress(peer) =
-            parts.extensions.get().ok_or_else(|| AppError::internal("the request came without a peer address"))?;
-        let name = parts.headers.get(USER_AGENT).and_then(|name| name.to_str().ok()).unwrap_or("unknown");
+        let PeerAddress(peer) = parts
+            .extensions
+            .get()
+            .ok_or_else(|| AppError::internal("the request came without a peer address"))?;
+        let name = parts
+            .headers
+            .get(USER_AGENT)
+            .and_then(|name| name.to_str().ok())
+            .unwrap_or("unknown");
         Ok(Self {
             name: name.chars().take(DEVICE_NAME_MAX).collect(),
             address: peer.ip().to_canonical(),
@@ -117,20 +139,38 @@ mod tests {
             is_json(&headers)
         };
         assert!(is_json(&HeaderMap::new()));
-        assert!(said("application/json") && said("Application/JSON; charset=utf-8") && said("application/merge+json"));
-        assert!(!said("application/x-www-form-urlencoded") && !said("text/plain") && !said("json") && !said(""));
+        assert!(
+            said("application/json")
+                && said("Application/JSON; charset=utf-8")
+                && said("application/merge+json")
+        );
+        assert!(
+            !said("application/x-www-form-urlencoded")
+                && !said("text/plain")
+                && !said("json")
+                && !said("")
+        );
     }
 
     #[tokio::test]
     async fn a_body_has_a_bound() {
         let body = |length: usize| Body::from(vec![b' '; length]);
         assert_eq!(read(body(BODY_MAX)).await.unwrap().len(), BODY_MAX);
-        assert_eq!(read(body(BODY_MAX + 1)).await.unwrap_err().code(), ErrorCode::TooLarge);
+        assert_eq!(
+            read(body(BODY_MAX + 1)).await.unwrap_err().code(),
+            ErrorCode::TooLarge
+        );
         let unsized_body = Body::from_stream(futures_util::stream::iter(
             (0..=BODY_MAX / 1_000).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1_000])),
         ));
-        assert_eq!(read(unsized_body).await.unwrap_err().code(), ErrorCode::TooLarge);
+        assert_eq!(
+            read(unsized_body).await.unwrap_err().code(),
+            ErrorCode::TooLarge
+        );
         let cut = futures_util::stream::iter([Ok(vec![b'{']), Err(std::io::Error::other("gone"))]);
-        assert_eq!(read(Body::from_stream(cut)).await.unwrap_err().code(), ErrorCode::Invalid);
+        assert_eq!(
+            read(Body::from_stream(cut)).await.unwrap_err().code(),
+            ErrorCode::Invalid
+        );
     }
 }

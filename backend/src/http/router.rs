@@ -33,8 +33,8 @@ use tower_http::{
 };
 
 use super::{
-    auth, blocks, documents, health, me, members, messages, page, request_log, rooms, security_headers, sessions,
-    users,
+    auth, blocks, documents, health, me, members, messages, page, request_log, rooms,
+    security_headers, sessions, users,
 };
 use crate::{app::SharedApp, config::Config, error::AppError};
 
@@ -75,7 +75,11 @@ fn table() -> Vec<Row> {
         row(Delete, "/api/v1/rooms/{roomId}", rooms::delete),
         row(Get, "/api/v1/rooms/{roomId}/members", members::list),
         row(Put, "/api/v1/rooms/{roomId}/members/{userId}", members::put),
-        row(Delete, "/api/v1/rooms/{roomId}/members/{userId}", members::delete),
+        row(
+            Delete,
+            "/api/v1/rooms/{roomId}/members/{userId}",
+            members::delete,
+        ),
         row(Get, "/api/v1/rooms/{roomId}/messages", messages::list),
         row(Post, "/api/v1/rooms/{roomId}/messages", messages::post),
         row(Get, "/api/v1/rooms/{roomId}/events", messages::events),
@@ -112,13 +116,18 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
     let transport = gateway.config().path.clone();
     table()
         .into_iter()
-        .fold(Router::new(), |router, (_, path, handler)| router.route(path, handler))
+        .fold(Router::new(), |router, (_, path, handler)| {
+            router.route(path, handler)
+        })
         .route("/", get(page::html))
         .route("/app.js", get(page::script))
         .route("/style.css", get(page::style))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))
-        .route(&transport, any(move |request: Request| async move { gateway.http(request).await }))
+        .route(
+            &transport,
+            any(move |request: Request| async move { gateway.http(request).await }),
+        )
         .fallback(async || AppError::not_found("route"))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
@@ -134,17 +143,26 @@ async fn in_time(request: Request, next: Next) -> Response {
     let mut response = match tokio::time::timeout(TIME, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let body = ErrorBody::new(ErrorCode::Unavailable, "the request took too long; try again");
+            let body = ErrorBody::new(
+                ErrorCode::Unavailable,
+                "the request took too long; try again",
+            );
             AppError::from(body.retry_after_ms(1_000)).into_response()
         }
     };
-    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 async fn method_not_allowed() -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    let body = ErrorBody::new(ErrorCode::Invalid, "the route doesn't take this method; the header Allow says which");
+    let body = ErrorBody::new(
+        ErrorCode::Invalid,
+        "the route doesn't take this method; the header Allow says which",
+    );
     let problem = Problem {
         title: "Method Not Allowed".into(),
         status: status.as_u16(),
@@ -157,7 +175,11 @@ async fn method_not_allowed() -> Response {
 fn panicked(cause: Box<dyn Any + Send>) -> Response {
     let text = cause.downcast_ref::<&str>().copied();
     let text = text.or_else(|| cause.downcast_ref::<String>().map(String::as_str));
-    AppError::internal(format_args!("a handler panicked: {}", text.unwrap_or("unknown"))).into_response()
+    AppError::internal(format_args!(
+        "a handler panicked: {}",
+        text.unwrap_or("unknown")
+    ))
+    .into_response()
 }
 
 fn worth_compressing() -> impl Predicate {
@@ -167,7 +189,11 @@ fn worth_compressing() -> impl Predicate {
 fn cors(config: &Config) -> CorsLayer {
     let origins = match &config.allowed_origins {
         None => AllowOrigin::any(),
-        Some(origins) => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+        Some(origins) => AllowOrigin::list(
+            origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
+        ),
     };
     CorsLayer::new()
         .allow_origin(origins)
@@ -178,7 +204,11 @@ fn cors(config: &Config) -> CorsLayer {
             http::Method::PATCH,
             http::Method::DELETE,
         ])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key")])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+        ])
         .expose_headers([
             RETRY_AFTER,
             HeaderName::from_static("ratelimit-limit"),
@@ -198,8 +228,14 @@ mod tests {
 
     #[test]
     fn the_router_serves_what_the_documents_describe() {
-        let served: BTreeSet<_> = table().iter().map(|(method, path, _)| (*path, *method)).collect();
-        let described: BTreeSet<_> = ROUTES.iter().map(|route| (route.path, route.method)).collect();
+        let served: BTreeSet<_> = table()
+            .iter()
+            .map(|(method, path, _)| (*path, *method))
+            .collect();
+        let described: BTreeSet<_> = ROUTES
+            .iter()
+            .map(|route| (route.path, route.method))
+            .collect();
         assert_eq!(served, described);
     }
 }

@@ -7,7 +7,10 @@ use protocol::{SessionId, SessionPage};
 use super::request::Path;
 use crate::{accounts::sessions, actor::Actor, app::SharedApp, error::AppError};
 
-pub async fn list(State(app): State<SharedApp>, actor: Actor) -> Result<Json<SessionPage>, AppError> {
+pub async fn list(
+    State(app): State<SharedApp>,
+    actor: Actor,
+) -> Result<Json<SessionPage>, AppError> {
     Ok(Json(sessions::list(&app, &actor).await?))
 }
 

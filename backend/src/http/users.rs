@@ -13,7 +13,10 @@ pub async fn list(
     Query(request): Query<ListUsers>,
 ) -> Result<Json<UserPage>, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
-    let page = app.store.find_users(&request.query, request.after.as_ref(), limit).await?;
+    let page = app
+        .store
+        .find_users(&request.query, request.after.as_ref(), limit)
+        .await?;
     Ok(Json(UserPage {
         users: page.items.into_iter().map(wire::user).collect(),
         has_more: page.has_more,
@@ -29,6 +32,10 @@ pub async fn read(
         Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
         user => user?,
     };
-    let user = if id == actor.user_id { wire::oneself(user) } else { wire::user(user) };
+    let user = if id == actor.user_id {
+        wire::oneself(user)
+    } else {
+        wire::user(user)
+    };
     Ok(Json(UserBody { user }))
 }
