@@ -202,7 +202,10 @@ impl Reader<'_> {
         if origins.iter().all(is_origin) {
             Some(origins)
         } else {
-            self.wrong("ALLOWED_ORIGINS", "* or origins such as https://chat.example.org with commas between")
+            self.wrong(
+                "ALLOWED_ORIGINS",
+                "* or origins such as https://chat.example.org with commas between",
+            )
         }
     }
 }
@@ -224,7 +227,10 @@ mod tests {
     #[test]
     fn an_empty_environment_is_enough() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.port, config.guests, config.production), (4000, true, false));
+        assert_eq!(
+            (config.port, config.guests, config.production),
+            (4000, true, false)
+        );
         assert_eq!(config.allowed_origins, None);
         assert_eq!(config.data_dir, PathBuf::from("data"));
     }
@@ -246,13 +252,26 @@ mod tests {
             ("LOG_FORMAT", "xml"),
         ])
         .unwrap_err();
-        let mut named: Vec<_> = errors.iter().map(|e| e.split(':').next().unwrap()).collect();
+        let mut named: Vec<_> = errors
+            .iter()
+            .map(|e| e.split(':').next().unwrap())
+            .collect();
         named.sort_unstable();
         assert_eq!(
             named,
             [
-                "ALLOWED_ORIGINS", "DRAIN_SECONDS", "GUESTS", "HOST", "JWT_SECRET", "LOG_FORMAT", "LOG_LEVEL",
-                "MAX_PAYLOAD", "PING_INTERVAL_MS", "PORT", "TERTULIA_ENV", "WORKER_THREADS",
+                "ALLOWED_ORIGINS",
+                "DRAIN_SECONDS",
+                "GUESTS",
+                "HOST",
+                "JWT_SECRET",
+                "LOG_FORMAT",
+                "LOG_LEVEL",
+                "MAX_PAYLOAD",
+                "PING_INTERVAL_MS",
+                "PORT",
+                "TERTULIA_ENV",
+                "WORKER_THREADS",
             ]
         );
         assert!(!errors.concat().contains("hunter2"));
@@ -269,10 +288,17 @@ mod tests {
 
     #[test]
     fn origins_are_taken_as_browsers_send_them() {
-        let config = read(&[("ALLOWED_ORIGINS", "https://a.example/, http://localhost:5173")]).unwrap();
+        let config = read(&[(
+            "ALLOWED_ORIGINS",
+            "https://a.example/, http://localhost:5173",
+        )])
+        .unwrap();
         assert_eq!(
             config.allowed_origins,
-            Some(vec!["https://a.example".into(), "http://localhost:5173".into()])
+            Some(vec![
+                "https://a.example".into(),
+                "http://localhost:5173".into()
+            ])
         );
     }
 }

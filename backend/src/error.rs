@@ -130,9 +130,12 @@ impl From<StoreError> for AppError {
             }
             StoreError::Unavailable(cause) => {
                 tracing::warn!(%cause, "the store is unavailable");
-                ErrorBody::new(ErrorCode::Unavailable, "the store is unavailable; try again")
-                    .retry_after_ms(1_000)
-                    .into()
+                ErrorBody::new(
+                    ErrorCode::Unavailable,
+                    "the store is unavailable; try again",
+                )
+                .retry_after_ms(1_000)
+                .into()
             }
             StoreError::Corrupt(cause) | StoreError::Internal(cause) => Self::internal(cause),
         }

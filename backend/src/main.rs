@@ -61,8 +61,13 @@ async fn serve(config: Config) -> Result<(), String> {
         .map_err(|e| format!("can't listen on {address}: {e}"))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     println!("Tertulia listens on http://localhost:{port}");
-    println!("Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs");
-    println!("Data is kept in {}; stop with Ctrl-C.", config.data_dir.display());
+    println!(
+        "Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs"
+    );
+    println!(
+        "Data is kept in {}; stop with Ctrl-C.",
+        config.data_dir.display()
+    );
     server::start(config, listener, stop_signal())
         .await
         .map_err(|e| e.to_string())

@@ -130,6 +130,7 @@ fn gateway_config(config: &Config) -> gateway::Config {
         ping_timeout: config.ping_timeout,
         max_payload: config.max_payload,
         max_connections: config.max_connections,
+        allowed_origins: config.allowed_origins.clone(),
         // One queue holds at least one message of the largest size, and its answer.
         max_queue: (1 << 20).max(config.max_payload * 2),
         ..gateway::Config::default()

@@ -31,7 +31,9 @@ pub async fn moderator(app: &App, actor: &Actor, room: &RoomId) -> Result<RoomRo
     if role >= RoomRole::Moderator {
         Ok(role)
     } else {
-        Err(AppError::forbidden("only moderators and owners may do this"))
+        Err(AppError::forbidden(
+            "only moderators and owners may do this",
+        ))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Edits, deletions and reactions: each an entry of the room's log that changes a message's present state.
 
-use protocol::{ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage, RoomRole};
+use protocol::{
+    ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage, RoomRole,
+};
 use storage::{Appended, Change, NewEntry, Occurrence};
 
 use super::{access, send_message::append, wire};
@@ -18,17 +20,22 @@ pub fn edit(
         body: request.body,
     };
     let viewer = actor.user_id.clone();
-    append(app, actor, entry(actor, request.room_id, change), move |result| {
-        done(result.and_then(|appended| {
-            let Occurrence::Edited { message, .. } = &appended.event.occurrence else {
-                return Err(AppError::internal("an edit was stored as something else"));
-            };
-            Ok(EditAccepted {
-                message: wire::message(message.clone(), Some(&viewer)),
-                seq: appended.event.seq,
-            })
-        }));
-    });
+    append(
+        app,
+        actor,
+        entry(actor, request.room_id, change),
+        move |result| {
+            done(result.and_then(|appended| {
+                let Occurrence::Edited { message, .. } = &appended.event.occurrence else {
+                    return Err(AppError::internal("an edit was stored as something else"));
+                };
+                Ok(EditAccepted {
+                    message: wire::message(message.clone(), Some(&viewer)),
+                    seq: appended.event.seq,
+                })
+            }));
+        },
+    );
 }
 
 /// `message:delete`: one's own messages, or anybody's as a moderator. Resolves when the deletion has its place in the
@@ -47,7 +54,12 @@ pub async fn delete(
         of: request.seq,
         moderator: role >= RoomRole::Moderator,
     };
-    append(app, actor, entry(actor, request.room_id, change), |result| done(result.map(accepted)));
+    append(
+        app,
+        actor,
+        entry(actor, request.room_id, change),
+        |result| done(result.map(accepted)),
+    );
 }
 
 /// `message:react`. `done` is called when it is durable.
@@ -62,7 +74,12 @@ pub fn react(
         emoji: request.emoji,
         on: request.on,
     };
-    append(app, actor, entry(actor, request.room_id, change), |result| done(result.map(accepted)));
+    append(
+        app,
+        actor,
+        entry(actor, request.room_id, change),
+        |result| done(result.map(accepted)),
+    );
 }
 
 fn entry(actor: &Actor, room_id: protocol::RoomId, change: Change) -> NewEntry {

@@ -13,16 +13,30 @@ use crate::{actor::Actor, app::App, error::AppError};
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see.
-pub async fn messages(app: &App, actor: &Actor, request: HistoryRequest) -> Result<MessagePage, AppError> {
+pub async fn messages(
+    app: &App,
+    actor: &Actor,
+    request: HistoryRequest,
+) -> Result<MessagePage, AppError> {
     access::see(app, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(HISTORY_DEFAULT);
     let page = app
         .store
-        .history(&request.room_id, request.before, request.after, limit, viewer)
+        .history(
+            &request.room_id,
+            request.before,
+            request.after,
+            limit,
+            viewer,
+        )
         .await?;
     Ok(MessagePage {
-        messages: page.items.into_iter().map(|m| wire::message(m, viewer)).collect(),
+        messages: page
+            .items
+            .into_iter()
+            .map(|m| wire::message(m, viewer))
+            .collect(),
         has_more: page.has_more,
     })
 }
@@ -31,7 +45,11 @@ pub async fn messages(app: &App, actor: &Actor, request: HistoryRequest) -> Resu
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see.
-pub async fn events(app: &App, actor: &Actor, request: EventsRequest) -> Result<EventPage, AppError> {
+pub async fn events(
+    app: &App,
+    actor: &Actor,
+    request: EventsRequest,
+) -> Result<EventPage, AppError> {
     access::see(app, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(EVENTS_MAX);
@@ -40,7 +58,11 @@ pub async fn events(app: &App, actor: &Actor, request: EventsRequest) -> Result<
         .events(&request.room_id, request.after, u64::MAX, limit, viewer)
         .await?;
     Ok(EventPage {
-        events: page.items.into_iter().map(|e| wire::event(e, viewer)).collect(),
+        events: page
+            .items
+            .into_iter()
+            .map(|e| wire::event(e, viewer))
+            .collect(),
         has_more: page.has_more,
     })
 }
@@ -49,7 +71,11 @@ pub async fn events(app: &App, actor: &Actor, request: EventsRequest) -> Result<
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see.
-pub async fn search(app: &App, actor: &Actor, request: SearchRequest) -> Result<MessagesFound, AppError> {
+pub async fn search(
+    app: &App,
+    actor: &Actor,
+    request: SearchRequest,
+) -> Result<MessagesFound, AppError> {
     access::see(app, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(SEARCH_DEFAULT);
@@ -58,7 +84,11 @@ pub async fn search(app: &App, actor: &Actor, request: SearchRequest) -> Result<
         .search(&request.room_id, &request.query, limit, viewer)
         .await?;
     Ok(MessagesFound {
-        messages: page.items.into_iter().map(|m| wire::message(m, viewer)).collect(),
+        messages: page
+            .items
+            .into_iter()
+            .map(|m| wire::message(m, viewer))
+            .collect(),
         has_more: page.has_more,
     })
 }

@@ -62,7 +62,11 @@ pub async fn put(
             if app.store.is_blocked(&actor.user_id, user).await? {
                 return Err(AppError::forbidden("a block stands between the two of you"));
             }
-            match app.store.add_member(room, user, wanted, Timestamp::now()).await {
+            match app
+                .store
+                .add_member(room, user, wanted, Timestamp::now())
+                .await
+            {
                 Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
                 added => added?,
             };
@@ -109,7 +113,9 @@ pub async fn remove(
             return Err(AppError::not_found("member"));
         };
         if mine < RoomRole::Moderator || (mine < RoomRole::Owner && theirs >= mine) {
-            return Err(AppError::forbidden("only who is above a member may remove them"));
+            return Err(AppError::forbidden(
+                "only who is above a member may remove them",
+            ));
         }
     }
     let removal = app.store.remove_member(room, user).await?;

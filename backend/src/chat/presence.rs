@@ -124,7 +124,11 @@ impl Presence {
 ///
 /// # Errors
 /// As [`access::member`].
-pub async fn get(app: &App, actor: &Actor, request: GetPresence) -> Result<PresenceAnswer, AppError> {
+pub async fn get(
+    app: &App,
+    actor: &Actor,
+    request: GetPresence,
+) -> Result<PresenceAnswer, AppError> {
     access::member(app, actor, &request.room_id).await?;
     Ok(app.presence.online(&request.room_id))
 }

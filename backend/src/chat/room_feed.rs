@@ -317,7 +317,10 @@ mod tests {
             StoredEvent {
                 room_id: RoomId::trusted("r"),
                 seq: 4,
-                occurrence: Occurrence::Edited { of: 1, message: edited },
+                occurrence: Occurrence::Edited {
+                    of: 1,
+                    message: edited,
+                },
             },
             &ana,
         )

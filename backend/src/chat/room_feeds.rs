@@ -70,7 +70,11 @@ impl RoomFeeds {
                 let Some(head) = state.head.as_ref().filter(|_| !state.retired) else {
                     continue;
                 };
-                let recent = if since.is_some() { state.recent_after(from) } else { Some(Vec::new()) };
+                let recent = if since.is_some() {
+                    state.recent_after(from)
+                } else {
+                    Some(Vec::new())
+                };
                 let other_log = since.as_ref().is_some_and(|since| {
                     since.seq > head.seq || since.epoch.as_ref().is_some_and(|e| *e != head.epoch)
                 });
@@ -166,7 +170,11 @@ impl RoomFeeds {
         let mut idle: Vec<Arc<RoomFeed>> = Vec::new();
         loop {
             tokio::time::sleep(SWEEP).await;
-            let all: Vec<_> = self.rooms.iter().map(|entry| entry.value().clone()).collect();
+            let all: Vec<_> = self
+                .rooms
+                .iter()
+                .map(|entry| entry.value().clone())
+                .collect();
             let was_idle = std::mem::take(&mut idle);
             for feed in all {
                 if hub.subscribers(feed.topic()) > 0 {
@@ -270,9 +278,10 @@ pub fn frame<T: ServerEvent>(event: &T) -> Option<Frame> {
 
 fn not_joined(error: JoinError) -> AppError {
     match error {
-        JoinError::Closed | JoinError::Lagging => {
-            AppError::new(ErrorCode::Unavailable, "the connection fell behind; try again")
-        }
+        JoinError::Closed | JoinError::Lagging => AppError::new(
+            ErrorCode::Unavailable,
+            "the connection fell behind; try again",
+        ),
         JoinError::TooMany => AppError::new(
             ErrorCode::RateLimited,
             "too many rooms on this connection; leave some",

@@ -73,7 +73,11 @@ async fn visible(app: &App, actor: &Actor, room: &RoomId) -> Result<StoredRoom, 
 ///
 /// # Errors
 /// `invalid` for an `after` that isn't a room.
-pub async fn list(app: &SharedApp, actor: &Actor, request: ListRooms) -> Result<RoomPage, AppError> {
+pub async fn list(
+    app: &SharedApp,
+    actor: &Actor,
+    request: ListRooms,
+) -> Result<RoomPage, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
     let page = app
         .store
@@ -94,7 +98,11 @@ pub async fn list(app: &SharedApp, actor: &Actor, request: ListRooms) -> Result<
 ///
 /// # Errors
 /// `invalid` for an `after` that isn't a room.
-pub async fn mine(app: &SharedApp, actor: &Actor, request: ListMyRooms) -> Result<RoomPage, AppError> {
+pub async fn mine(
+    app: &SharedApp,
+    actor: &Actor,
+    request: ListMyRooms,
+) -> Result<RoomPage, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
     let page = app
         .store

@@ -31,7 +31,9 @@ pub fn start(
     append(app, actor, entry, |result| {
         done(result.and_then(|appended| {
             let Occurrence::Sent(message) = &appended.event.occurrence else {
-                return Err(AppError::internal("a sent message was stored as something else"));
+                return Err(AppError::internal(
+                    "a sent message was stored as something else",
+                ));
             };
             Ok(MessageSent {
                 message: wire::message(message.clone(), Some(&message.sender.id)),
@@ -72,25 +74,33 @@ pub(super) fn append(
     let completed = move |result: Result<Appended, StoreError>| {
         let app = app_done.clone();
         let lane_room = room.clone();
-        app_done.fan_out.hand_over(&lane_room, move || match result {
-            Ok(appended) => {
-                done(Ok(&appended));
-                if appended.recorded {
-                    publish(&app, &actor, appended);
+        app_done
+            .fan_out
+            .hand_over(&lane_room, move || match result {
+                Ok(appended) => {
+                    done(Ok(&appended));
+                    if appended.recorded {
+                        publish(&app, &actor, appended);
+                    }
                 }
-            }
-            // Saying why needs another look at the room, for which the lane can't wait.
-            Err(StoreError::NotFound) => {
-                let explaining = async move {
-                    done(Err(access::explain(&app, &actor, &room, StoreError::NotFound).await));
-                };
-                match tokio::runtime::Handle::try_current() {
-                    Ok(runtime) => drop(runtime.spawn(explaining)),
-                    Err(_) => tracing::debug!("refused while shutting down"),
+                // Saying why needs another look at the room, for which the lane can't wait.
+                Err(StoreError::NotFound) => {
+                    let explaining = async move {
+                        done(Err(access::explain(
+                            &app,
+                            &actor,
+                            &room,
+                            StoreError::NotFound,
+                        )
+                        .await));
+                    };
+                    match tokio::runtime::Handle::try_current() {
+                        Ok(runtime) => drop(runtime.spawn(explaining)),
+                        Err(_) => tracing::debug!("refused while shutting down"),
+                    }
                 }
-            }
-            Err(error) => done(Err(error.into())),
-        });
+                Err(error) => done(Err(error.into())),
+            });
     };
     app.store.append(entry, completed);
 }

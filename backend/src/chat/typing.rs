@@ -10,7 +10,12 @@ use crate::{actor::Actor, app::App, error::AppError};
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see, `forbidden` for one that this connection hasn't joined.
-pub async fn set(app: &App, actor: &Actor, socket: &Socket, request: SetTyping) -> Result<Done, AppError> {
+pub async fn set(
+    app: &App,
+    actor: &Actor,
+    socket: &Socket,
+    request: SetTyping,
+) -> Result<Done, AppError> {
     if !socket.is_subscribed(&topics::room(&request.room_id)) {
         access::see(app, actor, &request.room_id).await?;
         return Err(AppError::forbidden("join the room first"));

@@ -53,7 +53,8 @@ impl UnreadNotices {
         loop {
             ticks.tick().await;
             let now = Instant::now();
-            self.rooms.retain(|_, notice| notice.due || notice.not_before > now);
+            self.rooms
+                .retain(|_, notice| notice.due || notice.not_before > now);
             let due: Vec<(RoomId, u64)> = self
                 .rooms
                 .iter_mut()

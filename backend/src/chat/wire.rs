@@ -67,7 +67,11 @@ pub fn room(stored: StoredRoom) -> Room {
         None => stored.name,
     };
     let (role, read_seq, unread) = match stored.viewer {
-        Some(viewer) => (Some(viewer.role), Some(viewer.read_seq), Some(viewer.unread)),
+        Some(viewer) => (
+            Some(viewer.role),
+            Some(viewer.read_seq),
+            Some(viewer.unread),
+        ),
         None => (None, None, None),
     };
     Room {

@@ -69,7 +69,10 @@ impl Handler for Connector {
 /// The client knows that it is connected: its own topics, then the rooms it had.
 pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
     let ChatSession { app, actor, .. } = &*session;
-    let topics = [topics::user(&actor.user_id), topics::session(&actor.session_id)];
+    let topics = [
+        topics::user(&actor.user_id),
+        topics::session(&actor.session_id),
+    ];
     if topics.iter().any(|topic| socket.join(topic, 0).is_err()) {
         // The connection is closing already.
         return None;

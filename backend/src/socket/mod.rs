@@ -23,7 +23,9 @@ use protocol::{
 use crate::{
     actor::Actor,
     app::SharedApp,
-    chat::{history, presence, read_receipts, room_feeds::resync, rooms as room_rules, topics, typing},
+    chat::{
+        history, presence, read_receipts, room_feeds::resync, rooms as room_rules, topics, typing,
+    },
     error::AppError,
 };
 
@@ -88,19 +90,26 @@ impl Session for ChatSession {
 
     fn overloaded(&self, event: Event) {
         let after = std::time::Duration::from_secs(1);
-        refuse(event.into_ack(), AppError::rate_limited("too many events at once", after));
+        refuse(
+            event.into_ack(),
+            AppError::rate_limited("too many events at once", after),
+        );
     }
 
     fn lagging(&self, topic: &str) -> Option<Frame> {
         let room = topics::room_of(topic)?;
-        self.app.presence.leave(&self.app.hub, &room, &self.actor.user_id);
+        self.app
+            .presence
+            .leave(&self.app.hub, &room, &self.actor.user_id);
         let head_seq = self.app.feeds.head_seq(&room).unwrap_or_default();
         resync(&room, head_seq)
     }
 
     fn disconnected(&self, _: &Socket, topics: &[Arc<str>], _: CloseReason) {
         for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
-            self.app.presence.leave(&self.app.hub, &room, &self.actor.user_id);
+            self.app
+                .presence
+                .leave(&self.app.hub, &room, &self.actor.user_id);
         }
         for room in self.typing.lock().drain(..) {
             typing::tell(&self.app, &self.actor, room, false);
@@ -143,7 +152,8 @@ where
     match request {
         Ok(request) => {
             let ruling = rule(request);
-            let answered: BoxFuture<'static, ()> = Box::pin(async move { reply(ack, ruling.await) });
+            let answered: BoxFuture<'static, ()> =
+                Box::pin(async move { reply(ack, ruling.await) });
             Some(answered)
         }
         Err(error) => {

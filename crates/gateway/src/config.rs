@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use http::{
+    HeaderMap,
+    header::{HOST, ORIGIN},
+};
+
 /// Settings of one [`Gateway`](crate::Gateway). Every default is what the official server uses, or a bound that no
 /// honest client meets.
 #[derive(Debug, Clone)]
@@ -36,7 +41,8 @@ pub struct Config {
     pub event_burst: u32,
     /// Events past the burst, each refused, after which the connection is closed. 20,000.
     pub event_abuse: u32,
-    /// `Origin`s whose browsers may connect; `None` allows all. Requests without an `Origin` aren't from a browser.
+    /// `Origin`s whose pages may connect beside the server's own; `None` allows all. Requests without an `Origin`
+    /// aren't a page's.
     pub allowed_origins: Option<Vec<String>>,
 }
 
@@ -64,10 +70,49 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn allows_origin(&self, origin: Option<&[u8]>) -> bool {
-        match (&self.allowed_origins, origin) {
-            (Some(allowed), Some(origin)) => allowed.iter().any(|a| a.as_bytes() == origin),
-            _ => true,
-        }
+    /// Whether a request with these headers may open a connection: no browser's, of the server's own pages, or of an
+    /// allowed origin.
+    pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {
+        let (Some(allowed), Some(origin)) = (&self.allowed_origins, headers.get(ORIGIN)) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        let own = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .zip(origin.split_once("://"))
+            .is_some_and(|(host, (_, authority))| host.eq_ignore_ascii_case(authority));
+        own || allowed.iter().any(|allowed| allowed == origin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_the_server_and_of_allowed_origins_may_connect() {
+        let config = |allowed: Option<&[&str]>| Config {
+            allowed_origins: allowed.map(|a| a.iter().map(|&o| o.to_owned()).collect()),
+            ..Config::default()
+        };
+        let headers = |origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, http::HeaderValue::from_static("chat.example:4000"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, http::HeaderValue::from_static(origin));
+            }
+            headers
+        };
+        let some = config(Some(&["https://app.example"]));
+        assert!(some.allows(&headers(None)));
+        assert!(some.allows(&headers(Some("https://chat.example:4000"))));
+        assert!(some.allows(&headers(Some("https://app.example"))));
+        assert!(!some.allows(&headers(Some("https://app.example.evil"))));
+        assert!(!some.allows(&headers(Some("https://chat.example"))));
+        assert!(!some.allows(&headers(Some("null"))));
+        assert!(config(None).allows(&headers(Some("https://evil.example"))));
     }
 }

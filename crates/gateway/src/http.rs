@@ -11,7 +11,7 @@ use engineioxide_core::{PacketParseError, ProtocolVersion};
 use futures_util::StreamExt;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -100,8 +100,7 @@ impl Gateway {
             Ok(query) => query,
             Err(refused) => return refused.response(),
         };
-        let origin = request.headers().get(ORIGIN).map(HeaderValue::as_bytes);
-        if !self.config().allows_origin(origin) {
+        if !self.config().allows(request.headers()) {
             return Refused::Forbidden.response();
         }
         let Some(&PeerAddress(peer)) = request.extensions().get() else {

@@ -8,10 +8,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{
-    HeaderMap, HeaderValue, Request, Response,
-    header::{HeaderName, ORIGIN},
-};
+use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::Service};
@@ -209,10 +206,11 @@ where
         peer: SocketAddr,
         mut received: Vec<u8>,
     ) {
-        let origin = request.headers().get(ORIGIN).map(HeaderValue::as_bytes);
         let accepted = Query::parse(request.uri().query().unwrap_or_default())
             .and_then(|query| match query.transport {
-                TransportName::WebSocket if gateway.config().allows_origin(origin) => Ok(query.sid),
+                TransportName::WebSocket if gateway.config().allows(request.headers()) => {
+                    Ok(query.sid)
+                }
                 TransportName::WebSocket => Err(Refused::Forbidden),
                 TransportName::Polling => Err(Refused::Malformed),
             })
