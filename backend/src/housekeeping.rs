@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use protocol::Timestamp;
-use storage::StoreError;
-
-use crate::app::App;
+use crate::{accounts::profile, app::App, error::AppError};
 
 const EVERY: Duration = Duration::from_secs(600);
 
@@ -28,7 +26,7 @@ pub async fn run(app: &App) {
     }
 }
 
-async fn clean_up(app: &App) -> Result<(), StoreError> {
+async fn clean_up(app: &App) -> Result<(), AppError> {
     let now = Timestamp::now();
     let before = |ms| Timestamp::from_unix_ms(now.unix_ms() - ms);
     while app.store.purge_sessions(before(SESSIONS_AFTER_MS)).await? > 0 {
@@ -43,7 +41,7 @@ async fn clean_up(app: &App) -> Result<(), StoreError> {
             return Ok(());
         }
         for guest in guests {
-            app.store.delete_user(&guest, now).await?;
+            profile::delete(app, &guest).await?;
         }
     }
 }
