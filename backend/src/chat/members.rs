@@ -23,14 +23,18 @@ pub async fn list(
     room: &RoomId,
     request: ListMembers,
 ) -> Result<MemberPage, AppError> {
-    access::see(app, actor, room).await?;
+    let asker_is_in = access::see(app, actor, room).await?.role.is_some();
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
     let page = app
         .store
         .members(room, request.after.as_ref(), limit)
         .await?;
     Ok(MemberPage {
-        members: page.items.into_iter().map(wire::member).collect(),
+        members: page
+            .items
+            .into_iter()
+            .map(|member| wire::member(member, asker_is_in))
+            .collect(),
         has_more: page.has_more,
     })
 }
@@ -89,7 +93,7 @@ pub async fn put(
 async fn one(app: &App, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {
     match app.store.member(room, user).await {
         Err(StoreError::NotFound) => Err(AppError::not_found("member")),
-        member => Ok(wire::member(member?)),
+        member => Ok(wire::member(member?, true)),
     }
 }
 

@@ -110,11 +110,12 @@ pub fn oneself(stored: StoredUser) -> User {
     }
 }
 
-/// A member of a room.
-pub fn member(stored: StoredMember) -> RoomMember {
+/// A member of a room. How far they have read is for those who are in it as well.
+pub fn member(stored: StoredMember, asker_is_in: bool) -> RoomMember {
     RoomMember {
         user: user(stored.user),
         role: stored.role,
         joined_at: stored.joined_at,
+        read_seq: asker_is_in.then_some(stored.read_seq),
     }
 }

@@ -1,12 +1,23 @@
 //! `me/blocks`: whom one doesn't want to hear from.
 
-use axum::extract::State;
+use axum::{Json, extract::State};
 use http::StatusCode;
-use protocol::{Timestamp, UserId};
+use protocol::{Timestamp, UserId, UserPage};
 use storage::StoreError;
 
 use super::request::Path;
-use crate::{actor::Actor, app::SharedApp, error::AppError};
+use crate::{actor::Actor, app::SharedApp, chat::wire, error::AppError};
+
+/// All at once: they are at most 1,000.
+pub async fn list(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserPage>, AppError> {
+    let blocked = app.store.blocked_by(&actor.user_id).await?;
+    let mut users: Vec<_> = app.store.users(&blocked).await?;
+    users.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Json(UserPage {
+        users: users.into_iter().map(wire::user).collect(),
+        has_more: false,
+    }))
+}
 
 pub async fn put(
     State(app): State<SharedApp>,

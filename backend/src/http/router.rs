@@ -62,6 +62,7 @@ fn table() -> Vec<Row> {
         row(Delete, "/api/v1/me", me::delete),
         row(Post, "/api/v1/me/password", me::change_password),
         row(Get, "/api/v1/me/rooms", me::rooms),
+        row(Get, "/api/v1/me/blocks", blocks::list),
         row(Put, "/api/v1/me/blocks/{userId}", blocks::put),
         row(Delete, "/api/v1/me/blocks/{userId}", blocks::delete),
         row(Get, "/api/v1/users", users::list),

@@ -89,6 +89,7 @@ pub struct RoomJoined<E = RoomEvent> {
 /// A member of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
 pub struct RoomMember {
     /// Who.
     pub user: User,
@@ -96,6 +97,9 @@ pub struct RoomMember {
     pub role: RoomRole,
     /// Since when.
     pub joined_at: Timestamp,
+    /// The `seq` that the member has read up to; absent for an asker who isn't in the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_seq: Option<u64>,
 }
 
 /// The answer that holds one member.

@@ -94,6 +94,13 @@ pub const ROUTES: &[Route] = &[
     .query(schema_of::<ListMyRooms>)
     .answers(&[(200, ROOMS)]),
     route(
+        Get,
+        "/api/v1/me/blocks",
+        "listBlocks",
+        "List whom one has blocked",
+    )
+    .answers(&[(200, Content::Json(schema_of::<UserPage>))]),
+    route(
         Put,
         "/api/v1/me/blocks/{userId}",
         "blockUser",

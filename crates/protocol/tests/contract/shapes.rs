@@ -174,8 +174,9 @@ fn rooms_and_members() {
             user: user(),
             role: RoomRole::Moderator,
             joined_at: at(),
+            read_seq: Some(5),
         },
-        json!({ "user": user_json(), "role": "moderator", "joinedAt": AT }),
+        json!({ "user": user_json(), "role": "moderator", "joinedAt": AT, "readSeq": 5 }),
     );
     same(
         &RoomMemberChanged {
