@@ -173,12 +173,24 @@ impl MessageStore {
             " WHERE rooms_index MATCH ?4 AND i.rowid > ?2 AND r.deleted_at IS NULL
               ORDER BY i.rowid LIMIT ?3"
         );
+        // Cut to the page before the columns are computed.
         const BEGINS: &str = concat!(
+            "SELECT ",
+            room_columns!(),
+            " FROM (
+                SELECT no FROM rooms
+                WHERE name_key >= ?4 AND name_key < ?5 AND no > ?2 AND deleted_at IS NULL
+                ORDER BY no LIMIT ?3
+              ) page CROSS JOIN rooms r ON r.no = page.no ",
+            room_joins!(),
+            " ORDER BY page.no"
+        );
+        const ALL: &str = concat!(
             "SELECT ",
             room_columns!(),
             " FROM rooms r ",
             room_joins!(),
-            " WHERE r.name_key >= ?4 AND r.name_key < ?5 AND r.no > ?2 AND r.deleted_at IS NULL
+            " WHERE r.kind = 'public' AND r.no > ?2 AND r.deleted_at IS NULL
               ORDER BY r.no LIMIT ?3"
         );
         let query = query.unwrap_or_default().to_owned();
@@ -187,18 +199,22 @@ impl MessageStore {
             let viewer = viewer_no(connection, viewer.as_ref())?;
             let after = room_cursor(connection, after.as_ref())?;
             let limit_and_one = u64::from(limit) + 1;
-            let rooms = match name_index::holding(&query) {
-                Some(expression) => connection
+            let rooms = if query.is_empty() {
+                connection
+                    .prepare_cached(ALL)?
+                    .query_map((viewer, after, limit_and_one), from_row)?
+                    .collect::<Result<_, _>>()?
+            } else if let Some(expression) = name_index::holding(&query) {
+                connection
                     .prepare_cached(HOLDS)?
                     .query_map((viewer, after, limit_and_one, expression), from_row)?
-                    .collect::<Result<_, _>>()?,
-                None => {
-                    let (first, end) = name_index::beginning(&query);
-                    connection
-                        .prepare_cached(BEGINS)?
-                        .query_map((viewer, after, limit_and_one, first, end), from_row)?
-                        .collect::<Result<_, _>>()?
-                }
+                    .collect::<Result<_, _>>()?
+            } else {
+                let (first, end) = name_index::beginning(&query);
+                connection
+                    .prepare_cached(BEGINS)?
+                    .query_map((viewer, after, limit_and_one, first, end), from_row)?
+                    .collect::<Result<_, _>>()?
             };
             Ok(Page::cut(rooms, limit))
         };

@@ -69,7 +69,8 @@ CREATE TABLE rooms (
     UNIQUE (direct_low, direct_high)
 ) STRICT;
 
-CREATE INDEX public_rooms ON rooms (name_key) WHERE name_key IS NOT NULL;
+CREATE INDEX public_rooms ON rooms (kind) WHERE kind = 'public';
+CREATE INDEX public_rooms_by_name ON rooms (name_key) WHERE name_key IS NOT NULL;
 CREATE INDEX deleted_rooms ON rooms (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE members (

@@ -61,7 +61,7 @@ impl MessageStore {
 /// Adds a message's text to the index.
 pub(super) fn put(transaction: &Transaction<'_>, entry: i64, body: String) {
     const SQL: &str = "INSERT INTO messages_index (rowid, body) VALUES (?1, ?2)";
-    transaction.before_commit(move |connection| {
+    transaction.before_commit(entry, move |connection| {
         connection
             .prepare_cached(SQL)?
             .execute((entry, body))
@@ -72,7 +72,7 @@ pub(super) fn put(transaction: &Transaction<'_>, entry: i64, body: String) {
 /// Takes a message out of the index.
 pub(super) fn remove(transaction: &Transaction<'_>, entry: i64) {
     const SQL: &str = "DELETE FROM messages_index WHERE rowid = ?1";
-    transaction.before_commit(move |connection| {
+    transaction.before_commit(entry, move |connection| {
         connection.prepare_cached(SQL)?.execute([entry]).map(drop)
     });
 }

@@ -134,7 +134,7 @@ async fn a_failing_job_leaves_nothing_behind_and_harms_no_other() {
     results.submit(&fixture, 1, |transaction| insert(transaction, 1));
     results.submit(&fixture, 2, |transaction| {
         insert(transaction, 2)?;
-        transaction.before_commit(|connection| {
+        transaction.before_commit(1, |connection| {
             connection
                 .execute("INSERT INTO numbers (number) VALUES (20)", [])
                 .map(drop)
@@ -238,7 +238,7 @@ async fn a_failure_before_commit_fails_the_group() {
     let hold = fixture.hold();
     results.submit(&fixture, 1, |transaction| insert(transaction, 1));
     results.submit(&fixture, 2, |transaction| {
-        transaction.before_commit(|connection| connection.execute_batch("nonsense"));
+        transaction.before_commit(1, |connection| connection.execute_batch("nonsense"));
         Ok(())
     });
     drop(hold);

@@ -47,7 +47,7 @@ type BeforeCommit = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()>>;
 pub(crate) struct Transaction<'c> {
     connection: &'c Connection,
     at: Timestamp,
-    before_commit: RefCell<Vec<BeforeCommit>>,
+    before_commit: RefCell<Vec<(i64, BeforeCommit)>>,
     maintenance: Cell<bool>,
 }
 
@@ -57,14 +57,19 @@ impl Transaction<'_> {
         self.at
     }
 
-    /// Runs `work` behind the last job of the transaction, outside any savepoint: a full-text index
-    /// is flushed at every savepoint, so writing to it inside one costs as much as a commit. A
-    /// failure fails the whole transaction. Forgotten if the present job fails.
+    /// Runs `work` behind the last job of the transaction, in ascending order of `place`, and in
+    /// the order of asking where that is equal. For a full-text index: it is flushed at every
+    /// savepoint and whenever a smaller rowid follows a larger one, and each flush costs as much as
+    /// a whole group should. A failure fails the whole transaction. Forgotten if the present job
+    /// fails.
     pub(crate) fn before_commit(
         &self,
+        place: i64,
         work: impl FnOnce(&Connection) -> rusqlite::Result<()> + 'static,
     ) {
-        self.before_commit.borrow_mut().push(Box::new(work));
+        self.before_commit
+            .borrow_mut()
+            .push((place, Box::new(work)));
     }
 
     /// Asks for [`Maintenance`] from the next transaction on.
@@ -327,7 +332,9 @@ impl Committer {
         if self.maintenance_due {
             run_job(&transaction, |transaction| self.maintain(transaction))?;
         }
-        for work in transaction.before_commit.take() {
+        let mut before_commit = transaction.before_commit.take();
+        before_commit.sort_by_key(|(place, _)| *place);
+        for (_, work) in before_commit {
             work(connection)?;
         }
         execute(connection, "COMMIT")?;
