@@ -14,13 +14,15 @@ pub async fn log(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
+    let path = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let response = next.run(request).await;
-    tracing::info!(
-        %method,
-        path = path.as_ref().map_or("unknown", MatchedPath::as_str),
-        status = response.status().as_u16(),
-        ms = started.elapsed().as_millis() as u64,
-        "request"
-    );
+    let status = response.status();
+    let ms = started.elapsed().as_millis() as u64;
+    // Probes, polls and pages that work would drown the rest.
+    if status.as_u16() < 400 && !path.starts_with("/api/v1/") {
+        tracing::debug!(%method, path, status = status.as_u16(), ms, "request");
+    } else {
+        tracing::info!(%method, path, status = status.as_u16(), ms, "request");
+    }
     response
 }

@@ -121,8 +121,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
             router.route(path, handler)
         })
         .route("/", get(page::html))
-        .route("/app.js", get(page::script))
-        .route("/style.css", get(page::style))
+        .route("/builtin/{file}", get(page::file))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))
         .route(
