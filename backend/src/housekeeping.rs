@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use protocol::Timestamp;
 use crate::{accounts::profile, app::App, error::AppError};
+use protocol::Timestamp;
 
 const EVERY: Duration = Duration::from_secs(600);
 

@@ -6,7 +6,7 @@ use protocol::{
 };
 use storage::StoreError;
 
-use super::{access, room_feeds::frame, topics, wire};
+use super::{access, topics, wire, wire::frame};
 use crate::{
     actor::Actor,
     app::{App, SharedApp},

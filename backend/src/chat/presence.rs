@@ -10,7 +10,7 @@ use protocol::{
     limits::ONLINE_MAX,
 };
 
-use super::{access, room_feeds::frame, topics};
+use super::{access, topics, wire::frame};
 use crate::{actor::Actor, app::App, error::AppError};
 
 /// How often counts of large rooms are told.

@@ -3,7 +3,7 @@
 use protocol::{ReadAccepted, ReadChanged, SetRead, limits::ONLINE_MAX};
 use storage::StoreError;
 
-use super::{access, room_feeds::frame, topics};
+use super::{access, topics, wire::frame};
 use crate::{actor::Actor, app::App, error::AppError};
 
 /// `read:set`: only ever raises. The room learns of it; in a room with more than [`ONLINE_MAX`] online only the

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
-use gateway::{Frame, Hub, JoinError, Socket};
-use protocol::{Epoch, ErrorCode, Resync, RoomId, ServerEvent, limits::MISSED_MAX};
+use gateway::{Hub, JoinError, Socket};
+use protocol::{Epoch, ErrorCode, RoomId, limits::MISSED_MAX};
 use storage::{StoreError, StoredEvent};
 
 use super::{
     room_feed::{FeedEvent, Released, RoomFeed},
-    topics,
+    topics, wire,
 };
 use crate::{actor::Actor, app::App, error::AppError};
 
@@ -227,7 +227,7 @@ impl RoomFeeds {
     fn start_over(&self, hub: &Hub, feed: &Arc<RoomFeed>, head_seq: u64) {
         tracing::error!(room = %feed.id(), head_seq, "a room's feed has a gap; its subscribers start over");
         self.retire(feed);
-        let resync = resync(feed.id(), head_seq);
+        let resync = wire::resync(feed.id(), head_seq);
         for socket in hub.sockets(feed.topic()) {
             socket.leave(feed.topic());
             if let Some(frame) = &resync {
@@ -254,25 +254,6 @@ impl RoomFeeds {
     fn forget(&self, feed: &Arc<RoomFeed>) {
         self.rooms
             .remove_if(feed.id(), |_, found| Arc::ptr_eq(found, feed));
-    }
-}
-
-/// The event for a connection that fell behind; `None` if it can't be encoded, which is logged.
-pub fn resync(room: &RoomId, head_seq: u64) -> Option<Frame> {
-    frame(&Resync {
-        room_id: room.clone(),
-        head_seq,
-    })
-}
-
-/// A server event of the namespace `/`; `None` if it can't be encoded, which is logged.
-pub fn frame<T: ServerEvent>(event: &T) -> Option<Frame> {
-    match Frame::event("/", T::NAME, event) {
-        Ok(frame) => Some(frame),
-        Err(error) => {
-            tracing::error!(%error, event = T::NAME, "a server event can't be encoded");
-            None
-        }
     }
 }
 

@@ -9,8 +9,9 @@ use storage::{NewRoom, StoreError, StoredRoom};
 
 use super::{
     access, members,
-    room_feeds::{Replay, Since, frame},
+    room_feeds::{Replay, Since},
     topics, wire,
+    wire::frame,
 };
 use crate::{
     actor::Actor,

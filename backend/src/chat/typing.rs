@@ -3,7 +3,7 @@
 use gateway::Socket;
 use protocol::{Done, RoomId, SetTyping, TypingChanged};
 
-use super::{access, room_feeds::frame, topics};
+use super::{access, topics, wire::frame};
 use crate::{actor::Actor, app::App, error::AppError};
 
 /// `typing:set`, on a connection that is subscribed to the room.

@@ -8,7 +8,7 @@ use gateway::Socket;
 use protocol::{RoomId, RoomUnread, UserId};
 use tokio::time::Instant;
 
-use super::{room_feeds::frame, topics};
+use super::{topics, wire::frame};
 use crate::app::App;
 
 /// The least time between two notices of one room.

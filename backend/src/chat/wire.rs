@@ -1,8 +1,9 @@
-//! Stored things as clients see them.
+//! Stored things as clients see them, and events as frames.
 
+use gateway::Frame;
 use protocol::{
-    Message, MessageDeleted, MessageEdited, MessageReacted, Room, RoomEvent, RoomMember, User,
-    UserId,
+    Message, MessageDeleted, MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId,
+    RoomMember, ServerEvent, User, UserId,
 };
 use storage::{Occurrence, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
 
@@ -118,4 +119,23 @@ pub fn member(stored: StoredMember, asker_is_in: bool) -> RoomMember {
         joined_at: stored.joined_at,
         read_seq: asker_is_in.then_some(stored.read_seq),
     }
+}
+
+/// A server event of the namespace `/`; `None` if it can't be encoded, which is logged.
+pub fn frame<T: ServerEvent>(event: &T) -> Option<Frame> {
+    match Frame::event("/", T::NAME, event) {
+        Ok(frame) => Some(frame),
+        Err(error) => {
+            tracing::error!(%error, event = T::NAME, "a server event can't be encoded");
+            None
+        }
+    }
+}
+
+/// The event for a connection that fell behind; `None` if it can't be encoded, which is logged.
+pub fn resync(room: &RoomId, head_seq: u64) -> Option<Frame> {
+    frame(&Resync {
+        room_id: room.clone(),
+        head_seq,
+    })
 }

@@ -9,8 +9,9 @@ use super::ChatSession;
 use crate::{
     chat::{
         access,
-        room_feeds::{Replay, Since, frame},
+        room_feeds::{Replay, Since},
         rooms,
+        wire::frame,
     },
     error::AppError,
 };
