@@ -23,9 +23,7 @@ use protocol::{
 use crate::{
     actor::Actor,
     app::SharedApp,
-    chat::{
-        history, presence, read_receipts, room_feeds::resync, rooms as room_rules, topics, typing,
-    },
+    chat::{history, presence, read_receipts, rooms as room_rules, topics, typing, wire::resync},
     error::AppError,
 };
 
