@@ -355,11 +355,10 @@ impl<'a> Log<'a> {
         const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE entry = ?1)";
         self.must_not_be_blocked()?;
         let Some(seq) = reply_to else { return Ok(()) };
-        let exists = seq < self.next
-            && self
-                .transaction
-                .prepare_cached(EXISTS)?
-                .query_row([entry(self.room, seq)], |row| row.get(0))?;
+        let exists = self
+            .transaction
+            .prepare_cached(EXISTS)?
+            .query_row([entry(self.room, seq)], |row| row.get(0))?;
         if exists {
             Ok(())
         } else {

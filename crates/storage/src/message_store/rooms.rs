@@ -10,7 +10,7 @@ use super::columns::{
 use super::unread::unread;
 use super::{MessageStore, Page, blocks, members, name_index};
 use crate::StoreError;
-use crate::sqlite::{Outcome, Transaction};
+use crate::sqlite::{Failure, Outcome, Transaction};
 
 /// A room, as one user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -337,8 +337,11 @@ fn create(transaction: &Transaction<'_>, room: &NewRoom, now: Timestamp) -> Outc
     let owner = user_no(transaction, &room.owner)?;
     let mut members = Vec::with_capacity(room.members.len());
     for id in room.members.iter().filter(|id| **id != room.owner) {
-        let Ok(member) = user_no(transaction, id) else {
-            return Err(StoreError::invalid("members", "expected ids of users").into());
+        let member = match user_no(transaction, id) {
+            Err(Failure::Refused(StoreError::NotFound)) => {
+                return Err(StoreError::invalid("members", "expected ids of users").into());
+            }
+            member => member?,
         };
         if blocks::between(transaction, owner, member)? {
             return Err(StoreError::Forbidden.into());

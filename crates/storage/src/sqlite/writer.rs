@@ -108,6 +108,7 @@ impl Writer {
             batch: Vec::with_capacity(BATCH),
             maintenance,
             maintenance_due: true,
+            failing: false,
             log_pages: Arc::clone(&log_pages),
         };
         // Instead of SQLite's own checkpoint, which would run inside COMMIT, before the acks.
@@ -253,6 +254,8 @@ struct Committer {
     batch: Vec<Box<dyn Job>>,
     maintenance: Maintenance,
     maintenance_due: bool,
+    /// Whether the last transaction failed.
+    failing: bool,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
 }
@@ -304,16 +307,23 @@ impl Committer {
         {
             tracing::error!(%error, "a transaction couldn't be rolled back");
         }
-        result.map_err(|failure| {
-            // Trying again is for those who write; here it would be a busy loop.
-            self.maintenance_due = false;
-            let error = StoreError::from(failure);
-            let jobs = self.batch.len();
-            tracing::error!(jobs, error = error.source(), "a group of writes failed");
-            match error {
-                StoreError::Internal(cause) => StoreError::Unavailable(cause),
-                error => error,
+        let failed_before = std::mem::replace(&mut self.failing, result.is_err());
+        let Err(failure) = result else {
+            if failed_before {
+                tracing::info!("writes succeed again");
             }
+            return Ok(());
+        };
+        let error = StoreError::from(failure);
+        // A full disk fails thousands of groups a second.
+        if !failed_before {
+            tracing::error!(error = error.source(), "writes fail");
+        }
+        // Trying again is for those who write; here it would be a busy loop.
+        self.maintenance_due = false;
+        Err(match error {
+            StoreError::Internal(cause) => StoreError::Unavailable(cause),
+            error => error,
         })
     }
 
@@ -380,11 +390,8 @@ fn run_job(
         tracing::error!("a write panicked");
         false
     });
-    // SQLite takes back the whole transaction by itself when the disk fails in the middle of a
-    // statement. What follows would then run outside any.
-    if transaction.is_autocommit() {
-        return Err(StoreError::unavailable("the transaction was taken back").into());
-    }
+    // If SQLite has taken back the whole transaction by itself, as it does when the disk fails in
+    // the middle of a statement, the savepoint is gone and what follows fails.
     if !keep {
         transaction.before_commit.borrow_mut().truncate(deferred);
         execute(transaction, "ROLLBACK TO job")?;
