@@ -1,0 +1,126 @@
+// HTTP calls, typed by the generated paths. Every failure is a `TertuliaError`.
+
+import { TertuliaError, type TertuliaErrorCode } from "./error.js";
+import type { components, paths } from "./generated/http.js";
+
+const TIMEOUT_MS = 30_000;
+
+type Version = "/api/v1/";
+export type Method = "get" | "post" | "put" | "patch" | "delete";
+
+/** The routes that take a method, without `/api/v1/`. */
+export type Route<M extends Method> = {
+  [P in keyof paths]: P extends `${Version}${infer R}` ? (paths[P] extends { [K in M]: object } ? R : never) : never;
+}[keyof paths];
+
+type Operation<M extends Method, R extends string> = `${Version}${R}` extends keyof paths
+  ? M extends keyof paths[`${Version}${R}`]
+    ? paths[`${Version}${R}`][M]
+    : never
+  : never;
+type Parameters<O, In extends "path" | "query"> = O extends { parameters: { [K in In]: infer T } }
+  ? { [K in In]: T }
+  : O extends { parameters: { [K in In]?: infer T } }
+    ? { [K in In]?: T }
+    : unknown;
+type Body<O> = O extends { requestBody: { content: { "application/json": infer B } } }
+  ? { body: B }
+  : O extends { requestBody?: { content: { "application/json": infer B } } }
+    ? { body?: B }
+    : unknown;
+
+/** What a route takes. */
+export type ApiRequest<M extends Method, R extends Route<M>> = Parameters<Operation<M, R>, "path"> &
+  Parameters<Operation<M, R>, "query"> &
+  Body<Operation<M, R>> & { signal?: AbortSignal };
+
+type Json<T> = T extends { content: { "application/json": infer B } } ? B : undefined;
+type Answers<O> = O extends { responses: infer A }
+  ? A extends { 200: infer T }
+    ? Json<T>
+    : A extends { 201: infer T }
+      ? Json<T>
+      : undefined
+  : never;
+
+/** What a route answers; nothing where it answers without content. */
+export type ApiAnswer<M extends Method, R extends Route<M>> = Answers<Operation<M, R>>;
+
+type Arguments<M extends Method, R extends Route<M>> =
+  object extends ApiRequest<M, R> ? [request?: ApiRequest<M, R>] : [request: ApiRequest<M, R>];
+
+/**
+ * The routes of the server, as who is signed in:
+ * `api.get("rooms/{roomId}/members", { path: { roomId }, query: { limit: 50 } })`.
+ *
+ * Each rejects with {@link TertuliaError}, or with the reason of a `signal` that was aborted.
+ */
+export type Api = {
+  [M in Method]: <R extends Route<M>>(route: R, ...request: Arguments<M, R>) => Promise<ApiAnswer<M, R>>;
+};
+
+/** A request without its types. */
+export interface PlainRequest {
+  path?: Record<string, string>;
+  query?: Record<string, unknown>;
+  body?: unknown;
+  signal?: AbortSignal;
+}
+
+/** Makes one request to `/api/v1/`, and no other if it fails. */
+export type Send = (method: string, route: string, request: PlainRequest, token?: string) => Promise<unknown>;
+
+export function sender(origin: string, fetch: typeof globalThis.fetch): Send {
+  return async (method, route, { path = {}, query = {}, body, signal }, token) => {
+    const filled = route.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(path[name] ?? ""));
+    const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+    const search = asked.length > 0 ? `?${new URLSearchParams(asked.map(([name, value]) => [name, String(value)]))}` : "";
+    const headers: Record<string, string> = { accept: "application/json" };
+    if (token) headers["authorization"] = `Bearer ${token}`;
+    if (body !== undefined) headers["content-type"] = "application/json";
+
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const request: RequestInit = {
+      method: method.toUpperCase(),
+      headers,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    };
+    if (body !== undefined) request.body = JSON.stringify(body);
+    try {
+      const response = await fetch(`${origin}/api/v1/${filled}${search}`, request);
+      if (!response.ok) throw await problem(response);
+      return response.status === 204 ? undefined : await response.json();
+    } catch (error) {
+      if (error instanceof TertuliaError) throw error;
+      if (signal?.aborted) throw signal.reason;
+      throw timeout.aborted ? TertuliaError.timeout() : TertuliaError.network();
+    }
+  };
+}
+
+async function problem(response: Response): Promise<TertuliaError> {
+  const { status } = response;
+  // What stands between may answer something else than the server would.
+  const body = (await response.json().catch(() => ({}))) as Partial<components["schemas"]["Problem"]>;
+  const seconds = Number(response.headers.get("retry-after") ?? NaN);
+  return new TertuliaError({
+    code: body.code ?? codeOf(status),
+    message: body.detail ?? `the server answered ${status}`,
+    retryable: body.retryable ?? (status === 429 || (status >= 502 && status <= 504)),
+    retryAfterMs: body.retryAfterMs ?? (seconds >= 0 ? seconds * 1_000 : undefined),
+    status,
+  });
+}
+
+function codeOf(status: number): TertuliaErrorCode {
+  const codes: Record<number, TertuliaErrorCode> = {
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    409: "conflict",
+    413: "too_large",
+    429: "rate_limited",
+    500: "internal",
+  };
+  return codes[status] ?? (status > 500 ? "unavailable" : "invalid");
+}
