@@ -1,7 +1,10 @@
-// The page: what people see and do. The log of a room is kept in `room.js`, messages on their way in `outbox.js`.
+// The page: who is here, which rooms there are, and the room in view. The log of a room is kept in `room.js`, messages
+// on their way in `outbox.js`.
 //
-// What must stay true: whatever people wrote becomes text nodes only, and a room in view is read only while it is seen.
+// What must stay true: what people wrote becomes text nodes only, and a room counts as read only while it is seen.
 
+import * as composer from './composer.js';
+import { askForPerson, askForRoom } from './dialogs.js';
 import { drawItem, drawMessage, element, initials } from './messages.js';
 import { Outbox } from './outbox.js';
 import { Room } from './room.js';
@@ -9,46 +12,45 @@ import * as session from './session.js';
 import { Socket } from './socket.js';
 
 const RESUMED_ROOMS_MAX = 200;
-const TYPING_REPEAT_MS = 3_000;
 const TYPING_LASTS_MS = 6_000;
+const FAREWELL = 'tertulia.farewell';
 const STATES = { connecting: 'Connecting…', connected: 'Connected', reconnecting: 'Reconnecting…', offline: 'Offline' };
+const WAYS = { login: 'Sign in', register: 'Create account', guest: 'Come in' };
 
 const $ = (id) => document.getElementById(id);
 const rooms = new Map();
 const names = new Map();
-const rows = new Map(); // seq → what shows the message
+const rows = new Map(); // by seq, what shows the message
 let current = null;
 let socket;
 let outbox;
 
 // ---- Coming and going
 
-const signInForm = $('sign-in');
+const signIn = $('sign-in');
 
 function showWay() {
-  const way = signInForm.way.value;
-  for (const label of signInForm.querySelectorAll('[data-ways]')) {
-    const wanted = label.dataset.ways.includes(way);
-    label.hidden = !wanted;
-    label.querySelector('input').disabled = !wanted;
+  const way = signIn.way.value;
+  for (const label of signIn.querySelectorAll('[data-ways]')) {
+    const input = label.querySelector('input');
+    label.hidden = input.disabled = !label.dataset.ways.includes(way);
   }
-  signInForm.displayName.required = way === 'guest';
-  signInForm.password.autocomplete = way === 'register' ? 'new-password' : 'current-password';
-  signInForm.querySelector('button').textContent = { login: 'Sign in', register: 'Create account', guest: 'Come in' }[way];
-  $('sign-in-error').textContent = '';
+  signIn.displayName.required = way === 'guest';
+  signIn.password.autocomplete = way === 'register' ? 'new-password' : 'current-password';
+  signIn.querySelector('button').textContent = WAYS[way];
 }
 
-signInForm.addEventListener('change', ({ target }) => target.name === 'way' && showWay());
-signInForm.addEventListener('submit', async (event) => {
+signIn.addEventListener('change', showWay);
+signIn.addEventListener('submit', async (event) => {
   event.preventDefault();
-  const { way, ...fields } = Object.fromEntries(new FormData(signInForm));
+  const { way, ...fields } = Object.fromEntries(new FormData(signIn));
   if (!fields.displayName?.trim()) delete fields.displayName;
-  const button = signInForm.querySelector('button');
+  const button = signIn.querySelector('button');
   button.disabled = true;
   $('sign-in-error').textContent = '';
   try {
     await session.signIn(way, fields);
-    signInForm.reset();
+    signIn.reset();
     enter();
   } catch (error) {
     $('sign-in-error').textContent = error.message;
@@ -63,12 +65,12 @@ function enter() {
   $('chat').hidden = false;
   $('me').textContent = me.displayName;
   $('makers').hidden = me.guest;
-  socket = new Socket({ auth, state: showState, event: onEvent, ended: onEnded });
   outbox = new Outbox(me.id, (payload) => socket.insist('message:send', payload), {
     // Its event may be still to come: until then it stands in its place already.
     sent: (message) => rooms.get(message.roomId)?.insert(message) && message.roomId === current?.info.id && drawLog(),
     changed: drawOutbox,
   });
+  connect();
   show();
 }
 
@@ -76,15 +78,19 @@ function enter() {
 async function leave(farewell, options) {
   socket?.close();
   await session.forget(options);
-  if (farewell) sessionStorage.setItem('tertulia.farewell', farewell);
+  if (farewell) sessionStorage.setItem(FAREWELL, farewell);
   history.replaceState(null, '', '/');
   location.reload();
 }
 
-session.onEnd((message) => leave(message));
+session.onEnd(leave);
 $('sign-out').addEventListener('click', () => leave('', { logOut: true }));
 
 // ---- The connection
+
+function connect() {
+  socket = new Socket({ auth, state: showState, event: onEvent, ended: onEnded });
+}
 
 async function auth() {
   const token = await session.accessToken();
@@ -98,28 +104,21 @@ function showState(state) {
   if (state !== 'connected') return;
   listRooms();
   outbox.flush();
-  if (current) openCurrent();
+  openCurrent();
 }
 
-let refusedToken = false;
-
-function onEnded({ code, message }) {
-  // A token can be refused before its time, when the server got a new secret; once a fresh one is worth a try.
-  if (code === 'unauthenticated' && !refusedToken) {
-    refusedToken = true;
-    session.distrust();
-    socket = new Socket({ auth, state: showState, event: onEvent, ended: onEnded });
-  } else {
-    leave(message);
-  }
+async function onEnded({ code, message }) {
+  // The session may be good and only the token not, when the server got another secret: the request renews it.
+  if (code === 'unauthenticated' && (await session.api('GET', 'me').catch(() => null))) connect();
+  else leave(message);
 }
 
 function onEvent(name, payload) {
-  refusedToken = false;
   const room = rooms.get(payload.roomId ?? payload.room?.id);
-  if (payload.clientId) outbox.settle(payload.clientId);
+  const isMine = payload.userId === session.me().id;
   switch (name) {
     case 'message:new':
+      if (payload.clientId) outbox.settle(payload.clientId);
       stopTyping(room, payload.sender.id);
     // falls through
     case 'message:edited':
@@ -128,32 +127,30 @@ function onEvent(name, payload) {
     case 'room:void':
       return room?.receive(name, payload);
     case 'room:resumed':
-      if (payload.error?.retryable) return tell(() => room?.rejoin());
-      if (payload.error) return lose(room, payload.error.message);
-      return tell(() => room?.resumed(payload));
+      if (payload.error && !payload.error.retryable) return lose(room, payload.error.message);
+      return attempt(() => (payload.error ? room?.rejoin() : room?.resumed(payload)));
     case 'resync':
-      return tell(() => room?.rejoin());
+      return attempt(() => room?.rejoin());
     case 'room:updated':
       Object.assign(room?.info ?? {}, payload.room);
       return drawRooms();
     case 'room:member':
-      if (payload.userId !== session.me().id) return;
+      if (!isMine) return;
       return payload.role ? listRooms() : lose(room, 'you are no longer a member.');
     case 'room:unread':
       if (!room) return listRooms();
       room.info.unread = payload.unread;
       return drawRooms();
     case 'read:changed':
-      if (payload.userId === session.me().id && room && payload.seq >= room.seq) room.info.unread = 0;
+      if (isMine && room && payload.seq >= room.seq) room.info.unread = 0;
       return drawRooms();
     case 'presence:changed':
       if (room !== current || !room?.online) return;
       room.online[payload.online ? 'add' : 'delete'](payload.userId);
       return showOnline(room.online.size);
     case 'presence:count':
-      if (room !== current || !room) return;
-      room.online = null;
-      return showOnline(payload.count);
+      if (room === current) showOnline(payload.count);
+      return;
     case 'typing:changed':
       return payload.on ? startTyping(room, payload.userId) : stopTyping(room, payload.userId);
     case 'server:draining':
@@ -163,14 +160,22 @@ function onEvent(name, payload) {
   }
 }
 
-/** Runs something and shows why it was refused; what needs the connection is done again by the next one. */
+/** Does what somebody asked for, and says why it was refused. Resolves to whether it wasn't. */
 async function tell(action) {
   try {
-    return await action();
+    await action();
+    return true;
   } catch (error) {
-    if (!(error.code && error.message)) throw error;
     notice(error.message);
+    return false;
   }
+}
+
+/** The same for what nobody asked for: without a connection it is silent, since the next one does it again. */
+function attempt(action) {
+  return tell(() => action()?.catch((error) => {
+    if (error.code !== 'disconnected') throw error;
+  }));
 }
 
 let noticeTimer;
@@ -192,13 +197,13 @@ function roomOf(info) {
 }
 
 async function listRooms() {
-  await tell(async () => {
+  await attempt(async () => {
     const mine = new Set();
-    for (let page = { hasMore: true }, after = ''; page.hasMore; after = `&after=${page.rooms.at(-1).id}`) {
+    for (let page, after = ''; !page || page.hasMore; after = `&after=${page.rooms.at(-1)?.id}`) {
       page = await session.api('GET', `me/rooms?limit=200${after}`);
       for (const info of page.rooms) mine.add(roomOf(info));
     }
-    for (const room of rooms.values()) if (!mine.has(room) && room !== current) delete room.info.role;
+    for (const [id, room] of rooms) if (!mine.has(room) && room !== current) rooms.delete(id);
   });
   drawRooms();
   listPublic();
@@ -206,13 +211,17 @@ async function listRooms() {
 
 async function listPublic() {
   const query = $('room-query').value.trim();
-  const page = await tell(() => session.api('GET', `rooms?limit=50${query && `&query=${encodeURIComponent(query)}`}`));
-  if (!page || query !== $('room-query').value.trim()) return;
-  const others = page.rooms.filter((room) => !room.role);
-  $('public').replaceChildren(...others.map((info) => roomLink(info)));
-  if (others.length === 0) $('public').append(element('li', { className: 'quiet small' }, query ? 'None found.' : 'None yet.'));
-  if (page.hasMore) $('public').append(element('li', { className: 'quiet small' }, 'There are more: search for them.'));
+  await attempt(async () => {
+    const page = await session.api('GET', `rooms?limit=50${query && `&query=${encodeURIComponent(query)}`}`);
+    if (query !== $('room-query').value.trim()) return;
+    const others = page.rooms.filter((room) => !room.role);
+    $('public').replaceChildren(...others.map(roomLink));
+    if (page.hasMore) $('public').append(remark('There are more: search for them.'));
+    else if (others.length === 0) $('public').append(remark('No others.'));
+  });
 }
+
+const remark = (text) => element('li', { className: 'quiet small' }, text);
 
 let searchTimer;
 $('room-query').addEventListener('input', () => {
@@ -223,23 +232,28 @@ $('room-query').addEventListener('input', () => {
 function drawRooms() {
   const mine = [...rooms.values()].map((room) => room.info).filter((info) => info.role);
   mine.sort((a, b) => a.name.localeCompare(b.name));
-  $('mine').replaceChildren(...mine.map((info) => roomLink(info)));
-  if (mine.length === 0) $('mine').append(element('li', { className: 'quiet small' }, 'None yet. Join one below.'));
-  const unread = mine.reduce((sum, info) => sum + (info.unread ?? 0), 0);
+  $('mine').replaceChildren(...mine.map(roomLink));
+  if (mine.length === 0) $('mine').append(remark('None yet.'));
+  const unread = mine.reduce((sum, info) => sum + unreadOf(info), 0);
   document.title = unread ? `(${unread}) Tertulia` : 'Tertulia';
   if (!current) return;
   const { name, kind, role } = current.info;
-  $('room-name').textContent = name || '…';
+  $('room-name').textContent = name ?? '…';
   $('invite').hidden = kind !== 'private' || !['owner', 'moderator'].includes(role);
   $('leave').hidden = kind === 'direct';
 }
 
-function roomLink({ id, name, kind, unread }) {
-  const link = element('a', { href: `#room/${id}` }, kind === 'direct' ? initials(name, id) : element('span', { className: 'sign' }, kind === 'private' ? '⚿' : '#'));
-  link.firstChild.ariaHidden = 'true';
+// What is being read needn't be counted while the server is told so.
+const unreadOf = (info) => (info === current?.info && isSeen() ? 0 : (info.unread ?? 0));
+
+function roomLink(info) {
+  const { id, name, kind } = info;
+  const sign = element('span', { className: 'sign', ariaHidden: 'true' }, kind === 'private' ? '⚿' : '#');
+  const link = element('a', { href: `#room/${id}` }, kind === 'direct' ? initials(name, id) : sign);
   link.append(element('span', { className: 'name' }, name));
   if (kind !== 'public') link.append(element('span', { className: 'unseen' }, `, ${kind}`));
-  if (unread) link.append(element('span', { className: 'count', ariaLabel: `, ${unread} unread` }, unread > 99 ? '99+' : String(unread)));
+  const unread = unreadOf(info);
+  if (unread) link.append(element('span', { className: 'count' }, String(unread), element('span', { className: 'unseen' }, ' unread')));
   if (id === current?.info.id) link.ariaCurrent = 'page';
   return element('li', {}, link);
 }
@@ -247,31 +261,27 @@ function roomLink({ id, name, kind, unread }) {
 /** Shows the room that the address names. */
 function show() {
   const id = /^#room\/([\w-]{1,64})$/.exec(location.hash)?.[1];
-  if (current) {
-    sayTyping(false);
-    current.draft = about?.verb === 'edit' ? '' : $('draft').value;
-    current.trim();
-  }
-  current = id ? roomOf({ id, ...rooms.get(id)?.info }) : null;
-  writeAbout(null);
-  document.body.classList.toggle('in-room', Boolean(current));
-  $('nothing-open').hidden = Boolean(current);
-  $('open-room').hidden = !current;
+  const next = id ? roomOf({ id }) : null;
+  const draft = composer.replaceDraft(next?.draft ?? '');
+  if (current) current.draft = draft;
+  current?.trim();
+  current = next;
+  document.body.classList.toggle('in-room', Boolean(id));
+  $('nothing-open').hidden = Boolean(id);
+  $('open-room').hidden = !id;
   $('online').textContent = '';
-  drawRooms();
   drawTyping();
   drawLog({ toEnd: true });
   drawOutbox();
-  if (!current) return;
-  $('draft').value = current.draft;
-  fitDraft();
-  // Without a keyboard at hand it would cover half of the room.
-  if (matchMedia('(hover: hover)').matches) $('draft').focus();
-  if (socket.state === 'connected') openCurrent();
+  drawRooms();
+  // Without a keyboard at hand one would come up and cover half of the room.
+  if (id && matchMedia('(hover: hover)').matches) $('draft').focus();
+  openCurrent();
 }
 
 async function openCurrent() {
   const room = current;
+  if (!room || socket.state !== 'connected') return;
   try {
     if (!room.opened) {
       await room.open();
@@ -280,21 +290,20 @@ async function openCurrent() {
     const { count, online } = await socket.insist('presence:get', { roomId: room.info.id });
     room.online = count > online.length ? null : new Set(online);
     if (room === current) showOnline(count);
+    loadOlder();
   } catch (error) {
-    if (error.code === 'disconnected') return;
-    lose(room, error.message);
+    if (['not_found', 'forbidden'].includes(error.code)) lose(room, error.message);
+    else if (error.code !== 'disconnected') notice(error.message);
   }
 }
 
 function lose(room, why) {
-  if (!room) return;
-  rooms.delete(room.info.id);
+  if (!room || !rooms.delete(room.info.id)) return;
   if (room === current) {
     notice(`${room.info.name ? `“${room.info.name}”` : 'This room'} is closed to you: ${why}`);
     location.hash = '';
   }
-  drawRooms();
-  listPublic();
+  listRooms();
 }
 
 addEventListener('hashchange', () => socket && show());
@@ -310,101 +319,43 @@ $('leave').addEventListener('click', () => {
   });
 });
 
-// ---- Dialogs
-
-for (const dialog of document.querySelectorAll('dialog')) {
-  dialog.querySelector('[value=cancel]').addEventListener('click', () => dialog.close());
-  dialog.addEventListener('close', () => dialog.querySelector('form').reset());
-}
-
-function openDialog(dialog) {
-  dialog.querySelector('.error').textContent = '';
-  dialog.showModal();
-  dialog.querySelector('input').focus();
-}
-
-/** Runs what a dialog is for, closes it, or says in it why that was refused. */
-async function complete(dialog, action) {
-  try {
-    await action();
-    dialog.close();
-  } catch (error) {
-    dialog.querySelector('.error').textContent = error.message;
-  }
-}
-
 async function createRoom(request) {
   const { room } = await session.api('POST', 'rooms', request);
-  roomOf(room);
-  location.hash = `#room/${room.id}`;
+  location.hash = `#room/${roomOf(room).info.id}`;
 }
 
-$('new-room').addEventListener('click', () => openDialog($('room-dialog')));
-$('room-dialog').addEventListener('submit', (event) => {
-  event.preventDefault();
-  complete($('room-dialog'), () => createRoom(Object.fromEntries(new FormData(event.target))));
+async function findPeople(query) {
+  const { users } = await session.api('GET', `users?limit=20&query=${encodeURIComponent(query)}`);
+  return users.filter(({ id }) => id !== session.me().id);
+}
+
+$('new-room').addEventListener('click', () => askForRoom(createRoom));
+$('new-direct').addEventListener('click', () => {
+  askForPerson('Message someone', findPeople, ({ id }) => createRoom({ kind: 'direct', members: [id] }));
 });
-
-let choosePerson;
-
-function askForPerson(title, choose) {
-  choosePerson = choose;
-  $('people-title').textContent = title;
-  $('people').replaceChildren();
-  openDialog($('people-dialog'));
-}
-
-$('new-direct').addEventListener('click', () =>
-  askForPerson('Message someone', ({ id }) => createRoom({ kind: 'direct', members: [id] })));
 $('invite').addEventListener('click', () => {
-  const { id: roomId } = current.info;
-  askForPerson('Add people', ({ id }) => session.api('PUT', `rooms/${roomId}/members/${id}`, {}));
+  const roomId = current.info.id;
+  askForPerson('Add people', findPeople, ({ id }) => session.api('PUT', `rooms/${roomId}/members/${id}`, {}));
 });
 
-async function findPeople() {
-  const dialog = $('people-dialog');
-  const query = dialog.querySelector('input').value.trim();
-  const users = query ? (await session.api('GET', `users?limit=20&query=${encodeURIComponent(query)}`)).users : [];
-  if (query !== dialog.querySelector('input').value.trim()) return;
-  const others = users.filter(({ id }) => id !== session.me().id);
-  $('people').replaceChildren(...others.map((user) => {
-    const button = element('button', { type: 'button' }, initials(user.displayName, user.id), element('span', { className: 'name' }, user.displayName), element('span', { className: 'quiet' }, user.username));
-    button.addEventListener('click', () => complete(dialog, () => choosePerson(user)));
-    return element('li', {}, button);
-  }));
-  dialog.querySelector('.error').textContent = query && others.length === 0 ? 'Nobody found.' : '';
-}
-
-let peopleTimer;
-$('people-dialog').addEventListener('input', () => {
-  clearTimeout(peopleTimer);
-  peopleTimer = setTimeout(() => tell(findPeople), 200);
-});
-$('people-dialog').addEventListener('submit', (event) => {
-  event.preventDefault();
-  tell(findPeople);
-});
-
-// ---- The log of the room in view
+// ---- The room in view
 
 const scroller = $('scroller');
 const atEnd = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
 const toEnd = () => (scroller.scrollTop = scroller.scrollHeight);
+const isSeen = () => !document.hidden && atEnd();
 
 function onLog(room, what, message) {
   if (message) names.set(message.sender.id, message.sender.displayName);
+  if (room === current) {
+    const follow = atEnd();
+    if (what === 'changed') rows.get(message.seq)?.replaceWith(drawRow(message));
+    else if (what === 'new' && room.messages.at(-1) === message && !(follow && room.trim())) $('log').append(drawRow(message));
+    else drawLog();
+    if (follow) toEnd();
+    seen();
+  }
   if (what !== 'changed') drawRooms();
-  if (room !== current) return;
-  if (what === 'reloaded') return drawLog();
-  const follow = atEnd();
-  const row = rows.get(message.seq);
-  if (what === 'changed') row?.replaceWith(drawRow(message));
-  else if (follow && room.trim()) drawLog({ toEnd: true });
-  else if (room.messages.at(-1) === message) $('log').append(drawRow(message));
-  else drawLog();
-  if (follow) toEnd();
-  $('newest').hidden = atEnd();
-  readWhatIsSeen();
 }
 
 function drawRow(message) {
@@ -414,61 +365,52 @@ function drawRow(message) {
   return row;
 }
 
-/** Draws the whole log; the message that was at the end, or on top, stays where it was. */
+/** Draws the whole log. Who was at its end stays there; for everybody else nothing moves. */
 function drawLog({ toEnd: forced = false } = {}) {
   const follow = forced || atEnd();
   const below = scroller.scrollHeight - scroller.scrollTop;
-  const log = $('log');
-  log.ariaBusy = 'true';
+  const messages = current?.messages ?? [];
+  for (const { sender } of messages) names.set(sender.id, sender.displayName);
   rows.clear();
-  const room = current;
-  for (const { sender } of room?.messages ?? []) names.set(sender.id, sender.displayName);
-  log.replaceChildren(...(room?.messages ?? []).map((message) => drawRow(message)));
-  log.ariaBusy = 'false';
-  $('start').textContent = !room?.opened || room.hasMore ? 'Loading…' : 'This is where it begins.';
-  if (follow) toEnd();
-  else scroller.scrollTop = scroller.scrollHeight - below;
-  $('newest').hidden = atEnd();
-  readWhatIsSeen();
-  loadOlder();
-}
-
-function loadOlder() {
-  if (current?.opened && current.hasMore && !current.loading && scroller.scrollTop < 300) {
-    const room = current;
-    tell(() => room.loadOlder());
-  }
+  // Nobody wants old messages read out.
+  $('log').ariaBusy = 'true';
+  $('log').replaceChildren(...messages.map(drawRow));
+  $('log').ariaBusy = 'false';
+  $('start').textContent = current?.opened && !current.hasMore ? 'This is where it begins.' : 'Loading…';
+  scroller.scrollTop = follow ? scroller.scrollHeight : scroller.scrollHeight - below;
+  seen();
 }
 
 function drawOutbox() {
   const follow = atEnd();
-  const items = current ? outbox.of(current.info.id) : [];
-  $('outbox').replaceChildren(...items.map((item) => drawItem(item, outbox)));
+  $('outbox').replaceChildren(...outbox.of(current?.info.id).map((item) => drawItem(item, outbox)));
   if (follow) toEnd();
 }
 
-scroller.addEventListener('scroll', () => {
-  $('newest').hidden = atEnd();
-  loadOlder();
-  readWhatIsSeen();
-});
-$('newest').addEventListener('click', toEnd);
-addEventListener('resize', () => $('newest').hidden || toEnd());
+function loadOlder() {
+  const room = current;
+  if (room?.opened && scroller.scrollTop < 300) attempt(() => room.loadOlder());
+}
 
 let readTimer;
 
-function readWhatIsSeen() {
+/** What is in view has changed. */
+function seen() {
+  $('newest').hidden = atEnd();
+  loadOlder();
   clearTimeout(readTimer);
   readTimer = setTimeout(async () => {
     const room = current;
-    if (!room?.info.unread || document.hidden || !atEnd()) return;
-    const { unread } = (await socket.emit('read:set', { roomId: room.info.id, seq: room.seq }).catch(() => null)) ?? room.info;
-    room.info.unread = unread;
+    if (!room?.info.unread || !isSeen()) return;
+    const read = await socket.emit('read:set', { roomId: room.info.id, seq: room.seq }).catch(() => null);
+    if (read) room.info.unread = read.unread;
     drawRooms();
   }, 300);
 }
 
-document.addEventListener('visibilitychange', readWhatIsSeen);
+scroller.addEventListener('scroll', seen);
+document.addEventListener('visibilitychange', seen);
+$('newest').addEventListener('click', toEnd);
 
 /** What the buttons of a message do. */
 function act(verb, message, emoji) {
@@ -482,84 +424,19 @@ function act(verb, message, emoji) {
   } else if (verb === 'show') {
     rows.get(seq)?.scrollIntoView({ block: 'center' });
   } else {
-    writeAbout({ verb, message });
+    composer.write(verb, message);
   }
 }
 
-// ---- Writing
-
-let about = null; // the message that is answered or edited
-
-function writeAbout(next) {
-  if (about?.verb === 'edit' || next?.verb === 'edit') $('draft').value = next?.verb === 'edit' ? next.message.body : '';
-  about = next;
-  $('about').hidden = !about;
-  if (!about) return fitDraft();
-  const { verb, message } = about;
-  $('about').firstChild.textContent = verb === 'edit' ? 'Editing your message' : `Replying to ${message.sender.displayName}: ${message.body}`;
-  $('draft').focus();
-  fitDraft();
-}
-
-$('about').querySelector('button').addEventListener('click', () => writeAbout(null));
-
-function fitDraft() {
-  const draft = $('draft');
-  draft.style.height = 'auto';
-  draft.style.height = `${draft.scrollHeight + 2}px`;
-}
-
-$('draft').addEventListener('input', () => {
-  fitDraft();
-  sayTyping(about?.verb !== 'edit' && $('draft').value.trim() !== '');
+composer.listen({
+  send(body, replyTo) {
+    outbox.add(current.info.id, body, replyTo);
+    toEnd();
+  },
+  edit: ({ seq }, body) => tell(() => socket.emit('message:edit', { roomId: current.info.id, seq, body })),
+  typing: (on) => current && socket.emit('typing:set', { roomId: current.info.id, on }).catch(() => {}),
+  lastOwn: () => current.messages.findLast(({ sender, deletedAt }) => sender.id === session.me().id && !deletedAt),
 });
-
-$('draft').addEventListener('keydown', (event) => {
-  if (event.isComposing) return;
-  if (event.key === 'Enter' && !event.shiftKey) {
-    event.preventDefault();
-    $('composer').requestSubmit();
-  } else if (event.key === 'Escape') {
-    writeAbout(null);
-  } else if (event.key === 'ArrowUp' && $('draft').value === '') {
-    const own = current.messages.findLast(({ sender, deletedAt }) => sender.id === session.me().id && !deletedAt);
-    if (own) event.preventDefault(), writeAbout({ verb: 'edit', message: own });
-  }
-});
-
-$('composer').addEventListener('submit', (event) => {
-  event.preventDefault();
-  const body = $('draft').value.trim();
-  if (!body || !current) return;
-  sayTyping(false);
-  if (about?.verb === 'edit') {
-    const { message } = about;
-    const edit = { roomId: current.info.id, seq: message.seq, body };
-    tell(async () => {
-      if (body !== message.body) await socket.emit('message:edit', edit);
-      if (about?.message === message) writeAbout(null);
-    });
-    return;
-  }
-  const replyTo = about?.message.seq;
-  $('draft').value = '';
-  writeAbout(null);
-  outbox.add(current.info.id, body, replyTo);
-  toEnd();
-});
-
-let saidTypingAt = 0;
-let typingEnd;
-
-// Told again while it lasts, since any one notice may be lost.
-function sayTyping(on) {
-  clearTimeout(typingEnd);
-  if (on) typingEnd = setTimeout(() => sayTyping(false), TYPING_REPEAT_MS);
-  const due = on ? Date.now() - saidTypingAt > TYPING_REPEAT_MS : saidTypingAt > 0;
-  if (!due || !current) return;
-  saidTypingAt = on ? Date.now() : 0;
-  socket.emit('typing:set', { roomId: current.info.id, on }).catch(() => {});
-}
 
 async function startTyping(room, userId) {
   if (!room || userId === session.me().id) return;
@@ -580,8 +457,8 @@ function stopTyping(room, userId) {
 
 function drawTyping() {
   const writers = [...(current?.typing.keys() ?? [])].map((id) => names.get(id));
-  $('typing').textContent = writers.length > 3 ? 'Several people are writing…'
-    : writers.length ? `${writers.join(', ')} ${writers.length > 1 ? 'are' : 'is'} writing…` : '';
+  const who = writers.length > 3 ? 'Several people' : writers.join(', ');
+  $('typing').textContent = who && `${who} ${writers.length > 1 ? 'are' : 'is'} writing…`;
 }
 
 function showOnline(count) {
@@ -595,7 +472,7 @@ if (session.me()) {
   enter();
 } else {
   $('welcome').hidden = false;
-  $('sign-in-error').textContent = sessionStorage.getItem('tertulia.farewell') ?? '';
-  sessionStorage.removeItem('tertulia.farewell');
-  signInForm.username.focus();
+  $('sign-in-error').textContent = sessionStorage.getItem(FAREWELL);
+  sessionStorage.removeItem(FAREWELL);
+  signIn.username.focus();
 }

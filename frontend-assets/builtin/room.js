@@ -20,8 +20,8 @@ export class Room {
   hasMore = true;
   loading = false;
   draft = '';
-  online = new Set();
-  onlineCount = null;
+  /** Who is online, unless they are too many to be listed. */
+  online = null;
   typing = new Map();
   #ask;
   #on;
@@ -29,6 +29,7 @@ export class Room {
   #target = 0;
   #catchingUp = false;
   #touched = new Set();
+  #opening = null;
 
   /** `ask(event, payload)` resolves to the answer; `on(room, what, message)` hears `new`, `changed` and `reloaded`. */
   constructor(info, myId, ask, on) {
@@ -43,8 +44,13 @@ export class Room {
     return { seq: this.seq, epoch: this.info.epoch };
   }
 
-  /** Subscribes and shows the end of the log. */
-  async open() {
+  /** Subscribes and loads the end of the log. */
+  open() {
+    this.#opening ??= this.#open().finally(() => (this.#opening = null));
+    return this.#opening;
+  }
+
+  async #open() {
     const { room, headSeq } = await this.#ask('room:join');
     Object.assign(this.info, room);
     Object.assign(this, { opened: true, seq: headSeq, messages: [], hasMore: true, loading: false });
@@ -54,9 +60,8 @@ export class Room {
 
   /** Subscribes again after the server left events out. */
   async rejoin() {
-    const { since, ...point } = { since: this.seq, epoch: this.info.epoch };
-    const answer = await this.#ask('room:join', { since, ...point });
-    Object.assign(this.info, answer.room);
+    const answer = await this.#ask('room:join', { since: this.seq, epoch: this.info.epoch });
+    if (!answer.reset) Object.assign(this.info, answer.room);
     for (const { type, ...event } of answer.missed) this.receive(type, event);
     await this.resumed(answer);
   }

@@ -37,11 +37,12 @@ export async function signIn(way, fields) {
   keep(dated(await request('POST', `auth/${way}`, fields)));
 }
 
-/** Forgets the session here; with `logOut` it ends on the server too, if that can be reached. */
+/** Forgets the session here; with `logOut` it ends on the server too, if that can be reached, and nothing is kept. */
 export async function forget({ logOut = false } = {}) {
   if (logOut) await api('POST', 'auth/logout').catch(() => {});
   session = null;
-  sessionStorage.removeItem(KEY);
+  if (logOut) sessionStorage.clear();
+  else sessionStorage.removeItem(KEY);
 }
 
 /** A token that is good for a while yet. */

@@ -1,10 +1,9 @@
 // A small client of Socket.IO v5 over an Engine.IO v4 WebSocket: the main namespace, JSON only.
 //
-// What must stay true: the state becomes "connected" before the first event of a connection is given out, events are
-// given out in the order they came, and every promise of `emit` settles, at the latest when its connection ends.
+// What must stay true: the state is "connected" before the first event of a connection is given out, events are given
+// out in the order they came, and every promise of `emit` settles, at the latest when its connection ends.
 
-const ACK_TIMEOUT_MS = 20_000;
-const DIAL_TIMEOUT_MS = 20_000;
+const PATIENCE_MS = 20_000;
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 15_000;
 
@@ -17,7 +16,6 @@ export class Refusal extends Error {
 }
 
 const disconnected = () => new Refusal({ code: 'disconnected', message: 'Not connected just now.', retryable: true });
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Socket {
   state = 'connecting';
@@ -29,29 +27,28 @@ export class Socket {
   #delayMs = null;
   #retry = 0;
   #watchdog = 0;
-  #patienceMs = DIAL_TIMEOUT_MS;
+  #patienceMs;
   #dialling = false;
   #closed = false;
 
-  /** `on.auth()` resolves to what the server is told on connecting, `on.state(state)` follows the state, `on.event(name,
-   * payload)` gets the events, and `on.ended({ code, message })` is called when the server wants this client no more. */
+  /** `on.auth()` resolves to what the server is told on connecting, `on.state(state)` follows the state,
+   * `on.event(name, payload)` gets the events, `on.ended({ code, message })` says that the server wants no more of it. */
   constructor(on) {
     this.#on = on;
-    addEventListener('online', () => this.#hurry());
+    const hurry = () => this.#failures > 0 && !document.hidden && this.#dial();
+    addEventListener('online', hurry);
+    document.addEventListener('visibilitychange', hurry);
     addEventListener('offline', () => this.#ws && this.#lost());
-    document.addEventListener('visibilitychange', () => document.hidden || this.#hurry());
     this.#dial();
   }
 
   /** Sends an event and resolves to its answer, or rejects with a `Refusal`. */
   emit(event, payload) {
     if (this.state !== 'connected') return Promise.reject(disconnected());
-    const id = this.#nextAck++;
+    const id = String(this.#nextAck++);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#acks.delete(id);
-        reject(new Refusal({ code: 'timeout', message: 'The server took too long to answer.', retryable: true }));
-      }, ACK_TIMEOUT_MS);
+      const late = { code: 'timeout', message: 'The server took too long to answer.', retryable: true };
+      const timer = setTimeout(() => this.#answer(id, { error: late }), PATIENCE_MS);
       this.#acks.set(id, { resolve, reject, timer });
       this.#ws.send(`42${id}${JSON.stringify([event, payload])}`);
     });
@@ -64,12 +61,12 @@ export class Socket {
         return await this.emit(event, payload);
       } catch (error) {
         if (!error.retryable || error.code === 'disconnected') throw error;
-        await pause(error.retryAfterMs ?? 1_000);
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? 1_000));
       }
     }
   }
 
-  /** The server is about to close and says when it, or another one, can be reached. */
+  /** The server is about to close, and says when to come back. */
   comeBackAfter(ms) {
     this.#delayMs = ms;
   }
@@ -87,57 +84,51 @@ export class Socket {
     try {
       const auth = await this.#on.auth();
       if (this.#closed) return;
-      const ws = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/socket.io/?EIO=4&transport=websocket`);
+      const ws = new WebSocket(`${location.origin.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
       this.#ws = ws;
-      this.#patienceMs = DIAL_TIMEOUT_MS;
+      this.#patienceMs = PATIENCE_MS;
       this.#heard();
       // A connection that was given up may still have something to say.
       ws.onmessage = ({ data }) => ws === this.#ws && this.#packet(data, auth);
       ws.onclose = () => ws === this.#ws && this.#lost();
     } catch {
-      this.#lost();
+      if (!this.#closed) this.#lost();
     } finally {
       this.#dialling = false;
     }
   }
 
+  // Engine.IO: open, close, ping and message; then Socket.IO: connect, disconnect, event, ack and refusal.
   #packet(text, auth) {
     this.#heard();
-    if (text[0] === '0') {
-      const { pingInterval, pingTimeout } = JSON.parse(text.slice(1));
-      this.#patienceMs = pingInterval + pingTimeout;
+    const [, type, id, json] = /^(4?\d)(\d*)(.*)$/s.exec(text);
+    const data = json && type !== '2' ? JSON.parse(json) : null;
+    if (type === '0') {
+      this.#patienceMs = data.pingInterval + data.pingTimeout;
       this.#ws.send(`40${JSON.stringify(auth)}`);
-    } else if (text[0] === '1') {
+    } else if (type === '1') {
       this.#lost();
-    } else if (text[0] === '2') {
+    } else if (type === '2') {
       this.#ws.send('3');
-    } else if (text[0] === '4') {
-      this.#message(text.slice(1));
+    } else if (type === '40') {
+      this.#failures = 0;
+      this.#become('connected');
+    } else if (type === '41' || type === '44') {
+      this.close();
+      this.#on.ended(data?.data ?? { code: 'disconnected', message: data?.message ?? 'The server ended this connection.' });
+    } else if (type === '42') {
+      this.#on.event(data[0], data[1]);
+    } else if (type === '43') {
+      this.#answer(id, data[0]);
     }
   }
 
-  #message(text) {
-    const [, type, id, json] = /^(\d)(\d*)(.*)$/s.exec(text);
-    const data = json && JSON.parse(json);
-    if (type === '0') {
-      this.#failures = 0;
-      this.#delayMs = null;
-      this.#become('connected');
-    } else if (type === '1') {
-      this.close();
-      this.#on.ended({ code: 'disconnected', message: 'The server ended this connection.' });
-    } else if (type === '2') {
-      this.#on.event(data[0], data[1]);
-    } else if (type === '3') {
-      const ack = this.#acks.get(Number(id));
-      this.#acks.delete(Number(id));
-      clearTimeout(ack?.timer);
-      if (data[0].ok) ack?.resolve(data[0]);
-      else ack?.reject(new Refusal(data[0].error));
-    } else if (type === '4') {
-      this.close();
-      this.#on.ended({ message: data.message, ...data.data });
-    }
+  #answer(id, answer) {
+    const ack = this.#acks.get(id);
+    this.#acks.delete(id);
+    clearTimeout(ack?.timer);
+    if (answer.ok) ack?.resolve(answer);
+    else ack?.reject(new Refusal(answer.error));
   }
 
   // The server pings; silence for longer than it promised means that it is gone.
@@ -148,34 +139,23 @@ export class Socket {
 
   #lost() {
     this.#drop();
-    if (this.#closed) return;
     // Jitter, or all clients of a server that restarts come back in the same moment.
-    const backOff = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures++);
-    const delay = this.#delayMs ?? backOff * (0.5 + Math.random() / 2);
+    const backOff = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures++) * (0.5 + Math.random() / 2);
+    this.#retry = setTimeout(() => this.#dial(), this.#delayMs ?? backOff);
     this.#delayMs = null;
     this.#become(navigator.onLine ? 'reconnecting' : 'offline');
-    this.#retry = setTimeout(() => this.#dial(), delay);
-  }
-
-  #hurry() {
-    if (this.#failures > 0) this.#dial();
   }
 
   #drop() {
     clearTimeout(this.#watchdog);
-    const ws = this.#ws;
+    this.#ws?.close();
     this.#ws = null;
-    ws?.close();
-    this.#become('offline', { quietly: true });
-    for (const { reject, timer } of this.#acks.values()) {
-      clearTimeout(timer);
-      reject(disconnected());
-    }
-    this.#acks.clear();
+    this.state = 'offline';
+    for (const id of [...this.#acks.keys()]) this.#answer(id, { error: disconnected() });
   }
 
-  #become(state, { quietly = false } = {}) {
+  #become(state) {
     this.state = state;
-    if (!quietly) this.#on.state(state);
+    this.#on.state(state);
   }
 }

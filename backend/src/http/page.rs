@@ -28,9 +28,11 @@ macro_rules! script {
 }
 
 /// What the page loads, by name.
-static FILES: LazyLock<[(&str, Asset); 7]> = LazyLock::new(|| {
+static FILES: LazyLock<[(&str, Asset); 9]> = LazyLock::new(|| {
     [
         script!("app.js"),
+        script!("composer.js"),
+        script!("dialogs.js"),
         script!("messages.js"),
         script!("outbox.js"),
         script!("room.js"),
