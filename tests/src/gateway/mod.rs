@@ -1,0 +1,5 @@
+//! The gateway crate behind a real listener: what official clients, a reference server and hostile clients see of it.
+
+mod echo_rooms;
+mod official_clients;
+mod test_gateway;
