@@ -53,9 +53,14 @@ impl Database {
         let path = directory.join(format!("{name}.db"));
         let write = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut connection = connect(&path, write).map_err(Failure::from)?;
-        // FULL: a commit returns only once the log is on the disk.
+        // FULL: a commit returns only once the log is on the disk. The limit gives the space back
+        // that the log took while something kept it from being folded in.
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            .execute_batch(
+                "PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 PRAGMA journal_size_limit = 67108864;",
+            )
             .map_err(Failure::from)?;
         migrations.run(&mut connection)?;
         let writer = Writer::start(connection, lock, maintenance)?;

@@ -52,7 +52,7 @@ pub(crate) struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// When the transaction began: one clock for all its jobs, so that times rise with `seq`.
+    /// When the transaction began, never before an earlier one: times rise with `seq`.
     pub(crate) fn at(&self) -> Timestamp {
         self.at
     }
@@ -108,6 +108,7 @@ impl Writer {
             batch: Vec::with_capacity(BATCH),
             maintenance,
             maintenance_due: true,
+            began: Timestamp::from_unix_ms(0),
             failing: false,
             log_pages: Arc::clone(&log_pages),
         };
@@ -254,7 +255,9 @@ struct Committer {
     batch: Vec<Box<dyn Job>>,
     maintenance: Maintenance,
     maintenance_due: bool,
-    /// Whether the last transaction failed.
+    /// When the last transaction began.
+    began: Timestamp,
+    /// Whether it failed.
     failing: bool,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
@@ -328,11 +331,13 @@ impl Committer {
     }
 
     fn run_batch(&mut self) -> Outcome<()> {
+        // The system's clock may have been set back.
+        self.began = self.began.max(Timestamp::now());
         let connection = &self.connection;
         execute(connection, "BEGIN IMMEDIATE")?;
         let transaction = Transaction {
             connection,
-            at: Timestamp::now(),
+            at: self.began,
             before_commit: RefCell::default(),
             maintenance: Cell::new(false),
         };
