@@ -13,6 +13,8 @@ import { Socket } from './socket.js';
 
 const RESUMED_ROOMS_MAX = 200;
 const TYPING_LASTS_MS = 6_000;
+const PUBLIC_ROOMS_EVERY_MS = 8_000;
+const FRAME_MS = 16;
 const FAREWELL = 'tertulia.farewell';
 const STATES = { connecting: 'Connecting…', connected: 'Connected', reconnecting: 'Reconnecting…', offline: 'Offline' };
 const WAYS = { login: 'Sign in', register: 'Create account', guest: 'Come in' };
@@ -67,7 +69,7 @@ function enter() {
   $('makers').hidden = me.guest;
   outbox = new Outbox(me.id, (payload) => socket.insist('message:send', payload), {
     // Its event may be still to come: until then it stands in its place already.
-    sent: (message) => rooms.get(message.roomId)?.insert(message) && message.roomId === current?.info.id && drawLog(),
+    sent: (message) => rooms.get(message.roomId)?.insert(message),
     changed: drawOutbox,
   });
   connect();
@@ -229,6 +231,11 @@ $('room-query').addEventListener('input', () => {
   searchTimer = setTimeout(listPublic, 250);
 });
 
+// Nobody is told of rooms that others make.
+const lookForRooms = () => socket?.state === 'connected' && !document.hidden && listPublic();
+setInterval(lookForRooms, PUBLIC_ROOMS_EVERY_MS);
+addEventListener('focus', lookForRooms);
+
 function drawRooms() {
   const mine = [...rooms.values()].map((room) => room.info).filter((info) => info.role);
   mine.sort((a, b) => a.name.localeCompare(b.name));
@@ -262,17 +269,19 @@ function roomLink(info) {
 function show() {
   const id = /^#room\/([\w-]{1,64})$/.exec(location.hash)?.[1];
   const next = id ? roomOf({ id }) : null;
+  document.body.classList.toggle('in-room', Boolean(id));
+  $('nothing-open').hidden = Boolean(id);
+  $('open-room').hidden = !id;
   const draft = composer.replaceDraft(next?.draft ?? '');
   if (current) current.draft = draft;
   current?.trim();
   current = next;
-  document.body.classList.toggle('in-room', Boolean(id));
-  $('nothing-open').hidden = Boolean(id);
-  $('open-room').hidden = !id;
   $('online').textContent = '';
+  rows.clear();
+  $('log').replaceChildren();
   drawTyping();
-  drawLog({ toEnd: true });
   drawOutbox();
+  drawLog({ follow: true });
   drawRooms();
   // Without a keyboard at hand one would come up and cover half of the room.
   if (id && matchMedia('(hover: hover)').matches) $('draft').focus();
@@ -345,39 +354,54 @@ const atEnd = () => scroller.scrollHeight - scroller.scrollTop - scroller.client
 const toEnd = () => (scroller.scrollTop = scroller.scrollHeight);
 const isSeen = () => !document.hidden && atEnd();
 
-function onLog(room, what, message) {
+let drawing;
+
+function onLog(room, message) {
   if (message) names.set(message.sender.id, message.sender.displayName);
-  if (room === current) {
-    const follow = atEnd();
-    if (what === 'changed') rows.get(message.seq)?.replaceWith(drawRow(message));
-    else if (what === 'new' && room.messages.at(-1) === message && !(follow && room.trim())) $('log').append(drawRow(message));
-    else drawLog();
-    if (follow) toEnd();
-    seen();
+  if (room === current && rows.has(message?.seq)) rows.get(message.seq).isOld = true;
+  // Whoever comes back may get hundreds of events at once.
+  drawing ??= setTimeout(() => {
+    drawing = null;
+    drawRooms();
+    drawLog();
+  }, FRAME_MS);
+}
+
+/** Draws what changed of the log. Who was at its end stays there; for everybody else nothing moves. */
+function drawLog({ follow = atEnd() } = {}) {
+  const room = current;
+  const log = $('log');
+  const edge = scroller.getBoundingClientRect().top;
+  const topOf = (seq) => rows.get(seq)?.querySelector('.body').getBoundingClientRect().top;
+  const anchor = follow ? null : room?.messages.find(({ seq }) => topOf(seq) >= edge)?.seq;
+  const before = topOf(anchor);
+  if (follow) room?.trim();
+  const messages = room?.messages ?? [];
+  // New messages are to be read out, older ones that were loaded aren't.
+  log.parentElement.ariaLive = messages[0]?.seq === log.firstChild?.seq ? 'polite' : 'off';
+  let next = log.firstChild;
+  let previous = null;
+  for (const message of messages) {
+    let row = rows.get(message.seq);
+    if (!row || row.isOld || row.follows !== previous?.seq) {
+      if (row === next) next = next?.nextSibling;
+      row?.remove();
+      row = Object.assign(drawMessage(message, previous, room, session.me(), act), { seq: message.seq, follows: previous?.seq });
+      rows.set(message.seq, row);
+    }
+    if (row === next) next = next.nextSibling;
+    else log.insertBefore(row, next);
+    previous = message;
   }
-  if (what !== 'changed') drawRooms();
-}
-
-function drawRow(message) {
-  const at = current.messages.indexOf(message);
-  const row = drawMessage(message, current.messages[at - 1], current, session.me(), act);
-  rows.set(message.seq, row);
-  return row;
-}
-
-/** Draws the whole log. Who was at its end stays there; for everybody else nothing moves. */
-function drawLog({ toEnd: forced = false } = {}) {
-  const follow = forced || atEnd();
-  const below = scroller.scrollHeight - scroller.scrollTop;
-  const messages = current?.messages ?? [];
-  for (const { sender } of messages) names.set(sender.id, sender.displayName);
-  rows.clear();
-  // Nobody wants old messages read out.
-  $('log').ariaBusy = 'true';
-  $('log').replaceChildren(...messages.map(drawRow));
-  $('log').ariaBusy = 'false';
-  $('start').textContent = current?.opened && !current.hasMore ? 'This is where it begins.' : 'Loading…';
-  scroller.scrollTop = follow ? scroller.scrollHeight : scroller.scrollHeight - below;
+  while (next) {
+    const gone = next;
+    next = next.nextSibling;
+    gone.remove();
+    if (rows.get(gone.seq) === gone) rows.delete(gone.seq);
+  }
+  $('start').textContent = room?.opened && !room.hasMore ? 'This is where it begins.' : 'Loading…';
+  if (follow) toEnd();
+  else if (rows.has(anchor)) scroller.scrollTop += topOf(anchor) - before;
   seen();
 }
 

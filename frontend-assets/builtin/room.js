@@ -31,12 +31,13 @@ export class Room {
   #touched = new Set();
   #opening = null;
 
-  /** `ask(event, payload)` resolves to the answer; `on(room, what, message)` hears `new`, `changed` and `reloaded`. */
+  /** `ask(event, payload)` resolves to the answer; `on(room, message)` hears what changed,
+   * one message or anything. */
   constructor(info, myId, ask, on) {
     this.info = info;
     this.#myId = myId;
     this.#ask = (event, payload) => ask(event, { roomId: info.id, ...payload });
-    this.#on = (what, message) => on(this, what, message);
+    this.#on = (message) => on(this, message);
   }
 
   /** What a new connection is told, to get what was missed. */
@@ -88,9 +89,9 @@ export class Room {
   insert(message) {
     let at = this.messages.length;
     while (at > 0 && this.messages[at - 1].seq > message.seq) at--;
-    if (this.messages[at - 1]?.seq === message.seq) return false;
+    if (this.messages[at - 1]?.seq === message.seq) return;
     this.messages.splice(at, 0, message);
-    return true;
+    this.#on(message);
   }
 
   find(seq) {
@@ -109,7 +110,7 @@ export class Room {
     } finally {
       this.loading = false;
     }
-    this.#on('reloaded');
+    this.#on();
     for (const seq of this.#touched) await this.#reread(seq);
   }
 
@@ -121,9 +122,9 @@ export class Room {
 
   /** Forgets the oldest messages of a long visit; they can be loaded again. */
   trim() {
-    if (this.messages.length <= KEPT) return false;
+    if (this.messages.length <= KEPT) return;
     this.messages.splice(0, this.messages.length - KEPT / 2);
-    return (this.hasMore = true);
+    this.hasMore = true;
   }
 
   async #catchUp() {
@@ -145,9 +146,8 @@ export class Room {
     this.seq = event.seq;
     if (name === 'room:void') return;
     if (name === 'message:new') {
-      const isNew = this.insert(event);
       if (event.sender.id !== this.#myId) this.info.unread = (this.info.unread ?? 0) + 1;
-      if (isNew) this.#on('new', event);
+      this.insert(event);
       return;
     }
     const message = this.find(event.of);
@@ -165,7 +165,7 @@ export class Room {
       if (Date.now() - message.readAt < FRESH_MS) this.#reread(message.seq).catch(() => {});
       else this.#react(message, event);
     }
-    this.#on('changed', message);
+    this.#on(message);
   }
 
   #react(message, { emoji, userId, on }) {
@@ -182,6 +182,6 @@ export class Room {
     const message = this.find(seq);
     if (!now || !message) return;
     Object.assign(message, now, { readAt: Date.now() });
-    this.#on('changed', message);
+    this.#on(message);
   }
 }
