@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{app::SharedApp, config::Config, error::AppError};
 
-/// How long a request may take. What the store was asked to write by then is still written.
+/// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
 
 /// Bytes from which on compression is worth its while: less fits one packet anyway.
@@ -138,10 +138,18 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
         .with_state(app)
 }
 
-/// Ends a request that takes too long, and keeps answers of the API out of caches.
+/// Answers a request that takes too long, and keeps answers of the API out of caches.
+///
+/// A request that has begun goes on to its end, in a task of its own: what follows a write (telling who was removed,
+/// cutting a revoked session's connections) must not depend on whether the client waits for the answer.
 async fn in_time(request: Request, next: Next) -> Response {
-    let mut response = match tokio::time::timeout(TIME, next.run(request)).await {
-        Ok(response) => response,
+    let served = tokio::spawn(next.run(request));
+    let mut response = match tokio::time::timeout(TIME, served).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(ended)) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => AppError::internal(cancelled).into_response(),
+        },
         Err(_) => {
             let body = ErrorBody::new(
                 ErrorCode::Unavailable,
@@ -222,7 +230,9 @@ fn cors(config: &Config) -> CorsLayer {
 mod tests {
     use std::collections::BTreeSet;
 
+    use axum::body::Body;
     use protocol::ROUTES;
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -237,5 +247,39 @@ mod tests {
             .map(|route| (route.path, route.method))
             .collect();
         assert_eq!(served, described);
+    }
+
+    async fn ask(router: Router) -> (StatusCode, Problem) {
+        let answer = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 10_000)
+            .await
+            .unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_may_be_tried_again() {
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        let (status, problem) = ask(router.layer(from_fn(in_time))).await;
+        assert_eq!(
+            (status, problem.code),
+            (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
+        );
+        assert!(problem.retryable && problem.retry_after_ms.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_panic_says_nothing_of_its_cause() {
+        async fn panicking() {
+            panic!("a secret");
+        }
+        let router = Router::new().route("/", get(panicking));
+        let (status, problem) = ask(router.layer(CatchPanicLayer::custom(panicked))).await;
+        assert_eq!(
+            (status, problem.code),
+            (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal)
+        );
+        assert!(!problem.detail.contains("secret"));
     }
 }

@@ -2,4 +2,5 @@
 
 mod chat_client;
 mod conversations;
+mod http;
 mod test_app;

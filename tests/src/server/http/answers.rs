@@ -1,0 +1,174 @@
+//! What every answer has, whatever was asked: headers, compression, caching; and the documents and pages themselves.
+
+use ::http::Method;
+use serde_json::Value;
+
+use super::ask;
+use crate::server::test_app::TestApp;
+
+#[tokio::test]
+async fn answers_cant_be_embedded_guessed_at_or_kept() {
+    let app = TestApp::start().await;
+    for path in ["/", "/api/docs", "/api/v1/me", "/nothing", "/health"] {
+        let (_, headers, _) = ask(&app, Method::GET, path, &[], "").await;
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["x-frame-options"], "DENY", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
+    }
+    let (_, headers, _) = ask(&app, Method::GET, "/api/v1/me", &[], "").await;
+    assert_eq!(headers["cache-control"], "no-store");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn documents_are_whole_compressed_and_kept_by_clients() {
+    let app = TestApp::start().await;
+    for (path, root) in [
+        ("/api/openapi.json", "openapi"),
+        ("/api/asyncapi.json", "asyncapi"),
+    ] {
+        let (status, headers, body) = ask(&app, Method::GET, path, &[], "").await;
+        assert_eq!((status, headers.get("content-encoding")), (200, None));
+        assert!(serde_json::from_slice::<Value>(&body).unwrap()[root].is_string());
+        let (_, compressed, small) = ask(
+            &app,
+            Method::GET,
+            path,
+            &[("accept-encoding", "gzip, br")],
+            "",
+        )
+        .await;
+        assert_eq!(
+            (&compressed["content-encoding"], &compressed["vary"]),
+            (
+                &"gzip".parse().unwrap(),
+                &"accept-encoding".parse().unwrap()
+            )
+        );
+        assert!(
+            small.starts_with(&[0x1f, 0x8b]) && small.len() * 4 < body.len(),
+            "{} of {}",
+            small.len(),
+            body.len()
+        );
+        let tag = headers["etag"].to_str().unwrap();
+        let (status, _, body) = ask(&app, Method::GET, path, &[("if-none-match", tag)], "").await;
+        assert_eq!((status, body.len()), (304, 0));
+    }
+    let (_, headers, _) = ask(
+        &app,
+        Method::GET,
+        "/health",
+        &[("accept-encoding", "gzip")],
+        "",
+    )
+    .await;
+    assert_eq!(
+        headers.get("content-encoding"),
+        None,
+        "small answers aren't worth it"
+    );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_pages_load_nothing_that_isnt_served() {
+    let app = TestApp::start().await;
+    let (_, headers, body) = ask(&app, Method::GET, "/", &[], "").await;
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+    let html = String::from_utf8(body).unwrap();
+    let loaded: Vec<_> = html
+        .split("\"/builtin/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(!loaded.is_empty());
+    let mut files: Vec<String> = loaded.into_iter().map(str::to_owned).collect();
+    while let Some(file) = files.pop() {
+        let (status, _, body) = ask(&app, Method::GET, &format!("/builtin/{file}"), &[], "").await;
+        assert_eq!(status, 200, "{file}");
+        let text = String::from_utf8(body).unwrap();
+        let imports = text
+            .lines()
+            .filter(|line| line.starts_with("import "))
+            .filter_map(|line| line.split("'./").nth(1));
+        files.extend(
+            imports
+                .filter_map(|rest| rest.split('\'').next())
+                .map(str::to_owned),
+        );
+    }
+    let (status, _, docs) = ask(&app, Method::GET, "/api/docs", &[], "").await;
+    let docs = String::from_utf8(docs).unwrap();
+    assert_eq!(status, 200);
+    assert!(docs.contains("POST /api/v1/rooms/{roomId}/messages") && !docs.contains("<script"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_do_what_is_configured() {
+    let wanted = "https://chat.example";
+    let preflight = [
+        ("access-control-request-method", "PATCH"),
+        (
+            "access-control-request-headers",
+            "authorization,content-type,idempotency-key",
+        ),
+    ];
+    for (origins, origin, expected) in [
+        ("*", wanted, Some("*")),
+        (wanted, wanted, Some(wanted)),
+        (wanted, "https://evil.example", None),
+    ] {
+        let app = TestApp::start_with(&[("ALLOWED_ORIGINS", origins)]).await;
+        let mut headers = vec![("origin", origin)];
+        for path in ["/api/v1/me", "/socket.io/?EIO=4&transport=polling"] {
+            let (_, answer, _) = ask(&app, Method::GET, path, &headers, "").await;
+            let allowed = answer
+                .get("access-control-allow-origin")
+                .map(|value| value.to_str().unwrap());
+            assert_eq!(allowed, expected, "{path}");
+        }
+        headers.extend(preflight);
+        let (status, answer, _) = ask(&app, Method::OPTIONS, "/api/v1/me", &headers, "").await;
+        assert_eq!(status, 200);
+        let allowed = answer
+            .get("access-control-allow-origin")
+            .map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, expected);
+        let methods = answer["access-control-allow-methods"].to_str().unwrap();
+        assert!(methods.contains("PATCH"), "{methods}");
+        app.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn health_says_what_works() {
+    let app = TestApp::start().await;
+    for path in ["/health", "/health/ready", "/ready"] {
+        let report = app.get(path, None).await.expect(200);
+        assert_eq!(
+            (&report["status"], &report["checks"]["store"]["status"]),
+            (&"ok".into(), &"ok".into()),
+            "{path}"
+        );
+        assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    }
+    for path in ["/health/live", "/live"] {
+        let report = app.get(path, None).await.expect(200);
+        assert_eq!(
+            (
+                &report["status"],
+                report["checks"].as_object().unwrap().len()
+            ),
+            (&"ok".into(), 0),
+            "{path}"
+        );
+    }
+    app.stop().await;
+}
