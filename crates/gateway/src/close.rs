@@ -64,6 +64,15 @@ impl CloseReason {
         }
     }
 
+    /// Whether a polling client is told by its next request, as the official server does when it closes by itself.
+    /// After all else its session is unknown at once.
+    pub(crate) fn is_told_to_polls(self) -> bool {
+        matches!(
+            self,
+            Self::Flood | Self::SlowConsumer | Self::Server | Self::TryLater | Self::Draining
+        )
+    }
+
     /// The WebSocket close frame that says so.
     pub(crate) fn frame(self) -> Frame {
         let mut payload = self.code().to_be_bytes().to_vec();

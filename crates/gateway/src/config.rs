@@ -27,6 +27,9 @@ pub struct Config {
     pub max_queue: usize,
     /// Connections at a time; more are answered with 503 and `Retry-After`.
     pub max_connections: usize,
+    /// TCP connections at a time that aren't a WebSocket (yet): unfinished handshakes, polls, all other requests. More
+    /// are answered with 503 and `Retry-After`. 16,384.
+    pub max_http_connections: usize,
     /// New connections a second; more wait in the listener's backlog.
     pub max_accepts_per_second: u32,
     /// Namespaces a connection may be connected to. 8.
@@ -57,6 +60,7 @@ impl Default for Config {
             max_payload: 1_000_000,
             max_queue: 1 << 20,
             max_connections: 1_000_000,
+            max_http_connections: 16_384,
             max_accepts_per_second: 20_000,
             max_namespaces: 8,
             max_topics: 1_000,
@@ -70,6 +74,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long a client that lives may stay silent, and therefore take for one request body or one set of attachments.
+    pub(crate) fn silence(&self) -> Duration {
+        self.ping_interval + self.ping_timeout
+    }
+
     /// Whether a request with these headers may open a connection: no browser's, of the server's own pages, or of an
     /// allowed origin.
     pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {

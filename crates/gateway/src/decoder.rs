@@ -61,9 +61,12 @@ struct Fragments {
 }
 
 impl Decoder {
-    /// Bytes kept.
-    pub(crate) fn pending_len(&self) -> usize {
-        self.pending.len()
+    /// A decoder that has been given `received` already, but no sink.
+    pub(crate) fn holding(received: &[u8]) -> Self {
+        Self {
+            pending: received.into(),
+            fragments: None,
+        }
     }
 
     /// Decodes `input` (unmasking it in place) after what is pending and gives each message to `sink` until that

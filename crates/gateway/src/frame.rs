@@ -8,11 +8,7 @@ use std::{collections::VecDeque, fmt, ops::Range, sync::Arc};
 use bytes::Bytes;
 use serde::Serialize;
 use smallvec::SmallVec;
-use socketioxide_core::{
-    Str, Value,
-    packet::{Packet, PacketData},
-    parser::Parse,
-};
+use socketioxide_core::{Str, Value, packet::Packet, parser::Parse};
 use socketioxide_parser_common::CommonParser;
 use tungstenite::protocol::frame::{
     FrameHeader,
@@ -37,6 +33,7 @@ impl From<serde_json::Error> for EncodeError {
 #[derive(Clone)]
 pub struct Frame(Arc<Encoded>);
 
+#[derive(Clone)]
 struct Encoded {
     /// WebSocket frames, headers included, one after the other.
     wire: Vec<u8>,
@@ -45,6 +42,7 @@ struct Encoded {
 }
 
 /// One Engine.IO packet inside `wire`.
+#[derive(Clone)]
 struct EnginePacket {
     payload: Range<usize>,
     binary: bool,
@@ -92,23 +90,8 @@ impl Frame {
 
     /// Marks an event that may be dropped first when a recipient falls behind (typing, presence).
     pub fn volatile(mut self) -> Self {
-        if let Some(encoded) = Arc::get_mut(&mut self.0) {
-            encoded.volatile = true;
-            return self;
-        }
-        Self(Arc::new(Encoded {
-            wire: self.0.wire.clone(),
-            packets: self
-                .0
-                .packets
-                .iter()
-                .map(|p| EnginePacket {
-                    payload: p.payload.clone(),
-                    binary: p.binary,
-                })
-                .collect(),
-            volatile: true,
-        }))
+        Arc::make_mut(&mut self.0).volatile = true;
+        self
     }
 
     /// The arguments of an event as JSON text, as they stand in the frame: mostly one. `None` for an event without
@@ -116,8 +99,13 @@ impl Frame {
     pub fn arguments(&self) -> Option<&str> {
         let text =
             std::str::from_utf8(&self.0.wire[self.0.packets.first()?.payload.clone()]).ok()?;
-        // A namespace can't hold a bracket before its comma in what this encoder writes.
-        let arguments = crate::handler::arguments(&text[text.find('[')?..])?;
+        // Types and the number of attachments, a namespace that isn't "/" up to its comma, an ack's id, the arguments.
+        let rest = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+        let rest = match rest.starts_with('/') {
+            true => rest.split_once(',')?.1,
+            false => rest,
+        };
+        let arguments = crate::handler::arguments(&rest[rest.find('[')?..])?;
         (!arguments.is_empty()).then_some(arguments)
     }
 
@@ -162,11 +150,6 @@ impl Frame {
     }
 
     fn packet(packet: Packet) -> Self {
-        let is_event = matches!(
-            packet.inner,
-            PacketData::Event(..) | PacketData::BinaryEvent(..)
-        );
-        debug_assert!(is_event || !matches!(packet.inner, PacketData::ConnectError(_)));
         match CommonParser.encode(packet) {
             Value::Str(text, attachments) => {
                 let mut encoder = Encoder::with_capacity(text.len() + 16);
@@ -206,15 +189,6 @@ impl Frame {
 
     pub(crate) fn wire(&self) -> &[u8] {
         &self.0.wire
-    }
-
-    /// The bytes from `offset` on, of a frame whose beginning was written. It has no packets of its own.
-    pub(crate) fn remainder(&self, offset: usize) -> Self {
-        Self(Arc::new(Encoded {
-            wire: self.0.wire[offset..].to_vec(),
-            packets: SmallVec::new(),
-            volatile: false,
-        }))
     }
 
     /// Its bytes on a WebSocket, headers included.
@@ -327,6 +301,8 @@ mod tests {
         assert_eq!(texts(&frame), [format!("42/orders,[\"e\",\"{body}\"]")]);
         assert_eq!(frame.wire()[1], 127);
         assert_eq!(frame.arguments(), Some(format!("\"{body}\"").as_str()));
+        let frame = Frame::event("/a[b", "e", &1).unwrap();
+        assert_eq!(frame.arguments(), Some("1"));
     }
 
     #[test]

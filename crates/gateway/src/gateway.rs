@@ -19,6 +19,7 @@ use crate::{
     close::CloseReason,
     config::Config,
     connection::Connection,
+    decoder::Decoder,
     frame::Frame,
     handler::{EngineHandler, Handler},
     heartbeat::Wheel,
@@ -142,6 +143,10 @@ impl Gateway {
         drop(all);
         let patience = begun + window + Duration::from_secs(2);
         while !self.0.connections.is_empty() && tokio::time::Instant::now() < patience {
+            // Those too whose handshake was accepted just before.
+            for entry in &self.0.connections {
+                entry.value().close(CloseReason::Draining);
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -153,13 +158,13 @@ impl Gateway {
     }
 
     /// Opens a WebSocket connection after its handshake: the opening packet follows `response` in the same write.
-    /// `received` is what came behind the request.
+    /// `decoder` holds what came behind the request.
     pub(crate) fn open_websocket(
         &self,
         stream: TcpStream,
         address: IpAddr,
         response: &[u8],
-        received: &mut [u8],
+        decoder: Decoder,
     ) {
         let sid = self.new_sid();
         let open = self.open_packet(sid, false);
@@ -171,7 +176,7 @@ impl Gateway {
         }
         let connection = Connection::new(self.0.clone(), sid, address, Some(stream));
         self.register(&connection);
-        websocket::Task::spawn(connection, received);
+        websocket::Task::spawn(connection, decoder);
     }
 
     /// Opens a polling connection and returns its opening packet.
@@ -214,13 +219,16 @@ impl Gateway {
             .unwrap_or_default()
     }
 
-    /// The connection that may go on under `sid`: known and not overdue.
-    pub(crate) fn find_alive(&self, sid: &str) -> Option<Arc<Connection>> {
+    /// The connection that `sid` names, if it may go on or its client has yet to be told that it ended.
+    pub(crate) fn find(&self, sid: &str) -> Option<Arc<Connection>> {
         let connection = self.0.find(&sid.parse().ok()?)?;
         if self.0.wheel.is_overdue(&connection, self.0.now_millis()) {
             connection.close(CloseReason::PingTimeout);
         }
-        connection.closed().is_none().then_some(connection)
+        let closed = connection.closed();
+        closed
+            .is_none_or(CloseReason::is_told_to_polls)
+            .then_some(connection)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What an application implements: who may connect, and what events do.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use engineioxide_core::Str;
 use futures_util::future::BoxFuture;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use socketioxide_core::{Value, parser::Parse};
 use socketioxide_parser_common::CommonParser;
@@ -148,8 +148,8 @@ impl Event {
 
     /// The first argument as JSON text; `None` if there is none, or if the arguments aren't JSON.
     pub fn first_argument(&self) -> Option<&str> {
-        let values: Vec<&RawValue> = serde_json::from_str(self.text()).ok()?;
-        values.get(1).map(|value| value.get())
+        let Ends { first, .. } = serde_json::from_str(self.text()).ok()?;
+        first.map(RawValue::get)
     }
 
     /// Parses the first argument; whatever follows it is ignored.
@@ -200,11 +200,40 @@ impl Event {
 
 /// The text after the name in `["name",…]`; `None` if that isn't JSON.
 pub(crate) fn arguments(event: &str) -> Option<&str> {
-    let values: Vec<&RawValue> = serde_json::from_str(event).ok()?;
-    let name = values.first()?.get();
+    let Ends { name, .. } = serde_json::from_str(event).ok()?;
+    let name = name?.get();
     let after = name.as_ptr() as usize - event.as_ptr() as usize + name.len();
     let rest = event[after..].trim_end().strip_suffix(']')?.trim();
     Some(rest.strip_prefix(',').unwrap_or(rest).trim_start())
+}
+
+/// Where the name and the first argument of an event stand, found in one pass over all of it without copying any.
+struct Ends<'a> {
+    name: Option<&'a RawValue>,
+    first: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Ends<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Ends<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Ends<'de>, A::Error> {
+                let ends = Ends {
+                    name: elements.next_element()?,
+                    first: elements.next_element()?,
+                };
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(ends)
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
 }
 
 /// The answer to one event; sending nothing is possible too. While it exists the event counts as in flight.
@@ -268,5 +297,38 @@ impl Reply {
         CommonParser
             .decode_value(&mut self.data, false)
             .map_err(|e| PayloadError(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_stand_behind_the_name() {
+        for (event, expected) in [
+            (r#"["e"]"#, Some("")),
+            (r#" [ "e" , 1 , {"a":[2]} ] "#, Some(r#"1 , {"a":[2]}"#)),
+            (r#"["a\",b",[]]"#, Some("[]")),
+            ("[]", None),
+            (r#"["e",1"#, None),
+            (r#"["e",nonsense]"#, None),
+            (r#"{"e":1}"#, None),
+        ] {
+            assert_eq!(arguments(event), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn the_first_argument_is_text_of_the_event() {
+        let first = |event| serde_json::from_str::<Ends<'_>>(event).ok()?.first;
+        assert_eq!(
+            first(r#"["e",{"a": 1},2]"#).map(RawValue::get),
+            Some(r#"{"a": 1}"#)
+        );
+        assert!(first(r#"["e"]"#).is_none());
+        // As deep as it likes: nothing is built of it.
+        let deep = format!(r#"["e",1,{}{}]"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(first(&deep).map(RawValue::get), Some("1"));
     }
 }

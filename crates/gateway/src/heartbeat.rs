@@ -150,7 +150,7 @@ impl Wheel {
 
     /// Whether the connection should have been closed by now; a request may come before the wheel does.
     pub(crate) fn is_overdue(&self, connection: &Connection, now: u64) -> bool {
-        let in_namespace = !self.namespaces || connection.socket_count() > 0;
+        let in_namespace = !self.namespaces || connection.namespace_count() > 0;
         let heartbeat = &connection.heartbeat;
         let close_at = heartbeat.seen.load(Relaxed) + self.times.interval + self.times.timeout;
         (now >= close_at && !heartbeat.busy.load(Relaxed))
@@ -193,7 +193,13 @@ impl Wheel {
     }
 
     fn visit(&self, connection: &Arc<Connection>, now: u64) {
-        let in_namespace = !self.namespaces || connection.socket_count() > 0;
+        connection.expire_partial();
+        if connection.closed().is_some() {
+            // A polling client had its time to ask why.
+            connection.leave_registry();
+            return;
+        }
+        let in_namespace = !self.namespaces || connection.namespace_count() > 0;
         let (due, again) = self.times.judge(&connection.heartbeat, in_namespace, now);
         match due {
             Due::Close(reason) => {

@@ -32,6 +32,7 @@ mod http;
 mod hub;
 mod outbox;
 mod packet;
+mod polling;
 mod query;
 mod server;
 mod socket;

@@ -3,6 +3,9 @@
 //! Bounded in bytes. When the bound is met, volatile events go first; then the backlog of every topic is dropped and
 //! the topics are marked as lagging, for the application to say so once; replies are never dropped. What still doesn't
 //! fit means that the client doesn't read, and ends the connection. Memory is allocated only while something is queued.
+//!
+//! Whatever is queued gets written: each push finds the connection dirty (a flusher will come), blocked (its task will,
+//! when the socket takes more) or flushing (who flushes looks again), or makes its caller call a flusher.
 
 use std::{collections::VecDeque, io, io::IoSlice};
 
@@ -43,10 +46,22 @@ struct Queued {
     topic: TopicId,
 }
 
+/// Bytes that a queued frame counts for beside its own: what a small one costs in memory. Without them a client that
+/// makes the server queue tiny frames (pongs) and reads none would hold a hundred times the bound.
+const OVERHEAD: usize = 128;
+
+impl Queued {
+    fn cost(&self) -> usize {
+        self.frame.size() + OVERHEAD
+    }
+}
+
 pub(crate) struct Outbox {
     queue: VecDeque<Queued>,
-    /// Bytes queued, those being written included.
-    bytes: usize,
+    /// Bytes of the first frame that are written already. That frame is kept, whatever else is dropped.
+    offset: usize,
+    /// Cost of what is queued and of what is being written.
+    cost: usize,
     transport: Transport,
     /// In a flusher's list.
     dirty: bool,
@@ -63,15 +78,17 @@ pub(crate) struct Outbox {
 /// What one flush writes; taken out so that no lock is held during the system call.
 pub(crate) struct Batch {
     queue: VecDeque<Queued>,
-    /// Bytes of the first frame that are written already.
     offset: usize,
+    /// Cost of the frames that are written.
+    written: usize,
 }
 
 impl Outbox {
     pub(crate) fn new(transport: Transport) -> Self {
         Self {
             queue: VecDeque::new(),
-            bytes: 0,
+            offset: 0,
+            cost: 0,
             transport,
             dirty: false,
             flushing: false,
@@ -85,12 +102,14 @@ impl Outbox {
         self.transport
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// The socket takes no more, and nobody is trying.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked && !self.flushing
     }
 
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
+    /// More than half of `limit` waits for a socket that takes no more.
+    pub(crate) fn is_congested(&self, limit: usize) -> bool {
+        self.blocked && self.cost > limit / 2
     }
 
     pub(crate) fn is_lagging(&self, topic: TopicId) -> bool {
@@ -102,14 +121,18 @@ impl Outbox {
         if self.transport == Transport::Closed || self.is_lagging(topic) {
             return Push::Dropped;
         }
-        let length = frame.size();
+        let queued = Queued {
+            frame: frame.clone(),
+            topic,
+        };
+        let cost = queued.cost();
         let mut began_to_lag = false;
-        if self.bytes + length > limit && self.bytes > 0 {
+        if self.cost + cost > limit && self.cost > 0 {
             if frame.is_volatile() {
                 return Push::Dropped;
             }
             self.retain(|queued| !queued.frame.is_volatile());
-            if self.bytes + length > limit {
+            if self.cost + cost > limit {
                 began_to_lag = self.shed_topics(topic);
                 if topic != REPLY {
                     return if began_to_lag {
@@ -119,16 +142,13 @@ impl Outbox {
                     };
                 }
                 // A reply may go past the bound as far again before the client counts as gone.
-                if self.bytes + length > limit.saturating_mul(2) {
+                if self.cost + cost > limit.saturating_mul(2) {
                     return Push::Full;
                 }
             }
         }
-        self.bytes += length;
-        self.queue.push_back(Queued {
-            frame: frame.clone(),
-            topic,
-        });
+        self.cost += cost;
+        self.queue.push_back(queued);
         if began_to_lag {
             return Push::Lagging;
         }
@@ -166,11 +186,16 @@ impl Outbox {
         }
     }
 
-    fn retain(&mut self, keep: impl FnMut(&Queued) -> bool) {
-        let before: usize = self.queue.iter().map(|q| q.frame.size()).sum();
-        self.queue.retain(keep);
-        let after: usize = self.queue.iter().map(|q| q.frame.size()).sum();
-        self.bytes -= before - after;
+    fn retain(&mut self, mut keep: impl FnMut(&Queued) -> bool) {
+        let mut begun = self.offset > 0;
+        let cost = &mut self.cost;
+        self.queue.retain(|queued| {
+            let kept = std::mem::take(&mut begun) || keep(queued);
+            if !kept {
+                *cost -= queued.cost();
+            }
+            kept
+        });
     }
 
     /// The next topic whose lag hasn't been told.
@@ -197,10 +222,7 @@ impl Outbox {
         match self.transport {
             Transport::WebSocket => {
                 self.flushing = true;
-                Some(Batch {
-                    queue: std::mem::take(&mut self.queue),
-                    offset: 0,
-                })
+                Some(self.batch())
             }
             Transport::Polling => {
                 self.wake_poll();
@@ -210,26 +232,29 @@ impl Outbox {
         }
     }
 
+    fn batch(&mut self) -> Batch {
+        Batch {
+            queue: std::mem::take(&mut self.queue),
+            offset: std::mem::take(&mut self.offset),
+            written: 0,
+        }
+    }
+
     /// Returns what wasn't written to the front; true if there is more to flush right now.
-    pub(crate) fn end_flush(&mut self, mut batch: Batch, written: usize, blocked: bool) -> bool {
+    pub(crate) fn end_flush(&mut self, mut batch: Batch, blocked: bool) -> bool {
         self.flushing = false;
         self.blocked = blocked;
-        self.bytes -= written;
-        if batch.queue.is_empty() {
-            return !self.queue.is_empty();
+        self.cost -= batch.written;
+        if !batch.queue.is_empty() {
+            batch.queue.append(&mut self.queue);
+            self.queue = batch.queue;
+            self.offset = batch.offset;
         }
-        if batch.offset > 0
-            && let Some(front) = batch.queue.front_mut()
-        {
-            // Written in part: the rest has to follow whatever happens, so it becomes a reply of its own.
-            *front = Queued {
-                frame: front.frame.remainder(batch.offset),
-                topic: REPLY,
-            };
-        }
-        batch.queue.append(&mut self.queue);
-        self.queue = batch.queue;
-        !blocked
+        !blocked && !self.queue.is_empty()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     pub(crate) fn has_poll(&self) -> bool {
@@ -279,7 +304,7 @@ impl Outbox {
                     payload.push_str(&String::from_utf8_lossy(bytes));
                 }
             }
-            self.bytes -= queued.frame.size();
+            self.cost -= queued.cost();
             self.queue.pop_front();
         }
         if self.queue.is_empty() {
@@ -302,13 +327,14 @@ impl Outbox {
         self.wake_poll();
     }
 
-    /// The rest of the queue, for the last flush of a closed connection.
-    pub(crate) fn take_rest(&mut self) -> Batch {
-        self.bytes = 0;
-        Batch {
-            queue: std::mem::take(&mut self.queue),
-            offset: 0,
+    /// Closes and gives the rest of the queue for a last flush; `None` while somebody else writes.
+    pub(crate) fn end(&mut self) -> Option<Batch> {
+        if self.flushing {
+            return None;
         }
+        self.close();
+        self.cost = 0;
+        Some(self.batch())
     }
 }
 
@@ -316,32 +342,34 @@ impl Outbox {
 const MAX_SLICES: usize = 64;
 
 impl Batch {
-    /// Writes until all is written or the socket takes no more. Returns the bytes written, and whether it blocked.
+    pub(crate) fn push(&mut self, frame: Frame) {
+        let topic = REPLY;
+        self.queue.push_back(Queued { frame, topic });
+    }
+
+    /// Writes until all is written or the socket takes no more; true in the latter case.
     pub(crate) fn write(
         &mut self,
         write: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<(usize, bool)> {
-        let mut total = 0;
+    ) -> io::Result<bool> {
         while !self.queue.is_empty() {
             let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
-            for (index, queued) in self.queue.iter().take(MAX_SLICES).enumerate() {
-                let skip = if index == 0 { self.offset } else { 0 };
+            let mut skip = self.offset;
+            for queued in self.queue.iter().take(MAX_SLICES) {
                 slices.push(IoSlice::new(&queued.frame.wire()[skip..]));
+                skip = 0;
             }
             let result = write(&slices);
             drop(slices);
             match result {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    total += written;
-                    self.advance(written);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok((total, true)),
+                Ok(written) => self.advance(written),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok((total, false))
+        Ok(false)
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -353,155 +381,11 @@ impl Batch {
             }
             written -= left;
             self.offset = 0;
+            self.written += front.cost();
             self.queue.pop_front();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: usize = 100;
-
-    fn frame(length: usize) -> Frame {
-        Frame::engine_text(&"x".repeat(length - 2))
-    }
-
-    fn websocket() -> Outbox {
-        Outbox::new(Transport::WebSocket)
-    }
-
-    /// Writes at most `max` bytes in all, then blocks.
-    fn flush(outbox: &mut Outbox, max: usize) -> Vec<u8> {
-        let out = std::cell::RefCell::new(Vec::new());
-        let mut batch = outbox.begin_flush().unwrap();
-        let (written, blocked) = batch
-            .write(|slices| {
-                let mut taken = 0;
-                for slice in slices {
-                    let room = max - out.borrow().len();
-                    let part = slice.len().min(room);
-                    out.borrow_mut().extend_from_slice(&slice[..part]);
-                    taken += part;
-                }
-                if taken == 0 {
-                    Err(io::ErrorKind::WouldBlock.into())
-                } else {
-                    Ok(taken)
-                }
-            })
-            .unwrap();
-        outbox.end_flush(batch, written, blocked);
-        out.into_inner()
-    }
-
-    #[test]
-    fn only_the_first_frame_makes_it_dirty() {
-        let mut outbox = websocket();
-        assert_eq!(outbox.push(&frame(10), 1, LIMIT), Push::Dirty);
-        assert_eq!(outbox.push(&frame(10), 1, LIMIT), Push::Queued);
-        assert_eq!(flush(&mut outbox, 1000).len(), 20);
-        assert_eq!(outbox.bytes(), 0);
-        assert_eq!(outbox.push(&frame(10), 1, LIMIT), Push::Dirty);
-    }
-
-    #[test]
-    fn a_partial_write_continues_where_it_stopped() {
-        let mut outbox = websocket();
-        let (a, b) = (frame(40), frame(30));
-        outbox.push(&a, 1, LIMIT);
-        outbox.push(&b, 1, LIMIT);
-        let mut out = flush(&mut outbox, 50);
-        assert!(outbox.is_blocked());
-        assert_eq!(outbox.bytes(), 20);
-        assert_eq!(outbox.push(&frame(10), 1, LIMIT), Push::Queued);
-        out.extend(flush(&mut outbox, 1000));
-        assert_eq!(out[..70], [a.wire(), b.wire()].concat());
-        assert_eq!(out.len(), 80);
-        assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn volatile_events_go_first() {
-        let mut outbox = websocket();
-        outbox.push(&frame(50).volatile(), 1, LIMIT);
-        outbox.push(&frame(40), 1, LIMIT);
-        assert_eq!(outbox.push(&frame(20).volatile(), 1, LIMIT), Push::Dropped);
-        assert_eq!(outbox.push(&frame(30), 1, LIMIT), Push::Queued);
-        assert_eq!(outbox.bytes(), 70);
-        assert!(outbox.first_lagging().is_none());
-    }
-
-    #[test]
-    fn then_the_backlog_of_topics_and_never_a_reply() {
-        let mut outbox = websocket();
-        outbox.push(&frame(20), REPLY, LIMIT);
-        outbox.push(&frame(40), 7, LIMIT);
-        outbox.push(&frame(30), 8, LIMIT);
-        assert_eq!(outbox.push(&frame(40), 9, LIMIT), Push::Lagging);
-        assert_eq!(outbox.bytes(), 20);
-        for topic in [7, 8, 9] {
-            assert!(outbox.is_lagging(topic));
-            assert_eq!(outbox.push(&frame(2), topic, LIMIT), Push::Dropped);
-        }
-        assert_eq!(outbox.push(&frame(10), 10, LIMIT), Push::Queued);
-        while let Some(topic) = outbox.first_lagging() {
-            outbox.lag_told(topic);
-            outbox.push(&frame(3), REPLY, LIMIT);
-        }
-        assert_eq!(outbox.push(&frame(2), 8, LIMIT), Push::Queued);
-        assert_eq!(outbox.bytes(), 20 + 10 + 9 + 2);
-    }
-
-    #[test]
-    fn a_frame_written_in_part_survives_the_shedding() {
-        let mut outbox = websocket();
-        let first = frame(40);
-        outbox.push(&first, 7, LIMIT);
-        outbox.push(&frame(40), 7, LIMIT);
-        let mut out = flush(&mut outbox, 10);
-        assert_eq!(outbox.push(&frame(60), 7, LIMIT), Push::Lagging);
-        out.extend(flush(&mut outbox, 1000));
-        assert_eq!(out, first.wire());
-    }
-
-    #[test]
-    fn replies_beyond_twice_the_bound_are_the_end() {
-        let mut outbox = websocket();
-        let mut last = Push::Queued;
-        for _ in 0..6 {
-            last = outbox.push(&frame(40), REPLY, LIMIT);
-        }
-        assert_eq!(last, Push::Full);
-        assert!(outbox.bytes() <= 2 * LIMIT);
-    }
-
-    #[test]
-    fn one_frame_may_be_larger_than_the_bound() {
-        let mut outbox = websocket();
-        assert_eq!(outbox.push(&frame(300), 1, LIMIT), Push::Dirty);
-        assert_eq!(flush(&mut outbox, 1000).len(), 302);
-    }
-
-    #[test]
-    fn a_polling_payload_has_a_bound_and_keeps_the_order() {
-        let mut outbox = Outbox::new(Transport::Polling);
-        outbox.push(&Frame::engine_text("4a"), REPLY, LIMIT);
-        outbox.push(&Frame::engine_binary(&[1, 2, 3, 4]), REPLY, LIMIT);
-        outbox.push(&Frame::engine_text("4b"), REPLY, LIMIT);
-        assert_eq!(outbox.take_payload(13), "4a\u{1e}bAQIDBA==");
-        assert_eq!(outbox.take_payload(1), "4b");
-        assert_eq!(outbox.take_payload(1), "");
-        assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn a_closed_outbox_takes_nothing() {
-        let mut outbox = websocket();
-        outbox.push(&frame(10), 1, LIMIT);
-        outbox.close();
-        assert_eq!(outbox.push(&frame(10), 1, LIMIT), Push::Dropped);
-        assert_eq!(outbox.take_rest().queue.len(), 1);
-    }
-}
+mod tests;

@@ -24,11 +24,9 @@ use crate::{
     socket::Socket,
 };
 
-/// The shortest placeholder of an attachment, `{"_placeholder":true,"num":0}`: so many fit into `maxPayload`.
-const PLACEHOLDER: usize = 29;
-
-/// How long a packet may wait for its attachments.
-const ATTACHMENTS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+/// Attachments of one packet; the official parser allows 10 unless told otherwise. The parser's work grows with their
+/// square.
+const MAX_ATTACHMENTS: usize = 1_000;
 
 /// Events that the official client keeps for itself.
 const RESERVED: [&str; 5] = [
@@ -104,11 +102,11 @@ impl Connection {
     }
 
     fn parse_config(&self) -> ParseConfig {
-        let max_payload = self.gateway().config.max_payload;
+        let config = &self.gateway().config;
         ParseConfig {
-            max_incoming_binary_buf_size: max_payload,
-            max_incoming_binaries: max_payload / PLACEHOLDER,
-            packet_completion_timeout: ATTACHMENTS_TIMEOUT,
+            max_incoming_binary_buf_size: config.max_payload,
+            max_incoming_binaries: MAX_ATTACHMENTS,
+            packet_completion_timeout: config.silence(),
         }
     }
 
@@ -140,8 +138,8 @@ impl Connection {
         match packet.inner {
             PacketData::Connect(auth) => self.connect_namespace(namespace, auth),
             PacketData::Disconnect => {
-                if let Some(key) = self.find_socket(&namespace) {
-                    self.end_socket(key, CloseReason::Client);
+                if let Some(key) = self.find_namespace(&namespace) {
+                    self.end_namespace(key, CloseReason::Client);
                 }
                 None
             }
@@ -152,7 +150,7 @@ impl Connection {
                 if !data.as_str().is_some_and(|text| text.starts_with('[')) {
                     return self.violated();
                 }
-                if let Some(waiting) = self.end_request(id) {
+                if let Some(waiting) = self.take_request(id) {
                     // Nobody waits any more if the request timed out just now.
                     drop(waiting.send(Reply { data }));
                 }
@@ -166,15 +164,20 @@ impl Connection {
         let Endpoint::SocketIo(handler) = &self.gateway().endpoint else {
             return None;
         };
+        // The application may have to look hard at who asks.
+        if self.admit() == Admission::Abuse {
+            self.close(CloseReason::Flood);
+            return None;
+        }
         let auth = match auth {
             None => None,
             Some(Value::Str(text, _)) if text.starts_with('{') => Some(text),
             Some(_) => return self.violated(),
         };
-        if self.find_socket(&namespace).is_some() {
+        if self.find_namespace(&namespace).is_some() {
             return self.violated();
         }
-        if self.socket_count() >= self.gateway().config.max_namespaces {
+        if self.namespace_count() >= self.gateway().config.max_namespaces {
             let error = json!({ "message": "too many namespaces on this connection" });
             self.send(&Frame::connect_error(&namespace, &error));
             return None;
@@ -199,7 +202,8 @@ impl Connection {
     ) {
         match handler.connect(request).await {
             Ok(session) => {
-                let Some((socket, sid)) = self.add_socket(&namespace, session.clone()) else {
+                let Some((socket, sid)) = self.add_namespace(&namespace, session.clone()) else {
+                    self.close(CloseReason::TryLater);
                     return;
                 };
                 self.send(&Frame::connect(&namespace, sid.as_str()));
@@ -225,7 +229,7 @@ impl Connection {
             self.close(CloseReason::Flood);
             return None;
         }
-        let key = self.find_socket(namespace)?;
+        let key = self.find_namespace(namespace)?;
         let socket = Socket::new(self.clone(), key);
         let ack = Ack::new(socket.clone(), ack);
         let Some(event) = Event::new(data, ack).filter(|e| !RESERVED.contains(&e.name())) else {

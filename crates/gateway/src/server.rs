@@ -13,13 +13,15 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tungstenite::handshake::server::create_response;
 
 use crate::{
+    config::Config,
     gateway::Gateway,
     http::{PeerAddress, Refused},
     query::{Query, TransportName},
@@ -27,9 +29,19 @@ use crate::{
     upgrade,
 };
 
-/// A larger head is left to hyper, which has bounds of its own.
+/// A larger head is left to hyper.
 const MAX_HEAD: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
+
+/// What hyper keeps of one connection, head included; its own default is 400 KB.
+const MAX_HTTP_BUFFER: usize = 64 * 1024;
+
+/// What a client is told before its request is read.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
+    connection: close\r\n\r\n";
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Serves `gateways`, each under its path, and everything else by `service`, until `stop` turns true; then accepts no
 /// more and returns when the requests in flight have been answered. Connections of the gateways go on:
@@ -57,13 +69,12 @@ where
     let gateways: Arc<[Gateway]> = gateways.into();
     // Every request's task holds a sender; nothing is ever sent.
     let (serving, mut served) = mpsc::channel::<Infallible>(1);
-    let mut pace = Pace::new(
-        gateways
-            .iter()
-            .map(|g| g.config().max_accepts_per_second)
-            .max()
-            .unwrap_or(u32::MAX),
-    );
+    // Every gateway's bound holds for all of the listener: who asks for what isn't known yet.
+    let bound = |of: fn(&Config) -> usize| gateways.iter().map(|g| of(g.config())).max();
+    let accepts = bound(|config| config.max_accepts_per_second as usize);
+    let mut pace = Pace::new(accepts.unwrap_or(usize::MAX));
+    let connections = bound(|config| config.max_http_connections).unwrap_or(usize::MAX);
+    let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -75,13 +86,18 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                let front = Front {
-                    gateways: gateways.clone(),
-                    service: service.clone(),
-                    stop: stop.clone(),
-                    _serving: serving.clone(),
-                };
-                tokio::spawn(front.run(stream, peer));
+                if let Ok(permit) = room.clone().try_acquire_owned() {
+                    let front = Front {
+                        gateways: gateways.clone(),
+                        service: service.clone(),
+                        stop: stop.clone(),
+                        _permit: permit,
+                        _serving: serving.clone(),
+                    };
+                    tokio::spawn(front.run(stream, peer));
+                } else {
+                    refuse(&gateways, &stream, NO_ROOM);
+                }
                 pace.wait().await;
             }
             // Of one connection that is gone already, or of a shortage (file descriptors) that passes.
@@ -108,17 +124,26 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Writes `response` as far as the socket takes it at once; the connection closes anyway.
+fn refuse(gateways: &[Gateway], stream: &TcpStream, response: &[u8]) {
+    if let Some(gateway) = gateways.first() {
+        gateway.0.stats().connection_refused();
+    }
+    // Not by way of tokio, which doesn't know yet that a new socket can be written.
+    drop(SockRef::from(stream).send(response));
+}
+
 /// A token bucket that holds a tenth of a second.
 struct Pace {
-    per_tick: u32,
-    left: u32,
+    per_tick: usize,
+    left: usize,
     filled: tokio::time::Instant,
 }
 
 impl Pace {
     const TICK: Duration = Duration::from_millis(100);
 
-    fn new(per_second: u32) -> Self {
+    fn new(per_second: usize) -> Self {
         let per_tick = (per_second / 10).max(1);
         Self {
             per_tick,
@@ -137,11 +162,12 @@ impl Pace {
     }
 }
 
-/// The first request of a TCP connection.
+/// A TCP connection that isn't a WebSocket (yet).
 struct Front<S> {
     gateways: Arc<[Gateway]>,
     service: S,
     stop: watch::Receiver<bool>,
+    _permit: OwnedSemaphorePermit,
     _serving: mpsc::Sender<Infallible>,
 }
 
@@ -165,7 +191,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    async fn run(self, stream: TcpStream, peer: SocketAddr) {
+    async fn run(mut self, stream: TcpStream, peer: SocketAddr) {
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -177,61 +203,19 @@ where
             .unwrap_or(Duration::from_secs(10));
         let mut received = Vec::new();
         let reading = read_head(&self.gateways, &stream, &mut received);
-        let head = tokio::time::timeout(timeout, reading).await;
+        let head = tokio::select! {
+            head = tokio::time::timeout(timeout, reading) => head,
+            // Nothing was asked yet.
+            () = stopped(&mut self.stop) => return,
+        };
         match head {
             Ok(Ok(Head::WebSocket(gateway, length, request))) => {
-                received.drain(..length);
                 let gateway = &self.gateways[gateway];
-                self.upgrade(gateway, &request, stream, peer, received);
+                upgrade_first(gateway, &request, stream, peer, &received[length..]);
             }
             Ok(Ok(_)) => self.http(stream, peer, received.into(), timeout).await,
             Ok(Err(_)) => {}
-            Err(_) => {
-                if let Some(gateway) = self.gateways.first() {
-                    gateway.0.stats().connection_refused();
-                }
-                // Told if it can be told at once; the connection closes anyway.
-                drop(stream.try_write(
-                    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                ));
-            }
-        }
-    }
-
-    fn upgrade(
-        &self,
-        gateway: &Gateway,
-        request: &Request<()>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        mut received: Vec<u8>,
-    ) {
-        let accepted = Query::parse(request.uri().query().unwrap_or_default())
-            .and_then(|query| match query.transport {
-                TransportName::WebSocket if gateway.config().allows(request.headers()) => {
-                    Ok(query.sid)
-                }
-                TransportName::WebSocket => Err(Refused::Forbidden),
-                TransportName::Polling => Err(Refused::Malformed),
-            })
-            .and_then(|sid| {
-                let response = create_response(request).map_err(|_| Refused::Malformed)?;
-                Ok((response, gateway.upgrade_target(sid)?))
-            });
-        match accepted {
-            Ok((response, target)) => {
-                let head = head(&response, None);
-                upgrade::start(gateway, target, stream, peer.ip(), &head, &mut received);
-            }
-            Err(refused) => {
-                gateway.0.stats().connection_refused();
-                let (parts, body) = refused.response().into_parts();
-                let body = whole(body);
-                let mut bytes = head(&Response::from_parts(parts, ()), Some(body.len()));
-                bytes.extend_from_slice(&body);
-                // A refused client gets as much of the reason as its socket takes.
-                drop(stream.try_write(&bytes));
-            }
+            Err(_) => refuse(&self.gateways, &stream, TOO_SLOW),
         }
     }
 
@@ -244,6 +228,7 @@ where
         let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(timeout)
+            .max_buf_size(MAX_HTTP_BUFFER)
             .serve_connection(TokioIo::new(Prefixed::new(prefix, stream)), with_peer)
             .with_upgrades();
         let mut serving = std::pin::pin!(serving);
@@ -256,6 +241,40 @@ where
         };
         if let Err(e) = served {
             tracing::debug!(error = %e, "HTTP connection ended");
+        }
+    }
+}
+
+/// A WebSocket handshake that is the first request of its connection.
+fn upgrade_first(
+    gateway: &Gateway,
+    request: &Request<()>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    received: &[u8],
+) {
+    let accepted = Query::parse(request.uri().query().unwrap_or_default())
+        .and_then(|query| match query.transport {
+            TransportName::WebSocket if gateway.config().allows(request.headers()) => Ok(query.sid),
+            TransportName::WebSocket => Err(Refused::Forbidden),
+            TransportName::Polling => Err(Refused::Malformed),
+        })
+        .and_then(|sid| {
+            let response = create_response(request).map_err(|_| Refused::Malformed)?;
+            Ok((response, gateway.upgrade_target(sid)?))
+        });
+    match accepted {
+        Ok((response, target)) => {
+            let head = head(&response, None);
+            upgrade::start(gateway, target, stream, peer.ip(), &head, received);
+        }
+        Err(refused) => {
+            let (parts, body) = gateway.refuse(refused).into_parts();
+            let body = whole(body);
+            let mut bytes = head(&Response::from_parts(parts, ()), Some(body.len()));
+            bytes.extend_from_slice(&body);
+            // A refused client gets as much of the reason as its socket takes.
+            drop(stream.try_write(&bytes));
         }
     }
 }

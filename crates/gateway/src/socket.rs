@@ -73,7 +73,8 @@ impl Socket {
         }
     }
 
-    /// Sends an event and waits for the client's ack.
+    /// Sends an event and waits for the client's ack. Not to be waited for while an event of the same connection is
+    /// being handled: the answer is read behind it.
     ///
     /// # Errors
     /// If the client doesn't answer within `timeout`, is gone, or too many requests to it are unanswered.
@@ -87,24 +88,16 @@ impl Socket {
             .connection
             .namespace(self.key)
             .ok_or(RequestError::Closed)?;
-        let (id, reply) = self
+        let mut request = self
             .connection
             .begin_request()
             .ok_or(RequestError::TooMany)?;
-        match Frame::request(&namespace, name, payload, id) {
-            Ok(frame) => self.connection.send(&frame),
-            Err(e) => {
-                self.connection.end_request(id);
-                return Err(e.into());
-            }
-        }
-        match tokio::time::timeout(timeout, reply).await {
+        let frame = Frame::request(&namespace, name, payload, request.id)?;
+        self.connection.send(&frame);
+        match tokio::time::timeout(timeout, &mut request.reply).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(_)) => Err(RequestError::Closed),
-            Err(_) => {
-                self.connection.end_request(id);
-                Err(RequestError::Timeout)
-            }
+            Err(_) => Err(RequestError::Timeout),
         }
     }
 
@@ -134,7 +127,7 @@ impl Socket {
 
     /// Ends this namespace for good with a DISCONNECT packet; the official clients don't come back by themselves.
     pub fn disconnect(&self) {
-        if let Some(namespace) = self.connection.end_socket(self.key, CloseReason::Server) {
+        if let Some(namespace) = self.connection.end_namespace(self.key, CloseReason::Server) {
             self.connection.send(&Frame::disconnect(&namespace));
         }
     }

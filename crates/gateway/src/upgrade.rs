@@ -19,10 +19,28 @@ use crate::{
 /// What an accepted WebSocket handshake is for.
 pub(crate) enum Target {
     New,
-    /// The polling connection that asks to be upgraded.
-    Polling(Arc<Connection>),
+    Polling(Upgrading),
     /// A connection that is a WebSocket already, or is becoming one: only the newcomer closes.
     Taken,
+}
+
+/// The one upgrade of a polling connection that may be under way. However it fails, by this being dropped, the client
+/// goes on polling.
+pub(crate) struct Upgrading(Arc<Connection>);
+
+impl Upgrading {
+    /// `None` if another one is under way.
+    pub(crate) fn begin(connection: Arc<Connection>) -> Option<Self> {
+        let taken = connection.upgrading.swap(true, Ordering::AcqRel);
+        (!taken).then_some(Self(connection))
+    }
+}
+
+impl Drop for Upgrading {
+    fn drop(&mut self) {
+        self.0.probed.store(false, Ordering::Release);
+        self.0.upgrading.store(false, Ordering::Release);
+    }
 }
 
 /// Goes on with a socket whose request has been accepted; `response` has yet to be written, and `received` came
@@ -33,10 +51,11 @@ pub(crate) fn start(
     stream: TcpStream,
     address: IpAddr,
     response: &[u8],
-    received: &mut Vec<u8>,
+    received: &[u8],
 ) {
+    let mut decoder = Decoder::holding(received);
     match target {
-        Target::New => gateway.open_websocket(stream, address, response, received),
+        Target::New => gateway.open_websocket(stream, address, response, decoder),
         Target::Taken => {
             let reason = CloseReason::Protocol;
             let bytes = [response, reason.frame().wire()].concat();
@@ -44,19 +63,16 @@ pub(crate) fn start(
             // The socket closes with or without it.
             drop(stream.try_write(&bytes));
         }
-        Target::Polling(connection) => {
+        Target::Polling(upgrading) => {
             let response = response.to_vec();
-            let mut received = std::mem::take(received);
             tokio::spawn(async move {
+                let connection = &upgrading.0;
                 let timeout = connection.gateway().config.handshake_timeout;
-                let probing = probe(&connection, &stream, &response, &mut received);
-                // However it fails, the client goes on polling.
+                let probing = probe(connection, &stream, &response, &mut decoder);
                 if matches!(tokio::time::timeout(timeout, probing).await, Ok(Some(())))
                     && connection.upgrade(stream)
                 {
-                    websocket::Task::spawn(connection, &mut received);
-                } else {
-                    connection.upgrading.store(false, Ordering::Release);
+                    websocket::Task::spawn(connection.clone(), decoder);
                 }
             });
         }
@@ -64,48 +80,45 @@ pub(crate) fn start(
 }
 
 /// The client asks "2probe", is answered "3probe", lets its poll end and says "5". What it sent behind that is left
-/// in `received`. `None` if it does anything else.
+/// in the decoder. `None` if it does anything else.
 async fn probe(
     connection: &Connection,
     stream: &TcpStream,
     response: &[u8],
-    received: &mut Vec<u8>,
+    decoder: &mut Decoder,
 ) -> Option<()> {
     write(stream, response).await?;
-    expect(stream, received, "2probe").await?;
+    expect(stream, decoder, "2probe").await?;
     write(stream, Frame::engine_text("3probe").wire()).await?;
+    connection.probed.store(true, Ordering::Release);
     connection.outbox().wake_poll();
-    expect(stream, received, "5").await
+    expect(stream, decoder, "5").await
 }
 
 /// Reads until the next message, which has to be `packet`.
-async fn expect(stream: &TcpStream, received: &mut Vec<u8>, packet: &str) -> Option<()> {
-    /// More than two probe packets with all that a client can send behind them in one flight.
-    const MAX_READ_AHEAD: usize = 64 * 1024;
+async fn expect(stream: &TcpStream, decoder: &mut Decoder, packet: &str) -> Option<()> {
+    /// Neither packet is longer; what follows them isn't looked at here.
+    const MAX_MESSAGE: usize = 6;
+    let mut buffer = [0; 1024];
+    let mut length = 0;
     loop {
         let mut found = None;
-        let mut decoder = Decoder::default();
-        let mut bytes = received.clone();
-        let decoded = decoder.feed(&mut bytes, MAX_READ_AHEAD, |message| {
-            found = Some(matches!(message, Message::Text(text) if *text == *packet));
-            Flow::Pause
-        });
-        if decoded.is_err() || received.len() > MAX_READ_AHEAD {
-            return None;
-        }
+        decoder
+            .feed(&mut buffer[..length], MAX_MESSAGE, |message| {
+                found = Some(matches!(message, Message::Text(text) if *text == *packet));
+                Flow::Pause
+            })
+            .ok()?;
         if let Some(expected) = found {
-            let rest = decoder.pending_len();
-            received.drain(..received.len() - rest);
             return expected.then_some(());
         }
         stream.readable().await.ok()?;
-        let mut buffer = [0; 1024];
-        match stream.try_read(&mut buffer) {
+        length = match stream.try_read(&mut buffer) {
             Ok(0) => return None,
-            Ok(length) => received.extend_from_slice(&buffer[..length]),
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(length) => length,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
             Err(_) => return None,
-        }
+        };
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     io,
+    net::Shutdown,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -23,6 +24,7 @@ use crate::{
     connection::Connection,
     decoder::{DecodeError, Decoder, Flow, Message},
     frame::Frame,
+    outbox::Batch,
 };
 
 /// Bytes of one read.
@@ -43,17 +45,15 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Starts the task of a connection whose socket is set. `received` came behind the handshake.
-    pub(crate) fn spawn(connection: Arc<Connection>, received: &mut [u8]) {
+    /// Starts the task of a connection whose socket is set. `decoder` holds what came behind the handshake.
+    pub(crate) fn spawn(connection: Arc<Connection>, decoder: Decoder) {
+        let runtime = connection.gateway().hub.runtime().clone();
         let mut task = Self {
             connection,
-            decoder: Decoder::default(),
+            decoder,
             handling: None,
         };
-        if !received.is_empty() {
-            task.decode(received);
-        }
-        let runtime = task.connection.gateway().hub.runtime().clone();
+        task.decode(&mut []);
         runtime.spawn(task);
     }
 
@@ -172,7 +172,11 @@ impl Future for Task {
             if self.turn(stream, context).is_ready() {
                 // An unfinished handler ends here: the client it worked for is gone.
                 self.handling = None;
-                end(&connection, stream);
+                let Some(rest) = connection.outbox().end() else {
+                    // Who writes right now wakes this task.
+                    return Poll::Pending;
+                };
+                end(&connection, rest);
                 return Poll::Ready(());
             }
             let congested = connection.is_congested();
@@ -185,53 +189,75 @@ impl Future for Task {
     }
 }
 
-/// How long, and for how many bytes, a connection that this side closes is read for the sake of its peer: closing a
-/// socket with unread input resets it, and the peer would lose the close frame.
+impl Drop for Task {
+    fn drop(&mut self) {
+        // The application panicked. The connection ends in a task of its own: what ends with it is told, and may panic
+        // again.
+        if std::thread::panicking() {
+            self.connection.close(CloseReason::TryLater);
+            Self::spawn(self.connection.clone(), Decoder::default());
+        }
+    }
+}
+
+/// How long a connection that this side closes may take to read the rest. It is read itself meanwhile, so many times:
+/// closing a socket with unread input resets it, and the peer would lose the close frame.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_READS: usize = 256;
 
-/// Writes what is left and the close frame as far as the socket takes them, then lets go.
-fn end(connection: &Arc<Connection>, stream: &TcpStream) {
+/// Tells the peer and the application that the connection has ended, and lets go.
+fn end(connection: &Arc<Connection>, mut rest: Batch) {
     let reason = connection.closed().unwrap_or(CloseReason::TransportError);
-    let mut rest = {
-        let mut outbox = connection.outbox();
-        outbox.close();
-        outbox.take_rest()
-    };
-    connection.tear_down();
-    let socket = SockRef::from(stream);
     if reason == CloseReason::TransportError {
+        shut_down(connection);
+        connection.tear_down();
         return;
     }
-    let write = |slices: &[io::IoSlice<'_>]| stream.try_write_vectored(slices);
-    if let Ok((_, false)) = rest.write(write)
-        && stream.try_write(reason.frame().wire()).is_err()
-    {
-        return;
-    }
-    if socket.shutdown(std::net::Shutdown::Write).is_err() {
-        return;
-    }
+    rest.push(reason.frame());
+    // Mostly all of it is written here, before anybody learns that the connection is gone.
+    let written = write(connection, &mut rest);
+    connection.tear_down();
     let connection = connection.clone();
-    let linger = async move {
-        let Some(stream) = connection.stream() else {
-            return;
-        };
-        for _ in 0..LINGER_READS {
-            if stream.readable().await.is_err() {
-                return;
-            }
-            let ended = READ.with_borrow_mut(|buffer| match stream.try_read(buffer) {
-                Ok(length) => length == 0,
-                Err(e) => e.kind() != io::ErrorKind::WouldBlock,
-            });
-            if ended {
-                return;
-            }
+    let runtime = connection.gateway().hub.runtime().clone();
+    runtime.spawn(async move {
+        if let Ok(blocked) = written {
+            let lingering = linger(&connection, rest, blocked);
+            // Whether it was in time or not, the socket closes now.
+            drop(tokio::time::timeout(LINGER, lingering).await);
         }
-    };
-    tokio::spawn(async move {
-        // Either way the socket closes now.
-        drop(tokio::time::timeout(LINGER, linger).await);
+        shut_down(&connection);
     });
+}
+
+fn write(connection: &Connection, rest: &mut Batch) -> io::Result<bool> {
+    let stream = connection.stream().ok_or(io::ErrorKind::NotConnected)?;
+    rest.write(|slices| stream.try_write_vectored(slices))
+}
+
+/// Writes the rest, then reads until the peer has closed too.
+async fn linger(connection: &Connection, mut rest: Batch, mut blocked: bool) -> io::Result<()> {
+    let stream = connection.stream().ok_or(io::ErrorKind::NotConnected)?;
+    while blocked {
+        stream.writable().await?;
+        blocked = write(connection, &mut rest)?;
+    }
+    SockRef::from(stream).shutdown(Shutdown::Write)?;
+    for _ in 0..LINGER_READS {
+        stream.readable().await?;
+        match READ.with_borrow_mut(|buffer| stream.try_read(buffer)) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Whoever keeps a handle of the connection keeps its file descriptor; the peer needn't wait for that.
+fn shut_down(connection: &Connection) {
+    if let Some(stream) = connection.stream() {
+        // It fails if the peer was faster.
+        drop(SockRef::from(stream).shutdown(Shutdown::Both));
+    }
 }

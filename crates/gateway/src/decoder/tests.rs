@@ -63,7 +63,7 @@ fn decode(bytes: &[u8], cuts: &[usize], pausing: bool) -> (Vec<Message>, Result<
             piece.clear();
         }
     }
-    assert!(decoder.pending_len() <= bytes.len());
+    assert!(decoder.pending.len() <= bytes.len());
     (messages, Ok(()))
 }
 

@@ -1,0 +1,129 @@
+//! A connection's subscriptions, and their end by lag.
+//!
+//! The connection's list and the topic's members change together under the lock of the list. Every subscription ends
+//! in one way that the application hears of: by its own [`leave`](Connection::leave), by lag, or with its namespace.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{CloseOnPanic, Connection};
+use crate::{
+    hub::{JoinError, Membership},
+    outbox::TopicId,
+};
+
+impl Connection {
+    /// Subscribes namespace `socket` to `topic`; false if it was subscribed already.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        topic: &str,
+        socket: u16,
+        tag: u64,
+    ) -> Result<bool, JoinError> {
+        let mut topics = self.topics.lock();
+        let Some(list) = topics.as_mut() else {
+            return Err(JoinError::Closed);
+        };
+        if let Some(found) = list
+            .iter()
+            .find(|m| m.socket == socket && *m.topic.name == *topic)
+        {
+            return if self.is_lagging(found.topic.id) {
+                Err(JoinError::Lagging)
+            } else {
+                Ok(false)
+            };
+        }
+        if list.len() >= self.gateway.config.max_topics {
+            return Err(JoinError::TooMany);
+        }
+        if !self.namespaces.lock().contains(socket) {
+            return Err(JoinError::Closed);
+        }
+        let membership = self.gateway.hub.insert(topic, self, socket, tag)?;
+        list.push(membership);
+        Ok(true)
+    }
+
+    /// Ends a subscription; false if there was none.
+    pub(crate) fn leave(self: &Arc<Self>, topic: &str, socket: u16) -> bool {
+        let left = self.take_memberships(|m| m.socket == socket && *m.topic.name == *topic);
+        let any = !left.is_empty();
+        for membership in left {
+            self.gateway.hub.remove(membership);
+        }
+        any
+    }
+
+    /// Ends all subscriptions of a namespace that has ended, and returns their topics.
+    pub(super) fn leave_all(self: &Arc<Self>, socket: u16) -> SmallVec<[Arc<str>; 4]> {
+        let left = self.take_memberships(|m| m.socket == socket);
+        left.into_iter()
+            .map(|membership| {
+                let topic = membership.topic.name.clone();
+                self.gateway.hub.remove(membership);
+                topic
+            })
+            .collect()
+    }
+
+    pub(crate) fn is_subscribed(&self, topic: &str, socket: u16) -> bool {
+        self.topics
+            .lock()
+            .iter()
+            .flatten()
+            .any(|m| m.socket == socket && *m.topic.name == *topic)
+    }
+
+    pub(crate) fn is_lagging(&self, topic: TopicId) -> bool {
+        self.outbox.lock().is_lagging(topic)
+    }
+
+    /// Ends the subscriptions whose backlog was dropped and sends what the application says to that.
+    pub(super) fn tell_lag(self: &Arc<Self>) {
+        // Nobody else would tell it.
+        let _guard = CloseOnPanic(self);
+        loop {
+            let Some(topic) = self.outbox.lock().first_lagging() else {
+                break;
+            };
+            let mut sessions: SmallVec<[_; 1]> = SmallVec::new();
+            let lagging = self.take_memberships(|m| {
+                // A namespace that has just ended takes its own subscriptions and tells its session of them.
+                let session = (m.topic.id == topic)
+                    .then(|| self.session(m.socket))
+                    .flatten();
+                let ends = session.is_some();
+                sessions.extend(session);
+                ends
+            });
+            for (membership, session) in lagging.into_iter().zip(sessions) {
+                self.gateway.stats().topic_lagged();
+                let name = membership.topic.name.clone();
+                self.gateway.hub.remove(membership);
+                if let Some(frame) = session.lagging(&name) {
+                    self.send(&frame);
+                }
+            }
+            self.outbox.lock().lag_told(topic);
+        }
+        // What else was queued when the lag began hasn't been announced to a flusher.
+        self.gateway.hub.flush_later(self);
+    }
+
+    fn take_memberships(
+        &self,
+        mut which: impl FnMut(&Membership) -> bool,
+    ) -> SmallVec<[Membership; 4]> {
+        let mut topics = self.topics.lock();
+        let Some(list) = topics.as_mut() else {
+            return SmallVec::new();
+        };
+        let taken = list.extract_if(.., |m| which(m)).collect();
+        if list.is_empty() {
+            *list = Vec::new();
+        }
+        taken
+    }
+}

@@ -1,0 +1,224 @@
+//! The polling transport: a GET waits for what is queued, a POST brings packets.
+//!
+//! One of each may be under way; a second one ends the connection, as does one that the client breaks off.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use engineioxide_core::{PacketParseError, ProtocolVersion, payload};
+use futures_util::StreamExt;
+use http::{Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+
+use crate::{
+    close::CloseReason,
+    connection::{CloseOnPanic, Connection},
+    http::{Refused, answer, text},
+    outbox::Transport,
+};
+
+/// Engine.IO packets that only say something about the transport, and what separates packets.
+const NOOP: &str = "6";
+const CLOSE: &str = "1";
+const SEPARATOR: char = '\u{1e}';
+
+/// A request that is waited for. If it is dropped before that is over, the client went away in the middle of it.
+struct Waiting<'a>(Option<&'a Arc<Connection>>);
+
+impl Waiting<'_> {
+    fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0 {
+            connection.close(CloseReason::TransportError);
+        }
+    }
+}
+
+/// The one POST of a connection.
+struct Posting(Arc<Connection>);
+
+impl Posting {
+    fn begin(connection: &Arc<Connection>) -> Option<Self> {
+        let taken = connection.posting.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Self(connection.clone()))
+    }
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.posting.store(false, Ordering::Release);
+    }
+}
+
+/// Why the body of a POST isn't taken.
+enum Broken {
+    TooLarge,
+    TooSlow,
+    /// It doesn't come to its end.
+    Off,
+    /// Not what a payload looks like.
+    Malformed,
+}
+
+impl Connection {
+    /// Answers a GET: with what is queued, or with what comes next.
+    pub(crate) async fn poll(self: Arc<Self>) -> Response<Full<Bytes>> {
+        let max = self.gateway().config.max_payload;
+        loop {
+            let waiting = {
+                let mut outbox = self.outbox();
+                if outbox.has_poll() {
+                    drop(outbox);
+                    self.close(CloseReason::Protocol);
+                    return Refused::Malformed.response();
+                }
+                let mut payload = outbox.take_payload(max);
+                let transport = outbox.transport();
+                let ended = match self.closed() {
+                    // What is queued may need more polls than this one.
+                    Some(_) if !outbox.is_empty() => None,
+                    // The client closed by its POST: it need not be told.
+                    Some(CloseReason::Client) => Some(NOOP),
+                    Some(_) => Some(CLOSE),
+                    None => None,
+                };
+                if let Some(packet) = ended {
+                    drop(outbox);
+                    self.leave_registry();
+                    if !payload.is_empty() {
+                        payload.push(SEPARATOR);
+                    }
+                    payload.push_str(packet);
+                    return text(payload);
+                }
+                if !payload.is_empty() {
+                    return text(payload);
+                }
+                // The client waits for this poll to end before it goes over, or has gone.
+                if transport == Transport::WebSocket || self.probed.load(Ordering::Acquire) {
+                    return text(NOOP);
+                }
+                outbox.wait_poll()
+            };
+            let guard = Waiting(Some(&self));
+            // Ends by the sender being dropped; there is no value.
+            drop(waiting.await);
+            guard.over();
+        }
+    }
+
+    /// Handles the packets of a POST, in order, before it is answered.
+    pub(crate) async fn post<B>(self: Arc<Self>, body: B) -> Response<Full<Bytes>>
+    where
+        B: Body + Unpin,
+    {
+        let Some(posting) = Posting::begin(&self) else {
+            self.close(CloseReason::Protocol);
+            return Refused::Malformed.response();
+        };
+        let config = &self.gateway().config;
+        let guard = Waiting(Some(&self));
+        let reading = tokio::time::timeout(config.silence(), whole(body, config.max_payload)).await;
+        guard.over();
+        let body = match reading.unwrap_or(Err(Broken::TooSlow)) {
+            Ok(body) => body,
+            Err(broken) => return self.broken(broken),
+        };
+        let connection = self.clone();
+        // On its own, so that a client that gives up waiting doesn't cut an event in half.
+        let handling = tokio::spawn(async move {
+            let _posting = posting;
+            let _guard = CloseOnPanic(&connection);
+            connection.handle(body).await
+        });
+        match handling.await {
+            Ok(Ok(())) => text("ok"),
+            Ok(Err(broken)) => self.broken(broken),
+            Err(_) => answer(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "text/plain",
+                Bytes::new(),
+            ),
+        }
+    }
+
+    async fn handle(self: &Arc<Self>, body: Bytes) -> Result<(), Broken> {
+        // A pong would be the next POST.
+        self.heartbeat.set_busy(true, 0);
+        let handled = self.handle_packets(body).await;
+        self.heartbeat.set_busy(false, self.gateway().now_millis());
+        handled
+    }
+
+    async fn handle_packets(self: &Arc<Self>, body: Bytes) -> Result<(), Broken> {
+        let max = self.gateway().config.max_payload as u64;
+        let packets = payload::decoder(Full::new(body), None, ProtocolVersion::V4, max);
+        let mut packets = std::pin::pin!(packets);
+        while let Some(packet) = packets.next().await {
+            let packet = packet.map_err(|e| match e {
+                PacketParseError::PayloadTooLarge { .. } => Broken::TooLarge,
+                _ => Broken::Malformed,
+            })?;
+            if let Some(handling) = self.receive(packet) {
+                handling.await;
+            }
+            match self.closed() {
+                None => {}
+                Some(CloseReason::Client) => return Ok(()),
+                // The next poll says so.
+                Some(reason) if reason.is_told_to_polls() => return Ok(()),
+                Some(CloseReason::TooLarge) => return Err(Broken::TooLarge),
+                Some(_) => return Err(Broken::Malformed),
+            }
+        }
+        Ok(())
+    }
+
+    fn broken(self: &Arc<Self>, broken: Broken) -> Response<Full<Bytes>> {
+        let (reason, status, why) = match broken {
+            Broken::Malformed => {
+                self.close(CloseReason::Protocol);
+                return Refused::Malformed.response();
+            }
+            Broken::Off => {
+                self.close(CloseReason::TransportError);
+                return Refused::Malformed.response();
+            }
+            Broken::TooLarge => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                (CloseReason::TooLarge, status, "message too large")
+            }
+            Broken::TooSlow => {
+                let status = StatusCode::REQUEST_TIMEOUT;
+                (CloseReason::PingTimeout, status, "request timeout")
+            }
+        };
+        self.close(reason);
+        answer(status, "text/plain", Bytes::from_static(why.as_bytes()))
+    }
+}
+
+/// All of a body, if it has at most `max` bytes.
+async fn whole<B: Body + Unpin>(mut body: B, max: usize) -> Result<Bytes, Broken> {
+    if body.size_hint().lower() > max as u64 {
+        return Err(Broken::TooLarge);
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Broken::Off)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if bytes::Buf::remaining(&data) > max - bytes.len() {
+            return Err(Broken::TooLarge);
+        }
+        bytes.put(data);
+    }
+    Ok(bytes.freeze())
+}

@@ -1,0 +1,48 @@
+use std::io::Write;
+
+use gateway::Config;
+
+use crate::{
+    client::{Client, body, connect, rest},
+    server::{PATIENCE, Server, eventually},
+};
+
+#[test]
+fn connections_that_are_no_websocket_yet_are_bounded() {
+    let server = Server::start(Config {
+        max_http_connections: 2,
+        handshake_timeout: PATIENCE,
+        ..Config::default()
+    });
+    let mut unfinished = connect(server.address);
+    unfinished.write_all(b"GET /socket.io/").unwrap();
+    let idle = connect(server.address);
+    let refused = rest(&mut connect(server.address));
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("retry-after"), "{refused}");
+    drop((idle, unfinished));
+    eventually("there is room again", || {
+        let mut stream = connect(server.address);
+        write!(stream, "GET / HTTP/1.1\r\nconnection: close\r\n\r\n").unwrap();
+        rest(&mut stream).starts_with("HTTP/1.1 400")
+    });
+    // WebSockets aren't counted.
+    let websockets: Vec<_> = (0..4).map(|_| Client::connect(&server)).collect();
+    assert!(body(server.address, "GET", "", "").starts_with('0'));
+    drop(websockets);
+}
+
+#[test]
+fn a_refusal_is_counted_once() {
+    let server = Server::start(Config {
+        max_connections: 0,
+        ..Config::default()
+    });
+    let stream = connect(server.address);
+    let url = format!(
+        "ws://{}/socket.io/?EIO=4&transport=websocket",
+        server.address
+    );
+    assert!(tungstenite::client(url, stream).is_err());
+    assert_eq!(server.hub.stats().refused(), 1);
+}

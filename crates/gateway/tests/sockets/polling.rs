@@ -1,0 +1,125 @@
+use std::{
+    io::Write,
+    net::Shutdown,
+    thread,
+    time::{Duration, Instant},
+};
+
+use gateway::{CloseReason, Config, PeerAddress};
+use http::Request;
+use http_body_util::Full;
+
+use crate::{
+    client::{Client, body, connect, open_polling, request, rest},
+    server::{PATIENCE, Server, eventually},
+};
+
+/// A gateway whose next ping is what a waiting poll gets.
+fn pinging() -> Server {
+    Server::start(Config {
+        ping_interval: Duration::from_millis(300),
+        ..Config::default()
+    })
+}
+
+#[test]
+fn the_last_payload_says_that_the_connection_ends() {
+    let server = Server::start(Config::default());
+    let sid = open_polling(&server);
+    let (address, query) = (server.address, sid.clone());
+    let poll = thread::spawn(move || body(address, "GET", &query, ""));
+    let post = request(server.address, "POST", &sid, r#"42["last words",3]"#);
+    // Whichever is seen first: the packets were taken, or the connection has ended.
+    assert!(post.starts_with("HTTP/1.1"), "{post}");
+    let separator = '\u{1e}';
+    assert_eq!(
+        poll.join().unwrap(),
+        format!(r#"42["words","xxx"]{separator}1"#)
+    );
+}
+
+#[test]
+fn a_poll_waits_while_an_upgrade_only_was_asked_for() {
+    let server = pinging();
+    let sid = open_polling(&server);
+    let upgrading = Client::handshake(connect(server.address), &sid);
+    assert_eq!(body(server.address, "GET", &sid, ""), "2");
+    drop(upgrading);
+}
+
+#[test]
+fn a_poll_ends_when_the_upgrade_is_probed_and_nothing_is_lost() {
+    let server = Server::start(Config::default());
+    let sid = open_polling(&server);
+    let (address, query) = (server.address, sid.clone());
+    let poll = thread::spawn(move || body(address, "GET", &query, ""));
+    let mut upgrading = Client::handshake(connect(server.address), &sid);
+    upgrading.send("2probe");
+    assert_eq!(upgrading.text(), "3probe");
+    assert_eq!(poll.join().unwrap(), "6");
+    assert_eq!(body(server.address, "POST", &sid, r#"421["echo",1]"#), "ok");
+    for packet in ["5", r#"421["echo",2]"#, r#"421["echo",3]"#] {
+        upgrading.send(packet);
+    }
+    for answer in ["431[1]", "431[2]", "431[3]"] {
+        assert_eq!(upgrading.text(), answer);
+    }
+}
+
+#[test]
+fn an_upgrade_that_fails_leaves_the_connection_polling() {
+    let server = pinging();
+    let sid = open_polling(&server);
+    let uri = format!("/socket.io/?EIO=4&transport=websocket{sid}");
+    // No server hands this request's connection over.
+    let request = Request::get(uri)
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==")
+        .extension(PeerAddress(server.address))
+        .body(Full::<bytes::Bytes>::default())
+        .unwrap();
+    let response = server.runtime.block_on(server.gateway.http(request));
+    assert_eq!(response.status(), 101);
+    assert_eq!(body(server.address, "GET", &sid, ""), "2");
+    let mut upgrading = Client::handshake(connect(server.address), &sid);
+    upgrading.send("2probe");
+    assert_eq!(upgrading.text(), "3probe");
+}
+
+/// A POST whose body is announced and never finished.
+fn unfinished_post(server: &Server, sid: &str) -> std::net::TcpStream {
+    let mut stream = connect(server.address);
+    write!(
+        stream,
+        "POST /socket.io/?EIO=4&transport=polling{sid} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n42"
+    )
+    .unwrap();
+    stream
+}
+
+#[test]
+fn a_body_that_never_ends_is_not_waited_for() {
+    let server = Server::start(Config {
+        ping_interval: Duration::from_millis(100),
+        ping_timeout: Duration::from_millis(100),
+        ..Config::default()
+    });
+    let sid = open_polling(&server);
+    let begun = Instant::now();
+    let response = rest(&mut unfinished_post(&server, &sid));
+    assert!(response.starts_with("HTTP/1.1 4"), "{response}");
+    assert!(begun.elapsed() < PATIENCE / 2);
+}
+
+#[test]
+fn a_post_broken_off_ends_the_connection() {
+    let server = Server::start(Config::default());
+    let sid = open_polling(&server);
+    let stream = unfinished_post(&server, &sid);
+    stream.shutdown(Shutdown::Both).unwrap();
+    eventually("the connection ends", || {
+        server.closed(CloseReason::TransportError) == 1
+    });
+}
