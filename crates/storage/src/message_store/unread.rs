@@ -20,7 +20,7 @@ pub const UNREAD_MAX: u64 = 1_000;
 const LOOKED_AT: u64 = 10_000;
 
 /// The number of unread messages of member `m` of room `r`, as an expression; `unread_for` counts
-/// the same.
+/// the same, within the same two bounds.
 macro_rules! unread {
     () => {
         "(SELECT count(*) FROM (
