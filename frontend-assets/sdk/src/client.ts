@@ -96,11 +96,7 @@ export class Tertulia {
         for (const room of this.#rooms.values()) room.disconnected();
       },
       event: (event) => this.#receive(event),
-      state: (state) => {
-        this.#events.emit("connection", state);
-        // Not even a new token was good enough.
-        if (state.error?.code === "unauthenticated" && state.status === "stopped") this.#session.end("expired");
-      },
+      state: (state) => this.#events.emit("connection", state),
     });
     this.#host = this.#roomHost(options.maxBehind ?? MAX_BEHIND);
 

@@ -203,13 +203,12 @@ export class Connection {
     if (this.#state.status !== "connecting") return;
     if (!data?.code) return this.#wait(TertuliaError.network());
     const error = new TertuliaError({ code: data.code satisfies TertuliaErrorCode, message: data.message ?? message });
-    if (error.code === "unauthenticated" && this.#refused === undefined) {
-      // The token may have been good when it was chosen. Whether the session is, its refresh will tell.
-      this.#refused = this.#token;
-      void this.#dial();
-    } else {
-      this.stop(error);
-    }
+    if (error.code !== "unauthenticated") return this.stop(error);
+    // The token may have been good when it was chosen. Whether the session is, its refresh will tell.
+    const isFirst = this.#refused === undefined;
+    this.#refused = this.#token;
+    if (isFirst) void this.#dial();
+    else this.#wait(error);
   }
 
   #disconnected(reason: string): void {
