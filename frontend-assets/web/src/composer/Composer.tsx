@@ -1,0 +1,215 @@
+// Where messages are written. What is in it survives a reload, and the room being left.
+
+import { bounds, type Message, type RoomMember } from "@tertulia/sdk";
+import { SendHorizontal, Smile, X } from "lucide-react";
+import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { useRoom } from "../timeline/context.ts";
+import { EmojiPicker } from "../timeline/EmojiPicker.tsx";
+import { mentionsIn } from "../timeline/markup.ts";
+import { isOutgoing } from "../timeline/timeline.ts";
+import { useText } from "../text/index.ts";
+import controls from "../ui/controls.module.css";
+import { complain } from "../ui/toasts.tsx";
+import styles from "./composer.module.css";
+import { forgetDraft, keepDraft, recallDraft } from "./drafts.ts";
+import { calledAt, candidates, type Call } from "./mention-completion.ts";
+
+interface Props {
+  name: string;
+  members: readonly RoomMember[];
+  replyTo: Message | undefined;
+  editing: Message | undefined;
+  /** No longer an answer, nor a change of an earlier message. */
+  onPlain: () => void;
+  onSent: () => void;
+}
+
+/** Characters left from which on they are counted. */
+const NEARLY_FULL = 1_000;
+
+export function Composer({ name, members, replyTo, editing, onPlain, onSent }: Props) {
+  const text = useText();
+  const { room, me, timeline, edit } = useRoom();
+  const [body, setBody] = useState(() => recallDraft(me.id, room.id));
+  const [call, setCall] = useState<Call>();
+  const [chosen, setChosen] = useState(0);
+  const [isBusy, setBusy] = useState(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const caret = useRef<number>(undefined);
+  const listId = useId();
+  const offered = call ? candidates(members, call.prefix, me.id) : [];
+  const length = [...body].length;
+  const left = bounds.bodyCharacters - length;
+  const canSend = body.trim() !== "" && left >= 0 && !isBusy;
+
+  useEffect(() => {
+    if (!editing) keepDraft(me.id, room.id, body);
+  }, [me.id, room.id, body, editing]);
+
+  // The text of the message to change takes the field over; what was being written comes back afterwards.
+  const [edited, setEdited] = useState<Message>();
+  if (editing !== edited) {
+    setEdited(editing);
+    setBody(editing ? editing.body : recallDraft(me.id, room.id));
+  }
+
+  useEffect(() => {
+    if (replyTo ?? editing) field.current?.focus();
+  }, [replyTo, editing]);
+
+  useEffect(() => {
+    // A phone's keyboard isn't to come up by itself.
+    if (matchMedia("(pointer: fine)").matches) field.current?.focus();
+  }, []);
+
+  useLayoutEffect(() => {
+    if (caret.current === undefined) return;
+    field.current?.setSelectionRange(caret.current, caret.current);
+    caret.current = undefined;
+  }, [body]);
+
+  const write = (value: string, at: number) => {
+    setBody(value);
+    setCall(calledAt(value, at));
+    setChosen(0);
+    if (!editing) room.typing(value.trim() !== "");
+  };
+
+  const insert = (from: number, to: number, inserted: string) => {
+    caret.current = from + inserted.length;
+    write(body.slice(0, from) + inserted + body.slice(to), caret.current);
+    field.current?.focus();
+  };
+
+  const complete = (member: RoomMember | undefined) => {
+    if (call && member) insert(call.from, call.from + 1 + call.prefix.length, `@${member.user.username} `);
+    setCall(undefined);
+  };
+
+  const submit = async () => {
+    if (!canSend) return;
+    if (editing) {
+      setBusy(true);
+      try {
+        if (body !== editing.body) await room.edit(editing.seq, body);
+        onPlain();
+      } catch (error) {
+        complain(error);
+      }
+      setBusy(false);
+      return;
+    }
+    const called = mentionsIn(body);
+    const mentions = members.filter(({ user }) => called.has(user.username.toLowerCase())).map(({ user }) => user.id);
+    try {
+      room.send({ body, ...(replyTo && { replyTo: replyTo.seq }), ...(mentions.length > 0 && { mentions: mentions.slice(0, bounds.mentions) }) });
+    } catch (error) {
+      complain(error);
+      return;
+    }
+    room.typing(false);
+    setBody("");
+    setCall(undefined);
+    forgetDraft(me.id, room.id);
+    onPlain();
+    onSent();
+  };
+
+  const pressed = (event: KeyboardEvent<HTMLTextAreaElement>) => {
+    if (event.nativeEvent.isComposing) return;
+    const count = offered.length;
+    if (count > 0) {
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        return setChosen((chosen + (event.key === "ArrowDown" ? 1 : count - 1)) % count);
+      }
+      if (event.key === "Enter" || event.key === "Tab") {
+        event.preventDefault();
+        return complete(offered[chosen]);
+      }
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        return setCall(undefined);
+      }
+    }
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      void submit();
+    } else if (event.key === "Escape" && (replyTo ?? editing)) {
+      onPlain();
+    } else if (event.key === "ArrowUp" && body === "" && !editing) {
+      const last = timeline.view.get().rows.findLast((row) => !isOutgoing(row) && row.sender.id === me.id && !row.deletedAt);
+      if (last && !isOutgoing(last)) {
+        event.preventDefault();
+        edit(last);
+      }
+    }
+  };
+
+  return (
+    <form
+      className={styles.composer}
+      onSubmit={(event) => {
+        event.preventDefault();
+        void submit();
+      }}
+    >
+      {(replyTo ?? editing) && (
+        <div className={styles.about}>
+          <span className={controls.grow}>
+            <b>{editing ? text.editing : text.replyTo(replyTo?.sender.displayName ?? text.somebody)}</b>
+            {replyTo && !editing && <span className={styles.quoted}>{replyTo.body}</span>}
+          </span>
+          <button type="button" className={controls.icon} onClick={onPlain} aria-label={text.cancel} title={text.cancel}>
+            <X size={16} aria-hidden />
+          </button>
+        </div>
+      )}
+      {offered.length > 0 && (
+        <ul id={listId} role="listbox" className={styles.offered} aria-label={text.mentionList}>
+          {offered.map((member, index) => (
+            <li
+              key={member.user.id}
+              id={`${listId}-${index}`}
+              role="option"
+              aria-selected={index === chosen}
+              onPointerDown={(event) => {
+                event.preventDefault();
+                complete(member);
+              }}
+            >
+              <b>{member.user.displayName}</b> <span>@{member.user.username}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+      <div className={styles.box}>
+        <textarea
+          ref={field}
+          value={body}
+          rows={Math.min(10, body.split("\n").length)}
+          placeholder={text.write(name)}
+          aria-label={text.write(name)}
+          aria-describedby={`${listId}-hint`}
+          aria-autocomplete="list"
+          aria-controls={offered.length > 0 ? listId : undefined}
+          aria-activedescendant={offered.length > 0 ? `${listId}-${chosen}` : undefined}
+          aria-invalid={left < 0}
+          onChange={({ target }) => write(target.value, target.selectionStart)}
+          onKeyDown={pressed}
+          onBlur={() => setCall(undefined)}
+          onSelect={({ currentTarget }) => setCall(calledAt(currentTarget.value, currentTarget.selectionStart))}
+        />
+        <EmojiPicker label="Emoji" className={controls.icon} onPick={(emoji) => insert(field.current?.selectionStart ?? body.length, field.current?.selectionEnd ?? body.length, emoji)}>
+          <Smile size={20} aria-hidden />
+        </EmojiPicker>
+        <button className={`${controls.icon} ${styles.send}`} disabled={!canSend} aria-label={editing ? text.save : text.send} title={editing ? text.save : text.send}>
+          <SendHorizontal size={19} aria-hidden />
+        </button>
+      </div>
+      <p id={`${listId}-hint`} className={left < 0 ? styles.over : left < NEARLY_FULL ? styles.left : "unseen"} role={left < 0 ? "alert" : undefined}>
+        {left < 0 ? text.tooLong(-left) : left < NEARLY_FULL ? text.left(left) : text.writeHint}
+      </p>
+    </form>
+  );
+}

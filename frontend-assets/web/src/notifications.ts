@@ -1,0 +1,32 @@
+// Notifications of the browser: for mentions and direct messages, while the page can't be seen.
+
+import type { Message, RoomInfo } from "@tertulia/sdk";
+import { navigate } from "wouter/use-browser-location";
+import { preferences } from "./preferences.ts";
+import { text } from "./text/index.ts";
+
+const PREVIEW = 140;
+
+export const canNotify = "Notification" in globalThis;
+
+export function notifyOf(message: Message, room: RoomInfo, mentioned: boolean): void {
+  if (!canNotify || !document.hidden || !preferences.get().notify || Notification.permission !== "granted") return;
+  const isDirect = room.kind === "direct";
+  if (!isDirect && !mentioned) return;
+  const { notice } = text();
+  const name = message.sender.displayName;
+  const body = message.body.length > PREVIEW ? `${message.body.slice(0, PREVIEW)}…` : message.body;
+  let shown: Notification;
+  try {
+    // One of a room replaces the one before.
+    shown = new Notification(isDirect ? notice.direct(name) : notice.mention(name, room.name), { body, tag: room.id, icon: "/favicon.svg" });
+  } catch {
+    // Some phones allow them from service workers only.
+    return;
+  }
+  shown.onclick = () => {
+    window.focus();
+    navigate(`/rooms/${room.id}`);
+    shown.close();
+  };
+}

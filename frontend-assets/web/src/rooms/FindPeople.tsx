@@ -1,0 +1,81 @@
+// People by name: to write to one of them, or to add some to a room.
+
+import { useQuery } from "@tanstack/react-query";
+import type { RoomInfo, User } from "@tertulia/sdk";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { isMe, tertulia } from "../tertulia.ts";
+import { isRefused } from "../text/errors.ts";
+import { useText } from "../text/index.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import controls from "../ui/controls.module.css";
+import { Dialog } from "../ui/Dialog.tsx";
+import { complain, say } from "../ui/toasts.tsx";
+import { useDebounced } from "../ui/useDebounced.ts";
+import { Waiting } from "../ui/Waiting.tsx";
+import { openDirect } from "./PersonMenu.tsx";
+
+/** People whose name or username begins so; nobody for an empty query. */
+export function usePeople(query: string) {
+  return useQuery({ queryKey: ["people", query], queryFn: () => tertulia.api.get("users", { query: { query, limit: 30 } }), enabled: query !== "" });
+}
+
+/** To write to somebody. */
+export default function FindPeople({ onClose }: { onClose: () => void }) {
+  const text = useText();
+  const [, navigate] = useLocation();
+  const write = async ({ id }: User) => {
+    navigate(await openDirect(id));
+    onClose();
+  };
+  return <People title={text.writeTo} action={text.message} onPick={write} onClose={onClose} />;
+}
+
+/** To add people to a room. */
+export function AddPeople({ room, onClose }: { room: RoomInfo; onClose: () => void }) {
+  const text = useText();
+  const invite = async ({ id, displayName }: User) => {
+    await tertulia.api.put("rooms/{roomId}/members/{userId}", { path: { roomId: room.id, userId: id }, body: {} });
+    say(text.added(displayName));
+  };
+  return <People title={text.addPeople} action={text.addPeople} onPick={invite} onClose={onClose} />;
+}
+
+interface Props {
+  title: string;
+  action: string;
+  onPick: (user: User) => Promise<void>;
+  onClose: () => void;
+}
+
+function People({ title, action, onPick, onClose }: Props) {
+  const text = useText();
+  const [words, setWords] = useState("");
+  const query = useDebounced(words.trim());
+  const { data, error, isFetching, refetch } = usePeople(query);
+  const people = query ? (data?.users.filter(({ id }) => !isMe(id)) ?? []) : [];
+  const pick = (user: User) => onPick(user).catch((error: unknown) => (isRefused(error, "forbidden") ? say(text.errors.blocked, true) : complain(error)));
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <input type="search" className={controls.input} value={words} onChange={({ target }) => setWords(target.value)} maxLength={256} placeholder={text.findPeopleHint} aria-label={text.findPeople} autoFocus />
+      {query !== "" && !data && (isFetching || error) && <Waiting error={!isFetching && error} onRetry={() => void refetch()} />}
+      {query !== "" && data && people.length === 0 && <p className={controls.empty}>{text.noMatch}</p>}
+      <ul>
+        {people.map((user) => (
+          <li key={user.id} className={controls.row}>
+            <Avatar name={user.displayName} />
+            <div className={controls.grow}>
+              <p className={controls.name}>
+                {user.displayName} {user.guest && <span className={controls.badge}>{text.guestBadge}</span>}
+              </p>
+              <p className={controls.faint}>@{user.username}</p>
+            </div>
+            <button type="button" className={`${controls.button} ${controls.small}`} onClick={() => void pick(user)} aria-label={`${action}: ${user.displayName}`}>
+              {action}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </Dialog>
+  );
+}

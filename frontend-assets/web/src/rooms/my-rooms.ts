@@ -1,0 +1,207 @@
+// The rooms one is in: what is unread in each, and who of one's direct rooms is there. Rooms are followed even when
+// they aren't shown, so that mentions are noticed and others see one online; beyond a bound the server's notices of
+// news have to do.
+
+import type { Message, Room, RoomInfo, TertuliaError, Unsubscribe } from "@tertulia/sdk";
+import { mentionsIn } from "../timeline/markup.ts";
+import { notifyOf } from "../notifications.ts";
+import { Store } from "../store.ts";
+import { isMe, session, tertulia } from "../tertulia.ts";
+
+export interface Entry {
+  readonly info: RoomInfo;
+  readonly unread: number;
+  readonly mentioned: boolean;
+  /** Of a direct room: whether the other one is there. */
+  readonly peerOnline: boolean;
+}
+
+export interface MyRooms {
+  readonly status: "loading" | "ready" | "failed";
+  readonly error?: TertuliaError | undefined;
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+/** Rooms followed at a time: what one reconnect can resume. */
+const FOLLOWED_MAX = 200;
+const PAGE = 200;
+const RETRY_MS = 3_000;
+/** A room's members learn of its end by looking; not all of them at once. */
+const LOOK_WITHIN_MS = 1_000;
+
+const NONE: MyRooms = { status: "loading", entries: new Map() };
+
+export const myRooms = new Store<MyRooms>(NONE);
+/** Rooms that were lost while they were shown, for their page to say so. */
+export const lostRooms = new Store<ReadonlyMap<string, RoomInfo>>(new Map());
+
+const followed = new Map<string, Unsubscribe[]>();
+/** The room whose newest messages are before the reader's eyes. */
+let attended: string | undefined;
+let listening: Unsubscribe[] = [];
+let run = 0;
+
+/** Begins with the rooms of who has signed in. */
+export function start(): void {
+  stop();
+  listening = [
+    tertulia.on("room:unread", ({ roomId, headSeq, unread }) => {
+      change(roomId, (entry) => ({ ...entry, unread, info: { ...entry.info, headSeq } }));
+    }),
+    tertulia.on("room:updated", ({ room }) => update(room)),
+    tertulia.on("room:member", ({ roomId, userId, role }) => {
+      if (!isMe(userId)) return;
+      if (role === null) lose(roomId);
+      else if (!myRooms.get().entries.has(roomId)) void fetchRoom(roomId);
+      else change(roomId, (entry) => ({ ...entry, info: { ...entry.info, role } }));
+    }),
+  ];
+  void load(run);
+}
+
+export function stop(): void {
+  run++;
+  for (const unsubscribe of [...listening, ...[...followed.values()].flat()]) unsubscribe();
+  listening = [];
+  followed.clear();
+  attended = undefined;
+  myRooms.set(NONE);
+  lostRooms.set(new Map());
+}
+
+export function reload(): void {
+  myRooms.update((now) => ({ ...now, status: "loading" }));
+  void load(run);
+}
+
+async function load(mine: number): Promise<void> {
+  try {
+    let after: string | undefined;
+    for (;;) {
+      const page = await tertulia.api.get("me/rooms", { query: { limit: PAGE, ...(after && { after }) } });
+      if (mine !== run) return;
+      for (const info of page.rooms) add(info);
+      after = page.rooms.at(-1)?.id;
+      if (!page.hasMore || !after) break;
+    }
+    myRooms.update(({ entries }) => ({ status: "ready", entries }));
+  } catch (error) {
+    if (mine !== run) return;
+    myRooms.update(({ entries }) => ({ status: "failed", error: error as TertuliaError, entries }));
+    setTimeout(() => mine === run && void load(mine), RETRY_MS);
+  }
+}
+
+/** Puts a room that one is in into the list, and follows it. */
+export function add(info: RoomInfo): void {
+  lostRooms.update((lost) => (lost.has(info.id) ? new Map([...lost].filter(([id]) => id !== info.id)) : lost));
+  const known = myRooms.get().entries.get(info.id);
+  const entry = { info, unread: info.unread ?? 0, mentioned: known?.mentioned ?? false, peerOnline: known?.peerOnline ?? false };
+  myRooms.update((now) => ({ ...now, entries: new Map(now.entries).set(info.id, entry) }));
+  follow(info);
+}
+
+function follow(info: RoomInfo): void {
+  if (followed.has(info.id) || followed.size >= FOLLOWED_MAX) return;
+  const room = tertulia.room(info.id);
+  const { id } = info;
+  followed.set(id, [
+    room.on("message:new", (message) => heard(room, message)),
+    room.on("lost", () => lose(id)),
+    room.on("reset", () => void fetchRoom(id)),
+    room.on("changed", () => {
+      if (room.info) update(room.info);
+      if (room.status === "following" && info.kind === "direct") void lookForPeer(room);
+    }),
+    room.on("presence:changed", ({ userId, online }) => {
+      if (info.kind === "direct" && !isMe(userId)) change(id, (entry) => ({ ...entry, peerOnline: online }));
+    }),
+    room.on("read:changed", ({ userId, seq }) => {
+      if (!isMe(userId)) return;
+      if (seq >= room.seq) change(id, (entry) => ({ ...entry, unread: 0, mentioned: false, info: { ...entry.info, readSeq: seq } }));
+      else void fetchRoom(id);
+    }),
+    room.on("room:member", ({ userId, role }) => {
+      // Who deletes a room leaves it; whether it is still there has to be asked.
+      if (role === null && !isMe(userId)) setTimeout(() => void fetchRoom(id), Math.random() * LOOK_WITHIN_MS);
+    }),
+  ]);
+  // What came since the list was read is counted as it is delivered.
+  room.join({ seq: info.headSeq, epoch: info.epoch }).catch((error: TertuliaError) => {
+    if (error.code === "not_found") lose(id);
+  });
+}
+
+async function lookForPeer(room: Room): Promise<void> {
+  const presence = await room.presence().catch(() => undefined);
+  if (presence) change(room.id, (entry) => ({ ...entry, peerOnline: presence.online.some((id) => !isMe(id)) }));
+}
+
+function heard(room: Room, message: Message): void {
+  if (isMe(message.sender.id) || attended === room.id) return;
+  const me = session.get();
+  const mentioned = me ? mentionsIn(message.body).has(me.username.toLowerCase()) : false;
+  change(room.id, (entry) => ({ ...entry, unread: entry.unread + 1, mentioned: entry.mentioned || mentioned }));
+  const entry = myRooms.get().entries.get(room.id);
+  if (entry) notifyOf(message, entry.info, mentioned);
+}
+
+/** The reader sees the newest messages of this room, or of none. */
+export function attend(roomId: string | undefined): void {
+  attended = roomId;
+  if (!roomId) return;
+  const room = tertulia.room(roomId);
+  const { seq } = room;
+  change(roomId, (entry) => {
+    if (entry.unread === 0 && !entry.mentioned && (entry.info.readSeq ?? 0) >= seq) return entry;
+    room.read(seq);
+    return { ...entry, unread: 0, mentioned: false, info: { ...entry.info, readSeq: seq } };
+  });
+}
+
+export async function leave(roomId: string): Promise<void> {
+  await tertulia.room(roomId).leave();
+  forget(roomId);
+}
+
+/** Takes a room out of the list without a word: its reader wanted it. */
+export function forget(roomId: string): void {
+  for (const unsubscribe of followed.get(roomId) ?? []) unsubscribe();
+  followed.delete(roomId);
+  myRooms.update((now) => ({ ...now, entries: new Map([...now.entries].filter(([id]) => id !== roomId)) }));
+}
+
+function lose(roomId: string): void {
+  const entry = myRooms.get().entries.get(roomId);
+  if (!entry) return;
+  lostRooms.update((lost) => new Map(lost).set(roomId, entry.info));
+  forget(roomId);
+}
+
+async function fetchRoom(roomId: string): Promise<void> {
+  try {
+    const { room } = await tertulia.api.get("rooms/{roomId}", { path: { roomId } });
+    if (room.role) add(room);
+    else lose(roomId);
+  } catch (error) {
+    if ((error as TertuliaError).code === "not_found") lose(roomId);
+  }
+}
+
+/** What all members get says nothing of one's own place in the room. */
+function update(info: RoomInfo): void {
+  change(info.id, (entry) => {
+    const name = entry.info.kind === "direct" ? entry.info.name : info.name;
+    const merged = { ...entry.info, name, memberCount: info.memberCount, role: info.role ?? entry.info.role };
+    const same = merged.name === entry.info.name && merged.memberCount === entry.info.memberCount && merged.role === entry.info.role;
+    return same ? entry : { ...entry, info: merged };
+  });
+}
+
+function change(roomId: string, by: (entry: Entry) => Entry): void {
+  const now = myRooms.get();
+  const entry = now.entries.get(roomId);
+  if (!entry) return;
+  const changed = by(entry);
+  if (changed !== entry) myRooms.set({ ...now, entries: new Map(now.entries).set(roomId, changed) });
+}

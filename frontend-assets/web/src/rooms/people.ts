@@ -1,0 +1,114 @@
+// People as the server knows them: members of a room, who is there, who has read how far, and whom one has blocked.
+
+import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import type { Room, RoomMember } from "@tertulia/sdk";
+import { useEffect, useMemo, useState } from "react";
+import { tertulia } from "../tertulia.ts";
+
+const PAGE = 200;
+const NOBODY: ReadonlySet<string> = new Set();
+
+/** The members of a room, page by page; read anew when somebody comes or goes. */
+export function useMembers(room: Room) {
+  const queries = useQueryClient();
+  const key = useMemo(() => ["members", room.id], [room]);
+  useEffect(() => room.on("room:member", () => void queries.invalidateQueries({ queryKey: key })), [room, queries, key]);
+  const query = useInfiniteQuery({
+    queryKey: key,
+    initialPageParam: "",
+    queryFn: ({ pageParam: after }) => tertulia.api.get("rooms/{roomId}/members", { path: { roomId: room.id }, query: { limit: PAGE, ...(after && { after }) } }),
+    getNextPageParam: (page) => (page.hasMore ? page.members.at(-1)?.user.id : undefined),
+  });
+  const members = useMemo<readonly RoomMember[]>(() => query.data?.pages.flatMap((page) => page.members) ?? [], [query.data]);
+  return { ...query, members };
+}
+
+/** How many are in a room just now, and who; in large rooms only some of them. */
+export function usePresence(room: Room) {
+  const [presence, setPresence] = useState<{ count: number; online: ReadonlySet<string> }>({ count: 0, online: NOBODY });
+  useEffect(() => {
+    let isCurrent = true;
+    const ask = () => {
+      if (room.status !== "following") return;
+      room.presence().then(
+        ({ count, online }) => isCurrent && setPresence({ count, online: new Set(online) }),
+        // Asked again when the room is followed again.
+        () => undefined,
+      );
+    };
+    ask();
+    const subscriptions = [
+      room.on("changed", ask),
+      room.on("presence:count", ({ count }) => setPresence((now) => ({ ...now, count }))),
+      room.on("presence:changed", ({ userId, online }) =>
+        setPresence((now) => {
+          if (now.online.has(userId) === online) return now;
+          const all = new Set(now.online);
+          if (online) all.add(userId);
+          else all.delete(userId);
+          return { count: now.count + (online ? 1 : -1), online: all };
+        }),
+      ),
+    ];
+    return () => {
+      isCurrent = false;
+      for (const unsubscribe of subscriptions) unsubscribe();
+    };
+  }, [room]);
+  return presence;
+}
+
+/** How far each has read, by user. */
+export function useReadSeqs(room: Room, members: readonly RoomMember[]): ReadonlyMap<string, number> {
+  const [heard, setHeard] = useState<ReadonlyMap<string, number>>(new Map());
+  useEffect(() => room.on("read:changed", ({ userId, seq }) => setHeard((now) => new Map(now).set(userId, seq))), [room]);
+  return useMemo(() => {
+    const seqs = new Map<string, number>();
+    for (const { user, readSeq } of members) seqs.set(user.id, Math.max(readSeq ?? 0, heard.get(user.id) ?? 0));
+    return seqs;
+  }, [members, heard]);
+}
+
+/** Names of who is writing. A writer who falls silent is forgotten after a while. */
+export function useTyping(room: Room, nameOf: (userId: string) => string | undefined, isMe: (userId: string) => boolean): readonly (string | undefined)[] {
+  const [writers, setWriters] = useState<readonly string[]>([]);
+  useEffect(() => {
+    const timers = new Map<string, number>();
+    const stop = (userId: string) => {
+      clearTimeout(timers.get(userId));
+      timers.delete(userId);
+      setWriters((now) => now.filter((id) => id !== userId));
+    };
+    const subscriptions = [
+      room.on("typing:changed", ({ userId, on }) => {
+        if (isMe(userId)) return;
+        stop(userId);
+        if (!on) return;
+        timers.set(userId, window.setTimeout(() => stop(userId), 8_000));
+        setWriters((now) => [...now, userId]);
+      }),
+      room.on("message:new", ({ sender }) => stop(sender.id)),
+    ];
+    return () => {
+      for (const unsubscribe of subscriptions) unsubscribe();
+      for (const timer of timers.values()) clearTimeout(timer);
+      setWriters([]);
+    };
+  }, [room, isMe]);
+  return writers.map(nameOf);
+}
+
+const BLOCKS = ["blocks"];
+
+export function useBlocks() {
+  const queries = useQueryClient();
+  const query = useQuery({ queryKey: BLOCKS, queryFn: () => tertulia.api.get("me/blocks") });
+  const blocked = useMemo<ReadonlySet<string>>(() => new Set(query.data?.users.map(({ id }) => id)), [query.data]);
+  const set = async (userId: string, on: boolean) => {
+    const path = { userId };
+    if (on) await tertulia.api.put("me/blocks/{userId}", { path });
+    else await tertulia.api.delete("me/blocks/{userId}", { path });
+    await queries.invalidateQueries({ queryKey: BLOCKS });
+  };
+  return { ...query, users: query.data?.users ?? [], blocked, set };
+}

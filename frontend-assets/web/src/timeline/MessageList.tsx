@@ -1,0 +1,289 @@
+// The messages of a room, of which only those near the eye are elements, however many are loaded.
+//
+// What must stay true: who is at the end stays there as messages come; who isn't sees nothing move, whatever is loaded
+// before or after.
+
+import { ArrowDown, ArrowUp } from "lucide-react";
+import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
+import { attend } from "../rooms/my-rooms.ts";
+import { useStore } from "../store.ts";
+import { isMe } from "../tertulia.ts";
+import { useText } from "../text/index.ts";
+import controls from "../ui/controls.module.css";
+import { Waiting } from "../ui/Waiting.tsx";
+import { Announcer } from "./Announcer.tsx";
+import { useRoom } from "./context.ts";
+import styles from "./message-list.module.css";
+import { MessageRow } from "./MessageRow.tsx";
+import { isOutgoing, keyOf, type Row } from "./timeline.ts";
+
+/** So near to the end counts as being there. */
+const AT_END_PX = 60;
+/** More is loaded this far ahead. */
+const AHEAD_PX = 4_000;
+const FOUND_MS = 2_500;
+
+export interface MessageListHandle {
+  toEnd: () => void;
+  jumpTo: (seq: number) => void;
+}
+
+interface Props {
+  ref: Ref<MessageListHandle>;
+  name: string;
+  /** The `seq` up to which everything was read when the room was opened; absent if that was all. */
+  unreadAfter: number | undefined;
+  /** How far others have read; absent in rooms where that isn't shown. */
+  readSeqs: ReadonlyMap<string, number> | undefined;
+}
+
+export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
+  const text = useText();
+  const { room, timeline } = useRoom();
+  const view = useStore(timeline.view);
+  const { rows, generation } = view;
+  const scroller = useRef<HTMLDivElement>(null);
+  const list = useRef<VirtualizerHandle>(null);
+  const isAtEnd = useRef(true);
+  const place = useRef({ top: 0, height: 0, generation: -1 });
+  const [showsEnd, setShowsEnd] = useState(true);
+  const [found, setFound] = useState<number>();
+  const [seen, setSeen] = useState(Number.MAX_SAFE_INTEGER);
+  const [isUnreadAbove, setUnreadAbove] = useState(unreadAfter !== undefined);
+  const firstUnread = unreadAfter === undefined ? undefined : firstOfOthersAfter(rows, unreadAfter);
+  const lastOwn = readSeqs && lastOwnSeq(rows);
+
+  const look = useCallback(() => {
+    const { hasNewer, rows } = timeline.view.get();
+    const isReading = isAtEnd.current && !hasNewer && rows.length > 0 && !document.hidden && document.hasFocus();
+    attend(isReading ? room.id : undefined);
+  }, [timeline, room]);
+
+  const stickToEnd = useCallback(() => {
+    const element = scroller.current;
+    if (element && isAtEnd.current) element.scrollTop = element.scrollHeight;
+  }, []);
+
+  const scrolled = useCallback(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const { scrollTop: top, scrollHeight: height, clientHeight } = element;
+    const left = height - top - clientHeight;
+    const { hasOlder, hasNewer, rows } = timeline.view.get();
+    // Rows that turn out higher than thought move the end away; only going up leaves it.
+    const wentUp = top < place.current.top - 1 && height >= place.current.height;
+    place.current = { ...place.current, top, height };
+    if (left < AT_END_PX || wentUp) isAtEnd.current = left < AT_END_PX && !hasNewer;
+    setShowsEnd(isAtEnd.current);
+    setSeen(isAtEnd.current ? Number.MAX_SAFE_INTEGER : (now) => (now === Number.MAX_SAFE_INTEGER ? lastSeq(rows) : now));
+    if (hasOlder && top < AHEAD_PX) void timeline.loadOlder();
+    if (hasNewer && left < AHEAD_PX) void timeline.loadNewer();
+    if (unreadAfter !== undefined && list.current) {
+      const first = timeline.indexFrom(unreadAfter + 1);
+      if (first !== undefined && list.current.findItemIndex(top) <= first) setUnreadAbove(false);
+    }
+    look();
+  }, [timeline, look, unreadAfter]);
+
+  const mark = useCallback((seq: number) => setFound(seq), []);
+  useEffect(() => {
+    if (found === undefined) return;
+    const timer = setTimeout(() => setFound(undefined), FOUND_MS);
+    return () => clearTimeout(timer);
+  }, [found]);
+
+  const show = useCallback(
+    (seq: number) => {
+      const index = timeline.indexFrom(seq);
+      if (index === undefined) return false;
+      isAtEnd.current = false;
+      list.current?.scrollToIndex(index, { align: "center" });
+      return true;
+    },
+    [timeline],
+  );
+
+  useImperativeHandle(ref, () => ({
+    toEnd() {
+      isAtEnd.current = true;
+      if (timeline.view.get().hasNewer) void timeline.loadNewest();
+      else stickToEnd();
+    },
+    jumpTo(seq) {
+      mark(seq);
+      setUnreadAbove(false);
+      if (!show(seq)) void timeline.loadAround(seq);
+    },
+  }));
+
+  // Another stretch begins where it was asked for; the same one keeps its place, or its end.
+  useLayoutEffect(() => {
+    if (place.current.generation !== generation && rows.length > 0) {
+      place.current = { top: 0, height: 0, generation };
+      isAtEnd.current = view.around === undefined;
+      if (view.around !== undefined) show(view.around);
+    }
+    stickToEnd();
+    look();
+  }, [rows, generation, view.around, show, stickToEnd, look]);
+
+  useEffect(() => {
+    // The first page may not fill the window, in which case nothing is scrolled.
+    if (view.hasOlder && !view.isLoading && !view.error && (scroller.current?.scrollTop ?? 0) < AHEAD_PX) void timeline.loadOlder();
+  }, [view, timeline]);
+
+  useEffect(() => {
+    const events = ["focus", "blur"] as const;
+    for (const event of events) addEventListener(event, look);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      for (const event of events) removeEventListener(event, look);
+      document.removeEventListener("visibilitychange", look);
+      attend(undefined);
+      timeline.shrink();
+    };
+  }, [look, timeline]);
+
+  if (rows.length === 0 && (view.isLoading || view.error)) {
+    return (
+      <div className={styles.list}>
+        <Waiting error={view.error} onRetry={() => timeline.retry()} />
+      </div>
+    );
+  }
+  const below = showsEnd ? 0 : countNew(rows, seen);
+  return (
+    <div className={styles.list}>
+      <div ref={scroller} className={styles.scroller} role="feed" aria-label={text.messages} aria-busy={view.isLoading} tabIndex={0} onScroll={scrolled} onKeyDown={walk}>
+        <div className={styles.spacer} />
+        {!view.hasOlder && (
+          <div className={styles.beginning}>
+            <h2>{text.beginning(name)}</h2>
+            {rows.length === 0 && <p>{text.beginningHint}</p>}
+          </div>
+        )}
+        <Virtualizer key={generation} ref={list} data={rows} shift={view.prepended} bufferSize={400} onResize={stickToEnd}>
+          {(row: Row, index: number) => (
+            <MessageRow
+              key={keyOf(row)}
+              row={row}
+              previous={rows[index - 1]}
+              isFirstUnread={firstUnread !== undefined && row === rows[firstUnread]}
+              isFocused={found !== undefined && !isOutgoing(row) && row.seq === found}
+              readers={readSeqs && !isOutgoing(row) && row.seq === lastOwn ? countReaders(readSeqs, row.seq) : undefined}
+            />
+          )}
+        </Virtualizer>
+        <div className={styles.foot} />
+      </div>
+      {view.isLoading && <div className={styles.loading} aria-hidden="true" />}
+      {view.error && (
+        <div className={styles.failed} role="alert">
+          {text.historyFailed}{" "}
+          <button type="button" className={controls.link} onClick={() => timeline.retry()}>
+            {text.tryAgain}
+          </button>
+        </div>
+      )}
+      {isUnreadAbove && unreadAfter !== undefined && <UnreadAbove unreadAfter={unreadAfter} onDone={() => setUnreadAbove(false)} />}
+      {(!showsEnd || view.hasNewer) && (
+        <button
+          type="button"
+          className={below > 0 ? `${styles.pill} ${styles.news}` : styles.pill}
+          onClick={() => {
+            isAtEnd.current = true;
+            if (view.hasNewer) void timeline.loadNewest();
+            else stickToEnd();
+          }}
+        >
+          <ArrowDown size={16} aria-hidden />
+          {below > 0 ? text.newBelow(below) : text.toNewest}
+        </button>
+      )}
+      <Announcer />
+    </div>
+  );
+}
+
+function UnreadAbove({ unreadAfter, onDone }: { unreadAfter: number; onDone: () => void }) {
+  const text = useText();
+  const { jumpTo, room } = useRoom();
+  const [count] = useState(() => Math.max(1, room.info?.unread ?? 1));
+  return (
+    <button
+      type="button"
+      className={`${styles.pill} ${styles.above}`}
+      onClick={() => {
+        onDone();
+        jumpTo(unreadAfter + 1);
+      }}
+    >
+      <ArrowUp size={16} aria-hidden />
+      {text.unreadAbove(count)}
+    </button>
+  );
+}
+
+/** The arrow keys go from message to message. */
+function walk(event: KeyboardEvent<HTMLDivElement>): void {
+  if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const scroller = event.currentTarget;
+  const target = event.target as HTMLElement;
+  const articles = [...scroller.querySelectorAll<HTMLElement>("article")];
+  let next: HTMLElement | undefined;
+  if (target === scroller) {
+    const { bottom } = scroller.getBoundingClientRect();
+    next = articles.findLast((article) => article.getBoundingClientRect().top < bottom);
+  } else if (target.tagName === "ARTICLE") {
+    next = articles[articles.indexOf(target) + (event.key === "ArrowUp" ? -1 : 1)];
+  } else return;
+  if (!next) return;
+  event.preventDefault();
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+}
+
+const lastSeq = (rows: readonly Row[]): number => {
+  const last = rows.findLast((row) => !isOutgoing(row));
+  return last && !isOutgoing(last) ? last.seq : 0;
+};
+
+function countNew(rows: readonly Row[], seen: number): number {
+  let count = 0;
+  for (let index = rows.length - 1; index >= 0; index--) {
+    const row = rows[index];
+    if (!row || isOutgoing(row)) continue;
+    if (row.seq <= seen) break;
+    if (!isMe(row.sender.id)) count++;
+  }
+  return count;
+}
+
+function firstOfOthersAfter(rows: readonly Row[], seq: number): number | undefined {
+  let first: number | undefined;
+  for (let index = rows.length - 1; index >= 0; index--) {
+    const row = rows[index];
+    if (!row || isOutgoing(row)) continue;
+    if (row.seq <= seq) return first;
+    if (!isMe(row.sender.id)) first = index;
+  }
+  // What is first may lie before what is loaded.
+  return seq === 0 ? first : undefined;
+}
+
+function lastOwnSeq(rows: readonly Row[]): number | undefined {
+  const LOOKED_AT = 200;
+  for (let index = rows.length - 1; index >= Math.max(0, rows.length - LOOKED_AT); index--) {
+    const row = rows[index];
+    if (row && !isOutgoing(row) && isMe(row.sender.id) && !row.deletedAt) return row.seq;
+  }
+  return undefined;
+}
+
+function countReaders(readSeqs: ReadonlyMap<string, number>, seq: number): number {
+  let count = 0;
+  for (const [userId, read] of readSeqs) if (read >= seq && !isMe(userId)) count++;
+  return count;
+}

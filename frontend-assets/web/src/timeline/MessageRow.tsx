@@ -1,0 +1,222 @@
+// One message: who, when, what, what others put to it, and what became of one's own on its way.
+
+import { useQuery } from "@tanstack/react-query";
+import { bounds, type Message, type OutgoingMessage } from "@tertulia/sdk";
+import { AlertCircle, Check, CheckCheck, Clock, CornerUpRight, RotateCcw, X } from "lucide-react";
+import { memo, useState } from "react";
+import { useStore } from "../store.ts";
+import { connection } from "../tertulia.ts";
+import { day, full, isSameDay, time } from "../text/dates.ts";
+import { explain, isRefused } from "../text/errors.ts";
+import { useText } from "../text/index.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import controls from "../ui/controls.module.css";
+import { complain } from "../ui/toasts.tsx";
+import { PersonMenu } from "../rooms/PersonMenu.tsx";
+import { Body } from "./Body.tsx";
+import { useRoom } from "./context.ts";
+import { MessageActions } from "./MessageActions.tsx";
+import styles from "./message-row.module.css";
+import { isOutgoing, type Row } from "./timeline.ts";
+
+interface Props {
+  row: Row;
+  previous: Row | undefined;
+  /** Whether what is new to the reader begins here. */
+  isFirstUnread: boolean;
+  isFocused: boolean;
+  /** Of one's last message: how many have read it. */
+  readers: number | undefined;
+}
+
+const GROUP_MS = 5 * 60_000;
+
+export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnread, isFocused, readers }: Props) {
+  const text = useText();
+  const { me, isDirect, blocked } = useRoom();
+  const [isActive, setActive] = useState(false);
+  const [isShown, setShown] = useState(false);
+  const at = timeOf(row);
+  const sender = senderOf(row, me);
+  const name = sender.displayName || text.somebody;
+  const beginsDay = !previous || !isSameDay(timeOf(previous), at);
+  const beginsGroup = beginsDay || isFirstUnread || row.replyTo !== undefined || !continues(previous, row, me);
+  const isMine = sender.id === me.id;
+  const isHidden = blocked.has(sender.id) && !isShown && !isDirect;
+  const message = isOutgoing(row) ? undefined : row;
+  const calls = message && !isMine && message.body.toLowerCase().includes(`@${me.username.toLowerCase()}`);
+  const classes = [styles.row, beginsGroup && styles.first, isFocused && styles.focused, calls && styles.calls, !message && styles.outgoing].filter(Boolean).join(" ");
+
+  return (
+    <>
+      {beginsDay && (
+        <div className={styles.day}>
+          <span>{day(at)}</span>
+        </div>
+      )}
+      {isFirstUnread && (
+        <div className={styles.unread}>
+          <span>{text.newMessages}</span>
+        </div>
+      )}
+      <article
+        className={classes}
+        tabIndex={-1}
+        aria-label={`${name}, ${time(at)}`}
+        data-seq={message?.seq}
+        onMouseEnter={() => setActive(true)}
+        onMouseLeave={() => setActive(false)}
+        onFocus={() => setActive(true)}
+        onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && setActive(false)}
+      >
+        <div className={styles.gutter}>
+          {beginsGroup ? (
+            <Avatar name={name} />
+          ) : (
+            <time dateTime={at} className={styles.aside}>
+              {time(at)}
+            </time>
+          )}
+        </div>
+        <div className={styles.content}>
+          {row.replyTo !== undefined && <Replied seq={row.replyTo} />}
+          {beginsGroup && (
+            <header className={styles.header}>
+              {isMine || !sender.id ? <span className={styles.name}>{name}</span> : <PersonMenu className={styles.name} user={{ ...sender, displayName: name }} />}
+              {sender.guest && <span className={controls.badge}>{text.guestBadge}</span>}
+              <time dateTime={at} title={full(at)} className={styles.time}>
+                {time(at)}
+              </time>
+            </header>
+          )}
+          {isHidden ? (
+            <p className={styles.gone}>
+              {text.hiddenByBlock}{" "}
+              <button type="button" className={controls.link} onClick={() => setShown(true)}>
+                {text.show}
+              </button>
+            </p>
+          ) : message?.deletedAt ? (
+            <p className={styles.gone}>{text.deleted}</p>
+          ) : (
+            <Body body={row.body} me={me.username} />
+          )}
+          {message?.editedAt && !message.deletedAt && (
+            <span className={styles.edited} title={full(message.editedAt)}>
+              {text.edited}
+            </span>
+          )}
+          {message && message.reactions.length > 0 && <Reactions message={message} />}
+          {isOutgoing(row) ? <Fate row={row} /> : readers !== undefined && <Receipt readers={readers} />}
+        </div>
+        {message && !message.deletedAt && <MessageActions message={message} isActive={isActive} />}
+      </article>
+    </>
+  );
+});
+
+const timeOf = (row: Row): string => (isOutgoing(row) ? row.createdAt : row.at);
+
+const senderOf = (row: Row, me: Message["sender"]): Message["sender"] => (isOutgoing(row) ? me : row.sender);
+
+function continues(previous: Row, row: Row, me: Message["sender"]): boolean {
+  const near = new Date(timeOf(row)).getTime() - new Date(timeOf(previous)).getTime() < GROUP_MS;
+  return near && senderOf(previous, me).id === senderOf(row, me).id;
+}
+
+/** What a message answers. */
+function Replied({ seq }: { seq: number }) {
+  const text = useText();
+  const { room, timeline, jumpTo } = useRoom();
+  const loaded = timeline.message(seq);
+  const { data } = useQuery({
+    queryKey: ["message", room.id, seq],
+    queryFn: async () => (await room.history({ after: seq - 1, limit: 1 })).messages[0] ?? null,
+    enabled: !loaded,
+    staleTime: Infinity,
+  });
+  const original = loaded ?? (data?.seq === seq ? data : undefined);
+  return (
+    <button type="button" className={styles.replied} onClick={() => jumpTo(seq)} title={text.goToReplied}>
+      <CornerUpRight size={14} aria-hidden />
+      <span className="unseen">{original ? text.replied(original.sender.displayName) : text.goToReplied}</span>
+      <b aria-hidden="true">{original?.sender.displayName}</b>
+      <span>{original ? (original.deletedAt ? text.deleted : original.body.slice(0, 160)) : text.original}</span>
+    </button>
+  );
+}
+
+function Reactions({ message }: { message: Message }) {
+  const text = useText();
+  const { room } = useRoom();
+  return (
+    <ul className={styles.reactions}>
+      {message.reactions.map(({ emoji, count, mine }) => (
+        <li key={emoji}>
+          <button
+            type="button"
+            className={mine ? `${styles.reaction} ${styles.mine}` : styles.reaction}
+            aria-pressed={mine}
+            aria-label={text.reaction(emoji, count, mine)}
+            onClick={() => void room.react(message.seq, emoji, !mine).catch(complain)}
+          >
+            <span aria-hidden="true">
+              {emoji} {count}
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** How a message on its way is doing, and what its writer can do. */
+function Fate({ row }: { row: OutgoingMessage }) {
+  const text = useText();
+  const { room, isDirect } = useRoom();
+  const isConnected = useStore(connection, ({ status }) => status === "connected");
+  if (row.state === "failed") {
+    const why = isRefused(row.error, "forbidden")
+      ? isDirect
+        ? text.errors.blocked
+        : text.errors.sendGone
+      : isRefused(row.error, "not_found")
+        ? text.errors.sendGone
+        : isRefused(row.error, "too_large")
+          ? text.tooLong(Math.max(1, row.body.length - bounds.bodyCharacters))
+          : explain(row.error, text);
+    return (
+      <div className={`${styles.fate} ${styles.failed}`} role="alert" data-fate="failed">
+        <AlertCircle size={14} aria-hidden />
+        <span>
+          {text.failed} {why}
+        </span>
+        <button type="button" className={controls.link} onClick={() => room.retry(row.clientId)}>
+          <RotateCcw size={13} aria-hidden /> {text.retry}
+        </button>
+        <button type="button" className={controls.link} onClick={() => room.discard(row.clientId)}>
+          <X size={13} aria-hidden /> {text.discard}
+        </button>
+      </div>
+    );
+  }
+  const words = row.state === "sent" ? text.sent : !isConnected ? text.waiting : isRefused(row.error, "rate_limited") ? explain(row.error, text) : row.attempts > 1 ? text.retrying(row.attempts) : text.sending;
+  return (
+    <div className={styles.fate} data-fate={row.state}>
+      {row.state === "sent" ? <Check size={13} aria-hidden /> : <Clock size={13} aria-hidden />}
+      <span>{words}</span>
+    </div>
+  );
+}
+
+function Receipt({ readers }: { readers: number }) {
+  const text = useText();
+  const { isDirect } = useRoom();
+  const Icon = readers > 0 ? CheckCheck : Check;
+  return (
+    <div className={styles.fate} data-fate="stored">
+      <Icon size={14} aria-hidden />
+      <span>{readers === 0 ? text.sent : isDirect ? text.read : text.readBy(readers)}</span>
+    </div>
+  );
+}

@@ -1,0 +1,60 @@
+// Messages of the room that hold certain words.
+
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useRef, useState } from "react";
+import { SidePanel } from "../rooms/Panel.tsx";
+import { full } from "../text/dates.ts";
+import { useText } from "../text/index.ts";
+import { Avatar } from "../ui/Avatar.tsx";
+import controls from "../ui/controls.module.css";
+import { useDebounced } from "../ui/useDebounced.ts";
+import { Waiting } from "../ui/Waiting.tsx";
+import { useRoom } from "./context.ts";
+import styles from "./search-panel.module.css";
+
+const LIMIT = 50;
+
+export function SearchPanel({ onClose }: { onClose: () => void }) {
+  const text = useText();
+  const { room, jumpTo } = useRoom();
+  const [words, setWords] = useState("");
+  const query = useDebounced(words.trim());
+  const field = useRef<HTMLInputElement>(null);
+  const { data, error, isFetching, refetch } = useQuery({
+    queryKey: ["search", room.id, query],
+    queryFn: () => room.search(query, LIMIT),
+    enabled: query !== "",
+    staleTime: 5_000,
+  });
+  useEffect(() => field.current?.focus(), []);
+
+  const open = (seq: number) => {
+    // Where there is no room for both, the panel makes way first.
+    if (matchMedia("(max-width: 64rem)").matches) onClose();
+    requestAnimationFrame(() => jumpTo(seq));
+  };
+
+  return (
+    <SidePanel title={text.searchRoom} onClose={onClose}>
+      <input ref={field} type="search" className={controls.input} value={words} onChange={({ target }) => setWords(target.value)} maxLength={256} placeholder={text.searchHint} aria-label={text.searchHint} />
+      <p className={styles.count} role="status">
+        {query !== "" && data && text.found(data.messages.length)}
+      </p>
+      {query !== "" && !data && (isFetching || error) && <Waiting error={!isFetching && error} onRetry={() => void refetch()} />}
+      <ul className={styles.found}>
+        {query !== "" &&
+          data?.messages.map((message) => (
+            <li key={message.id}>
+              <button type="button" onClick={() => open(message.seq)}>
+                <Avatar name={message.sender.displayName} size="small" />
+                <span className={controls.grow}>
+                  <b>{message.sender.displayName}</b> <span className={controls.faint}>{full(message.at)}</span>
+                  <span className={styles.body}>{message.body.slice(0, 300)}</span>
+                </span>
+              </button>
+            </li>
+          ))}
+      </ul>
+    </SidePanel>
+  );
+}
