@@ -24,19 +24,51 @@ pub struct Presence {
     changed: DashSet<RoomId>,
 }
 
+/// A connection that is about to subscribe; dropped without having done so, it isn't there.
+pub struct Entering<'a> {
+    presence: &'a Presence,
+    hub: &'a Hub,
+    room: &'a RoomId,
+    user: &'a UserId,
+    is_first: bool,
+    subscribed: bool,
+}
+
+impl Entering<'_> {
+    /// The connection is subscribed. From here on its end is told by [`Presence::leave`].
+    pub fn subscribed(mut self) {
+        self.subscribed = true;
+        if self.is_first {
+            let count = self.presence.count(self.room);
+            self.presence
+                .tell(self.hub, self.room, self.user, true, count);
+        }
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if !self.subscribed {
+            self.presence.leave(self.hub, self.room, self.user);
+        }
+    }
+}
+
 impl Presence {
-    /// A connection of `user` subscribed to `room`.
-    pub fn enter(&self, hub: &Hub, room: &RoomId, user: &UserId) {
-        let count = {
-            let mut users = self.rooms.entry(room.clone()).or_default();
-            let connections = users.entry(user.clone()).or_default();
-            *connections += 1;
-            if *connections > 1 {
-                return;
-            }
-            users.len()
-        };
-        self.tell(hub, room, user, true, count);
+    /// A connection of `user` is about to subscribe to `room`. Counted before it does, so that a subscription that
+    /// ends at once finds something to take back.
+    pub fn enter<'a>(&'a self, hub: &'a Hub, room: &'a RoomId, user: &'a UserId) -> Entering<'a> {
+        let mut users = self.rooms.entry(room.clone()).or_default();
+        let connections = users.entry(user.clone()).or_default();
+        *connections += 1;
+        Entering {
+            is_first: *connections == 1,
+            presence: self,
+            hub,
+            room,
+            user,
+            subscribed: false,
+        }
     }
 
     /// A subscription of `user` to `room` ended.

@@ -44,6 +44,8 @@ pub(super) struct State {
 pub struct FeedEvent {
     /// Its place in the log.
     pub seq: u64,
+    /// The message whose text it changed: events that hold it as it was aren't replayed any more.
+    rewrites: Option<u64>,
     name: &'static str,
     frame: Frame,
     /// What the sender sees instead, with its `clientId`.
@@ -69,6 +71,11 @@ impl FeedEvent {
         let frame = |event: &RoomEvent| Frame::event("/", event.name(), &event.payload());
         Ok(Self {
             seq: shared.seq(),
+            rewrites: match &shared {
+                RoomEvent::Edited(edited) => Some(edited.of),
+                RoomEvent::Deleted(deleted) => Some(deleted.of),
+                _ => None,
+            },
             name: shared.name(),
             frame: frame(&shared)?,
             own: if own == shared {
@@ -188,15 +195,25 @@ impl State {
             }
             None => hub.publish(topic, &event.frame),
         };
+        // Whoever comes back to a point before a message that was changed meanwhile reads it from the store, which
+        // has it as it is: a deleted text must not come back.
+        if let Some(of) = event.rewrites {
+            while self.recent.front().is_some_and(|oldest| oldest.seq <= of) {
+                self.forget_oldest();
+            }
+        }
         self.recent_bytes += event.bytes();
         self.recent.push_back(event);
         while self.recent.len() > RECENT_EVENTS || self.recent_bytes > RECENT_BYTES {
-            match self.recent.pop_front() {
-                Some(oldest) => self.recent_bytes -= oldest.bytes(),
-                None => break,
-            }
+            self.forget_oldest();
         }
         Released::Yes
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.recent.pop_front() {
+            self.recent_bytes -= oldest.bytes();
+        }
     }
 
     /// The events after `seq`, up to the head; `None` if they aren't all kept.

@@ -3,7 +3,7 @@
 use gateway::Socket;
 use protocol::{
     CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomPage, RoomRole,
-    RoomUpdated, Timestamp, UpdateRoom, limits::PAGE_DEFAULT,
+    RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
 };
 use storage::{NewRoom, StoreError, StoredRoom};
 
@@ -18,6 +18,9 @@ use crate::{
     app::{App, SharedApp},
     error::AppError,
 };
+
+/// Members looked at in one query.
+const MEMBERS_PAGE: u32 = 1_000;
 
 /// Makes a room; a direct room of the same two people is always the same one.
 ///
@@ -143,23 +146,36 @@ pub async fn update(
 /// `not_found` for a room that the actor may not see, `forbidden` for who doesn't own it.
 pub async fn delete(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<(), AppError> {
     access::member(app, actor, room).await?;
+    // They can't be looked up once the room is gone.
+    let members = online_members(app, room).await?;
     app.store
         .delete_room(room, &actor.user_id, Timestamp::now())
         .await?;
-    let topic = topics::room(room);
-    let gone = protocol::RoomMemberChanged {
-        room_id: room.clone(),
-        user_id: actor.user_id.clone(),
-        role: None,
-    };
-    for socket in app.hub.sockets(&topic) {
-        if let (true, Some(frame)) = (socket.leave(&topic), frame(&gone)) {
-            socket.send(&frame);
+    app.feeds.close(&app.hub, room);
+    app.presence.forget(room);
+    // Nobody is subscribed any more, so each hears of themselves alone.
+    for user in &members {
+        members::tell(app, room, user, None);
+    }
+    Ok(())
+}
+
+/// The members of a room who have a connection.
+async fn online_members(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppError> {
+    let mut online = Vec::new();
+    let mut after = None;
+    loop {
+        let page = app
+            .store
+            .member_ids(room, after.as_ref(), MEMBERS_PAGE)
+            .await?;
+        after = page.items.last().cloned();
+        let is_online = |user: &UserId| app.hub.subscribers(&topics::user(user)) > 0;
+        online.extend(page.items.into_iter().filter(is_online));
+        if !page.has_more {
+            return Ok(online);
         }
     }
-    app.presence.forget(room);
-    app.feeds.close(&app.hub, room);
-    Ok(())
 }
 
 /// `room:join`: makes the actor a member of a public room, and subscribes the connection. `begin` gets the room and
@@ -208,12 +224,13 @@ pub async fn subscribe(
     since: Option<Since>,
     begin: impl FnOnce(Replay),
 ) -> Result<(), AppError> {
+    let entering = app.presence.enter(&app.hub, room, &actor.user_id);
     let is_new = app
         .feeds
         .subscribe(app, actor, socket, room, since, begin)
         .await?;
     if is_new {
-        app.presence.enter(&app.hub, room, &actor.user_id);
+        entering.subscribed();
         // A kick between the check and the subscription would have found nothing to end.
         let membership = app.store.membership(room, &actor.user_id).await;
         if !matches!(membership, Ok(membership) if membership.role.is_some()) {

@@ -53,8 +53,12 @@ impl Session for ChatSession {
 
             CreateRoom::NAME => rooms::create(self, socket, event),
             JoinRoom::NAME => rooms::join(self, socket, event),
+            // A task of its own: the user's other connections have to go too, whatever becomes of this one.
             LeaveRoom::NAME => answer(event, |request: LeaveRoom| async move {
-                room_rules::leave(&self.app, &self.actor, &request.room_id).await
+                let leaving = tokio::spawn(async move {
+                    room_rules::leave(&self.app, &self.actor, &request.room_id).await
+                });
+                leaving.await.map_err(AppError::internal)?
             }),
 
             HistoryRequest::NAME => answer(event, |request| async move {
@@ -67,9 +71,11 @@ impl Session for ChatSession {
                 history::search(&self.app, &self.actor, request).await
             }),
 
-            SetTyping::NAME => answer(event, |request| async move {
-                self.note_typing(&request);
-                typing::set(&self.app, &self.actor, &socket, request).await
+            SetTyping::NAME => answer(event, |request: SetTyping| async move {
+                let (room, on) = (request.room_id.clone(), request.on);
+                let set = typing::set(&self.app, &self.actor, &socket, request).await?;
+                self.note_typing(room, on);
+                Ok(set)
             }),
             SetRead::NAME => answer(event, |request| async move {
                 read_receipts::set(&self.app, &self.actor, request).await
@@ -104,25 +110,27 @@ impl Session for ChatSession {
     }
 
     fn disconnected(&self, _: &Socket, topics: &[Arc<str>], _: CloseReason) {
+        let typing = std::mem::take(&mut *self.typing.lock());
         for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
             self.app
                 .presence
                 .leave(&self.app.hub, &room, &self.actor.user_id);
-        }
-        for room in self.typing.lock().drain(..) {
-            typing::tell(&self.app, &self.actor, room, false);
+            // Of a room that one was removed from one says nothing more.
+            if typing.contains(&room) {
+                typing::tell(&self.app, &self.actor, room, false);
+            }
         }
     }
 }
 
 impl ChatSession {
-    fn note_typing(&self, request: &SetTyping) {
+    fn note_typing(&self, room: RoomId, on: bool) {
         /// Nobody writes in more rooms at once; what is beyond isn't taken back when the connection ends.
         const MAX_TYPING: usize = 8;
         let mut typing = self.typing.lock();
-        typing.retain(|room| *room != request.room_id);
-        if request.on && typing.len() < MAX_TYPING {
-            typing.push(request.room_id.clone());
+        typing.retain(|noted| *noted != room);
+        if on && typing.len() < MAX_TYPING {
+            typing.push(room);
         }
         if typing.is_empty() {
             *typing = Vec::new();
