@@ -1,16 +1,27 @@
 //! Somebody's connection to the namespace "/", as JSON.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+};
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
-use crate::client::websocket::{Incoming, WebSocket};
+use crate::{
+    client::websocket::{Incoming, WebSocket},
+    deadline::within,
+};
 
-/// A connection that keeps the events which come while it waits for something else.
+/// A server event: its name and its payload.
+pub type Told = (String, Value);
+
+/// A connection that keeps the events and answers which come while it waits for something else.
 pub struct ChatClient {
     socket: WebSocket,
     next_ack: u64,
-    events: VecDeque<(String, Value)>,
+    events: VecDeque<Told>,
+    acks: HashMap<u64, Value>,
 }
 
 impl ChatClient {
@@ -26,8 +37,14 @@ impl ChatClient {
 
     /// Connects with `auth`, or says what CONNECT_ERROR holds.
     pub async fn try_connect(address: SocketAddr, auth: Value) -> Result<Self, Value> {
-        let mut socket = WebSocket::open(address).await;
-        socket.send(&format!("40{auth}")).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self::try_connect_on(stream, &format!("40{auth}")).await
+    }
+
+    /// As [`try_connect`](Self::try_connect), on a connection of the caller's and with a CONNECT packet as it is.
+    pub async fn try_connect_on(stream: TcpStream, connect: &str) -> Result<Self, Value> {
+        let mut socket = WebSocket::open_on(stream).await;
+        socket.send(connect).await;
         let answer = socket.text().await;
         if let Some(error) = answer.strip_prefix("44") {
             return Err(serde_json::from_str(error).unwrap());
@@ -37,6 +54,7 @@ impl ChatClient {
             socket,
             next_ack: 0,
             events: VecDeque::new(),
+            acks: HashMap::new(),
         })
     }
 
@@ -82,68 +100,121 @@ impl ChatClient {
         self.socket.send(packet).await;
     }
 
-    /// Waits for an ack; acks may come in any order, but are awaited in the order they come here.
+    /// Waits for an ack.
     pub async fn ack(&mut self, id: u64) -> Value {
-        loop {
-            let packet = self.socket.text().await;
-            if let Some(answer) = packet.strip_prefix("43") {
-                let (found, answer) = split(answer);
-                assert_eq!(found, Some(id), "{packet}");
-                let [answer]: [Value; 1] = serde_json::from_str(answer).unwrap();
-                return answer;
+        within("an ack", async {
+            loop {
+                if let Some(answer) = self.acks.remove(&id) {
+                    return answer;
+                }
+                self.keep_next().await;
             }
-            self.keep(&packet);
-        }
+        })
+        .await
+    }
+
+    /// Makes a room with this name and nobody else in it; returns its id.
+    pub async fn create(&mut self, kind: &str, name: &str) -> String {
+        let request = json!({ "kind": kind, "name": name });
+        let created = self.done("room:create", request).await;
+        created["room"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Joins a room; returns the answer.
+    pub async fn join(&mut self, room: &str) -> Value {
+        self.done("room:join", json!({ "roomId": room })).await
+    }
+
+    /// Writes a message, which is its own `clientId`; returns it.
+    pub async fn say(&mut self, room: &str, body: &str) -> Value {
+        let request = json!({ "roomId": room, "clientId": body, "body": body });
+        let sent = self.done("message:send", request).await;
+        assert_eq!(sent["duplicate"], false, "{sent}");
+        sent["message"].clone()
     }
 
     /// The next event of this name; those before it are kept.
     pub async fn event(&mut self, name: &str) -> Value {
-        loop {
-            if let Some(index) = self.events.iter().position(|(event, _)| event == name) {
-                return self.events.remove(index).unwrap().1;
-            }
-            let packet = self.socket.text().await;
-            self.keep(&packet);
-        }
+        self.event_that(|(event, _)| event == name).await.1
     }
 
     /// The next event of a room's log, whatever it is, with its name.
-    pub async fn next_of_log(&mut self) -> (String, Value) {
-        loop {
-            let is_of_log = |name: &str| name.starts_with("message:") || name == "room:void";
-            if let Some(index) = self.events.iter().position(|(event, _)| is_of_log(event)) {
-                return self.events.remove(index).unwrap();
+    pub async fn next_of_log(&mut self) -> Told {
+        self.event_that(|(event, _)| event.starts_with("message:") || event == "room:void")
+            .await
+    }
+
+    /// The next event of which this is true; those before it are kept.
+    pub async fn event_that(&mut self, is_it: impl Fn(&Told) -> bool) -> Told {
+        within("an event", async {
+            loop {
+                if let Some(index) = self.events.iter().position(&is_it) {
+                    return self.events.remove(index).unwrap();
+                }
+                self.keep_next().await;
             }
-            let packet = self.socket.text().await;
-            self.keep(&packet);
-        }
+        })
+        .await
     }
 
     /// What has come so far and wasn't asked for, but for presence: everything that came before the answer to this.
-    pub async fn so_far(&mut self) -> Vec<(String, Value)> {
+    pub async fn so_far(&mut self) -> Vec<Told> {
         self.emit("no:such:event", json!({})).await;
-        let mut events: Vec<_> = self.events.drain(..).collect();
+        self.take_events(self.events.len())
+    }
+
+    /// What comes before the message with this body, and wasn't asked for, but for presence. Whatever the server did
+    /// before it took that message has come by then, or never comes.
+    pub async fn before(&mut self, body: &str) -> Vec<Told> {
+        let is_it = |told: &Told| told.0 == "message:new" && told.1["body"] == body;
+        within(body, async {
+            loop {
+                if let Some(index) = self.events.iter().position(is_it) {
+                    self.events.remove(index);
+                    return self.take_events(index);
+                }
+                self.keep_next().await;
+            }
+        })
+        .await
+    }
+
+    fn take_events(&mut self, count: usize) -> Vec<Told> {
+        let mut events: Vec<_> = self.events.drain(..count).collect();
         events.retain(|(name, _)| !name.starts_with("presence:"));
         events
     }
 
+    async fn keep_next(&mut self) {
+        let packet = self.socket.text().await;
+        self.keep(&packet);
+    }
+
     fn keep(&mut self, packet: &str) {
-        let event = packet
-            .strip_prefix("42")
-            .unwrap_or_else(|| panic!("{packet} instead of an event"));
-        let (name, payload): (String, Value) = serde_json::from_str(event).unwrap();
-        self.events.push_back((name, payload));
+        if let Some(event) = packet.strip_prefix("42") {
+            self.events.push_back(serde_json::from_str(event).unwrap());
+        } else if let Some(answer) = packet.strip_prefix("43") {
+            let (id, answer) = split(answer);
+            let [answer]: [Value; 1] = serde_json::from_str(answer).unwrap();
+            let twice = self.acks.insert(id.expect("an ack's id"), answer);
+            assert_eq!(twice, None, "{packet}");
+        } else {
+            panic!("{packet} instead of an event or an ack");
+        }
     }
 
     /// Waits for DISCONNECT, keeping the events before it.
     pub async fn disconnected(&mut self) {
-        loop {
-            let packet = self.socket.text().await;
-            if packet == "41" {
-                return;
+        within("DISCONNECT", async {
+            loop {
+                let packet = self.socket.text().await;
+                if packet == "41" {
+                    return;
+                }
+                self.keep(&packet);
             }
-            self.keep(&packet);
-        }
+        })
+        .await;
     }
 
     /// Waits for the end of the transport, and says with which code it was closed, if with any.
@@ -157,6 +228,11 @@ impl ChatClient {
                 _ => {}
             }
         }
+    }
+
+    /// The WebSocket below.
+    pub fn socket(&mut self) -> &mut WebSocket {
+        &mut self.socket
     }
 }
 

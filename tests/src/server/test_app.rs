@@ -156,6 +156,16 @@ impl TestApp {
         self.request(Method::POST, path, person, Some(body)).await
     }
 
+    pub async fn put(&self, path: &str, person: &Person, body: Value) -> Answer {
+        self.request(Method::PUT, path, Some(person), Some(body))
+            .await
+    }
+
+    pub async fn patch(&self, path: &str, person: &Person, body: Value) -> Answer {
+        self.request(Method::PATCH, path, Some(person), Some(body))
+            .await
+    }
+
     pub async fn delete(&self, path: &str, person: &Person) -> Answer {
         self.request(Method::DELETE, path, Some(person), None).await
     }
@@ -170,7 +180,12 @@ impl TestApp {
     /// Lets a guest in.
     pub async fn guest(&self, name: &str) -> Person {
         let body = json!({ "displayName": name });
-        person(&self.post("/api/v1/auth/guest", None, body).await.expect(201))
+        person(
+            &self
+                .post("/api/v1/auth/guest", None, body)
+                .await
+                .expect(201),
+        )
     }
 
     /// Connects somebody to the namespace "/".
