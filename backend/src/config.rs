@@ -4,6 +4,8 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
+use protocol::Secret;
+
 /// The settings of one server.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -16,7 +18,7 @@ pub struct Config {
     /// `DATA_DIR`: where the embedded default keeps everything; `./data` by default.
     pub data_dir: PathBuf,
     /// `JWT_SECRET`: signs access tokens, at least 32 bytes. Without it one is made and kept in `DATA_DIR`.
-    pub jwt_secret: Option<String>,
+    pub jwt_secret: Option<Secret>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
     /// development). The server's own pages always may.
     pub allowed_origins: Option<Vec<String>>,
@@ -76,7 +78,7 @@ impl Config {
             host: reader.parse("HOST", "an IP address", IpAddr::from([0, 0, 0, 0])),
             port: reader.parse("PORT", "a port number", 4000),
             data_dir: reader.text("DATA_DIR").map_or("data".into(), PathBuf::from),
-            jwt_secret: reader.text("JWT_SECRET"),
+            jwt_secret: reader.text("JWT_SECRET").map(Secret::from),
             allowed_origins: reader.origins(production),
             guests: reader.flag("GUESTS", !production),
             max_payload: reader.number("MAX_PAYLOAD", 1_000, 100_000_000, 1_000_000),
@@ -94,7 +96,7 @@ impl Config {
             },
         };
         if let Some(secret) = &config.jwt_secret
-            && secret.len() < MIN_SECRET
+            && secret.expose().len() < MIN_SECRET
         {
             reader.wrong("JWT_SECRET", "at least 32 bytes")
         }

@@ -41,7 +41,7 @@ impl SigningSecret {
     /// If the file can't be read or made, or is too short to be safe.
     pub fn open(config: &Config) -> Result<Self, SecretError> {
         if let Some(secret) = &config.jwt_secret {
-            return Ok(Self::from_bytes(secret));
+            return Ok(Self::from_bytes(secret.expose()));
         }
         let path = config.data_dir.join(FILE);
         match read_or_make(&config.data_dir, &path) {
