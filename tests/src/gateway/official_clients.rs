@@ -28,9 +28,23 @@ async fn socket_io_client() {
     javascript_tests("gateway.test.mjs", &[("GATEWAY_URL", &url)]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn python_socketio() {
+async fn python_socketio(cases: &str) {
     let gateway = gateway().await;
     let url = format!("http://{}", gateway.address);
-    python_tests("gateway_test", &[("GATEWAY_URL", &url)]).await;
+    python_tests(&format!("gateway_test.{cases}"), &[("GATEWAY_URL", &url)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_socketio_over_websocket() {
+    python_socketio("OverWebSocket").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_socketio_over_polling() {
+    python_socketio("OverPolling").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_socketio_over_upgrade() {
+    python_socketio("OverUpgrade").await;
 }
