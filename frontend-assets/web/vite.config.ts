@@ -1,14 +1,38 @@
 // The SDK is taken from its source, so that one build makes both; its only dependency comes from here.
 
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 const server = process.env.TERTULIA_URL ?? "http://localhost:4000";
 
+const WORTH_COMPRESSING = /\.(js|css|html)$/;
+
+/** Compresses once what would otherwise be compressed for every visitor. */
+function compressed(): Plugin {
+  const dist = path("dist");
+  return {
+    name: "compressed",
+    apply: "build",
+    closeBundle() {
+      for (const name of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
+        if (!WORTH_COMPRESSING.test(name)) continue;
+        const file = readFileSync(join(dist, name));
+        writeFileSync(join(dist, `${name}.br`), brotliCompressSync(file));
+        writeFileSync(join(dist, `${name}.gz`), gzipSync(file, { level: 9 }));
+      }
+      // Kept in the repository, so that the server's build can watch a directory that is always there.
+      writeFileSync(join(dist, ".gitignore"), "*\n!.gitignore\n");
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), compressed()],
   resolve: {
     alias: {
       "@tertulia/sdk": path("../sdk/src/index.ts"),
@@ -19,6 +43,8 @@ export default defineConfig({
     target: "es2022",
     // Inlined files would be data: URLs, which the page's policy forbids.
     assetsInlineLimit: 0,
+    // All of it is smaller than the request for a part would be worth.
+    cssCodeSplit: false,
     modulePreload: { polyfill: false },
   },
   server: {

@@ -7,7 +7,10 @@ use axum::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    header::{
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ETAG, IF_NONE_MATCH, VARY,
+    },
 };
 use sha2::{Digest, Sha256};
 
@@ -15,9 +18,12 @@ use sha2::{Digest, Sha256};
 pub struct Asset {
     content_type: &'static str,
     body: Bytes,
+    /// The same in other encodings, the best first.
+    encoded: Vec<(&'static str, Bytes)>,
     /// Weak: the same document may be compressed or not.
     tag: Option<HeaderValue>,
     policy: Option<HeaderValue>,
+    caching: HeaderValue,
 }
 
 impl Asset {
@@ -27,6 +33,8 @@ impl Asset {
         Self {
             content_type,
             body,
+            encoded: Vec::new(),
+            caching: HeaderValue::from_static("no-cache"),
             tag: HeaderValue::try_from(format!("W/\"{hash}\"")).ok(),
             policy: None,
         }
@@ -40,11 +48,28 @@ impl Asset {
         }
     }
 
+    /// The same with a copy that is compressed already, worse than those given before.
+    pub fn encoded(mut self, encoding: &'static str, body: impl Into<Bytes>) -> Self {
+        self.encoded.push((encoding, body.into()));
+        self
+    }
+
+    /// The same, to be kept for good: its address changes whenever it does.
+    pub fn unchanging(self) -> Self {
+        Self {
+            caching: HeaderValue::from_static("public, max-age=31536000, immutable"),
+            ..self
+        }
+    }
+
     /// The document, or word that the client has it already.
     pub fn answer(&self, request: &HeaderMap) -> Response {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(CACHE_CONTROL, self.caching.clone());
+        if !self.encoded.is_empty() {
+            headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        }
         if let Some(tag) = &self.tag {
             headers.insert(ETAG, tag.clone());
         }
@@ -54,7 +79,15 @@ impl Asset {
         if self.is_known(request) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
-        (headers, self.body.clone()).into_response()
+        let accepted = self.encoded.iter().find(|(name, _)| accepts(request, name));
+        let body = match accepted {
+            Some((encoding, body)) => {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+                body
+            }
+            None => &self.body,
+        };
+        (headers, body.clone()).into_response()
     }
 
     fn is_known(&self, request: &HeaderMap) -> bool {
@@ -69,6 +102,23 @@ impl Asset {
             .flat_map(|list| list.split(','))
             .any(|known| known.trim() == tag || known.trim() == "*")
     }
+}
+
+/// Whether a client takes an encoding by its name; without knowing weights, but for those it refuses.
+fn accepts(request: &HeaderMap, encoding: &str) -> bool {
+    let given = request
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    given.flat_map(|list| list.split(',')).any(|given| {
+        let (name, weight) = given.split_once(';').unwrap_or((given, ""));
+        let refused = weight
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|weight| weight.trim().parse().ok())
+            == Some(0.0);
+        name.trim().eq_ignore_ascii_case(encoding) && !refused
+    })
 }
 
 #[cfg(test)]

@@ -18,3 +18,4 @@ pub mod router;
 mod security_headers;
 mod sessions;
 mod users;
+mod web_client;

@@ -34,7 +34,7 @@ use tower_http::{
 
 use super::{
     auth, blocks, documents, health, me, members, messages, page, request_log, rooms,
-    security_headers, sessions, users,
+    security_headers, sessions, users, web_client,
 };
 use crate::{app::SharedApp, config::Config, error::AppError};
 
@@ -120,7 +120,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
         .fold(Router::new(), |router, (_, path, handler)| {
             router.route(path, handler)
         })
-        .route("/", get(page::html))
+        .route("/", get(web_client::html))
         .route("/builtin/{file}", get(page::file))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))
@@ -128,7 +128,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
             &transport,
             any(move |request: Request| async move { gateway.http(request).await }),
         )
-        .fallback(async || AppError::not_found("route"))
+        .fallback(web_client::file)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new().compress_when(worth_compressing()))
