@@ -64,8 +64,8 @@ impl CloseReason {
         }
     }
 
-    /// Whether a polling client is told by its next request, as the official server does when it closes by itself.
-    /// After all else its session is unknown at once.
+    /// Whether a polling client still gets what is queued by its next requests, and is told then. After all else its
+    /// session is unknown at once.
     pub(crate) fn is_told_to_polls(self) -> bool {
         matches!(
             self,

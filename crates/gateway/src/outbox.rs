@@ -50,6 +50,9 @@ struct Queued {
 /// makes the server queue tiny frames (pongs) and reads none would hold a hundred times the bound.
 const OVERHEAD: usize = 128;
 
+/// Packets of one polling payload. The official Python client takes no more than 16, and one may say that this is all.
+const MAX_PACKETS: usize = 15;
+
 impl Queued {
     fn cost(&self) -> usize {
         self.frame.size() + OVERHEAD
@@ -273,11 +276,12 @@ impl Outbox {
         self.poll = None;
     }
 
-    /// Takes Engine.IO packets for one polling payload of about `max` bytes, separated as payloads are; at least one
-    /// frame if there is any. Returns an empty text if nothing is queued.
+    /// Takes Engine.IO packets for one polling payload of about `max` bytes and at most 15 packets, separated as payloads
+    /// are; at least one frame if there is any. Returns an empty text if nothing is queued.
     pub(crate) fn take_payload(&mut self, max: usize) -> String {
         use base64::Engine;
         let mut payload = String::new();
+        let mut packets = 0;
         while let Some(queued) = self.queue.front() {
             let length: usize = queued
                 .frame
@@ -290,7 +294,8 @@ impl Outbox {
                     }
                 })
                 .sum();
-            if !payload.is_empty() && payload.len() + length > max {
+            packets += queued.frame.packets().count();
+            if !payload.is_empty() && (payload.len() + length > max || packets > MAX_PACKETS) {
                 break;
             }
             for (bytes, binary) in queued.frame.packets() {

@@ -85,8 +85,14 @@ impl Connection {
                     Some(_) if !outbox.is_empty() => None,
                     // The client closed by its POST: it need not be told.
                     Some(CloseReason::Client) => Some(NOOP),
-                    Some(_) => Some(CLOSE),
-                    None => None,
+                    Some(CloseReason::Server) => Some(CLOSE),
+                    Some(_) if payload.is_empty() => {
+                        drop(outbox);
+                        self.leave_registry();
+                        // Not a close packet, after which the official Python client doesn't come back.
+                        return Refused::UnknownSession.response();
+                    }
+                    _ => None,
                 };
                 if let Some(packet) = ended {
                     drop(outbox);

@@ -23,7 +23,7 @@ fn pinging() -> Server {
 }
 
 #[test]
-fn the_last_payload_says_that_the_connection_ends() {
+fn what_is_queued_comes_before_the_end() {
     let server = Server::start(Config::default());
     let sid = open_polling(&server);
     let (address, query) = (server.address, sid.clone());
@@ -31,11 +31,29 @@ fn the_last_payload_says_that_the_connection_ends() {
     let post = request(server.address, "POST", &sid, r#"42["last words",3]"#);
     // Whichever is seen first: the packets were taken, or the connection has ended.
     assert!(post.starts_with("HTTP/1.1"), "{post}");
-    let separator = '\u{1e}';
-    assert_eq!(
-        poll.join().unwrap(),
-        format!(r#"42["words","xxx"]{separator}1"#)
-    );
+    assert_eq!(poll.join().unwrap(), r#"42["words","xxx"]"#);
+    // A close packet would keep some clients from coming back.
+    let last = request(server.address, "GET", &sid, "");
+    assert!(last.starts_with("HTTP/1.1 400"), "{last}");
+    assert_eq!(server.gateway.connections(), 0);
+}
+
+#[test]
+fn a_payload_has_no_more_packets_than_every_client_takes() {
+    let server = Server::start(Config::default());
+    let sid = open_polling(&server);
+    let echoes: Vec<_> = (0..40).map(|n| format!(r#"42{n}["echo"]"#)).collect();
+    let payload = echoes.join("\u{1e}");
+    assert_eq!(body(server.address, "POST", &sid, &payload), "ok");
+    let mut answers = Vec::new();
+    while answers.len() < echoes.len() {
+        let payload = body(server.address, "GET", &sid, "");
+        let packets: Vec<_> = payload.split('\u{1e}').map(str::to_owned).collect();
+        assert!(packets.len() <= 16, "{payload}");
+        answers.extend(packets);
+    }
+    let expected: Vec<_> = (0..40).map(|n| format!("43{n}[]")).collect();
+    assert_eq!(answers, expected);
 }
 
 #[test]
