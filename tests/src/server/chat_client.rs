@@ -157,6 +157,12 @@ impl ChatClient {
         .await
     }
 
+    /// An event of which this is true, if it has come already.
+    pub fn take_that(&mut self, is_it: impl Fn(&Told) -> bool) -> Option<Told> {
+        let index = self.events.iter().position(is_it)?;
+        self.events.remove(index)
+    }
+
     /// What has come so far and wasn't asked for, but for presence: everything that came before the answer to this.
     pub async fn so_far(&mut self) -> Vec<Told> {
         self.emit("no:such:event", json!({})).await;
