@@ -5,7 +5,7 @@
 
 import * as composer from './composer.js';
 import { askForPerson, askForRoom } from './dialogs.js';
-import { drawItem, drawMessage, element, initials } from './messages.js';
+import { atEnd, clearMessages, drawItem, drawMessages, element, initials, outdate, scrollTo, toEnd } from './messages.js';
 import { Outbox } from './outbox.js';
 import { Room } from './room.js';
 import * as session from './session.js';
@@ -22,7 +22,6 @@ const WAYS = { login: 'Sign in', register: 'Create account', guest: 'Come in' };
 const $ = (id) => document.getElementById(id);
 const rooms = new Map();
 const names = new Map();
-const rows = new Map(); // by seq, what shows the message
 let current = null;
 let socket;
 let outbox;
@@ -255,8 +254,8 @@ const unreadOf = (info) => (info === current?.info && isSeen() ? 0 : (info.unrea
 
 function roomLink(info) {
   const { id, name, kind } = info;
-  const sign = element('span', { className: 'sign', ariaHidden: 'true' }, kind === 'private' ? '⚿' : '#');
-  const link = element('a', { href: `#room/${id}` }, kind === 'direct' ? initials(name, id) : sign);
+  const sign = element('span', { className: 'sign', ariaHidden: 'true' }, kind === 'private' ? '🔒' : '#');
+  const link = element('a', { href: `#room/${id}` }, kind === 'direct' ? initials(name) : sign);
   link.append(element('span', { className: 'name' }, name));
   if (kind !== 'public') link.append(element('span', { className: 'unseen' }, `, ${kind}`));
   const unread = unreadOf(info);
@@ -277,11 +276,10 @@ function show() {
   current?.trim();
   current = next;
   $('online').textContent = '';
-  rows.clear();
-  $('log').replaceChildren();
+  clearMessages();
   drawTyping();
   drawOutbox();
-  drawLog({ follow: true });
+  drawLog(true);
   drawRooms();
   // Without a keyboard at hand one would come up and cover half of the room.
   if (id && matchMedia('(hover: hover)').matches) $('draft').focus();
@@ -350,15 +348,13 @@ $('invite').addEventListener('click', () => {
 // ---- The room in view
 
 const scroller = $('scroller');
-const atEnd = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
-const toEnd = () => (scroller.scrollTop = scroller.scrollHeight);
 const isSeen = () => !document.hidden && atEnd();
 
 let drawing;
 
 function onLog(room, message) {
   if (message) names.set(message.sender.id, message.sender.displayName);
-  if (room === current && rows.has(message?.seq)) rows.get(message.seq).isOld = true;
+  if (message && room === current) outdate(message);
   // Whoever comes back may get hundreds of events at once.
   drawing ??= setTimeout(() => {
     drawing = null;
@@ -367,41 +363,9 @@ function onLog(room, message) {
   }, FRAME_MS);
 }
 
-/** Draws what changed of the log. Who was at its end stays there; for everybody else nothing moves. */
-function drawLog({ follow = atEnd() } = {}) {
-  const room = current;
-  const log = $('log');
-  const edge = scroller.getBoundingClientRect().top;
-  const topOf = (seq) => rows.get(seq)?.querySelector('.body').getBoundingClientRect().top;
-  const anchor = follow ? null : room?.messages.find(({ seq }) => topOf(seq) >= edge)?.seq;
-  const before = topOf(anchor);
-  if (follow) room?.trim();
-  const messages = room?.messages ?? [];
-  // New messages are to be read out, older ones that were loaded aren't.
-  log.parentElement.ariaLive = messages[0]?.seq === log.firstChild?.seq ? 'polite' : 'off';
-  let next = log.firstChild;
-  let previous = null;
-  for (const message of messages) {
-    let row = rows.get(message.seq);
-    if (!row || row.isOld || row.follows !== previous?.seq) {
-      if (row === next) next = next?.nextSibling;
-      row?.remove();
-      row = Object.assign(drawMessage(message, previous, room, session.me(), act), { seq: message.seq, follows: previous?.seq });
-      rows.set(message.seq, row);
-    }
-    if (row === next) next = next.nextSibling;
-    else log.insertBefore(row, next);
-    previous = message;
-  }
-  while (next) {
-    const gone = next;
-    next = next.nextSibling;
-    gone.remove();
-    if (rows.get(gone.seq) === gone) rows.delete(gone.seq);
-  }
-  $('start').textContent = room?.opened && !room.hasMore ? 'This is where it begins.' : 'Loading…';
-  if (follow) toEnd();
-  else if (rows.has(anchor)) scroller.scrollTop += topOf(anchor) - before;
+function drawLog(follow) {
+  drawMessages(current, session.me(), act, follow);
+  $('start').textContent = current?.opened && !current.hasMore ? 'This is where it begins.' : 'Loading…';
   seen();
 }
 
@@ -416,20 +380,25 @@ function loadOlder() {
   if (room?.opened && scroller.scrollTop < 300) attempt(() => room.loadOlder());
 }
 
-let readTimer;
-
 /** What is in view has changed. */
 function seen() {
   $('newest').hidden = atEnd();
   loadOlder();
-  clearTimeout(readTimer);
-  readTimer = setTimeout(async () => {
-    const room = current;
-    if (!room?.info.unread || !isSeen()) return;
-    const read = await socket.emit('read:set', { roomId: room.info.id, seq: room.seq }).catch(() => null);
-    if (read) room.info.unread = read.unread;
-    drawRooms();
-  }, 300);
+  readSeen();
+}
+
+async function readSeen() {
+  const room = current;
+  if (!room?.opened || !room.info.unread || room.reading || !isSeen()) return;
+  room.reading = true;
+  const { seq } = room;
+  const read = await socket.emit('read:set', { roomId: room.info.id, seq }).catch(() => null);
+  room.reading = false;
+  if (!read) return;
+  room.info.unread = read.unread;
+  drawRooms();
+  // More may have come meanwhile.
+  if (room.seq > seq) readSeen();
 }
 
 scroller.addEventListener('scroll', seen);
@@ -446,7 +415,7 @@ function act(verb, message, emoji) {
   } else if (verb === 'delete') {
     if (confirm('Delete this message?')) tell(() => socket.emit('message:delete', { roomId, seq }));
   } else if (verb === 'show') {
-    rows.get(seq)?.scrollIntoView({ block: 'center' });
+    scrollTo(seq);
   } else {
     composer.write(verb, message);
   }

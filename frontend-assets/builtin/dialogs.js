@@ -59,7 +59,7 @@ async function showPeople() {
   people.replaceChildren(...found.map((user) => {
     const name = element('span', { className: 'name' }, user.displayName);
     const username = element('span', { className: 'quiet' }, user.username);
-    const button = element('button', { type: 'button' }, initials(user.displayName, user.id), name, username);
+    const button = element('button', { type: 'button' }, initials(user.displayName), name, username);
     button.addEventListener('click', () => complete(peopleDialog, () => choose(user)));
     return element('li', {}, button);
   }));

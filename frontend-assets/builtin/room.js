@@ -19,6 +19,8 @@ export class Room {
   messages = [];
   hasMore = true;
   loading = false;
+  /** Whether the server is being told that it was read. */
+  reading = false;
   draft = '';
   /** Who is online, unless they are too many to be listed. */
   online = null;
