@@ -137,7 +137,14 @@ pub struct PayloadError(String);
 
 impl Event {
     pub(crate) fn new(data: Value, ack: Ack) -> Option<Self> {
-        let name = Str::copy_from_slice(CommonParser.read_event(&data).ok()?);
+        let name = match CommonParser.read_event(&data) {
+            Ok(name) => Str::copy_from_slice(name),
+            // The library reads no name with an escape in it; python-socketio escapes all but ASCII.
+            Err(_) => {
+                let Ends { name, .. } = serde_json::from_str(data.as_str()?).ok()?;
+                serde_json::from_str::<String>(name?.get()).ok()?.into()
+            }
+        };
         Some(Self { name, data, ack })
     }
 

@@ -6,6 +6,8 @@
 //! outbox, and none is held during a system call or while application code runs.
 
 use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -15,7 +17,6 @@ use std::{
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use slab::Slab;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
 
@@ -44,22 +45,35 @@ struct Inner {
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
     pub(crate) name: Arc<str>,
-    members: Mutex<Slab<Member>>,
+    /// The application's mark of each subscriber; see [`Hub::publish_variant`].
+    members: Mutex<HashMap<Member, u64>>,
 }
 
+#[derive(Clone)]
 struct Member {
     connection: Arc<Connection>,
-    /// The application's mark of the subscriber; see [`Hub::publish_variant`].
-    tag: u64,
     /// The subscriber's namespace on its connection.
     socket: u16,
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Self) -> bool {
+        self.socket == other.socket && Arc::ptr_eq(&self.connection, &other.connection)
+    }
+}
+
+impl Eq for Member {}
+
+impl Hash for Member {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (Arc::as_ptr(&self.connection), self.socket).hash(state);
+    }
 }
 
 /// Where a connection stands in a topic.
 pub(crate) struct Membership {
     pub(crate) topic: Arc<Topic>,
     pub(crate) socket: u16,
-    key: u32,
 }
 
 /// Why a subscription wasn't made.
@@ -114,13 +128,10 @@ impl Hub {
     /// As [`publish`](Self::publish), with another frame for the subscribers marked `tag`, such as all
     /// connections of an event's sender.
     pub fn publish_variant(&self, topic: &str, frame: &Frame, tag: u64, variant: &Frame) -> usize {
-        self.deliver(
-            topic,
-            |member| if member.tag == tag { variant } else { frame },
-        )
+        self.deliver(topic, |marked| if marked == tag { variant } else { frame })
     }
 
-    fn deliver<'a>(&self, topic: &str, frame: impl Fn(&Member) -> &'a Frame) -> usize {
+    fn deliver<'a>(&self, topic: &str, frame: impl Fn(u64) -> &'a Frame) -> usize {
         // The shard's lock is released before the first recipient.
         let Some(topic) = self.0.topics.get(topic).map(|entry| entry.value().clone()) else {
             return 0;
@@ -129,8 +140,8 @@ impl Hub {
         dirty.resize_with(self.0.flushers.len(), Vec::new);
         let members = topic.members.lock();
         let recipients = members.len();
-        for (_, member) in members.iter() {
-            if member.connection.queue(frame(member), topic.id) == Push::Dirty {
+        for (member, tag) in members.iter() {
+            if member.connection.queue(frame(*tag), topic.id) == Push::Dirty {
                 dirty[member.connection.flusher()].push(member.connection.clone());
             }
         }
@@ -157,8 +168,8 @@ impl Hub {
         };
         let members = topic.members.lock();
         members
-            .iter()
-            .map(|(_, member)| Socket::new(member.connection.clone(), member.socket))
+            .keys()
+            .map(|member| Socket::new(member.connection.clone(), member.socket))
             .collect()
     }
 
@@ -187,7 +198,7 @@ impl Hub {
                         Arc::new(Topic {
                             id: self.next_id(),
                             name,
-                            members: Mutex::new(Slab::new()),
+                            members: Mutex::default(),
                         })
                     })
                     .downgrade()
@@ -197,16 +208,10 @@ impl Hub {
         if connection.is_lagging(topic.id) {
             return Err(JoinError::Lagging);
         }
-        let key = topic.members.lock().insert(Member {
-            connection: connection.clone(),
-            tag,
-            socket,
-        });
-        Ok(Membership {
-            topic,
-            socket,
-            key: key as u32,
-        })
+        let connection = connection.clone();
+        let member = Member { connection, socket };
+        topic.members.lock().insert(member, tag);
+        Ok(Membership { topic, socket })
     }
 
     fn next_id(&self) -> TopicId {
@@ -220,18 +225,20 @@ impl Hub {
     }
 
     /// Takes a connection out of a topic, and the topic out of the hub if it was the last one.
-    pub(crate) fn remove(&self, membership: Membership) {
-        let Membership { topic, key, .. } = membership;
-        let (removed, empty) = {
+    pub(crate) fn remove(&self, connection: &Arc<Connection>, membership: Membership) {
+        let Membership { topic, socket } = membership;
+        let connection = connection.clone();
+        let member = Member { connection, socket };
+        let empty = {
             let mut members = topic.members.lock();
-            let removed = members.try_remove(key as usize);
-            if members.is_empty() {
-                members.shrink_to_fit();
+            members.remove(&member);
+            // Publishing walks the whole table: it must not stay as large as the topic once was.
+            if members.len() < members.capacity() / 8 {
+                let room = members.len() * 2;
+                members.shrink_to(room);
             }
-            (removed, members.is_empty())
+            members.is_empty()
         };
-        // The connection may end here; not under the topic's lock.
-        drop(removed);
         if empty {
             self.0.topics.remove_if(&topic.name, |_, found| {
                 Arc::ptr_eq(found, &topic) && found.members.lock().is_empty()
@@ -251,5 +258,64 @@ impl Hub {
     /// Publishing happens on threads that belong to no runtime; what it starts runs here.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.0.runtime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::{
+        Config, ConnectRequest, Event, Gateway, Handled, Handler, Refusal, Session, gateway::Shared,
+    };
+
+    struct Nothing;
+
+    impl Handler for Nothing {
+        fn connect(
+            self: Arc<Self>,
+            _: ConnectRequest,
+        ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>> {
+            Box::pin(async { Ok(self as Arc<dyn Session>) })
+        }
+    }
+
+    impl Session for Nothing {
+        fn event(self: Arc<Self>, _: Socket, _: Event) -> Handled {
+            None
+        }
+    }
+
+    /// A socket of a polling connection that nobody polls.
+    fn socket(gateway: &Arc<Shared>) -> Socket {
+        let address = Ipv4Addr::LOCALHOST.into();
+        let connection = Connection::new(gateway.clone(), Default::default(), address, None);
+        let (socket, _) = connection.add_namespace("/", Arc::new(Nothing)).unwrap();
+        socket
+    }
+
+    #[tokio::test]
+    async fn a_topic_is_as_large_as_those_who_stay() {
+        let hub = Hub::new(Some(1));
+        let Gateway(gateway) = Gateway::new(Config::default(), hub.clone(), Arc::new(Nothing));
+        let sockets: Vec<_> = (0..2_000).map(|_| socket(&gateway)).collect();
+        for socket in &sockets {
+            assert_eq!(socket.join("t", 0), Ok(true));
+        }
+        let (stay, leave) = sockets.split_at(10);
+        for socket in leave {
+            assert!(socket.leave("t"));
+        }
+        let capacity = || hub.0.topics.get("t").unwrap().members.lock().capacity();
+        assert!(capacity() <= 128, "{}", capacity());
+        let frame = Frame::event("/", "e", &1).unwrap();
+        assert_eq!(hub.publish("t", &frame), 10);
+        for socket in stay {
+            assert!(socket.leave("t"));
+        }
+        assert_eq!(hub.topics(), 0);
     }
 }

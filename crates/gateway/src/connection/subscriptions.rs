@@ -51,7 +51,7 @@ impl Connection {
         let left = self.take_memberships(|m| m.socket == socket && *m.topic.name == *topic);
         let any = !left.is_empty();
         for membership in left {
-            self.gateway.hub.remove(membership);
+            self.gateway.hub.remove(self, membership);
         }
         any
     }
@@ -62,7 +62,7 @@ impl Connection {
         left.into_iter()
             .map(|membership| {
                 let topic = membership.topic.name.clone();
-                self.gateway.hub.remove(membership);
+                self.gateway.hub.remove(self, membership);
                 topic
             })
             .collect()
@@ -101,7 +101,7 @@ impl Connection {
             for (membership, session) in lagging.into_iter().zip(sessions) {
                 self.gateway.stats().topic_lagged();
                 let name = membership.topic.name.clone();
-                self.gateway.hub.remove(membership);
+                self.gateway.hub.remove(self, membership);
                 if let Some(frame) = session.lagging(&name) {
                     self.send(&frame);
                 }
