@@ -80,7 +80,7 @@ export class Connection {
     this.#socket = socket;
     socket.on("connect", () => this.#connected());
     socket.on("connect_error", (error: Error & { data?: Partial<ErrorBody> }) => this.#failed(error));
-    socket.on("disconnect", (reason: string) => this.#disconnected(reason));
+    socket.on("disconnect", () => this.#disconnected());
     socket.onAny((...event) => this.#event(event as ServerEvent));
   }
 
@@ -211,10 +211,8 @@ export class Connection {
     else this.#wait(error);
   }
 
-  #disconnected(reason: string): void {
+  #disconnected(): void {
     if (this.#state.status !== "connected") return;
-    // Revoked, kicked or banned. Where that ended the session, its refresh will tell.
-    if (reason === "io server disconnect") this.#refused = this.#token;
     this.#wait(TertuliaError.network("the connection was lost"));
   }
 

@@ -238,7 +238,6 @@ export class Outbox {
 
   /** Sends the next message of a room, if there is one and it may be sent. */
   advance(roomId: string): void {
-    if (this.#closed) return;
     // The first that is neither sent nor refused; if it is in flight or waits, so do those after it.
     const first = this.of(roomId).find(({ state }) => state === "queued" || state === "sending");
     const entry = first && this.#entries.get(first.clientId);

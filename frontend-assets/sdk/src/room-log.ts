@@ -14,8 +14,6 @@ export interface RoomLogListener {
   event(event: RoomEvent): void;
   /** A page of the log after a `seq`. */
   read(after: number): Promise<EventPage>;
-  /** The log has everything up to where the server said that it goes. */
-  caughtUp(): void;
   /** What lies between isn't to be had any more, or is more than should be caught up with. */
   gone(): void;
   /** The log can't be read any more. */
@@ -121,9 +119,7 @@ export class RoomLog {
         else failures = 0;
       } catch (error) {
         if (life !== this.#life) return;
-        const { code, retryable, retryAfterMs } = error as TertuliaError;
-        // The next connection begins anew.
-        if (code === "network") break;
+        const { retryable, retryAfterMs } = error as TertuliaError;
         if (!retryable) return this.#on.failed(error as TertuliaError);
         wait = Math.max(backOff(failures++), retryAfterMs ?? 0);
       }
@@ -131,6 +127,5 @@ export class RoomLog {
       if (life !== this.#life) return;
     }
     this.#repairing = undefined;
-    if (!this.isBehind) this.#on.caughtUp();
   }
 }

@@ -128,7 +128,6 @@ export class Room {
       {
         event: (event) => this.#deliver(event),
         read: (after) => this.#page(after),
-        caughtUp: () => this.#tell(),
         gone: () => this.#startOver(),
         failed: (error) => this.#lose(error),
       },
@@ -475,6 +474,7 @@ export class Room {
     this.#events.emit("event", event);
     if (event.type !== "room:void") this.#events.emit(event.type, event as never);
     if (event.type === "message:new" && event.sender.id === this.#host.userId) this.#host.released(this.id);
+    this.#toldStatus = this.status;
     this.#events.emit("changed", this.#info);
   }
 

@@ -132,6 +132,20 @@ test("a private room that is left, one that is closed to somebody, and one that 
   await until(() => hers.seq === 1);
 });
 
+test("a room that is deleted, with a connection and without", async () => {
+  const [ana, ben, cleo] = await Promise.all([registered(), registered(), registered()]);
+  const info = await ana.createRoom({ name: "deleted", kind: "public" });
+  const [, his, hers] = await Promise.all([entered(ana, info), entered(ben, info), entered(cleo, info)]);
+  cleo.disconnect();
+  await ana.api.delete("rooms/{roomId}", { path: { roomId: info.id } });
+  await until(() => his.status === "lost");
+  const lost: (TertuliaError | undefined)[] = [];
+  hers.on("lost", (error) => lost.push(error));
+  cleo.connect();
+  await until(() => lost.length === 1);
+  expect(lost).toMatchObject([{ code: "not_found" }]);
+});
+
 test("a session that another device revokes", async () => {
   const phone = await registered();
   const laptop = open();

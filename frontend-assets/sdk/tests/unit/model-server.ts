@@ -26,6 +26,8 @@ class ModelRoom {
   events: RoomEvent[] = [];
   /** Events up to here aren't kept any more. */
   trimmed = 0;
+  /** Events after this are published, but can't be read yet. */
+  readable = Infinity;
 
   constructor(readonly id: string) {}
 
@@ -36,7 +38,7 @@ class ModelRoom {
   }
 
   after(seq: number, limit: number): RoomEvent[] {
-    return this.events.filter((event) => event.seq > Math.max(seq, this.trimmed)).slice(0, limit);
+    return this.events.filter((event) => event.seq > Math.max(seq, this.trimmed) && event.seq <= this.readable).slice(0, limit);
   }
 
   replay(point: { seq?: number; epoch?: string }): { missed: RoomEvent[]; complete: boolean; reset?: true } {

@@ -287,6 +287,20 @@ describe("over a reload", () => {
     expect(stored()).toEqual(["1"]);
   });
 
+  test("what was retried is still behind what was written before that", async () => {
+    server.faults.push({ event: "message:send", fault: refusal("forbidden", "a block") });
+    server.faults.push({ event: "message:send", fault: refusal("unavailable", "later", 60_000) });
+    const first = room.send({ body: "1" });
+    room.send({ body: "2" });
+    await soon();
+    first.retry();
+    expect(pending()).toEqual(["2 queued", "1 queued"]);
+    await soon();
+    await reload();
+    await soon();
+    expect(stored()).toEqual(["2", "1"]);
+  });
+
   test("a clock that goes back doesn't change the order", async () => {
     client.disconnect();
     room.send({ body: "1" });

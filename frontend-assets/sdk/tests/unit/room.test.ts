@@ -111,14 +111,36 @@ describe("order", () => {
     expect(seqs()).toEqual(upTo(2_601));
   });
 
+  test("what waited is given out without being read", async () => {
+    await join();
+    unheard(() => write(1));
+    server.room("r").readable = 1;
+    write(3);
+    await soon();
+    expect(seqs()).toEqual(upTo(4));
+    expect(server.countOf("room:events")).toBe(1);
+  });
+
+  test("so much waits and no more", async () => {
+    await join();
+    unheard(() => write(1));
+    server.room("r").readable = 1;
+    write(1_200);
+    await later(100);
+    expect(seqs()).toEqual(upTo(1_001));
+    server.room("r").readable = Infinity;
+    await later(2_000);
+    expect(seqs()).toEqual(upTo(1_201));
+  });
+
   test("what is heard of before it can be read is asked for again", async () => {
     await join();
     unheard(() => write(1));
-    server.room("r").trimmed = 2;
+    server.room("r").readable = 0;
     write(1);
     await soon();
     expect(seqs()).toEqual([]);
-    server.room("r").trimmed = 0;
+    server.room("r").readable = Infinity;
     await later(2_000);
     expect(seqs()).toEqual([1, 2]);
     expect(resets).toEqual([]);
@@ -133,6 +155,15 @@ describe("order", () => {
     expect(server.countOf("room:events")).toBe(1);
     await later(200);
     expect(seqs()).toEqual([1, 2]);
+  });
+
+  test("a room whose log may not be read any more is lost", async () => {
+    await join();
+    server.faults.push({ event: "room:events", fault: refusal("not_found", "room") });
+    unheard(() => write(1));
+    write(1);
+    await soon();
+    expect(lost).toMatchObject([{ code: "not_found" }]);
   });
 
   test("a page that is lost is asked for again", async () => {
@@ -156,6 +187,18 @@ describe("order", () => {
     await soon();
     expect(others).toEqual([1, 2, 3]);
     expect(complained).toHaveBeenCalledTimes(3);
+  });
+
+  test("a listener that is added by another begins with the next event", async () => {
+    await join();
+    const added: number[] = [];
+    const stop = room.on("event", () => {
+      stop();
+      room.on("event", ({ seq }) => added.push(seq));
+    });
+    write(2);
+    await soon();
+    expect(added).toEqual([2]);
   });
 
   test("a listener may close the room in the middle of a replay", async () => {
@@ -205,6 +248,17 @@ describe("reconnecting", () => {
     write(10);
     await later(3_000);
     expect(seqs()).toEqual(upTo(1_710));
+  });
+
+  test("a new connection doesn't wait for what an old one put off", async () => {
+    await join();
+    server.faults.push({ event: "room:events", fault: refusal("unavailable", "later", 60_000) });
+    unheard(() => write(1));
+    write(1_700);
+    await soon();
+    server.socket.closed();
+    await later(3_000);
+    expect(seqs()).toEqual(upTo(1_701));
   });
 
   test("joining from a known point delivers what came after it, page by page", async () => {
@@ -278,6 +332,7 @@ describe("reconnecting", () => {
     await soon();
     expect(seqs()).toEqual(upTo(5));
     expect(server.payloadsOf("room:join").at(-1)).toMatchObject({ since: 1, epoch: "e1" });
+    expect(server.countOf("room:events")).toBe(0);
   });
 
   test("after resync a refusal for now is tried again", async () => {
@@ -332,6 +387,22 @@ describe("starting over", () => {
     write(1);
     await later(500);
     expect(seqs()).toEqual([11]);
+  });
+
+  test("what waited of the old life isn't given out in the new one", async () => {
+    await join();
+    unheard(() => write(4));
+    server.room("r").readable = 0;
+    write(2);
+    await soon();
+    server.socket.closed();
+    Object.assign(server.room("r"), { epoch: "e2", events: [], readable: Infinity });
+    write(4);
+    await later(2_000);
+    expect(resets).toHaveLength(1);
+    write(1);
+    await soon();
+    expect(seqs()).toEqual([5]);
   });
 
   test("another epoch on joining from a known point resets the room", async () => {
@@ -436,6 +507,26 @@ describe("entering and leaving", () => {
     expect(lost).toEqual([undefined]);
   });
 
+  test("a room that is new to this client is joined, not resumed", async () => {
+    client.disconnect();
+    void room.join({ seq: 0, epoch: "e1" });
+    client.connect();
+    await soon();
+    expect(server.socket.handshakes.at(-1)?.resume).toBeUndefined();
+    expect(server.countOf("room:join")).toBe(1);
+    expect(room.status).toBe("following");
+  });
+
+  test("a room that is closed while it is joined stays closed", async () => {
+    room.join().catch(() => {});
+    room.close();
+    await soon();
+    write(2);
+    await soon();
+    expect(seen).toEqual([]);
+    expect(room.status).toBe("idle");
+  });
+
   test("closing rejects who still waits", async () => {
     client.disconnect();
     const joined = room.join();
@@ -491,7 +582,7 @@ describe("typing", () => {
     await join();
     room.typing();
     room.send({ body: "done" });
-    await later(10_000);
+    await later(1_000);
     expect(server.payloadsOf("typing:set").map(({ on }) => on)).toEqual([true, false]);
   });
 });
