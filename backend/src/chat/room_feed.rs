@@ -104,7 +104,8 @@ impl FeedEvent {
         json.push_str(&payload[1..]);
     }
 
-    fn bytes(&self) -> usize {
+    /// What it takes in memory, and at most in a queue.
+    pub fn bytes(&self) -> usize {
         self.frame.size() + self.own.as_ref().map_or(0, |(_, own)| own.size())
     }
 }

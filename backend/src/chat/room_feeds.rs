@@ -16,6 +16,12 @@ use crate::{actor::Actor, app::App, error::AppError};
 /// A room without subscribers is kept so long, for those who come right back: once or twice this.
 const SWEEP: Duration = Duration::from_secs(15);
 
+/// Bytes of events that one connection is given at once, at most: its queue has to hold them. The rest is paged.
+pub const REPLAY_BYTES: usize = 1 << 20;
+
+/// Events read from the store at a time.
+const READ: usize = 100;
+
 /// Feeds by room.
 #[derive(Default)]
 pub struct RoomFeeds {
@@ -29,6 +35,8 @@ pub struct Since {
     pub seq: u64,
     /// The epoch that it knows, if it says.
     pub epoch: Option<Epoch>,
+    /// Bytes of missed events that it may be given.
+    pub bytes: usize,
 }
 
 /// What a new subscriber gets before everything that is published from then on.
@@ -37,12 +45,39 @@ pub struct Replay {
     pub head_seq: u64,
     /// The epoch of the log.
     pub epoch: Epoch,
-    /// The events after [`Since::seq`], at most [`MISSED_MAX`].
+    /// The events after [`Since::seq`], at most [`MISSED_MAX`] and [`Since::bytes`].
     pub events: Vec<Arc<FeedEvent>>,
     /// Whether these are all up to `head_seq`.
     pub complete: bool,
     /// Whether what the client has is of another log, so that it has to begin anew.
     pub reset: bool,
+}
+
+impl Replay {
+    /// What its events take in a queue.
+    pub fn bytes(&self) -> usize {
+        bytes(&self.events)
+    }
+}
+
+fn bytes(events: &[Arc<FeedEvent>]) -> usize {
+    events.iter().map(|event| event.bytes()).sum()
+}
+
+/// Cuts `events` to [`MISSED_MAX`] and `max_bytes`; says whether that left all of them.
+fn cut(events: &mut Vec<Arc<FeedEvent>>, max_bytes: usize) -> bool {
+    let all = events.len();
+    let mut left = max_bytes;
+    let fits = |event: &&Arc<FeedEvent>| match left.checked_sub(event.bytes()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let fitting = events.iter().take_while(fits).count();
+    events.truncate(fitting.min(MISSED_MAX));
+    events.len() == all
 }
 
 impl RoomFeeds {
@@ -63,6 +98,7 @@ impl RoomFeeds {
     ) -> Result<bool, AppError> {
         let mut events = Vec::new();
         let mut from = since.as_ref().map_or(0, |since| since.seq);
+        let max_bytes = since.as_ref().map_or(0, |since| since.bytes);
         loop {
             let feed = self.loaded(app, room).await?;
             let up_to = {
@@ -78,7 +114,7 @@ impl RoomFeeds {
                 let other_log = since.as_ref().is_some_and(|since| {
                     since.seq > head.seq || since.epoch.as_ref().is_some_and(|e| *e != head.epoch)
                 });
-                let full = events.len() >= MISSED_MAX;
+                let full = events.len() >= MISSED_MAX || bytes(&events) >= max_bytes;
                 if recent.is_some() || other_log || full {
                     let mut replay = Replay {
                         head_seq: head.seq,
@@ -90,8 +126,7 @@ impl RoomFeeds {
                     if !other_log {
                         replay.complete = recent.is_some();
                         events.extend(recent.unwrap_or_default());
-                        replay.complete &= events.len() <= MISSED_MAX;
-                        events.truncate(MISSED_MAX);
+                        replay.complete &= cut(&mut events, max_bytes);
                         replay.events = events;
                     }
                     // Nothing is published while the lock is held, so the first live event is the one after the head.
@@ -103,7 +138,7 @@ impl RoomFeeds {
                 }
                 head.seq
             };
-            let limit = (MISSED_MAX - events.len()) as u32;
+            let limit = READ.min(MISSED_MAX - events.len()) as u32;
             let page = app
                 .store
                 .events(room, from, up_to, limit, Some(&actor.user_id))

@@ -9,7 +9,7 @@ use storage::{NewRoom, StoreError, StoredRoom};
 
 use super::{
     access, members,
-    room_feeds::{Replay, Since},
+    room_feeds::{REPLAY_BYTES, Replay, Since},
     topics, wire,
     wire::frame,
 };
@@ -203,7 +203,11 @@ pub async fn join(
         }
         room = visible(app, actor, room_id).await?;
     }
-    let since = since.map(|(seq, epoch)| Since { seq, epoch });
+    let since = since.map(|(seq, epoch)| Since {
+        seq,
+        epoch,
+        bytes: REPLAY_BYTES,
+    });
     subscribe(app, actor, socket, room_id, since, |replay| {
         let mut room = wire::room(room);
         room.head_seq = replay.head_seq;

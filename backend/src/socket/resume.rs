@@ -9,7 +9,7 @@ use super::ChatSession;
 use crate::{
     chat::{
         access,
-        room_feeds::{Replay, Since},
+        room_feeds::{REPLAY_BYTES, Replay, Since},
         rooms,
         wire::frame,
     },
@@ -19,10 +19,12 @@ use crate::{
 /// How far the client has each of its rooms.
 pub(super) type Points = BTreeMap<RoomId, ResumePoint>;
 
-/// Subscribes one room after the other.
+/// Subscribes one room after the other. What all of them missed together is bounded like what one did: the client
+/// pages what is beyond that, at its own pace.
 pub(super) async fn resume(session: &Arc<ChatSession>, socket: &Socket, points: Points) {
+    let mut bytes = REPLAY_BYTES;
     for (room, point) in points {
-        if let Err(error) = resume_room(session, socket, &room, point).await {
+        if let Err(error) = resume_room(session, socket, &room, point, &mut bytes).await {
             let lost = RoomResumed::Lost(LostRoom {
                 room_id: room,
                 error: error.into_body(),
@@ -39,6 +41,7 @@ async fn resume_room(
     socket: &Socket,
     room: &RoomId,
     point: ResumePoint,
+    bytes: &mut usize,
 ) -> Result<(), AppError> {
     let ChatSession { app, actor, .. } = &**session;
     let role = access::see(app, actor, room).await?.role;
@@ -49,8 +52,10 @@ async fn resume_room(
     let since = Since {
         seq: point.seq,
         epoch: point.epoch,
+        bytes: *bytes,
     };
     let begin = |replay: Replay| {
+        *bytes = bytes.saturating_sub(replay.bytes());
         for event in &replay.events {
             socket.send(event.frame_for(&actor.user_id));
         }
