@@ -78,36 +78,19 @@ impl Connection {
                     self.close(CloseReason::Protocol);
                     return Refused::Malformed.response();
                 }
-                let mut payload = outbox.take_payload(max);
-                let transport = outbox.transport();
-                let ended = match self.closed() {
-                    // What is queued may need more polls than this one.
-                    Some(_) if !outbox.is_empty() => None,
-                    // The client closed by its POST: it need not be told.
-                    Some(CloseReason::Client) => Some(NOOP),
-                    Some(CloseReason::Server) => Some(CLOSE),
-                    Some(_) if payload.is_empty() => {
-                        drop(outbox);
-                        self.leave_registry();
-                        // Not a close packet, after which the official Python client doesn't come back.
-                        return Refused::UnknownSession.response();
-                    }
-                    _ => None,
-                };
-                if let Some(packet) = ended {
+                let payload = outbox.take_payload(max);
+                // What is queued may need more polls than this one.
+                if let Some(reason) = self.closed().filter(|_| outbox.is_empty()) {
                     drop(outbox);
                     self.leave_registry();
-                    if !payload.is_empty() {
-                        payload.push(SEPARATOR);
-                    }
-                    payload.push_str(packet);
-                    return text(payload);
+                    return last_answer(payload, reason);
                 }
                 if !payload.is_empty() {
                     return text(payload);
                 }
                 // The client waits for this poll to end before it goes over, or has gone.
-                if transport == Transport::WebSocket || self.probed.load(Ordering::Acquire) {
+                if outbox.transport() == Transport::WebSocket || self.probed.load(Ordering::Acquire)
+                {
                     return text(NOOP);
                 }
                 outbox.wait_poll()
@@ -208,6 +191,23 @@ impl Connection {
         self.close(reason);
         answer(status, "text/plain", Bytes::from_static(why.as_bytes()))
     }
+}
+
+/// The answer to the last poll of a connection, with what was left to say.
+fn last_answer(mut payload: String, reason: CloseReason) -> Response<Full<Bytes>> {
+    let packet = match reason {
+        // It closed by its POST and need not be told.
+        CloseReason::Client => NOOP,
+        CloseReason::Server => CLOSE,
+        // After a close packet the official Python client doesn't come back, and it should: its next poll fails.
+        _ if !payload.is_empty() => return text(payload),
+        _ => return Refused::UnknownSession.response(),
+    };
+    if !payload.is_empty() {
+        payload.push(SEPARATOR);
+    }
+    payload.push_str(packet);
+    text(payload)
 }
 
 /// All of a body, if it has at most `max` bytes.
