@@ -6,7 +6,7 @@ import type { Message, Room, RoomInfo, TertuliaError, Unsubscribe } from "@tertu
 import { mentionsIn } from "../timeline/markup.ts";
 import { notifyOf } from "../notifications.ts";
 import { Store } from "../store.ts";
-import { isMe, session, tertulia } from "../tertulia.ts";
+import { connection, isMe, session, tertulia } from "../tertulia.ts";
 
 export interface Entry {
   readonly info: RoomInfo;
@@ -26,8 +26,10 @@ export interface MyRooms {
 const FOLLOWED_MAX = 200;
 const PAGE = 200;
 const RETRY_MS = 3_000;
-/** A room's members learn of its end by looking; not all of them at once. */
-const LOOK_WITHIN_MS = 1_000;
+/** How soon a room is looked at again after a change of its members; not by all of them at once. */
+const LOOK_WITHIN_MS = 500;
+const LOOK_AT_LARGE_WITHIN_MS = 20_000;
+const LARGE = 100;
 
 const NONE: MyRooms = { status: "loading", entries: new Map() };
 
@@ -36,6 +38,7 @@ export const myRooms = new Store<MyRooms>(NONE);
 export const lostRooms = new Store<ReadonlyMap<string, RoomInfo>>(new Map());
 
 const followed = new Map<string, Unsubscribe[]>();
+const looking = new Set<string>();
 /** The room whose newest messages are before the reader's eyes. */
 let attended: string | undefined;
 let listening: Unsubscribe[] = [];
@@ -56,7 +59,16 @@ export function start(): void {
       else change(roomId, (entry) => ({ ...entry, info: { ...entry.info, role } }));
     }),
   ];
-  void load(run);
+  const mine = run;
+  let wasConnected = connection.get().status === "connected";
+  const whenConnected = () => {
+    const isConnected = connection.get().status === "connected";
+    // Names and members may have changed meanwhile.
+    if (isConnected && !wasConnected && myRooms.get().status === "ready") void load(mine);
+    wasConnected = isConnected;
+  };
+  listening.push(connection.subscribe(whenConnected));
+  void load(mine);
 }
 
 export function stop(): void {
@@ -64,6 +76,7 @@ export function stop(): void {
   for (const unsubscribe of [...listening, ...[...followed.values()].flat()]) unsubscribe();
   listening = [];
   followed.clear();
+  looking.clear();
   attended = undefined;
   myRooms.set(NONE);
   lostRooms.set(new Map());
@@ -96,7 +109,10 @@ async function load(mine: number): Promise<void> {
 export function add(info: RoomInfo): void {
   lostRooms.update((lost) => (lost.has(info.id) ? new Map([...lost].filter(([id]) => id !== info.id)) : lost));
   const known = myRooms.get().entries.get(info.id);
-  const entry = { info, unread: info.unread ?? 0, mentioned: known?.mentioned ?? false, peerOnline: known?.peerOnline ?? false };
+  // What the server counted holds for the messages it knew of; those that came since are counted here.
+  const isBehind = known && followed.has(info.id) && tertulia.room(info.id).seq !== info.headSeq;
+  const unread = attended === info.id ? 0 : isBehind ? known.unread : (info.unread ?? 0);
+  const entry = { info, unread, mentioned: unread > 0 && (known?.mentioned ?? false), peerOnline: known?.peerOnline ?? false };
   myRooms.update((now) => ({ ...now, entries: new Map(now.entries).set(info.id, entry) }));
   follow(info);
 }
@@ -110,7 +126,6 @@ function follow(info: RoomInfo): void {
     room.on("lost", () => lose(id)),
     room.on("reset", () => void fetchRoom(id)),
     room.on("changed", () => {
-      if (room.info) update(room.info);
       if (room.status === "following" && info.kind === "direct") void lookForPeer(room);
     }),
     room.on("presence:changed", ({ userId, online }) => {
@@ -121,15 +136,27 @@ function follow(info: RoomInfo): void {
       if (seq >= room.seq) change(id, (entry) => ({ ...entry, unread: 0, mentioned: false, info: { ...entry.info, readSeq: seq } }));
       else void fetchRoom(id);
     }),
-    room.on("room:member", ({ userId, role }) => {
-      // Who deletes a room leaves it; whether it is still there has to be asked.
-      if (role === null && !isMe(userId)) setTimeout(() => void fetchRoom(id), Math.random() * LOOK_WITHIN_MS);
+    room.on("room:member", ({ userId }) => {
+      if (!isMe(userId)) lookSoon(id);
     }),
   ]);
   // What came since the list was read is counted as it is delivered.
   room.join({ seq: info.headSeq, epoch: info.epoch }).catch((error: TertuliaError) => {
     if (error.code === "not_found") lose(id);
   });
+}
+
+/** Somebody came or went: how many are there now? Who deletes a room leaves it, too. */
+function lookSoon(roomId: string): void {
+  const entry = myRooms.get().entries.get(roomId);
+  if (!entry || looking.has(roomId)) return;
+  looking.add(roomId);
+  const within = entry.info.memberCount > LARGE ? LOOK_AT_LARGE_WITHIN_MS : LOOK_WITHIN_MS;
+  const mine = run;
+  setTimeout(() => {
+    looking.delete(roomId);
+    if (mine === run) void fetchRoom(roomId);
+  }, Math.random() * within);
 }
 
 async function lookForPeer(room: Room): Promise<void> {

@@ -1,6 +1,6 @@
 // Times as people say them. Formatters are kept: making one costs more than a row of messages.
 
-import { language, text } from "./index.ts";
+import { locale, text } from "./index.ts";
 
 type Style = "time" | "day" | "full";
 
@@ -13,9 +13,9 @@ const STYLES: Record<Style, Intl.DateTimeFormatOptions> = {
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 function format(style: Style, at: Date): string {
-  const key = `${language()} ${style}`;
+  const key = `${locale()} ${style}`;
   let format = formats.get(key);
-  if (!format) formats.set(key, (format = new Intl.DateTimeFormat(language(), STYLES[style])));
+  if (!format) formats.set(key, (format = new Intl.DateTimeFormat(locale(), STYLES[style])));
   return format.format(at);
 }
 
@@ -40,7 +40,7 @@ export function day(at: string): string {
 
 /** "3 minutes ago". */
 export function ago(at: string): string {
-  const relative = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
+  const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "auto" });
   const minutes = Math.round((new Date(at).getTime() - Date.now()) / 60_000);
   if (minutes > -60) return relative.format(minutes, "minute");
   if (minutes > -48 * 60) return relative.format(Math.round(minutes / 60), "hour");

@@ -18,6 +18,12 @@ export function language(): Language {
 
 export const text = (): Text => LANGUAGES[language()];
 
+/** The reader's own kind of the language, which decides how times are written. */
+export function locale(): string {
+  const chosen = language();
+  return navigator.languages.find((tag) => tag.slice(0, 2) === chosen) ?? chosen;
+}
+
 export function useText(): Text {
   return LANGUAGES[useStore(preferences, language)];
 }

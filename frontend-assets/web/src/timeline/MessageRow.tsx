@@ -128,7 +128,7 @@ function continues(previous: Row, row: Row, me: Message["sender"]): boolean {
 function Replied({ seq }: { seq: number }) {
   const text = useText();
   const { room, timeline, jumpTo } = useRoom();
-  const loaded = timeline.message(seq);
+  const loaded = useStore(timeline.view, () => timeline.message(seq));
   const { data } = useQuery({
     queryKey: ["message", room.id, seq],
     queryFn: async () => (await room.history({ after: seq - 1, limit: 1 })).messages[0] ?? null,

@@ -1,0 +1,76 @@
+// A server of its own for a test: the built binary on a free port, with a directory that goes with it.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const START_MS = 30_000;
+
+/** The binary that `TERTULIA` names, or the one that was built last for tests. */
+function binary() {
+  const found = [process.env.TERTULIA, join(root, "target/debug/tertulia"), join(root, "target/release/tertulia")].find((path) => path && existsSync(path));
+  if (!found) throw new Error("no server: cargo build --package tertulia");
+  return found;
+}
+
+async function freePort() {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+export class Server {
+  #process;
+  #log = "";
+
+  static async start() {
+    const server = new Server();
+    server.directory = await mkdtemp(join(tmpdir(), "tertulia-browser-"));
+    server.port = await freePort();
+    server.url = `http://127.0.0.1:${server.port}`;
+    await server.run();
+    return server;
+  }
+
+  /** Starts, or starts again with what there is, and resolves once it is ready. */
+  async run() {
+    const env = { ...process.env, HOST: "127.0.0.1", PORT: String(this.port), DATA_DIR: this.directory, DRAIN_SECONDS: "1", LOG_LEVEL: "warn" };
+    const child = spawn(binary(), ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
+    const until = Date.now() + START_MS;
+    while (Date.now() < until) {
+      if (child.exitCode !== null) throw new Error(`the server ended:\n${this.#log}`);
+      const ready = await fetch(`${this.url}/health/ready`).catch(() => null);
+      if (ready?.ok) return;
+      await pause(50);
+    }
+    throw new Error(`the server isn't ready:\n${this.#log}`);
+  }
+
+  /** Ends it as a power cut would. */
+  kill = () => this.#end("SIGKILL");
+
+  async stop() {
+    await this.#end("SIGTERM");
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #end(signal) {
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    await ended;
+  }
+}
