@@ -113,6 +113,11 @@ impl ChatClient {
         .await
     }
 
+    /// An ack, if it has come already.
+    pub fn take_ack(&mut self, id: u64) -> Option<Value> {
+        self.acks.remove(&id)
+    }
+
     /// Makes a room with this name and nobody else in it; returns its id.
     pub async fn create(&mut self, kind: &str, name: &str) -> String {
         let request = json!({ "kind": kind, "name": name });
@@ -230,7 +235,7 @@ impl ChatClient {
             match self.socket.next().await {
                 Incoming::End => return code,
                 Incoming::Close(found, _) => code = Some(found),
-                Incoming::Text(packet) if packet.starts_with("42") => self.keep(&packet),
+                Incoming::Text(packet) if packet.starts_with('4') => self.keep(&packet),
                 _ => {}
             }
         }

@@ -1,19 +1,29 @@
 //! The whole server, in this process: its real HTTP and sockets on port 0, its real store in a directory of its own.
+//! Where a process has to end, or to print, it is the built one.
 
+mod api;
+mod bad_input;
 mod blocks;
 mod changes;
 mod chat_client;
+mod configuration;
 mod conversations;
 mod history;
 mod http;
+mod logs;
 mod members;
 mod messages;
+mod overload;
 mod presence;
 mod receipts;
 mod resume;
 mod rooms;
 mod search;
+mod server_process;
 mod sessions;
+mod shutdown;
+mod slow_consumer;
+mod store_faults;
 mod test_app;
 mod typing;
 mod unread;
