@@ -5,19 +5,46 @@ SHELL := /bin/bash
 
 JS := tests/clients/js
 PYTHON := tests/clients/python
+BROWSER := tests/browser
+SDK := frontend-assets/sdk
+WEB := frontend-assets/web
+NPM_CI := npm ci --no-audit --no-fund --prefix
 
-.PHONY: help run test check bench test-clients bench-peers
+.PHONY: help run test test-rust test-sdk test-browser check bench web test-clients bench-peers
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build the server and run it on port 4000 (needs Rust and a C compiler)
+run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; with Node it gets the web client)
+	@if command -v npm >/dev/null; then $(MAKE) web; else echo "Without Node the server has a plain page only."; fi
 	cargo build --release --package tertulia
 	exec target/release/tertulia serve
 
-test: test-clients ## Install what the tests need, and run them all
+test: test-rust test-sdk test-browser ## Install what the tests need, and run them all
+
+# The server that the tests start holds the web client.
+test-rust: web test-clients
 	cargo build --package tertulia
 	cargo test --workspace
+
+test-sdk: $(SDK)/node_modules/.package-lock.json
+	cargo build --package tertulia
+	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm test && npm run test:server
+
+test-browser: web $(BROWSER)/node_modules/.package-lock.json
+	scripts/chromium
+	cargo build --package tertulia
+	cd $(BROWSER) && npm test
+
+web: $(WEB)/dist/index.html
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public $(SDK)/src -type f) $(WEB)/index.html $(WEB)/vite.config.ts
+	cd $(WEB) && npm run --silent build
+	touch $@
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	$(NPM_CI) $*
+	touch $@
 
 check: ## Format, lints and documentation, with warnings denied
 	cargo fmt --check
@@ -32,14 +59,10 @@ bench: bench-peers ## Measure the server beside its peers (about 15 minutes; wri
 
 bench-peers:
 	cargo build --release --manifest-path load-generator/peers/socketioxide/Cargo.toml
-	npm ci --prefix load-generator/peers/node --no-audit --no-fund
+	$(NPM_CI) load-generator/peers/node
 
 # The official clients, which the tests drive: Node's from npm, Python's in a virtual environment.
 test-clients: $(JS)/node_modules/.package-lock.json $(PYTHON)/.venv/installed
-
-$(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
-	npm ci --prefix $(JS) --no-audit --no-fund
-	touch $@
 
 $(PYTHON)/.venv/installed: $(PYTHON)/requirements.txt
 	scripts/python-venv $(PYTHON)/.venv $<
