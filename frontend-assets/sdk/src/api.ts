@@ -74,7 +74,8 @@ export function sender(origin: string, fetch: typeof globalThis.fetch): Send {
   return async (method, route, { path = {}, query = {}, body, signal }, token) => {
     const filled = route.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(path[name] ?? ""));
     const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const search = asked.length > 0 ? `?${new URLSearchParams(asked.map(([name, value]) => [name, String(value)]))}` : "";
+    const search =
+      asked.length > 0 ? `?${new URLSearchParams(asked.map(([name, value]) => [name, String(value)]))}` : "";
     const headers: Record<string, string> = { accept: "application/json" };
     if (token) headers["authorization"] = `Bearer ${token}`;
     if (body !== undefined) headers["content-type"] = "application/json";

@@ -1,16 +1,16 @@
 // The client: one signed-in user, one connection, and the rooms and messages that go over it.
 
 import { sender, type Api, type Method, type PlainRequest } from "./api.js";
-import {
-  Connection,
-  type Answer,
-  type ConnectionState,
-  type ServerEvent,
-  type SocketFactory,
-} from "./connection.js";
+import { Connection, type Answer, type ConnectionState, type ServerEvent, type SocketFactory } from "./connection.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
 import { TertuliaError } from "./error.js";
-import { bounds, type ClientEvents, type ConnectAuth, type Room as RoomInfo, type ServerEvents } from "./generated/events.js";
+import {
+  bounds,
+  type ClientEvents,
+  type ConnectAuth,
+  type Room as RoomInfo,
+  type ServerEvents,
+} from "./generated/events.js";
 import type { components } from "./generated/http.js";
 import { Outbox, type Draft, type OutgoingMessage, type Sending } from "./outbox.js";
 import { Room, type RoomHost } from "./room.js";
@@ -101,8 +101,10 @@ export class Tertulia {
     this.#host = this.#roomHost(options.maxBehind ?? MAX_BEHIND);
 
     // What it answers is for the types of `Api` to say.
-    const route = (method: Method) => (path: string, request: PlainRequest = {}) =>
-      this.#session.request(method, path, request) as Promise<never>;
+    const route =
+      (method: Method) =>
+      (path: string, request: PlainRequest = {}) =>
+        this.#session.request(method, path, request) as Promise<never>;
     this.api = {
       get: route("get"),
       post: route("post"),
@@ -283,7 +285,8 @@ export class Tertulia {
         this.#events.emit(name, payload);
         break;
     }
-    if ("roomId" in payload) this.#rooms.get(payload.roomId)?.receive(event);
+    // A newer server may send what this package doesn't know.
+    if (typeof payload === "object" && payload && "roomId" in payload) this.#rooms.get(payload.roomId)?.receive(event);
   }
 
   #roomHost(maxBehind: number): RoomHost {

@@ -1,6 +1,6 @@
 // The one error of this package: what the server refused, and what stood between, told apart by `code`.
 
-import type { ErrorBody, ErrorCode } from "./generated/events.js";
+import type { ErrorCode } from "./generated/events.js";
 
 /**
  * Why something failed: a code of the server, or one of this side.
@@ -13,13 +13,7 @@ import type { ErrorBody, ErrorCode } from "./generated/events.js";
  * - `discarded`: the message was taken out of the outbox
  */
 export type TertuliaErrorCode =
-  | ErrorCode
-  | "network"
-  | "timeout"
-  | "signed_out"
-  | "closed"
-  | "outbox_full"
-  | "discarded";
+  ErrorCode | "network" | "timeout" | "signed_out" | "closed" | "outbox_full" | "discarded";
 
 /** What the server refused, or what stood between. */
 export class TertuliaError extends Error {
@@ -65,11 +59,6 @@ export class TertuliaError extends Error {
   /** @internal */
   static signedOut(): TertuliaError {
     return new TertuliaError({ code: "signed_out", message: "nobody is signed in" });
-  }
-
-  /** @internal What may be kept of it. */
-  static toBody({ code, message, retryable }: TertuliaError): Omit<ErrorBody, "code"> & { code: TertuliaErrorCode } {
-    return { code, message, retryable };
   }
 
   /** @internal */

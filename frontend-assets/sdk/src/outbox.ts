@@ -88,6 +88,8 @@ export class Outbox {
   #lists = new Map<string | undefined, readonly OutgoingMessage[]>();
   #lastKey = 0;
   readonly #writes: Writes;
+  /** Before that, nobody knows what is to be sent first. */
+  #loaded = false;
   #closed = false;
 
   constructor(userId: string, storage: Storage, on: OutboxListener) {
@@ -99,13 +101,14 @@ export class Outbox {
 
   /** Takes up what was kept; what is written meanwhile comes after it. */
   async load(): Promise<void> {
-    let kept: [string, unknown][];
+    let kept: [string, unknown][] = [];
     try {
       kept = await this.#storage.entries(this.#prefix);
     } catch (error) {
-      return this.#on.storageFailed(error);
+      this.#on.storageFailed(error);
     }
     if (this.#closed) return;
+    this.#loaded = true;
     const written = [...this.#entries];
     this.#entries.clear();
     for (const [key, value] of kept) {
@@ -238,6 +241,7 @@ export class Outbox {
 
   /** Sends the next message of a room, if there is one and it may be sent. */
   advance(roomId: string): void {
+    if (!this.#loaded) return;
     // The first that is neither sent nor refused; if it is in flight or waits, so do those after it.
     const first = this.of(roomId).find(({ state }) => state === "queued" || state === "sending");
     const entry = first && this.#entries.get(first.clientId);

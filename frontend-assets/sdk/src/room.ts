@@ -398,6 +398,8 @@ export class Room {
     this.#entered();
     if (reset || this.#startingOver) {
       this.#startingOver = false;
+      // Of another life.
+      this.#readUpTo = this.#readTold = 0;
       this.#events.emit("reset", room);
     }
     for (const event of missed) this.#log.push(event);
@@ -466,7 +468,8 @@ export class Room {
   }
 
   #deliver(event: RoomEvent): void {
-    if (this.#info) {
+    // What was missed before an answer to `room:join` is in its counts already.
+    if (this.#info && event.seq > this.#info.headSeq) {
       const isNews = event.type === "message:new" && event.sender.id !== this.#host.userId;
       const unread = (this.#info.unread ?? 0) + (isNews ? 1 : 0);
       this.#info = { ...this.#info, headSeq: event.seq, unread };

@@ -86,7 +86,13 @@ test("a conversation", async () => {
   expect((await his.presence()).count).toBe(2);
   await hers.delete(message.seq);
   await until(() => seen.length === 5);
-  expect(seen).toEqual(["message:new 1", "message:new 2", "message:edited 3", "message:reacted 4", "message:deleted 5"]);
+  expect(seen).toEqual([
+    "message:new 1",
+    "message:new 2",
+    "message:edited 3",
+    "message:reacted 4",
+    "message:deleted 5",
+  ]);
   await until(() => typing.length === 2);
 
   expect(his.info?.unread).toBe(1);
@@ -225,7 +231,7 @@ test("killed and restarted again and again while two people write, nothing is lo
   for (const who of ["ana", "ben"]) expect(of(who, seen)).toEqual(of(who, written));
   expect(seqs).toEqual(Array.from({ length: written.length }, (_, index) => index + 1));
   const stored: string[] = [];
-  for (let after = 0, hasMore = true; hasMore; ) {
+  for (let after = 0, hasMore = true; hasMore;) {
     const page = await his.history({ after, limit: 200 });
     stored.push(...page.messages.map(({ body }) => body));
     after = page.messages.at(-1)?.seq ?? after;

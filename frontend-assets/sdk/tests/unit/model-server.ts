@@ -34,11 +34,23 @@ class ModelRoom {
   get info(): RoomInfo {
     const { id, epoch } = this;
     const headSeq = this.events.length;
-    return { id, epoch, headSeq, name: id, kind: "public", createdAt: "", memberCount: 1, role: "member", unread: 0 };
+    return {
+      id,
+      epoch,
+      headSeq,
+      name: id,
+      kind: "public",
+      createdAt: "",
+      memberCount: 1,
+      role: "member",
+      unread: headSeq,
+    };
   }
 
   after(seq: number, limit: number): RoomEvent[] {
-    return this.events.filter((event) => event.seq > Math.max(seq, this.trimmed) && event.seq <= this.readable).slice(0, limit);
+    return this.events
+      .filter((event) => event.seq > Math.max(seq, this.trimmed) && event.seq <= this.readable)
+      .slice(0, limit);
   }
 
   replay(point: { seq?: number; epoch?: string }): { missed: RoomEvent[]; complete: boolean; reset?: true } {

@@ -262,6 +262,26 @@ describe("over a reload", () => {
     expect(await kept()).toBe(0);
   });
 
+  test("a slow storage doesn't change the order", async () => {
+    client.disconnect();
+    room.send({ body: "1" });
+    await soon();
+    const quick = storage;
+    storage = {
+      ...quick,
+      async entries(prefix) {
+        if (prefix.startsWith("outbox/")) await new Promise((resolve) => setTimeout(resolve, 2_000));
+        return quick.entries(prefix);
+      },
+    };
+    await reload();
+    room.send({ body: "2" });
+    await later(1_900);
+    expect(stored()).toEqual([]);
+    await later(200);
+    expect(stored()).toEqual(["1", "2"]);
+  });
+
   test("what was sent without an ack isn't sent twice", async () => {
     server.copies = () => 0;
     server.faults.push({ event: "message:send", fault: "lost" });
@@ -280,7 +300,9 @@ describe("over a reload", () => {
     await soon();
     await reload();
     await soon();
-    expect(room.pending).toMatchObject([{ clientId, state: "failed", error: { code: "forbidden", message: "a block" } }]);
+    expect(room.pending).toMatchObject([
+      { clientId, state: "failed", error: { code: "forbidden", message: "a block" } },
+    ]);
     expect(server.countOf("message:send")).toBe(1);
     room.retry(clientId);
     await soon();
@@ -355,18 +377,21 @@ describe("a storage that fails", () => {
     return { ...memoryStorage(), [method]: full };
   };
 
-  test.each(["entries", "set", "delete"] as const)("%s: messages are sent all the same, and it is told", async (method) => {
-    client.disconnect();
-    storage = broken(method);
-    await open();
-    const errors: Error[] = [];
-    client.on("storage-error", (error) => errors.push(error));
-    await signIn();
-    room.send({ body: "1" });
-    room.send({ body: "2" });
-    await soon();
-    expect(stored()).toEqual(["1", "2"]);
-    expect(errors.length).toBeGreaterThan(0);
-    expect(errors[0]).toMatchObject({ name: "QuotaExceededError" });
-  });
+  test.each(["entries", "set", "delete"] as const)(
+    "%s: messages are sent all the same, and it is told",
+    async (method) => {
+      client.disconnect();
+      storage = broken(method);
+      await open();
+      const errors: Error[] = [];
+      client.on("storage-error", (error) => errors.push(error));
+      await signIn();
+      room.send({ body: "1" });
+      room.send({ body: "2" });
+      await soon();
+      expect(stored()).toEqual(["1", "2"]);
+      expect(errors.length).toBeGreaterThan(0);
+      expect(errors[0]).toMatchObject({ name: "QuotaExceededError" });
+    },
+  );
 });

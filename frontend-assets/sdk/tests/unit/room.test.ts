@@ -553,6 +553,28 @@ describe("info", () => {
     expect(room.info).toMatchObject({ headSeq: 3, unread: 2 });
   });
 
+  test("counts what was missed once", async () => {
+    await join();
+    unheard(() => write(3));
+    server.deliver(server.socket, "resync", { roomId: "r", headSeq: 3 });
+    await soon();
+    expect(seqs()).toEqual([1, 2, 3]);
+    expect(room.info).toMatchObject({ headSeq: 3, unread: 3 });
+    server.socket.closed();
+    write(2);
+    await later(2_000);
+    expect(room.info).toMatchObject({ headSeq: 5, unread: 5 });
+  });
+
+  test("an event that this package doesn't know harms nothing", async () => {
+    await join();
+    for (const payload of [undefined, null, 7, "text", { roomId: "r" }])
+      server.socket.deliver("room:futuristic", payload);
+    write(1);
+    await soon();
+    expect(seqs()).toEqual([1]);
+  });
+
   test("follows what the server says of the room", async () => {
     await join();
     server.deliver(server.socket, "room:updated", { room: { ...room.info!, name: "new name", role: undefined } });
@@ -596,6 +618,20 @@ describe("reading", () => {
     await later(1_000);
     expect(server.payloadsOf("read:set")).toEqual([{ roomId: "r", seq: 3 }]);
     expect(room.info).toMatchObject({ readSeq: 3, unread: 0 });
+  });
+
+  test("begins anew with another life of the room", async () => {
+    write(9);
+    await join();
+    room.read(9);
+    await later(1_000);
+    server.socket.closed();
+    Object.assign(server.room("r"), { epoch: "e2", events: [] });
+    write(4);
+    await later(2_000);
+    room.read(4);
+    await later(1_000);
+    expect(server.payloadsOf("read:set").map(({ seq }) => seq)).toEqual([9, 4]);
   });
 
   test("is told again after a reconnect, and after a refusal for now", async () => {

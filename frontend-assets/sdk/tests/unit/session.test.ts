@@ -309,7 +309,10 @@ describe("HTTP errors", () => {
   test("paths and queries are escaped, and absent parameters left out", async () => {
     server.http.set("GET rooms/a%2Fb%3F/messages?limit=5", () => json(200, { messages: [], hasMore: false }));
     const path = { roomId: "a/b?" };
-    const page = await client.api.get("rooms/{roomId}/messages", { path, query: { limit: 5, before: undefined } as never });
+    const page = await client.api.get("rooms/{roomId}/messages", {
+      path,
+      query: { limit: 5, before: undefined } as never,
+    });
     expect(page.hasMore).toBe(false);
   });
 });

@@ -33,7 +33,10 @@ function follow(client: Tertulia, given: Map<string, number[]>): void {
     const seqs = given.get(id) ?? [];
     given.set(id, seqs);
     client.room(id).on("event", ({ seq }) => seqs.push(seq));
-    void client.room(id).join({ seq: seqs.at(-1) ?? 0, epoch: "e1" }).catch(() => {});
+    void client
+      .room(id)
+      .join({ seq: seqs.at(-1) ?? 0, epoch: "e1" })
+      .catch(() => {});
   }
 }
 
@@ -64,7 +67,8 @@ test.each(Array.from({ length: Number(process.env["SEEDS"] ?? 60) }, (_, seed) =
     if (chance(0.3)) server.write(id, "of a third");
     if (chance(0.1)) server.faults.push({ event: "message:send", fault: chance(0.5) ? "lost" : "swallow" });
     if (chance(0.1)) server.faults.push({ event: "message:send", fault: refusal("unavailable") });
-    if (chance(0.1)) server.faults.push({ event: "room:events", fault: chance(0.5) ? "swallow" : refusal("unavailable") });
+    if (chance(0.1))
+      server.faults.push({ event: "room:events", fault: chance(0.5) ? "swallow" : refusal("unavailable") });
     if (chance(0.05)) server.faults.push({ event: "room:join", fault: chance(0.5) ? "lost" : refusal("unavailable") });
     if (chance(0.1)) server.resumeFault = chance(0.5) ? "swallow" : chance(0.5) ? refusal("unavailable") : undefined;
     if (chance(0.15)) for (const socket of server.sockets) if (chance(0.7)) socket.closed();
