@@ -5,7 +5,8 @@
  */
 
 export { Tertulia, type TertuliaEvents, type TertuliaOptions } from "./client.js";
-export type { Room, RoomEvents, RoomStatus } from "./room.js";
+export type { Room } from "./room.js";
+export type { RoomEvents, RoomStatus } from "./room-events.js";
 export type { Draft, OutgoingMessage, Sending } from "./outbox.js";
 export type { SignedOutReason, Tokens, User } from "./session.js";
 export type { Answer, ConnectionState, SocketFactory, SocketLike } from "./connection.js";

@@ -48,9 +48,9 @@ export interface Sending {
   readonly current: OutgoingMessage;
   /** Resolves when the message is durable; rejects when it is refused for good, or discarded. */
   delivered(): Promise<Message>;
-  /** See {@link Room.retry}. */
+  /** See `Room.retry`. */
   retry(): void;
-  /** See {@link Room.discard}. */
+  /** See `Room.discard`. */
   discard(): void;
 }
 

@@ -20,54 +20,15 @@ import {
   type RoomEvent,
   type RoomJoined,
   type RoomResumed,
-  type ServerEvents,
 } from "./generated/events.js";
 import type { Draft, OutgoingMessage, Sending } from "./outbox.js";
+import { ReadMark } from "./read-mark.js";
+import type { RoomEvents, RoomStatus } from "./room-events.js";
 import { RoomLog } from "./room-log.js";
+import { Typing } from "./typing.js";
 
 /** A replay that isn't over after this is asked for again. */
 const REPLAY_MS = 15_000;
-/** `typing:set` is repeated at most so often, and taken back after a silence. */
-const TYPING_EVERY_MS = 3_000;
-const TYPING_SILENCE_MS = 5_000;
-/** `read:set` waits for a pause of this length. */
-const READ_PAUSE_MS = 400;
-
-/** What a room tells its listeners. */
-export interface RoomEvents {
-  /** Every durable event of the room, each once and in the order of `seq`. */
-  event: RoomEvent;
-  /** The same by name. */
-  "message:new": ServerEvents["message:new"];
-  "message:edited": ServerEvents["message:edited"];
-  "message:deleted": ServerEvents["message:deleted"];
-  "message:reacted": ServerEvents["message:reacted"];
-  /**
-   * What is shown is too old to be caught up with, or of another life of the room: read {@link Room.history} again.
-   * Events go on after `room.seq`.
-   */
-  reset: RoomInfo;
-  /**
-   * The room isn't followed any more: with the error that says why, or without one after leaving it, here or on
-   * another device, and after being removed. {@link Room.join} begins anew.
-   */
-  lost: TertuliaError | undefined;
-  /** `info` or `status` changed. */
-  changed: RoomInfo | undefined;
-  "typing:changed": ServerEvents["typing:changed"];
-  "read:changed": ServerEvents["read:changed"];
-  "presence:changed": ServerEvents["presence:changed"];
-  "presence:count": ServerEvents["presence:count"];
-  "room:member": ServerEvents["room:member"];
-  /** A message in `pending` changed, came, or went. */
-  outgoing: OutgoingMessage;
-}
-
-/**
- * `idle`: not followed. `catching-up`: there is no connection, or what was missed is on its way. `following`: up to
- * date. `lost`: see {@link RoomEvents.lost}.
- */
-export type RoomStatus = "idle" | "catching-up" | "following" | "lost";
 
 /** What a room needs of its client. */
 export interface RoomHost {
@@ -114,11 +75,8 @@ export class Room {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #waiters: Waiter[] = [];
   #toldStatus: RoomStatus = "idle";
-  #typingTold = 0;
-  #typingTimer: ReturnType<typeof setTimeout> | undefined;
-  #readUpTo = 0;
-  #readTold = 0;
-  #readTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #typing: Typing;
+  readonly #readMark: ReadMark;
 
   /** @internal */
   constructor(id: string, host: RoomHost) {
@@ -133,6 +91,12 @@ export class Room {
       },
       host.maxBehind,
     );
+    // At most once is enough.
+    this.#typing = new Typing((on) => host.ask("typing:set", { roomId: id, on }, () => {}));
+    this.#readMark = new ReadMark({
+      tell: (seq, settle) => host.ask("read:set", { roomId: id, seq }, settle),
+      told: ({ readSeq, unread }) => this.#update({ readSeq, unread }),
+    });
   }
 
   /** The room as last heard of. */
@@ -241,21 +205,12 @@ export class Room {
 
   /** Says that the user is typing. To be called on every keystroke; ends after 5 s without, with `false`, and by sending. */
   typing(on = true): void {
-    clearTimeout(this.#typingTimer);
-    const now = Date.now();
-    if (on) this.#typingTimer = setTimeout(() => this.typing(false), TYPING_SILENCE_MS);
-    if (on ? now - this.#typingTold < TYPING_EVERY_MS : this.#typingTold === 0) return;
-    this.#typingTold = on ? now : 0;
-    // At most once is enough.
-    this.#host.ask("typing:set", { roomId: this.id, on }, () => {});
+    this.#typing.set(on);
   }
 
   /** Says that the user has read up to `seq`. Never goes back; told after a pause, and again after a reconnect. */
   read(seq: number): void {
-    if (seq <= this.#readUpTo) return;
-    this.#readUpTo = seq;
-    clearTimeout(this.#readTimer);
-    this.#readTimer = setTimeout(() => this.#tellRead(), READ_PAUSE_MS);
+    this.#readMark.set(seq);
   }
 
   /** A page of messages in their present state, ascending: the newest, those before, or those after a `seq`. */
@@ -296,7 +251,7 @@ export class Room {
 
   /** @internal There is a connection; `resumed`: its handshake named this room. */
   connected(resumed: boolean): void {
-    if (this.#readUpTo > this.#readTold) this.#tellRead();
+    this.#readMark.connected();
     if (!this.#following) return;
     if (!resumed) return this.#subscribe();
     const attempt = ++this.#attempt;
@@ -311,7 +266,7 @@ export class Room {
     clearTimeout(this.#timer);
     this.#subscribed = false;
     this.#failures = 0;
-    this.#typingTold = 0;
+    this.#typing.forget();
     this.#log.pause();
     this.#tell();
   }
@@ -398,8 +353,7 @@ export class Room {
     this.#entered();
     if (reset || this.#startingOver) {
       this.#startingOver = false;
-      // Of another life.
-      this.#readUpTo = this.#readTold = 0;
+      this.#readMark.reset();
       this.#events.emit("reset", room);
     }
     for (const event of missed) this.#log.push(event);
@@ -458,7 +412,7 @@ export class Room {
   #end(error: TertuliaError): void {
     this.#attempt++;
     clearTimeout(this.#timer);
-    clearTimeout(this.#typingTimer);
+    this.#typing.forget();
     this.#following = false;
     this.#subscribed = false;
     this.#startingOver = false;
@@ -486,21 +440,6 @@ export class Room {
     return new Promise((resolve, reject) => {
       const page = { roomId: this.id, after, limit: bounds.eventsPerPage };
       this.#host.ask("room:events", page, (error, answer) => (answer ? resolve(answer) : reject(error)));
-    });
-  }
-
-  #tellRead(): void {
-    const seq = this.#readUpTo;
-    this.#host.ask("read:set", { roomId: this.id, seq }, (error, answer) => {
-      if (answer) {
-        this.#readTold = Math.max(this.#readTold, seq);
-        this.#update({ readSeq: answer.readSeq, unread: answer.unread });
-      } else if (error?.retryable && error.code !== "network" && seq === this.#readUpTo) {
-        clearTimeout(this.#readTimer);
-        this.#readTimer = setTimeout(() => this.#tellRead(), Math.max(backOff(0), error.retryAfterMs ?? 0));
-      } else if (error && !error.retryable) {
-        this.#readTold = Math.max(this.#readTold, seq);
-      }
     });
   }
 

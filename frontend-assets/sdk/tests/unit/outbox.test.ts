@@ -39,6 +39,7 @@ async function reload(): Promise<void> {
 
 beforeEach(async () => {
   vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
   server = new ModelServer();
   server.room("r");
   storage = memoryStorage();

@@ -57,6 +57,7 @@ async function join(): Promise<void> {
 
 beforeEach(async () => {
   vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
   server = new ModelServer();
   server.room("r");
   await enter();

@@ -24,6 +24,7 @@ function open(): Tertulia {
 
 beforeEach(async () => {
   vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
   server = new ModelServer();
   storage = memoryStorage();
   client = open();
