@@ -29,7 +29,7 @@ test-rust: web test-clients
 
 test-sdk: $(SDK)/node_modules/.package-lock.json
 	cargo build --package tertulia
-	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm test && npm run test:server
+	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm run size && npm test && npm run test:server
 
 test-browser: web $(BROWSER)/node_modules/.package-lock.json
 	scripts/chromium
