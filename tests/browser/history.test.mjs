@@ -10,6 +10,7 @@ import { api, fill, makeRoom, register } from "./people.mjs";
 import { Server } from "./server.mjs";
 
 const MESSAGES = 50_000;
+const LAST = "the last of all";
 /** Frames a second that even a machine with other things to do reaches. */
 const FLOOR_FPS = 20;
 /** The same for a message from the socket to the screen. */
@@ -23,10 +24,13 @@ before(async () => {
   bruno = await register(server, "bruno", "Bruno");
   room = await makeRoom(server, ana, "archive");
   await api(server, ana.accessToken, "PUT", `rooms/${room.id}/members/${bruno.user.id}`, {});
-  await fill(server, ana, room.id, MESSAGES, (n) => (n % 7 === 0 ? `Message ${n}\nwith a second line and **some** \`formatting\`` : `Message ${n}`));
+  const bodyOf = (name) => (n) => (n % 7 === 0 ? `${name} ${n}\nwith a second line and **some** \`formatting\`` : `${name} ${n}`);
+  // Side by side, so that the two take turns and nearly every row has a header.
+  await Promise.all([fill(server, ana, room.id, MESSAGES / 2, bodyOf("Message")), fill(server, bruno, room.id, MESSAGES / 2 - 1, bodyOf("Answer"))]);
+  await api(server, bruno.accessToken, "POST", `rooms/${room.id}/messages`, { body: LAST });
   page = await open(browser, server, { path: `/rooms/${room.id}` });
   await signIn(page, "ana");
-  await message(page, `Message ${MESSAGES}`).waitFor();
+  await message(page, LAST).waitFor();
 });
 
 after(async () => {
@@ -100,7 +104,7 @@ test("it scrolls smoothly with all of it loaded", async () => {
 
 test("a new message is on the screen at once", async () => {
   await page.getByRole("button", { name: /To the newest message/ }).click();
-  await message(page, `Message ${MESSAGES}`).waitFor();
+  await message(page, LAST).waitFor();
   await rest();
   const cdp = await page.context().newCDPSession(page);
   await cdp.send("Network.enable");
@@ -143,13 +147,15 @@ test("a jump into the past and back leaves no hole", async () => {
   await page.getByRole("complementary").getByRole("button", { name: /Message 12345$/ }).click();
   await message(page, "Message 12345").waitFor();
   // Newer ones are loaded by going down.
-  await page.getByRole("feed").evaluate(async (feed) => {
-    for (let step = 0; step < 200 && !feed.querySelector('article[data-seq="13000"]'); step++) {
-      feed.scrollTop += 400;
+  const found = Number(await message(page, "Message 12345").getAttribute("data-seq"));
+  const further = `article[data-seq="${found + 700}"]`;
+  await page.getByRole("feed").evaluate(async (feed, further) => {
+    for (let step = 0; step < 500 && !feed.querySelector(further); step++) {
+      feed.scrollTop += 300;
       await new Promise(requestAnimationFrame);
     }
-  });
-  await page.locator('article[data-seq="13000"]').waitFor();
+  }, further);
+  await page.locator(further).waitFor();
   await page.getByRole("button", { name: /newest message/ }).click();
   await message(page, "probe 20").waitFor();
   page.mustBeClean();

@@ -62,6 +62,17 @@ test("what is unsent survives a reload, and a draft too", async () => {
   assert.equal(await message(brunos, "kept over a reload").count(), 1);
 });
 
+test("a server that is restarted on purpose is waited for", async () => {
+  await Promise.all([connected(anas), connected(brunos)]);
+  const drained = server.drain();
+  await anas.locator('[data-connection="restarting"]:visible').first().waitFor();
+  await drained;
+  await write(anas, "during the restart");
+  await server.run();
+  await message(brunos, "during the restart").waitFor();
+  await message(anas, "during the restart").waitFor();
+});
+
 test("a lost network is named, and what was missed comes with it", async () => {
   await brunos.context().setOffline(true);
   await brunos.evaluate(() => globalThis.dispatchEvent(new Event("offline")));

@@ -61,8 +61,11 @@ export class Server {
   /** Ends it as a power cut would. */
   kill = () => this.#end("SIGKILL");
 
+  /** Lets it say goodbye first. */
+  drain = () => this.#end("SIGTERM");
+
   async stop() {
-    await this.#end("SIGTERM");
+    await this.drain();
     await rm(this.directory, { recursive: true, force: true });
   }
 

@@ -13,7 +13,7 @@ use crate::error::AppError;
 
 /// Everything comes from this server. Nothing inline runs or styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 const INDEX: &str = "index.html";
 

@@ -26,7 +26,7 @@ export function ConnectionBadge() {
   return (
     <span className={`${styles.badge} ${styles[condition]}`} role="status" data-connection={condition}>
       <span className={styles.dot} aria-hidden="true" />
-      {text.connection[condition]}
+      <span className={styles.words}>{text.connection[condition]}</span>
     </span>
   );
 }

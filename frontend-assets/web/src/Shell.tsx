@@ -7,6 +7,7 @@ import { Sidebar } from "./rooms/Sidebar.tsx";
 import { inOrder } from "./rooms/order.ts";
 import { myRooms } from "./rooms/my-rooms.ts";
 import { useStore } from "./store.ts";
+import { useMe } from "./tertulia.ts";
 import { useText } from "./text/index.ts";
 import controls from "./ui/controls.module.css";
 import { Wordmark } from "./ui/Wordmark.tsx";
@@ -55,6 +56,7 @@ export function Shell() {
 
 function Welcome({ onOpen }: { onOpen: (overlay: Overlay) => void }) {
   const text = useText();
+  const me = useMe();
   return (
     <div className={styles.welcome}>
       <Wordmark isLarge />
@@ -64,9 +66,11 @@ function Welcome({ onOpen }: { onOpen: (overlay: Overlay) => void }) {
         <button type="button" className={`${controls.button} ${controls.primary}`} onClick={() => onOpen("browse")}>
           {text.browse}
         </button>
-        <button type="button" className={controls.button} onClick={() => onOpen("people")}>
-          {text.writeTo}
-        </button>
+        {!me.guest && (
+          <button type="button" className={controls.button} onClick={() => onOpen("people")}>
+            {text.writeTo}
+          </button>
+        )}
       </div>
     </div>
   );

@@ -91,7 +91,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     if (editing) {
       setBusy(true);
       try {
-        if (body !== editing.body) await room.edit(editing.seq, body);
+        if (body !== editing.body) await room.edit(editing.seq, body.trimEnd());
         onPlain();
       } catch (error) {
         complain(error);
@@ -102,7 +102,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     const called = mentionsIn(body);
     const mentions = members.filter(({ user }) => called.has(user.username.toLowerCase())).map(({ user }) => user.id);
     try {
-      room.send({ body, ...(replyTo && { replyTo: replyTo.seq }), ...(mentions.length > 0 && { mentions: mentions.slice(0, bounds.mentions) }) });
+      room.send({ body: body.trimEnd(), ...(replyTo && { replyTo: replyTo.seq }), ...(mentions.length > 0 && { mentions: mentions.slice(0, bounds.mentions) }) });
     } catch (error) {
       complain(error);
       return;

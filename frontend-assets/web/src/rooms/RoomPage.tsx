@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 import type { Message, RoomInfo } from "@tertulia/sdk";
-import { useCallback, useMemo, useRef, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { Link } from "wouter";
 import { Composer } from "../composer/Composer.tsx";
 import { ConnectionLine } from "../ConnectionState.tsx";
@@ -18,7 +18,7 @@ import controls from "../ui/controls.module.css";
 import { complain } from "../ui/toasts.tsx";
 import { Waiting } from "../ui/Waiting.tsx";
 import { MembersPanel } from "./MembersPanel.tsx";
-import { add, lostRooms, myRooms, type Entry } from "./my-rooms.ts";
+import { add, followShown, lostRooms, myRooms, type Entry } from "./my-rooms.ts";
 import { useBlocks, useMembers, usePresence, useReadSeqs, useTyping } from "./people.ts";
 import { RoomHeader, type Panel } from "./RoomHeader.tsx";
 import styles from "./room-page.module.css";
@@ -41,6 +41,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
   const room = tertulia.room(info.id);
   const timeline = useMemo(() => timelineOf(info.id), [info.id]);
   const list = useRef<MessageListHandle>(null);
+  useEffect(() => followShown(info.id), [info.id]);
   const [unreadAfter] = useState(() => (entry.unread > 0 ? (info.readSeq ?? 0) : undefined));
   const [panel, setPanel] = useState<Panel>();
   const [replyTo, setReplyTo] = useState<Message>();

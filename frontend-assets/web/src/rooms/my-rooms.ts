@@ -30,6 +30,8 @@ const RETRY_MS = 3_000;
 const LOOK_WITHIN_MS = 500;
 const LOOK_AT_LARGE_WITHIN_MS = 20_000;
 const LARGE = 100;
+/** Events of a direct room that has just begun. */
+const FIRST_WORDS = 20;
 
 const NONE: MyRooms = { status: "loading", entries: new Map() };
 
@@ -117,8 +119,14 @@ export function add(info: RoomInfo): void {
   follow(info);
 }
 
-function follow(info: RoomInfo): void {
-  if (followed.has(info.id) || followed.size >= FOLLOWED_MAX) return;
+/** Follows a room that is shown, however many are followed already. */
+export function followShown(roomId: string): void {
+  const entry = myRooms.get().entries.get(roomId);
+  if (entry) follow(entry.info, Infinity);
+}
+
+function follow(info: RoomInfo, bound = FOLLOWED_MAX): void {
+  if (followed.has(info.id) || followed.size >= bound) return;
   const room = tertulia.room(info.id);
   const { id } = info;
   followed.set(id, [
@@ -141,9 +149,10 @@ function follow(info: RoomInfo): void {
     }),
   ]);
   // What came since the list was read is counted as it is delivered.
-  room.join({ seq: info.headSeq, epoch: info.epoch }).catch((error: TertuliaError) => {
-    if (error.code === "not_found") lose(id);
-  });
+  room.join({ seq: info.headSeq, epoch: info.epoch }).then(
+    () => info.kind === "direct" && void lookForPeer(room),
+    (error: TertuliaError) => error.code === "not_found" && lose(id),
+  );
 }
 
 /** Somebody came or went: how many are there now? Who deletes a room leaves it, too. */
@@ -208,11 +217,17 @@ function lose(roomId: string): void {
 async function fetchRoom(roomId: string): Promise<void> {
   try {
     const { room } = await tertulia.api.get("rooms/{roomId}", { path: { roomId } });
-    if (room.role) add(room);
-    else lose(roomId);
+    if (!room.role) lose(roomId);
+    else if (isNews(room)) add({ ...room, headSeq: 0, unread: 0 });
+    else add(room);
   } catch (error) {
     if ((error as TertuliaError).code === "not_found") lose(roomId);
   }
+}
+
+/** Somebody just began to write: what they wrote is to be heard, not only counted. */
+function isNews({ id, kind, headSeq, readSeq }: RoomInfo): boolean {
+  return kind === "direct" && headSeq <= FIRST_WORDS && readSeq === 0 && !myRooms.get().entries.has(id);
 }
 
 /** What all members get says nothing of one's own place in the room. */

@@ -6,13 +6,28 @@ import { useEffect, useMemo, useState } from "react";
 import { tertulia } from "../tertulia.ts";
 
 const PAGE = 200;
+const REREAD_AFTER_MS = 300;
 const NOBODY: ReadonlySet<string> = new Set();
 
 /** The members of a room, page by page; read anew when somebody comes or goes. */
 export function useMembers(room: Room) {
   const queries = useQueryClient();
   const key = useMemo(() => ["members", room.id], [room]);
-  useEffect(() => room.on("room:member", () => void queries.invalidateQueries({ queryKey: key })), [room, queries, key]);
+  useEffect(() => {
+    let timer: number | undefined;
+    const unsubscribe = room.on("room:member", () => {
+      // Several may come together; in a large room it is never done.
+      if (timer !== undefined || (room.info?.memberCount ?? 0) > PAGE) return;
+      timer = window.setTimeout(() => {
+        timer = undefined;
+        void queries.invalidateQueries({ queryKey: key });
+      }, REREAD_AFTER_MS);
+    });
+    return () => {
+      unsubscribe();
+      clearTimeout(timer);
+    };
+  }, [room, queries, key]);
   const query = useInfiniteQuery({
     queryKey: key,
     initialPageParam: "",

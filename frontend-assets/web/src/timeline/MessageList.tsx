@@ -46,7 +46,7 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
   const isAtEnd = useRef(true);
-  const place = useRef({ top: 0, height: 0, generation: -1 });
+  const place = useRef({ top: 0, generation: -1 });
   const [showsEnd, setShowsEnd] = useState(true);
   const [found, setFound] = useState<number>();
   const [seen, setSeen] = useState(Number.MAX_SAFE_INTEGER);
@@ -70,13 +70,13 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
     if (!element) return;
     const { scrollTop: top, scrollHeight: height, clientHeight } = element;
     const left = height - top - clientHeight;
-    const { hasOlder, hasNewer, rows } = timeline.view.get();
+    const { hasOlder, hasNewer } = timeline.view.get();
     // Rows that turn out higher than thought move the end away; only going up leaves it.
-    const wentUp = top < place.current.top - 1 && height >= place.current.height;
-    place.current = { ...place.current, top, height };
+    const wentUp = top < place.current.top - 1;
+    place.current.top = top;
     if (left < AT_END_PX || wentUp) isAtEnd.current = left < AT_END_PX && !hasNewer;
     setShowsEnd(isAtEnd.current);
-    setSeen(isAtEnd.current ? Number.MAX_SAFE_INTEGER : (now) => (now === Number.MAX_SAFE_INTEGER ? lastSeq(rows) : now));
+    setSeen(isAtEnd.current ? Number.MAX_SAFE_INTEGER : (now) => (now === Number.MAX_SAFE_INTEGER ? room.seq : now));
     if (hasOlder && top < AHEAD_PX) void timeline.loadOlder();
     if (hasNewer && left < AHEAD_PX) void timeline.loadNewer();
     if (unreadAfter !== undefined && list.current) {
@@ -84,7 +84,7 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
       if (first !== undefined && list.current.findItemIndex(top) <= first) setUnreadAbove(false);
     }
     look();
-  }, [timeline, look, unreadAfter]);
+  }, [room, timeline, look, unreadAfter]);
 
   const mark = useCallback((seq: number) => setFound(seq), []);
   useEffect(() => {
@@ -120,7 +120,7 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
   // Another stretch begins where it was asked for; the same one keeps its place, or its end.
   useLayoutEffect(() => {
     if (place.current.generation !== generation && rows.length > 0) {
-      place.current = { top: 0, height: 0, generation };
+      place.current = { top: 0, generation };
       isAtEnd.current = view.around === undefined;
       if (view.around !== undefined) show(view.around);
     }
@@ -159,8 +159,8 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
         <div className={styles.spacer} />
         {!view.hasOlder && (
           <div className={styles.beginning}>
-            <h2>{text.beginning(name)}</h2>
-            {rows.length === 0 && <p>{text.beginningHint}</p>}
+            <div>{text.beginning(name)}</div>
+            {rows.length === 0 && text.beginningHint}
           </div>
         )}
         <Virtualizer key={generation} ref={list} data={rows} shift={view.prepended} bufferSize={400} onResize={stickToEnd}>
@@ -244,11 +244,6 @@ function walk(event: KeyboardEvent<HTMLDivElement>): void {
   next.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest" });
 }
-
-const lastSeq = (rows: readonly Row[]): number => {
-  const last = rows.findLast((row) => !isOutgoing(row));
-  return last && !isOutgoing(last) ? last.seq : 0;
-};
 
 function countNew(rows: readonly Row[], seen: number): number {
   let count = 0;

@@ -6,7 +6,8 @@ export type Token =
   | { readonly kind: "block"; readonly text: string; readonly language: string }
   | { readonly kind: "link"; readonly text: string; readonly href: string };
 
-const BLOCK = /```([\w+#.-]*)[ \t]*\n?([\s\S]*?)\n?```/g;
+// With the line breaks around it, which an element of its own makes needless.
+const BLOCK = /\n?```([\w+#.-]*)[ \t]*\n?([\s\S]*?)\n?```\n?/g;
 
 // One alternative for each kind, in this order; none can backtrack further than a line.
 const INLINE = new RegExp(

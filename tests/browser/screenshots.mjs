@@ -1,0 +1,75 @@
+// Pictures of the main screens, for the documentation: node screenshots.mjs DIRECTORY
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { launch, message, open, signIn } from "./browser.mjs";
+import { connections } from "./scene.mjs";
+import { Server } from "./server.mjs";
+
+const directory = process.argv[2];
+if (!directory) throw new Error("usage: node screenshots.mjs DIRECTORY");
+await mkdir(directory, { recursive: true });
+
+const DESKTOP = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 780 };
+
+const server = await Server.start();
+const browser = await launch();
+try {
+  const { people, kitchen, seqs, username, last } = await connections(server);
+  await react(people.ana, kitchen, seqs[0], "👍");
+  await react(people.dmitri, kitchen, seqs[0], "👍");
+  await react(people.bruno, kitchen, seqs[4], "🚀");
+  await react(people.ana, kitchen, seqs[4], "❤️");
+
+  const companions = [];
+  for (const name of ["bruno", "chiara", "edith"]) {
+    const page = await open(browser, server, { path: `/rooms/${kitchen.id}` });
+    await signIn(page, name);
+    companions.push(page);
+  }
+
+  for (const colorScheme of ["light", "dark"]) {
+    for (const [device, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+      const shoot = (page, name) => page.screenshot({ path: join(directory, `${name}-${device}-${colorScheme}.png`), animations: "disabled" });
+      const page = await open(browser, server, { colorScheme, viewport, ...(device === "phone" && { hasTouch: true, isMobile: true }) });
+      if (colorScheme === "light") await shoot(page, "sign-in");
+      await signIn(page, username);
+      await page.getByRole("link", { name: /kitchen/ }).first().waitFor();
+      await page.getByRole("link", { name: /Bruno Díaz.*online/ }).waitFor();
+      if (device === "phone") await shoot(page, "rooms");
+      await page.getByRole("link", { name: /kitchen/ }).first().click();
+      await message(page, last).waitFor();
+      await page.getByText(/[45] online/).waitFor();
+      await shoot(page, "room");
+      if (device === "desktop") {
+        await page.getByRole("button", { name: "Members" }).click();
+        await page.getByRole("complementary").getByText("owner").waitFor();
+        await message(page, "Found them").hover();
+        await shoot(page, "members");
+        if (colorScheme === "light") {
+          await page.getByRole("button", { name: "Browse public rooms" }).first().click();
+          await page.getByRole("button", { name: /^Join: / }).first().waitFor();
+          await shoot(page, "browse");
+          await page.keyboard.press("Escape");
+        }
+        await page.getByRole("button", { name: "Settings" }).click();
+        await page.getByRole("tab", { name: colorScheme === "light" ? "Profile" : "Devices" }).click();
+        await page.getByText(colorScheme === "light" ? "Name others see" : "this device").waitFor();
+        await shoot(page, "settings");
+      }
+      await page.leave();
+    }
+  }
+} finally {
+  await browser.close();
+  await server.stop();
+}
+
+async function react({ accessToken }, room, seq, emoji) {
+  const { io } = await import("socket.io-client");
+  const socket = io(server.url, { auth: { token: accessToken }, transports: ["websocket"], forceNew: true });
+  const ack = await socket.timeout(10_000).emitWithAck("message:react", { roomId: room.id, seq, emoji, on: true });
+  if (!ack.ok) throw new Error(JSON.stringify(ack.error));
+  socket.disconnect();
+}
