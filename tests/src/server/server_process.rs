@@ -25,16 +25,32 @@ use crate::deadline::within;
 pub async fn binary() -> &'static Path {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     let build = async || {
+        // target/debug/deps/all-….
+        let tests = env::current_exe().unwrap();
+        let [_, _, outputs, target] = tests.ancestors().take(4).collect::<Vec<_>>()[..] else {
+            panic!("{} isn't where cargo puts tests", tests.display());
+        };
+        let profile = match outputs.file_name().and_then(|name| name.to_str()).unwrap() {
+            "debug" => "dev",
+            other => other,
+        };
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "tertulia"])
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "tertulia",
+                "--profile",
+                profile,
+                "--target-dir",
+            ])
+            .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .await
             .expect("cargo");
         assert!(built.success(), "the server doesn't build");
-        let tests = env::current_exe().unwrap();
-        // target/debug/deps/all-….
-        tests.ancestors().nth(2).unwrap().join("tertulia")
+        outputs.join("tertulia")
     };
     BINARY.get_or_init(build).await
 }
