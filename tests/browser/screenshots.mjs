@@ -1,5 +1,7 @@
 // Pictures of the main screens, for the documentation: node screenshots.mjs DIRECTORY
+// They are made smaller where pngquant is installed.
 
+import { spawnSync } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { launch, message, open, signIn } from "./browser.mjs";
@@ -31,9 +33,13 @@ try {
 
   for (const colorScheme of ["light", "dark"]) {
     for (const [device, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
-      const shoot = (page, name) => page.screenshot({ path: join(directory, `${name}-${device}-${colorScheme}.png`), animations: "disabled" });
+      const shoot = async (page, name) => {
+        const path = join(directory, `${name}-${device}-${colorScheme}.png`);
+        await page.screenshot({ path, animations: "disabled" });
+        spawnSync("pngquant", ["--force", "--skip-if-larger", "--ext=.png", "--speed=1", path]);
+      };
       const page = await open(browser, server, { colorScheme, viewport, ...(device === "phone" && { hasTouch: true, isMobile: true }) });
-      if (colorScheme === "light") await shoot(page, "sign-in");
+      if (colorScheme === "light" && device === "desktop") await shoot(page, "sign-in");
       await signIn(page, username);
       await page.getByRole("link", { name: /kitchen/ }).first().waitFor();
       await page.getByRole("link", { name: /Bruno Díaz.*online/ }).waitFor();
@@ -45,18 +51,18 @@ try {
       if (device === "desktop") {
         await page.getByRole("button", { name: "Members" }).click();
         await page.getByRole("complementary").getByText("owner").waitFor();
-        await message(page, "Found them").hover();
+        await message(page, "Done. They bring").hover();
         await shoot(page, "members");
         if (colorScheme === "light") {
           await page.getByRole("button", { name: "Browse public rooms" }).first().click();
           await page.getByRole("button", { name: /^Join: / }).first().waitFor();
           await shoot(page, "browse");
-          await page.keyboard.press("Escape");
+        } else {
+          await page.getByRole("button", { name: "Settings" }).click();
+          await page.getByRole("tab", { name: "Devices" }).click();
+          await page.getByText("this device").waitFor();
+          await shoot(page, "settings");
         }
-        await page.getByRole("button", { name: "Settings" }).click();
-        await page.getByRole("tab", { name: colorScheme === "light" ? "Profile" : "Devices" }).click();
-        await page.getByText(colorScheme === "light" ? "Name others see" : "this device").waitFor();
-        await shoot(page, "settings");
       }
       await page.leave();
     }

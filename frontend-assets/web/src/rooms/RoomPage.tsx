@@ -42,7 +42,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
   const timeline = useMemo(() => timelineOf(info.id), [info.id]);
   const list = useRef<MessageListHandle>(null);
   useEffect(() => followShown(info.id), [info.id]);
-  const [unreadAfter] = useState(() => (entry.unread > 0 ? (info.readSeq ?? 0) : undefined));
+  const [{ unread, unreadAfter }] = useState({ unread: entry.unread, unreadAfter: entry.unread > 0 ? (info.readSeq ?? 0) : undefined });
   const [panel, setPanel] = useState<Panel>();
   const [replyTo, setReplyTo] = useState<Message>();
   const [editing, setEditing] = useState<Message>();
@@ -83,7 +83,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
       <section className={panel ? `${styles.room} ${styles.besidePanel}` : styles.room} aria-label={info.name}>
         <RoomHeader info={info} peer={peer} peerOnline={entry.peerOnline} online={presence.count} panel={panel} onPanel={setPanel} />
         <ConnectionLine />
-        <MessageList ref={list} name={info.name} unreadAfter={unreadAfter} readSeqs={info.memberCount <= RECEIPTS_MAX ? readSeqs : undefined} />
+        <MessageList ref={list} name={info.name} unread={unread} unreadAfter={unreadAfter} readSeqs={info.memberCount <= RECEIPTS_MAX ? readSeqs : undefined} />
         <p className={styles.typing} aria-live="polite">
           {typing.length > 0 && text.typing(typing.map((name) => name ?? text.somebody))}
         </p>

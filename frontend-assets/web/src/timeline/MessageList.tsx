@@ -32,13 +32,15 @@ export interface MessageListHandle {
 interface Props {
   ref: Ref<MessageListHandle>;
   name: string;
-  /** The `seq` up to which everything was read when the room was opened; absent if that was all. */
+  /** How many were unread when the room was opened. */
+  unread: number;
+  /** The `seq` up to which everything was read then; absent if that was all. */
   unreadAfter: number | undefined;
   /** How far others have read; absent in rooms where that isn't shown. */
   readSeqs: ReadonlyMap<string, number> | undefined;
 }
 
-export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
+export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props) {
   const text = useText();
   const { room, timeline } = useRoom();
   const view = useStore(timeline.view);
@@ -186,7 +188,7 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
           </button>
         </div>
       )}
-      {isUnreadAbove && unreadAfter !== undefined && <UnreadAbove unreadAfter={unreadAfter} onDone={() => setUnreadAbove(false)} />}
+      {isUnreadAbove && unreadAfter !== undefined && <UnreadAbove count={unread} unreadAfter={unreadAfter} />}
       {(!showsEnd || view.hasNewer) && (
         <button
           type="button"
@@ -206,19 +208,11 @@ export function MessageList({ ref, name, unreadAfter, readSeqs }: Props) {
   );
 }
 
-function UnreadAbove({ unreadAfter, onDone }: { unreadAfter: number; onDone: () => void }) {
+function UnreadAbove({ count, unreadAfter }: { count: number; unreadAfter: number }) {
   const text = useText();
-  const { jumpTo, room } = useRoom();
-  const [count] = useState(() => Math.max(1, room.info?.unread ?? 1));
+  const { jumpTo } = useRoom();
   return (
-    <button
-      type="button"
-      className={`${styles.pill} ${styles.above}`}
-      onClick={() => {
-        onDone();
-        jumpTo(unreadAfter + 1);
-      }}
-    >
+    <button type="button" className={`${styles.pill} ${styles.above}`} onClick={() => jumpTo(unreadAfter + 1)}>
       <ArrowUp size={16} aria-hidden />
       {text.unreadAbove(count)}
     </button>
