@@ -25,14 +25,16 @@ pub type Handled = Option<BoxFuture<'static, ()>>;
 /// Decides who may connect to which namespace.
 pub trait Handler: Send + Sync + 'static {
     /// A client asks for a namespace. The session is registered before the client learns that it is connected, so an
-    /// event that follows at once can't be lost.
+    /// event that follows at once can't be lost. If the client has gone meanwhile the session is dropped without any
+    /// of its calls: what has to be undone begins in [`Session::connected`].
     fn connect(
         self: Arc<Self>,
         request: ConnectRequest,
     ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>>;
 }
 
-/// One namespace of one connection, as the application sees it. Called for its events in the order they were sent.
+/// One namespace of one connection, as the application sees it. Called for its events in the order they were sent. A
+/// panic in any of its calls ends the connection, with [`CloseReason::TryLater`], and no other.
 pub trait Session: Send + Sync + 'static {
     /// The client has been told that it is connected; events follow when this is done.
     fn connected(self: Arc<Self>, socket: Socket) -> Handled {

@@ -1,3 +1,5 @@
+//! Packets with attachments: how many, and for how long.
+
 use std::time::Duration;
 
 use gateway::Config;

@@ -1,3 +1,5 @@
+//! Ends of connections: who is told, what still arrives, what is let go.
+
 use std::{io::Read, net::Shutdown};
 
 use gateway::{CloseReason, Config};

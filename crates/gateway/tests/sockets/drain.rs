@@ -1,3 +1,5 @@
+//! The end of all connections at once.
+
 use std::time::Duration;
 
 use gateway::{Config, Frame};

@@ -1,3 +1,5 @@
+//! More events than are admitted.
+
 use gateway::{CloseReason, Config};
 use tungstenite::Message;
 

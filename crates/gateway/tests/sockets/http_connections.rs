@@ -1,3 +1,5 @@
+//! TCP connections that aren't a WebSocket: bounded, refused, counted.
+
 use std::io::Write;
 
 use gateway::Config;

@@ -1,3 +1,5 @@
+//! Subscriptions that end because their client fell behind.
+
 use std::{sync::Arc, thread};
 
 use gateway::{Config, Frame};

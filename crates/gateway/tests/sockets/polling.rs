@@ -1,3 +1,5 @@
+//! Long polling and the upgrade: order, ends, and requests that are broken off.
+
 use std::{
     io::Write,
     net::Shutdown,

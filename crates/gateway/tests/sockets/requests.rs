@@ -1,3 +1,5 @@
+//! Requests of the server to its client.
+
 use gateway::Config;
 
 use crate::{client::Client, server::Server};
