@@ -1,5 +1,6 @@
 //! The gateway crate behind a real listener: what official clients, a reference server and hostile clients see of it.
 
+mod differential;
 mod echo_rooms;
 mod official_clients;
-mod test_gateway;
+pub mod test_gateway;
