@@ -56,6 +56,10 @@ class Gateway:
     def setUp(self):
         self.clients = []
 
+    async def asyncSetUp(self):
+        # unittest turns it on, and it makes thousands of events many times slower.
+        asyncio.get_running_loop().set_debug(False)
+
     async def asyncTearDown(self):
         for client in self.clients:
             await client.io.shutdown()

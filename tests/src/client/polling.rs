@@ -37,18 +37,6 @@ impl Polling {
         }
     }
 
-    /// Opens a connection and connects to the namespace "/".
-    ///
-    /// # Panics
-    /// If the server refuses it.
-    pub async fn connect(address: SocketAddr) -> Self {
-        let polling = Self::open(address).await;
-        polling.send("40").await;
-        let packets = polling.receive().await;
-        assert!(packets[0].starts_with(r#"40{"sid":"#), "{packets:?}");
-        polling
-    }
-
     /// One GET, whatever its answer.
     pub async fn get(&self) -> Response {
         request(self.address, Method::GET, &self.target, &[], "").await

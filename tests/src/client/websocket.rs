@@ -95,28 +95,6 @@ impl WebSocket {
         socket
     }
 
-    /// Opens a connection and connects to the namespace "/".
-    ///
-    /// # Panics
-    /// If the server refuses it.
-    pub async fn connect(address: SocketAddr) -> Self {
-        Self::connect_on(TcpStream::connect(address).await.unwrap()).await
-    }
-
-    /// As [`connect`](Self::connect), on a connection made by the caller.
-    pub async fn connect_on(stream: TcpStream) -> Self {
-        let mut socket = Self::open_on(stream).await;
-        socket.send("40").await;
-        let connected = socket.text().await;
-        assert!(connected.starts_with(r#"40{"sid":"#), "{connected}");
-        socket
-    }
-
-    /// A WebSocket handshake with this query; what the server refuses it with otherwise.
-    pub async fn handshake(address: SocketAddr, query: &str) -> Result<Self, (StatusCode, String)> {
-        Self::handshake_on(TcpStream::connect(address).await.unwrap(), query).await
-    }
-
     async fn handshake_on(
         mut stream: TcpStream,
         query: &str,
@@ -184,11 +162,6 @@ impl WebSocket {
         self.write(&text(message)).await;
     }
 
-    /// Sends a binary message.
-    pub async fn send_binary(&mut self, message: &[u8]) {
-        self.write(&binary(message)).await;
-    }
-
     /// The next message or control frame.
     ///
     /// # Panics
@@ -249,33 +222,6 @@ impl WebSocket {
                 other => panic!("{other:?} instead of a text"),
             }
         }
-    }
-
-    /// Reads until the close frame and the end of the stream behind it.
-    ///
-    /// # Panics
-    /// If the stream ends without one.
-    pub async fn closed(&mut self) -> (u16, String) {
-        loop {
-            match self.next().await {
-                Incoming::Close(code, reason) => {
-                    assert_eq!(self.next().await, Incoming::End);
-                    return (code, reason);
-                }
-                Incoming::End => panic!("closed without saying why"),
-                _ => {}
-            }
-        }
-    }
-
-    /// Reads until the stream ends, however it does.
-    pub async fn ended(&mut self) {
-        while self.next().await != Incoming::End {}
-    }
-
-    /// Whether bytes are there to read right now, without waiting for them.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
     }
 }
 

@@ -6,10 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use gateway::{CloseReason, Config, Gateway, Hub, serve};
+use gateway::{Config, Gateway, Hub, serve};
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::gateway::echo_rooms::EchoRooms;
 
@@ -18,20 +18,15 @@ const WORKERS: usize = 2;
 
 pub struct TestGateway {
     pub address: SocketAddr,
-    pub gateway: Gateway,
-    pub hub: Hub,
-    pub rooms: Arc<EchoRooms>,
     /// Dropping it stops the listener.
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    _stop: watch::Sender<bool>,
 }
 
 impl TestGateway {
     /// Starts a gateway with [`EchoRooms`] in it.
     pub async fn start(config: Config) -> Self {
         let hub = Hub::new(Some(WORKERS));
-        let rooms = Arc::new(EchoRooms::default());
-        let gateway = Gateway::new(config, hub.clone(), rooms.clone());
+        let gateway = Gateway::new(config, hub, Arc::new(EchoRooms::default()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -41,33 +36,14 @@ impl TestGateway {
             let gateway = polling.clone();
             async move { Ok::<_, Infallible>(gateway.http(request).await) }
         });
-        let serving = tokio::spawn(async move {
+        tokio::spawn(async move {
             serve(listener, gateways, http, stopped)
                 .await
                 .expect("a listener");
         });
         Self {
             address,
-            gateway,
-            hub,
-            rooms,
-            stop,
-            serving,
+            _stop: stop,
         }
-    }
-
-    /// How many connections ended for this reason.
-    pub fn closed(&self, reason: CloseReason) -> u64 {
-        self.hub
-            .stats()
-            .closed()
-            .find_map(|(r, count)| (r == reason).then_some(count))
-            .unwrap_or_default()
-    }
-
-    /// Stops listening, as a server does before it drains.
-    pub async fn stop_listening(&mut self) {
-        self.stop.send_replace(true);
-        (&mut self.serving).await.unwrap();
     }
 }
