@@ -198,7 +198,7 @@ fn last_answer(mut payload: String, reason: CloseReason) -> Response<Full<Bytes>
     let packet = match reason {
         // It closed by its POST and need not be told.
         CloseReason::Client => NOOP,
-        CloseReason::Server => CLOSE,
+        CloseReason::Server | CloseReason::Protocol => CLOSE,
         // After a close packet the official Python client doesn't come back, and it should: its next poll fails.
         _ if !payload.is_empty() => return text(payload),
         _ => return Refused::UnknownSession.response(),

@@ -143,3 +143,17 @@ fn a_post_broken_off_ends_the_connection() {
         server.closed(CloseReason::TransportError) == 1
     });
 }
+
+#[test]
+fn a_second_poll_ends_the_connection_and_the_first_says_so() {
+    let server = Server::start(Config::default());
+    let sid = open_polling(&server);
+    let (address, query) = (server.address, sid.clone());
+    let poll = move || request(address, "GET", &query, "");
+    // Either may come first; the other one is too many.
+    let polls = [thread::spawn(poll.clone()), thread::spawn(poll)].map(|p| p.join().unwrap());
+    let ended = polls.iter().filter(|p| p.ends_with("\r\n\r\n1")).count();
+    let refused = polls.iter().filter(|p| p.starts_with("HTTP/1.1 400"));
+    assert_eq!((ended, refused.count()), (1, 1), "{polls:?}");
+    assert!(request(address, "GET", &sid, "").starts_with("HTTP/1.1 400"));
+}
