@@ -8,6 +8,7 @@ mod changes;
 mod chat_client;
 mod configuration;
 mod conversations;
+mod crash;
 mod history;
 mod http;
 mod logs;
