@@ -89,7 +89,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config {
         ping_interval: Duration::from_millis(300),
         ping_timeout: Duration::from_millis(200),
-        connect_timeout: Duration::from_millis(1_000),
         ..Config::default()
     };
     let engine_config = Config {
