@@ -30,9 +30,15 @@ for (const colorScheme of ["light", "dark"]) {
       await mustBeAccessible(page, "the register page");
       await page.getByRole("tab", { name: "Sign in" }).click();
       await signIn(page, scene.username);
-      await page.getByRole("link", { name: /kitchen/ }).first().waitFor();
+      await page
+        .getByRole("link", { name: /kitchen/ })
+        .first()
+        .waitFor();
       await mustBeAccessible(page, "the rooms");
-      await page.getByRole("link", { name: /kitchen/ }).first().click();
+      await page
+        .getByRole("link", { name: /kitchen/ })
+        .first()
+        .click();
       await message(page, scene.last).waitFor();
       await message(page, scene.last).focus();
       await mustBeAccessible(page, "a room");
@@ -43,7 +49,10 @@ for (const colorScheme of ["light", "dark"]) {
       await page.goto("/");
       await connected(page);
       await page.getByRole("button", { name: "Browse public rooms" }).first().click();
-      await page.getByRole("button", { name: /^Join: / }).first().waitFor();
+      await page
+        .getByRole("button", { name: /^Join: / })
+        .first()
+        .waitFor();
       await mustBeAccessible(page, "public rooms");
       await page.keyboard.press("Escape");
       await page.getByRole("button", { name: "Settings" }).click();
@@ -68,7 +77,10 @@ test("a conversation without a mouse", async () => {
   await page.keyboard.press("Enter");
   await connected(page);
 
-  await page.getByRole("link", { name: /kitchen/ }).first().waitFor();
+  await page
+    .getByRole("link", { name: /kitchen/ })
+    .first()
+    .waitFor();
   await page.keyboard.press("Control+k");
   await page.getByRole("combobox", { name: "Go to a room or person" }).waitFor();
   await page.keyboard.type("kitch");
@@ -95,7 +107,8 @@ test("a conversation without a mouse", async () => {
   await page.keyboard.press("ArrowUp");
   assert.ok((await seq()) < last);
   await page.keyboard.press("Tab");
-  for (let stops = 0; stops < 6 && !(await page.evaluate(() => document.activeElement?.getAttribute("aria-label") === "Reply")); stops++) await page.keyboard.press("Tab");
+  for (let stops = 0; stops < 6 && !(await page.evaluate(() => document.activeElement?.getAttribute("aria-label") === "Reply")); stops++)
+    await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await page.getByText(/^Replying to/).waitFor();
   await page.keyboard.press("Escape");

@@ -7,18 +7,33 @@ import { chromium } from "playwright-core";
 import { PASSWORD } from "./people.mjs";
 
 const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
 
 export const PATIENCE_MS = 20_000;
 
 export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
 
-/** Errors that the browser itself writes when a server that was killed can't be reached. */
-const UNREACHABLE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_CLOSED|Connection closed before receiving a handshake response/;
+/** Errors that the browser itself writes when a server can't be reached, or says that it is going. */
+const UNREACHABLE =
+  /ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|INTERNET_DISCONNECTED|NETWORK_CHANGED)|before receiving a handshake response|Unexpected response code: 503|status of 503/;
 
 /** A page of its own, as another person or device would have it. */
 export async function open(browser, server, { path = "/", unreachable = false, refused = [], ...options } = {}) {
-  const context = await browser.newContext({ baseURL: server.url, locale: "en-GB", timezoneId: "Europe/Madrid", viewport: { width: 1280, height: 800 }, ...options });
+  const context = await browser.newContext({
+    baseURL: server.url,
+    locale: "en-GB",
+    timezoneId: "Europe/Madrid",
+    viewport: { width: 1280, height: 800 },
+    ...options,
+  });
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const errors = [];
@@ -61,5 +76,9 @@ export async function mustBeAccessible(page, where) {
   await page.evaluate(await readFile(axe, "utf8"));
   const { violations } = await page.evaluate(() => globalThis.axe.run());
   const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  assert.deepEqual(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`), [], `faults of ${where}`);
+  assert.deepEqual(
+    serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`),
+    [],
+    `faults of ${where}`,
+  );
 }

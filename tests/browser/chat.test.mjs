@@ -52,7 +52,9 @@ test("what one has read, the other sees", async () => {
 test("replies, reactions, edits and deletions reach the other", async () => {
   await act(brunos, "Voy.", "Reply");
   await write(brunos, "Te espero");
-  await message(anas, "Te espero").getByRole("button", { name: /Go to the message|Answer to Ana/ }).waitFor();
+  await message(anas, "Te espero")
+    .getByRole("button", { name: /Go to the message|Answer to Ana/ })
+    .waitFor();
 
   await act(anas, "Te espero", "React");
   await anas.getByRole("menuitem", { name: "React with 🎉" }).click();
@@ -103,7 +105,10 @@ test("a mention is completed while it is written, and stands out", async () => {
 test("words are found, and lead to their message", async () => {
   await anas.getByRole("button", { name: "Search in this room" }).click();
   await anas.getByLabel("Words of a message").fill("sentado");
-  await anas.getByRole("complementary").getByRole("button", { name: /Te espero sentado/ }).click();
+  await anas
+    .getByRole("complementary")
+    .getByRole("button", { name: /Te espero sentado/ })
+    .click();
   await message(anas, "Te espero sentado").waitFor();
   await anas.getByRole("complementary").getByRole("button", { name: "Close" }).click();
 });

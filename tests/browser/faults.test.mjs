@@ -60,7 +60,10 @@ fault("a wrong password, and too many of them", [401, 429], async (visit) => {
   }
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("alert").filter({ hasText: /Too many tries. Wait 1\d minutes/ }).waitFor();
+  await page
+    .getByRole("alert")
+    .filter({ hasText: /Too many tries. Wait 1\d minutes/ })
+    .waitFor();
 });
 
 fault("a username that is taken", [409], async (visit) => {
@@ -90,7 +93,10 @@ fault("a session that is revoked from another device", [401], async (visit) => {
   while ((await others.count()) > 0) {
     const left = await others.count();
     await others.first().click();
-    await laptop.waitForFunction((left) => [...document.querySelectorAll("button")].filter(({ textContent }) => textContent === "Sign out").length < left, left);
+    await laptop.waitForFunction(
+      (left) => [...document.querySelectorAll("button")].filter(({ textContent }) => textContent === "Sign out").length < left,
+      left,
+    );
   }
   await phone.getByText("This device was signed out").waitFor();
   await signIn(phone, ana.user.username);

@@ -26,7 +26,10 @@ before(async () => {
   await api(server, ana.accessToken, "PUT", `rooms/${room.id}/members/${bruno.user.id}`, {});
   const bodyOf = (name) => (n) => (n % 7 === 0 ? `${name} ${n}\nwith a second line and **some** \`formatting\`` : `${name} ${n}`);
   // Side by side, so that the two take turns and nearly every row has a header.
-  await Promise.all([fill(server, ana, room.id, MESSAGES / 2, bodyOf("Message")), fill(server, bruno, room.id, MESSAGES / 2 - 1, bodyOf("Answer"))]);
+  await Promise.all([
+    fill(server, ana, room.id, MESSAGES / 2, bodyOf("Message")),
+    fill(server, bruno, room.id, MESSAGES / 2 - 1, bodyOf("Answer")),
+  ]);
   await api(server, bruno.accessToken, "POST", `rooms/${room.id}/messages`, { body: LAST });
   page = await open(browser, server, { path: `/rooms/${room.id}` });
   await signIn(page, "ana");
@@ -45,7 +48,9 @@ test("loading what is older moves nothing that is seen", async () => {
     let worst = 0;
     for (let step = 0; step < 60; step++) {
       const box = feed.getBoundingClientRect();
-      const seen = [...feed.querySelectorAll("article[data-seq]")].find((article) => article.getBoundingClientRect().top > box.top + box.height / 3);
+      const seen = [...feed.querySelectorAll("article[data-seq]")].find(
+        (article) => article.getBoundingClientRect().top > box.top + box.height / 3,
+      );
       const { seq } = seen.dataset;
       const before = seen.getBoundingClientRect().top;
       feed.scrollTop -= 150;
@@ -94,9 +99,16 @@ test("it scrolls smoothly with all of it loaded", async () => {
     }
     times.sort((a, b) => a - b);
     const total = times.reduce((sum, time) => sum + time, 0);
-    return { fps: (times.length * 1000) / total, slowest: times[Math.floor(times.length * 0.95)], elements: feed.querySelectorAll("article").length, holes };
+    return {
+      fps: (times.length * 1000) / total,
+      slowest: times[Math.floor(times.length * 0.95)],
+      elements: feed.querySelectorAll("article").length,
+      holes,
+    };
   });
-  console.log(`scrolling ${MESSAGES} messages: ${fps.toFixed(1)} frames a second, 95 % within ${slowest.toFixed(1)} ms, ${elements} rows in the page`);
+  console.log(
+    `scrolling ${MESSAGES} messages: ${fps.toFixed(1)} frames a second, 95 % within ${slowest.toFixed(1)} ms, ${elements} rows in the page`,
+  );
   assert.equal(holes, 0);
   assert.ok(elements < 200, "only what is near the eye is in the page");
   assert.ok(fps >= FLOOR_FPS, `${fps} frames a second`);
@@ -124,7 +136,10 @@ test("a new message is on the screen at once", async () => {
       requestAnimationFrame(() => setTimeout(() => (globalThis.painted[body] = performance.timeOrigin + performance.now())));
     }).observe(document.querySelector('[role="feed"]'), { childList: true, subtree: true });
   });
-  const { timestamp } = (await cdp.send("Performance.enable"), await cdp.send("Performance.getMetrics")).metrics.reduce((all, { name, value }) => ({ ...all, [name === "Timestamp" ? "timestamp" : name]: value }), {});
+  const { timestamp } = (await cdp.send("Performance.enable"), await cdp.send("Performance.getMetrics")).metrics.reduce(
+    (all, { name, value }) => ({ ...all, [name === "Timestamp" ? "timestamp" : name]: value }),
+    {},
+  );
   const offset = (await page.evaluate(() => performance.timeOrigin + performance.now())) - timestamp * 1000;
   const PROBES = 20;
   for (let n = 1; n <= PROBES; n++) {
@@ -132,9 +147,13 @@ test("a new message is on the screen at once", async () => {
     await page.waitForFunction((body) => Number.isFinite(globalThis.painted[body]), `probe ${n}`);
   }
   const painted = await page.evaluate(() => globalThis.painted);
-  const delays = Object.entries(painted).map(([body, at]) => at - offset - received.get(body)).sort((a, b) => a - b);
+  const delays = Object.entries(painted)
+    .map(([body, at]) => at - offset - received.get(body))
+    .sort((a, b) => a - b);
   const median = delays[Math.floor(delays.length / 2)];
-  console.log(`from the socket to the screen with ${MESSAGES} messages loaded: median ${median.toFixed(1)} ms, worst ${delays.at(-1).toFixed(1)} ms of ${delays.length}`);
+  console.log(
+    `from the socket to the screen with ${MESSAGES} messages loaded: median ${median.toFixed(1)} ms, worst ${delays.at(-1).toFixed(1)} ms of ${delays.length}`,
+  );
   assert.equal(delays.length, PROBES);
   assert.ok(median < CEILING_MS, `${median} ms`);
 });
@@ -144,7 +163,10 @@ test("a jump into the past and back leaves no hole", async () => {
   await message(page, "probe 20").waitFor();
   await page.getByRole("button", { name: "Search in this room" }).click();
   await page.getByLabel("Words of a message").fill("Message 12345");
-  await page.getByRole("complementary").getByRole("button", { name: /Message 12345$/ }).click();
+  await page
+    .getByRole("complementary")
+    .getByRole("button", { name: /Message 12345$/ })
+    .click();
   await message(page, "Message 12345").waitFor();
   // Newer ones are loaded by going down.
   const found = Number(await message(page, "Message 12345").getAttribute("data-seq"));

@@ -18,7 +18,8 @@ export async function api(server, token, method, route, body) {
 }
 
 /** Makes an account; the answer has its tokens. */
-export const register = (server, username, displayName) => api(server, undefined, "POST", "auth/register", { username, password: PASSWORD, displayName });
+export const register = (server, username, displayName) =>
+  api(server, undefined, "POST", "auth/register", { username, password: PASSWORD, displayName });
 
 export async function makeRoom(server, { accessToken }, name, kind = "public") {
   return (await api(server, accessToken, "POST", "rooms", { name, kind })).room;
@@ -30,7 +31,7 @@ const IN_FLIGHT = 900;
 
 /** Writes `count` messages into a room, over as many connections as that takes. */
 export async function fill(server, { accessToken }, roomId, count, bodyOf = (n) => `Message number ${n}`) {
-  for (let sent = 0; sent < count; ) {
+  for (let sent = 0; sent < count;) {
     const socket = io(server.url, { auth: { token: accessToken }, transports: ["websocket"], forceNew: true });
     const until = Math.min(count, sent + OF_ONE_CONNECTION);
     const send = async () => {

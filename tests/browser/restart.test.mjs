@@ -15,7 +15,10 @@ before(async () => {
   kitchen = await makeRoom(server, ana, "kitchen");
   await api(server, ana.accessToken, "PUT", `rooms/${kitchen.id}/members/${bruno.user.id}`, {});
   const path = `/rooms/${kitchen.id}`;
-  [anas, brunos] = await Promise.all([open(browser, server, { path, unreachable: true }), open(browser, server, { path, unreachable: true })]);
+  [anas, brunos] = await Promise.all([
+    open(browser, server, { path, unreachable: true }),
+    open(browser, server, { path, unreachable: true }),
+  ]);
   await Promise.all([signIn(anas, "ana"), signIn(brunos, "bruno")]);
 });
 
@@ -42,7 +45,9 @@ test("what is written while the server is dead arrives when it is back", async (
   await Promise.all([connected(anas), connected(brunos)]);
   for (const page of [anas, brunos]) {
     await message(page, "third").waitFor();
-    const bodies = await page.locator("article[data-seq]").evaluateAll((articles) => articles.map((article) => article.querySelector('[class*="body"]').textContent));
+    const bodies = await page
+      .locator("article[data-seq]")
+      .evaluateAll((articles) => articles.map((article) => article.querySelector('[class*="body"]').textContent));
     assert.deepEqual(bodies, ["before", "half a sentence", "second", "third"]);
   }
   await anas.locator('[data-fate="queued"], [data-fate="sending"], [data-fate="failed"]').first().waitFor({ state: "detached" });

@@ -41,10 +41,16 @@ try {
       const page = await open(browser, server, { colorScheme, viewport, ...(device === "phone" && { hasTouch: true, isMobile: true }) });
       if (colorScheme === "light" && device === "desktop") await shoot(page, "sign-in");
       await signIn(page, username);
-      await page.getByRole("link", { name: /kitchen/ }).first().waitFor();
+      await page
+        .getByRole("link", { name: /kitchen/ })
+        .first()
+        .waitFor();
       await page.getByRole("link", { name: /Bruno Díaz.*online/ }).waitFor();
       if (device === "phone") await shoot(page, "rooms");
-      await page.getByRole("link", { name: /kitchen/ }).first().click();
+      await page
+        .getByRole("link", { name: /kitchen/ })
+        .first()
+        .click();
       await message(page, last).waitFor();
       await page.getByText(/[45] online/).waitFor();
       await shoot(page, "room");
@@ -55,7 +61,10 @@ try {
         await shoot(page, "members");
         if (colorScheme === "light") {
           await page.getByRole("button", { name: "Browse public rooms" }).first().click();
-          await page.getByRole("button", { name: /^Join: / }).first().waitFor();
+          await page
+            .getByRole("button", { name: /^Join: / })
+            .first()
+            .waitFor();
           await shoot(page, "browse");
         } else {
           await page.getByRole("button", { name: "Settings" }).click();

@@ -15,7 +15,9 @@ const START_MS = 30_000;
 
 /** The binary that `TERTULIA` names, or the one that was built last for tests. */
 function binary() {
-  const found = [process.env.TERTULIA, join(root, "target/debug/tertulia"), join(root, "target/release/tertulia")].find((path) => path && existsSync(path));
+  const found = [process.env.TERTULIA, join(root, "target/debug/tertulia"), join(root, "target/release/tertulia")].find(
+    (path) => path && existsSync(path),
+  );
   if (!found) throw new Error("no server: cargo build --package tertulia");
   return found;
 }
@@ -44,7 +46,14 @@ export class Server {
 
   /** Starts, or starts again with what there is, and resolves once it is ready. */
   async run() {
-    const env = { ...process.env, HOST: "127.0.0.1", PORT: String(this.port), DATA_DIR: this.directory, DRAIN_SECONDS: "1", LOG_LEVEL: "warn" };
+    const env = {
+      ...process.env,
+      HOST: "127.0.0.1",
+      PORT: String(this.port),
+      DATA_DIR: this.directory,
+      DRAIN_SECONDS: "1",
+      LOG_LEVEL: "warn",
+    };
     const child = spawn(binary(), ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));

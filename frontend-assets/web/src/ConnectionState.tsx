@@ -1,7 +1,7 @@
 // How the connection is: a badge that is always there, and a line with what to expect when it isn't well.
 
 import { useEffect, useState } from "react";
-import { connection, isOnline, tertulia } from "./tertulia.ts";
+import { connection, isOnline, isRestarting, tertulia } from "./tertulia.ts";
 import { useStore } from "./store.ts";
 import { explain } from "./text/errors.ts";
 import { useText, type Text } from "./text/index.ts";
@@ -11,11 +11,12 @@ import styles from "./connection.module.css";
 type Condition = "connected" | "connecting" | "reconnecting" | "restarting" | "offline" | "stopped";
 
 function useCondition(): Condition {
-  const { status, draining, error } = useStore(connection);
+  const { status, error } = useStore(connection);
+  const restarts = useStore(isRestarting);
   const hasNetwork = useStore(isOnline);
   if (status === "connected") return "connected";
   if (!hasNetwork) return "offline";
-  if (draining) return "restarting";
+  if (restarts) return "restarting";
   if (status === "stopped") return "stopped";
   return status === "waiting" || error ? "reconnecting" : "connecting";
 }
@@ -44,7 +45,11 @@ export function ConnectionLine() {
     <div className={styles.line}>
       <span>{condition === "stopped" && error ? explain(error, text) : words(condition, seconds, text)}</span>
       {canRetry && (
-        <button type="button" className={controls.link} onClick={() => (condition === "stopped" ? tertulia.connect() : tertulia.reconnect())}>
+        <button
+          type="button"
+          className={controls.link}
+          onClick={() => (condition === "stopped" ? tertulia.connect() : tertulia.reconnect())}
+        >
           {text.connection.retryNow}
         </button>
       )}

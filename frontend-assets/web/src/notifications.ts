@@ -19,7 +19,11 @@ export function notifyOf(message: Message, room: RoomInfo, mentioned: boolean): 
   let shown: Notification;
   try {
     // One of a room replaces the one before.
-    shown = new Notification(isDirect ? notice.direct(name) : notice.mention(name, room.name), { body, tag: room.id, icon: "/favicon.svg" });
+    shown = new Notification(isDirect ? notice.direct(name) : notice.mention(name, room.name), {
+      body,
+      tag: room.id,
+      icon: "/favicon.svg",
+    });
   } catch {
     // Some phones allow them from service workers only.
     return;

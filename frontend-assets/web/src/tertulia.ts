@@ -13,7 +13,14 @@ export const connection = new Store<ConnectionState>(tertulia.connection);
 /** What the browser says of the network; it may be wrong, the connection isn't. */
 export const isOnline = new Store(navigator.onLine);
 
-tertulia.on("connection", (state) => connection.set(state));
+/** The server said that it goes, and hasn't come back since. */
+export const isRestarting = new Store(false);
+
+tertulia.on("connection", (state) => {
+  if (state.draining) isRestarting.set(true);
+  else if (state.status === "connected" || state.status === "stopped") isRestarting.set(false);
+  connection.set(state);
+});
 tertulia.on("user", (user) => {
   signedOut.set(undefined);
   session.set(user);
@@ -24,10 +31,7 @@ tertulia.on("signed-out", (reason) => {
 });
 
 for (const event of ["online", "offline"] as const) {
-  addEventListener(event, () => {
-    isOnline.set(navigator.onLine);
-    if (navigator.onLine) tertulia.reconnect();
-  });
+  addEventListener(event, () => isOnline.set(navigator.onLine));
 }
 
 /** The user of a page that is shown only to who is signed in. */

@@ -21,7 +21,14 @@ import { Waiting } from "../ui/Waiting.tsx";
 import { LanguageSwitch } from "./LanguageSwitch.tsx";
 import styles from "./settings.module.css";
 
-const SECTIONS = { profile: Profile, appearance: Appearance, notifications: Notifications, devices: Devices, blocked: Blocked, keyboard: Keyboard };
+const SECTIONS = {
+  profile: Profile,
+  appearance: Appearance,
+  notifications: Notifications,
+  devices: Devices,
+  blocked: Blocked,
+  keyboard: Keyboard,
+};
 type Section = keyof typeof SECTIONS;
 
 export default function Settings({ onClose }: { onClose: () => void }) {
@@ -118,13 +125,25 @@ function Password() {
     event.preventDefault();
     const form = event.currentTarget;
     const fields = new FormData(form);
-    change.mutate({ currentPassword: String(fields.get("current")), newPassword: String(fields.get("new")) }, { onSuccess: () => form.reset() });
+    change.mutate(
+      { currentPassword: String(fields.get("current")), newPassword: String(fields.get("new")) },
+      { onSuccess: () => form.reset() },
+    );
   };
   return (
     <form className={controls.form} onSubmit={submit}>
       <h3 className={styles.heading}>{text.changePassword}</h3>
       <Field name="current" label={text.currentPassword} type="password" required maxLength={128} autoComplete="current-password" />
-      <Field name="new" label={text.newPassword} hint={text.passwordHint} type="password" required minLength={8} maxLength={128} autoComplete="new-password" />
+      <Field
+        name="new"
+        label={text.newPassword}
+        hint={text.passwordHint}
+        type="password"
+        required
+        minLength={8}
+        maxLength={128}
+        autoComplete="new-password"
+      />
       {change.error && (
         <p className={controls.problem} role="alert">
           {isRefused(change.error, "forbidden") ? text.currentPasswordWrong : explain(change.error, text)}
@@ -187,7 +206,11 @@ function Notifications() {
 function Devices() {
   const text = useText();
   const queries = useQueryClient();
-  const { data, error, isPending, refetch } = useQuery({ queryKey: ["sessions"], queryFn: () => tertulia.api.get("sessions"), staleTime: 0 });
+  const { data, error, isPending, refetch } = useQuery({
+    queryKey: ["sessions"],
+    queryFn: () => tertulia.api.get("sessions"),
+    staleTime: 0,
+  });
   const revoke = useMutation({
     mutationFn: (sessionId: string) => tertulia.api.delete("sessions/{sessionId}", { path: { sessionId } }),
     onSettled: () => queries.invalidateQueries({ queryKey: ["sessions"] }),
@@ -207,7 +230,12 @@ function Devices() {
             </p>
           </div>
           {!current && (
-            <button type="button" className={`${controls.button} ${controls.small} ${controls.danger}`} disabled={revoke.isPending} onClick={() => revoke.mutate(id)}>
+            <button
+              type="button"
+              className={`${controls.button} ${controls.small} ${controls.danger}`}
+              disabled={revoke.isPending}
+              onClick={() => revoke.mutate(id)}
+            >
               {text.revoke}
             </button>
           )}
@@ -219,8 +247,21 @@ function Devices() {
 
 /** What a browser calls itself, in two words. */
 function deviceName(agent: string): string {
-  const browser = [["Edg/", "Edge"], ["OPR/", "Opera"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"]].find(([sign]) => agent.includes(sign ?? ""))?.[1];
-  const system = [["Android", "Android"], ["iPhone", "iPhone"], ["iPad", "iPad"], ["Windows", "Windows"], ["Mac OS", "macOS"], ["Linux", "Linux"]].find(([sign]) => agent.includes(sign ?? ""))?.[1];
+  const browser = [
+    ["Edg/", "Edge"],
+    ["OPR/", "Opera"],
+    ["Firefox/", "Firefox"],
+    ["Chrome/", "Chrome"],
+    ["Safari/", "Safari"],
+  ].find(([sign]) => agent.includes(sign ?? ""))?.[1];
+  const system = [
+    ["Android", "Android"],
+    ["iPhone", "iPhone"],
+    ["iPad", "iPad"],
+    ["Windows", "Windows"],
+    ["Mac OS", "macOS"],
+    ["Linux", "Linux"],
+  ].find(([sign]) => agent.includes(sign ?? ""))?.[1];
   return [browser, system].filter(Boolean).join(" · ") || agent || "?";
 }
 
@@ -230,7 +271,11 @@ function Blocked() {
   return (
     <>
       <p className={controls.hint}>{text.blockHint}</p>
-      {isPending || error ? <Waiting error={error} onRetry={() => void refetch()} /> : users.length === 0 && <p className={controls.empty}>{text.nobodyBlocked}</p>}
+      {isPending || error ? (
+        <Waiting error={error} onRetry={() => void refetch()} />
+      ) : (
+        users.length === 0 && <p className={controls.empty}>{text.nobodyBlocked}</p>
+      )}
       <ul>
         {users.map(({ id, displayName, username }) => (
           <li key={id} className={controls.row}>

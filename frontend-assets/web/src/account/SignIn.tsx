@@ -80,16 +80,40 @@ function Form({ way }: { way: Way }) {
   return (
     <form className={controls.form} onSubmit={submit}>
       {way !== "guest" && (
-        <Field name="username" label={text.username} hint={way === "register" ? text.usernameHint : undefined} autoComplete="username" required
-          {...(way === "register" && { minLength: 3, pattern: "[A-Za-z0-9_.\\-]+", title: text.usernameHint })} maxLength={32} autoCapitalize="none" spellCheck={false} />
+        <Field
+          name="username"
+          label={text.username}
+          hint={way === "register" ? text.usernameHint : undefined}
+          autoComplete="username"
+          required
+          {...(way === "register" && { minLength: 3, pattern: "[A-Za-z0-9_.\\-]+", title: text.usernameHint })}
+          maxLength={32}
+          autoCapitalize="none"
+          spellCheck={false}
+        />
       )}
       {way !== "guest" && (
-        <Field name="password" label={text.password} hint={way === "register" ? text.passwordHint : undefined} type="password" required
-          autoComplete={way === "register" ? "new-password" : "current-password"} minLength={way === "register" ? 8 : 1} maxLength={128} />
+        <Field
+          name="password"
+          label={text.password}
+          hint={way === "register" ? text.passwordHint : undefined}
+          type="password"
+          required
+          autoComplete={way === "register" ? "new-password" : "current-password"}
+          minLength={way === "register" ? 8 : 1}
+          maxLength={128}
+        />
       )}
       {way !== "signIn" && (
-        <Field name="displayName" label={text.displayName} note={way === "register" ? text.optional : undefined} hint={way === "guest" ? text.guestHint : undefined}
-          autoComplete="nickname" required={way === "guest"} maxLength={64} />
+        <Field
+          name="displayName"
+          label={text.displayName}
+          note={way === "register" ? text.optional : undefined}
+          hint={way === "guest" ? text.guestHint : undefined}
+          autoComplete="nickname"
+          required={way === "guest"}
+          maxLength={64}
+        />
       )}
       {error !== undefined && (
         <p className={controls.problem} role="alert">

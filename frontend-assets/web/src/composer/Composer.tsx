@@ -102,7 +102,11 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     const called = mentionsIn(body);
     const mentions = members.filter(({ user }) => called.has(user.username.toLowerCase())).map(({ user }) => user.id);
     try {
-      room.send({ body: body.trimEnd(), ...(replyTo && { replyTo: replyTo.seq }), ...(mentions.length > 0 && { mentions: mentions.slice(0, bounds.mentions) }) });
+      room.send({
+        body: body.trimEnd(),
+        ...(replyTo && { replyTo: replyTo.seq }),
+        ...(mentions.length > 0 && { mentions: mentions.slice(0, bounds.mentions) }),
+      });
     } catch (error) {
       complain(error);
       return;
@@ -200,14 +204,27 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
           onBlur={() => setCall(undefined)}
           onSelect={({ currentTarget }) => setCall(calledAt(currentTarget.value, currentTarget.selectionStart))}
         />
-        <EmojiPicker label="Emoji" className={controls.icon} onPick={(emoji) => insert(field.current?.selectionStart ?? body.length, field.current?.selectionEnd ?? body.length, emoji)}>
+        <EmojiPicker
+          label="Emoji"
+          className={controls.icon}
+          onPick={(emoji) => insert(field.current?.selectionStart ?? body.length, field.current?.selectionEnd ?? body.length, emoji)}
+        >
           <Smile size={20} aria-hidden />
         </EmojiPicker>
-        <button className={`${controls.icon} ${styles.send}`} disabled={!canSend} aria-label={editing ? text.save : text.send} title={editing ? text.save : text.send}>
+        <button
+          className={`${controls.icon} ${styles.send}`}
+          disabled={!canSend}
+          aria-label={editing ? text.save : text.send}
+          title={editing ? text.save : text.send}
+        >
           <SendHorizontal size={19} aria-hidden />
         </button>
       </div>
-      <p id={`${listId}-hint`} className={left < 0 ? styles.over : left < NEARLY_FULL ? styles.left : "unseen"} role={left < 0 ? "alert" : undefined}>
+      <p
+        id={`${listId}-hint`}
+        className={left < 0 ? styles.over : left < NEARLY_FULL ? styles.left : "unseen"}
+        role={left < 0 ? "alert" : undefined}
+      >
         {left < 0 ? text.tooLong(-left) : left < NEARLY_FULL ? text.left(left) : text.writeHint}
       </p>
     </form>

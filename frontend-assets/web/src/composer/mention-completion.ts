@@ -20,6 +20,11 @@ export function calledAt(body: string, caret: number): Call | undefined {
 /** Members whose username, or a word of whose name, begins so. */
 export function candidates(members: readonly RoomMember[], prefix: string, me: string): RoomMember[] {
   const wanted = fold(prefix);
-  const matches = ({ user }: RoomMember) => user.id !== me && (fold(user.username).startsWith(wanted) || fold(user.displayName).split(/\s+/).some((word) => word.startsWith(wanted)));
+  const matches = ({ user }: RoomMember) =>
+    user.id !== me &&
+    (fold(user.username).startsWith(wanted) ||
+      fold(user.displayName)
+        .split(/\s+/)
+        .some((word) => word.startsWith(wanted)));
   return members.filter(matches).slice(0, OFFERED);
 }

@@ -29,7 +29,16 @@ export default function BrowseRooms({ onClose }: { onClose: () => void }) {
   const rooms = data?.pages.flatMap((page) => page.rooms) ?? [];
   return (
     <Dialog title={text.browse} onClose={onClose} isWide>
-      <input type="search" className={controls.input} value={words} onChange={({ target }) => setWords(target.value)} maxLength={256} placeholder={text.findRoom} aria-label={text.findRoom} autoFocus />
+      <input
+        type="search"
+        className={controls.input}
+        value={words}
+        onChange={({ target }) => setWords(target.value)}
+        maxLength={256}
+        placeholder={text.findRoom}
+        aria-label={text.findRoom}
+        autoFocus
+      />
       {(isPending || error) && <Waiting error={error} onRetry={() => void refetch()} />}
       {data && rooms.length === 0 && <p className={controls.empty}>{text.noMatch}</p>}
       <ul>
@@ -69,7 +78,13 @@ function PublicRoom({ room, onClose }: { room: RoomInfo; onClose: () => void }) 
         <p className={controls.name}>{room.name}</p>
         <p className={controls.faint}>{text.members(room.memberCount)}</p>
       </div>
-      <button type="button" className={`${controls.button} ${controls.small}`} disabled={isBusy} onClick={() => void enter()} aria-label={`${isIn ? text.open : text.join}: ${room.name}`}>
+      <button
+        type="button"
+        className={`${controls.button} ${controls.small}`}
+        disabled={isBusy}
+        onClick={() => void enter()}
+        aria-label={`${isIn ? text.open : text.join}: ${room.name}`}
+      >
         {isIn ? text.open : text.join}
       </button>
     </li>

@@ -22,7 +22,10 @@ export default function CreateRoom({ onClose }: { onClose: () => void }) {
     setBusy(true);
     setError(undefined);
     try {
-      const room = await tertulia.createRoom({ name: String(fields.get("name")), kind: fields.get("kind") === "private" ? "private" : "public" });
+      const room = await tertulia.createRoom({
+        name: String(fields.get("name")),
+        kind: fields.get("kind") === "private" ? "private" : "public",
+      });
       add(room);
       navigate(`/rooms/${room.id}`);
       onClose();

@@ -17,7 +17,11 @@ import { openDirect } from "./PersonMenu.tsx";
 
 /** People whose name or username begins so; nobody for an empty query. */
 export function usePeople(query: string) {
-  return useQuery({ queryKey: ["people", query], queryFn: () => tertulia.api.get("users", { query: { query, limit: 30 } }), enabled: query !== "" });
+  return useQuery({
+    queryKey: ["people", query],
+    queryFn: () => tertulia.api.get("users", { query: { query, limit: 30 } }),
+    enabled: query !== "",
+  });
 }
 
 /** To write to somebody. */
@@ -54,10 +58,20 @@ function People({ title, action, onPick, onClose }: Props) {
   const query = useDebounced(words.trim());
   const { data, error, isFetching, refetch } = usePeople(query);
   const people = query ? (data?.users.filter(({ id }) => !isMe(id)) ?? []) : [];
-  const pick = (user: User) => onPick(user).catch((error: unknown) => (isRefused(error, "forbidden") ? say(text.errors.blocked, true) : complain(error)));
+  const pick = (user: User) =>
+    onPick(user).catch((error: unknown) => (isRefused(error, "forbidden") ? say(text.errors.blocked, true) : complain(error)));
   return (
     <Dialog title={title} onClose={onClose}>
-      <input type="search" className={controls.input} value={words} onChange={({ target }) => setWords(target.value)} maxLength={256} placeholder={text.findPeopleHint} aria-label={text.findPeople} autoFocus />
+      <input
+        type="search"
+        className={controls.input}
+        value={words}
+        onChange={({ target }) => setWords(target.value)}
+        maxLength={256}
+        placeholder={text.findPeopleHint}
+        aria-label={text.findPeople}
+        autoFocus
+      />
       {query !== "" && !data && (isFetching || error) && <Waiting error={!isFetching && error} onRetry={() => void refetch()} />}
       {query !== "" && data && people.length === 0 && <p className={controls.empty}>{text.noMatch}</p>}
       <ul>
@@ -70,7 +84,12 @@ function People({ title, action, onPick, onClose }: Props) {
               </p>
               <p className={controls.faint}>@{user.username}</p>
             </div>
-            <button type="button" className={`${controls.button} ${controls.small}`} onClick={() => void pick(user)} aria-label={`${action}: ${user.displayName}`}>
+            <button
+              type="button"
+              className={`${controls.button} ${controls.small}`}
+              onClick={() => void pick(user)}
+              aria-label={`${action}: ${user.displayName}`}
+            >
               {action}
             </button>
           </li>

@@ -32,7 +32,9 @@ export default function GoTo({ onClose }: { onClose: () => void }) {
     return [...rooms, ...direct].toSorted((one, other) => Number(other.unread > 0) - Number(one.unread > 0)).slice(0, SHOWN);
   }, [entries, query]);
   const known = new Set(found.filter(({ info }) => info.kind === "direct").map(({ info }) => info.name));
-  const others = query.trim() ? (people.data?.users.filter(({ id, displayName }) => !isMe(id) && !known.has(displayName)).slice(0, SHOWN) ?? []) : [];
+  const others = query.trim()
+    ? (people.data?.users.filter(({ id, displayName }) => !isMe(id) && !known.has(displayName)).slice(0, SHOWN) ?? [])
+    : [];
   const go = (path: string) => {
     navigate(path);
     onClose();
@@ -45,7 +47,13 @@ export default function GoTo({ onClose }: { onClose: () => void }) {
         <Ariakit.ComboboxList alwaysVisible className={styles.found} aria-label={text.goTo}>
           {found.map(({ info, unread }) => (
             <Ariakit.ComboboxItem key={info.id} className={styles.item} onClick={() => go(`/rooms/${info.id}`)}>
-              {info.kind === "direct" ? <Avatar name={info.name} size="small" /> : info.kind === "private" ? <Lock size={16} aria-hidden /> : <Hash size={17} aria-hidden />}
+              {info.kind === "direct" ? (
+                <Avatar name={info.name} size="small" />
+              ) : info.kind === "private" ? (
+                <Lock size={16} aria-hidden />
+              ) : (
+                <Hash size={17} aria-hidden />
+              )}
               <span className={controls.grow}>{info.name}</span>
               {unread > 0 && <span className={controls.badge}>{text.unread(unread)}</span>}
             </Ariakit.ComboboxItem>

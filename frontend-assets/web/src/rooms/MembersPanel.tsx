@@ -20,9 +20,17 @@ interface Props {
   onClose: () => void;
 }
 
-export function MembersPanel({ info, members: { members, error, isPending, hasNextPage, fetchNextPage, isFetchingNextPage, refetch }, online, onClose }: Props) {
+export function MembersPanel({
+  info,
+  members: { members, error, isPending, hasNextPage, fetchNextPage, isFetchingNextPage, refetch },
+  online,
+  onClose,
+}: Props) {
   const text = useText();
-  const sorted = members.toSorted((one, other) => Number(online.has(other.user.id)) - Number(online.has(one.user.id)) || one.user.displayName.localeCompare(other.user.displayName));
+  const sorted = members.toSorted(
+    (one, other) =>
+      Number(online.has(other.user.id)) - Number(online.has(one.user.id)) || one.user.displayName.localeCompare(other.user.displayName),
+  );
   return (
     <SidePanel title={`${text.showMembers} · ${info.memberCount}`} onClose={onClose}>
       {(isPending || error) && <Waiting error={error} onRetry={() => void refetch()} />}
@@ -49,10 +57,18 @@ function Member({ member: { user, role }, info, isOnline }: { member: RoomMember
   const more: MenuAction[] = [];
   if (info.kind !== "direct") {
     const setRole = (role: RoomRole) => void tertulia.api.put("rooms/{roomId}/members/{userId}", { path, body: { role } }).catch(complain);
-    if (info.role === "owner" && role === "member") more.push({ label: text.makeModerator, icon: ShieldPlus, run: () => setRole("moderator") });
-    if (info.role === "owner" && role === "moderator") more.push({ label: text.makeMember, icon: ShieldMinus, run: () => setRole("member") });
+    if (info.role === "owner" && role === "member")
+      more.push({ label: text.makeModerator, icon: ShieldPlus, run: () => setRole("moderator") });
+    if (info.role === "owner" && role === "moderator")
+      more.push({ label: text.makeMember, icon: ShieldMinus, run: () => setRole("member") });
     const canRemove = mine >= RANK.moderator && (mine === RANK.owner || RANK[role] < mine);
-    if (canRemove) more.push({ label: text.remove, icon: UserMinus, isDangerous: true, run: () => void tertulia.api.delete("rooms/{roomId}/members/{userId}", { path }).catch(complain) });
+    if (canRemove)
+      more.push({
+        label: text.remove,
+        icon: UserMinus,
+        isDangerous: true,
+        run: () => void tertulia.api.delete("rooms/{roomId}/members/{userId}", { path }).catch(complain),
+      });
   }
   return (
     <li className={controls.row}>

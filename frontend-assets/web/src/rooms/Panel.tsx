@@ -9,7 +9,11 @@ import styles from "./room-page.module.css";
 export function SidePanel({ title, onClose, children }: { title: string; onClose: () => void; children: ReactNode }) {
   const text = useText();
   return (
-    <aside className={styles.panel} aria-label={title} onKeyDown={(event) => event.key === "Escape" && !event.defaultPrevented && onClose()}>
+    <aside
+      className={styles.panel}
+      aria-label={title}
+      onKeyDown={(event) => event.key === "Escape" && !event.defaultPrevented && onClose()}
+    >
       <header className={styles.panelHeader}>
         <h2>{title}</h2>
         <button type="button" className={controls.icon} onClick={onClose} aria-label={text.close} title={text.close}>

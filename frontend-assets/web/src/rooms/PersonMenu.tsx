@@ -39,17 +39,28 @@ export function PersonMenu({ user, className, children, more = [] }: Props) {
   const [isAsking, setAsking] = useState(false);
   const isBlocked = blocked.has(user.id);
   const actions: MenuAction[] = [
-    { label: isBlocked ? text.unblock : text.block, icon: Ban, isDangerous: !isBlocked, run: () => (isBlocked ? void set(user.id, false).catch(complain) : setAsking(true)) },
+    {
+      label: isBlocked ? text.unblock : text.block,
+      icon: Ban,
+      isDangerous: !isBlocked,
+      run: () => (isBlocked ? void set(user.id, false).catch(complain) : setAsking(true)),
+    },
     ...more,
   ];
-  if (!me.guest) actions.unshift({ label: text.message, icon: MessageCircle, run: () => void openDirect(user.id).then(navigate, complain) });
+  if (!me.guest)
+    actions.unshift({ label: text.message, icon: MessageCircle, run: () => void openDirect(user.id).then(navigate, complain) });
   return (
     <>
       <Menu label={user.displayName} className={className} actions={actions}>
         {children ?? user.displayName}
       </Menu>
       {isAsking && (
-        <Ask title={text.blockAsk(user.displayName)} action={text.block} onClose={() => setAsking(false)} onAgree={() => void set(user.id, true).catch(complain)}>
+        <Ask
+          title={text.blockAsk(user.displayName)}
+          action={text.block}
+          onClose={() => setAsking(false)}
+          onAgree={() => void set(user.id, true).catch(complain)}
+        >
           {text.blockHint}
         </Ask>
       )}

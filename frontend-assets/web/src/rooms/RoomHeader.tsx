@@ -53,13 +53,18 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
   }, [onPanel]);
 
   const actions: MenuAction[] = [];
-  if (canModerate) actions.push({ label: text.addPeople, icon: UserPlus, run: () => setAsking("add") }, { label: text.rename, icon: Pencil, run: () => setAsking("rename") });
+  if (canModerate)
+    actions.push(
+      { label: text.addPeople, icon: UserPlus, run: () => setAsking("add") },
+      { label: text.rename, icon: Pencil, run: () => setAsking("rename") },
+    );
   if (peer) {
     const run = () => (isBlocked ? void set(peer.id, false).catch(complain) : setAsking("block"));
     actions.push({ label: isBlocked ? text.unblock : text.block, icon: Ban, isDangerous: !isBlocked, run });
   }
   if (!isDirect) actions.push({ label: text.leave, icon: LogOut, run: () => setAsking("leave") });
-  if (!isDirect && info.role === "owner") actions.push({ label: text.deleteRoom, icon: Trash2, isDangerous: true, run: () => setAsking("delete") });
+  if (!isDirect && info.role === "owner")
+    actions.push({ label: text.deleteRoom, icon: Trash2, isDangerous: true, run: () => setAsking("delete") });
 
   const goHome = () => navigate("/");
   const toggle = (wanted: Panel) => onPanel(panel === wanted ? undefined : wanted);
@@ -69,7 +74,13 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
       <Link href="/" className={`${controls.icon} ${styles.back}`} aria-label={text.back} title={text.back}>
         <ArrowLeft size={20} aria-hidden />
       </Link>
-      {isDirect ? <Avatar name={info.name} isOnline={peerOnline} /> : info.kind === "private" ? <Lock size={19} aria-hidden /> : <Hash size={20} aria-hidden />}
+      {isDirect ? (
+        <Avatar name={info.name} isOnline={peerOnline} />
+      ) : info.kind === "private" ? (
+        <Lock size={19} aria-hidden />
+      ) : (
+        <Hash size={20} aria-hidden />
+      )}
       <div className={styles.title}>
         <h1>{info.name}</h1>
         <p>{isDirect ? (peerOnline ? text.isOnline : text.isOffline) : `${text.members(info.memberCount)} · ${text.online(online)}`}</p>
@@ -77,10 +88,24 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
       <span className={styles.connection}>
         <ConnectionBadge />
       </span>
-      <button type="button" className={controls.icon} aria-pressed={panel === "search"} onClick={() => toggle("search")} aria-label={text.searchRoom} title={text.searchRoom}>
+      <button
+        type="button"
+        className={controls.icon}
+        aria-pressed={panel === "search"}
+        onClick={() => toggle("search")}
+        aria-label={text.searchRoom}
+        title={text.searchRoom}
+      >
         <Search size={19} aria-hidden />
       </button>
-      <button type="button" className={controls.icon} aria-pressed={panel === "members"} onClick={() => toggle("members")} aria-label={text.showMembers} title={text.showMembers}>
+      <button
+        type="button"
+        className={controls.icon}
+        aria-pressed={panel === "members"}
+        onClick={() => toggle("members")}
+        aria-label={text.showMembers}
+        title={text.showMembers}
+      >
         <Users size={19} aria-hidden />
       </button>
       {actions.length > 0 && (
@@ -91,7 +116,12 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
       {asking === "rename" && <Rename info={info} onClose={close} />}
       {asking === "add" && <AddPeople room={info} onClose={close} />}
       {asking === "leave" && (
-        <Ask title={text.leaveAsk(info.name)} action={text.leave} onClose={close} onAgree={() => void leave(info.id).then(goHome, complain)}>
+        <Ask
+          title={text.leaveAsk(info.name)}
+          action={text.leave}
+          onClose={close}
+          onAgree={() => void leave(info.id).then(goHome, complain)}
+        >
           {info.kind === "private" ? text.leavePrivate : text.leavePublic}
         </Ask>
       )}
@@ -107,7 +137,12 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
         />
       )}
       {asking === "block" && peer && (
-        <Ask title={text.blockAsk(peer.displayName)} action={text.block} onClose={close} onAgree={() => void set(peer.id, true).catch(complain)}>
+        <Ask
+          title={text.blockAsk(peer.displayName)}
+          action={text.block}
+          onClose={close}
+          onAgree={() => void set(peer.id, true).catch(complain)}
+        >
           {text.blockHint}
         </Ask>
       )}

@@ -83,7 +83,13 @@ function OpenRoom({ entry }: { entry: Entry }) {
       <section className={panel ? `${styles.room} ${styles.besidePanel}` : styles.room} aria-label={info.name}>
         <RoomHeader info={info} peer={peer} peerOnline={entry.peerOnline} online={presence.count} panel={panel} onPanel={setPanel} />
         <ConnectionLine />
-        <MessageList ref={list} name={info.name} unread={unread} unreadAfter={unreadAfter} readSeqs={info.memberCount <= RECEIPTS_MAX ? readSeqs : undefined} />
+        <MessageList
+          ref={list}
+          name={info.name}
+          unread={unread}
+          unreadAfter={unreadAfter}
+          readSeqs={info.memberCount <= RECEIPTS_MAX ? readSeqs : undefined}
+        />
         <p className={styles.typing} aria-live="polite">
           {typing.length > 0 && text.typing(typing.map((name) => name ?? text.somebody))}
         </p>

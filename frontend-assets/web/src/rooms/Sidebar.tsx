@@ -37,7 +37,13 @@ export function Sidebar({ className, onOpen }: Props) {
       </header>
       <div className={styles.filter}>
         <Search size={16} aria-hidden />
-        <input type="search" value={query} onChange={({ target }) => setQuery(target.value)} placeholder={text.filterRooms} aria-label={text.filterRooms} />
+        <input
+          type="search"
+          value={query}
+          onChange={({ target }) => setQuery(target.value)}
+          placeholder={text.filterRooms}
+          aria-label={text.filterRooms}
+        />
       </div>
       <div className={styles.lists}>
         <Group title={text.rooms} entries={rooms}>
@@ -108,15 +114,25 @@ const Item = memo(function Item({ entry: { info, unread, mentioned, peerOnline }
     <li>
       <Link href={href} className={classes} aria-current={isCurrent ? "page" : undefined}>
         <span className={styles.mark}>
-          {info.kind === "direct" ? <Avatar name={info.name} size="small" isOnline={peerOnline} /> : info.kind === "private" ? <Lock size={15} aria-hidden /> : <Hash size={16} aria-hidden />}
+          {info.kind === "direct" ? (
+            <Avatar name={info.name} size="small" isOnline={peerOnline} />
+          ) : info.kind === "private" ? (
+            <Lock size={15} aria-hidden />
+          ) : (
+            <Hash size={16} aria-hidden />
+          )}
         </span>
         <span className={styles.name}>{info.name}</span>
         {peerOnline && <span className="unseen">, {text.isOnline}</span>}
         {unread > 0 && (
           <span className={mentioned || info.kind === "direct" ? `${styles.count} ${styles.called}` : styles.count}>
-            <span aria-hidden="true">{mentioned && "@"}{unread > 999 ? "999+" : unread}</span>
+            <span aria-hidden="true">
+              {mentioned && "@"}
+              {unread > 999 ? "999+" : unread}
+            </span>
             <span className="unseen">
-              , {text.unread(unread)}{mentioned && `, ${text.mentioned}`}
+              , {text.unread(unread)}
+              {mentioned && `, ${text.mentioned}`}
             </span>
           </span>
         )}

@@ -31,7 +31,8 @@ export function useMembers(room: Room) {
   const query = useInfiniteQuery({
     queryKey: key,
     initialPageParam: "",
-    queryFn: ({ pageParam: after }) => tertulia.api.get("rooms/{roomId}/members", { path: { roomId: room.id }, query: { limit: PAGE, ...(after && { after }) } }),
+    queryFn: ({ pageParam: after }) =>
+      tertulia.api.get("rooms/{roomId}/members", { path: { roomId: room.id }, query: { limit: PAGE, ...(after && { after }) } }),
     getNextPageParam: (page) => (page.hasMore ? page.members.at(-1)?.user.id : undefined),
   });
   const members = useMemo<readonly RoomMember[]>(() => query.data?.pages.flatMap((page) => page.members) ?? [], [query.data]);
@@ -85,7 +86,11 @@ export function useReadSeqs(room: Room, members: readonly RoomMember[]): Readonl
 }
 
 /** Names of who is writing. A writer who falls silent is forgotten after a while. */
-export function useTyping(room: Room, nameOf: (userId: string) => string | undefined, isMe: (userId: string) => boolean): readonly (string | undefined)[] {
+export function useTyping(
+  room: Room,
+  nameOf: (userId: string) => string | undefined,
+  isMe: (userId: string) => boolean,
+): readonly (string | undefined)[] {
   const [writers, setWriters] = useState<readonly string[]>([]);
   useEffect(() => {
     const timers = new Map<string, number>();
@@ -99,7 +104,10 @@ export function useTyping(room: Room, nameOf: (userId: string) => string | undef
         if (isMe(userId)) return;
         stop(userId);
         if (!on) return;
-        timers.set(userId, window.setTimeout(() => stop(userId), 8_000));
+        timers.set(
+          userId,
+          window.setTimeout(() => stop(userId), 8_000),
+        );
         setWriters((now) => [...now, userId]);
       }),
       room.on("message:new", ({ sender }) => stop(sender.id)),

@@ -153,7 +153,11 @@ export const en = {
   tooLong: (n: number) => `${count(n, "character", "characters")} too many. Shorten it, or send it in parts.`,
   mentionList: "People to mention",
   typing: (names: string[]) =>
-    names.length === 1 ? `${names[0]} is writing…` : names.length === 2 ? `${names[0]} and ${names[1]} are writing…` : "Several people are writing…",
+    names.length === 1
+      ? `${names[0]} is writing…`
+      : names.length === 2
+        ? `${names[0]} and ${names[1]} are writing…`
+        : "Several people are writing…",
   somebody: "Somebody",
 
   settings: "Settings",
@@ -215,7 +219,8 @@ export const en = {
     too_large: "That is too large. Shorten it.",
     invalid: "The server didn’t accept that. Check what you entered.",
     rate_limited: "Too much at once. Wait a little.",
-    rate_limited_for: (seconds: number) => `Too many tries. Wait ${seconds >= 120 ? `${Math.ceil(seconds / 60)} minutes` : `${seconds} s`} and try again.`,
+    rate_limited_for: (seconds: number) =>
+      `Too many tries. Wait ${seconds >= 120 ? `${Math.ceil(seconds / 60)} minutes` : `${seconds} s`} and try again.`,
     outbox_full: "Too many messages are waiting already. Wait until some are sent.",
     discarded: "Discarded.",
     blocked: "You can’t write to each other: one of you has blocked the other.",

@@ -155,7 +155,11 @@ export const es: Text = {
   tooLong: (n) => `${cuenta(n, "carácter", "caracteres")} de más. Acórtalo o envíalo por partes.`,
   mentionList: "Personas que mencionar",
   typing: (names) =>
-    names.length === 1 ? `${names[0]} está escribiendo…` : names.length === 2 ? `${names[0]} y ${names[1]} están escribiendo…` : "Varias personas están escribiendo…",
+    names.length === 1
+      ? `${names[0]} está escribiendo…`
+      : names.length === 2
+        ? `${names[0]} y ${names[1]} están escribiendo…`
+        : "Varias personas están escribiendo…",
   somebody: "Alguien",
 
   settings: "Ajustes",
@@ -217,7 +221,8 @@ export const es: Text = {
     too_large: "Es demasiado grande. Acórtalo.",
     invalid: "El servidor no lo aceptó. Revisa lo que pusiste.",
     rate_limited: "Demasiado a la vez. Espera un poco.",
-    rate_limited_for: (seconds) => `Demasiados intentos. Espera ${seconds >= 120 ? `${Math.ceil(seconds / 60)} minutos` : `${seconds} s`} y prueba otra vez.`,
+    rate_limited_for: (seconds) =>
+      `Demasiados intentos. Espera ${seconds >= 120 ? `${Math.ceil(seconds / 60)} minutos` : `${seconds} s`} y prueba otra vez.`,
     outbox_full: "Ya hay demasiados mensajes esperando. Espera a que salgan algunos.",
     discarded: "Descartado.",
     blocked: "No os podéis escribir: uno de los dos ha bloqueado al otro.",

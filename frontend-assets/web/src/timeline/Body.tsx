@@ -43,7 +43,11 @@ function Part({ token, me }: { token: Token; me: string }) {
     case "strike":
       return <s>{token.text}</s>;
     case "mention":
-      return <span className={token.text.slice(1).toLowerCase() === me.toLowerCase() ? `${styles.mention} ${styles.me}` : styles.mention}>{token.text}</span>;
+      return (
+        <span className={token.text.slice(1).toLowerCase() === me.toLowerCase() ? `${styles.mention} ${styles.me}` : styles.mention}>
+          {token.text}
+        </span>
+      );
     case "link":
       return (
         <a href={token.href} target="_blank" rel="noopener noreferrer nofollow">

@@ -25,7 +25,9 @@ export function MessageActions({ message, isActive }: { message: Message; isActi
     const isOn = message.reactions.some((reaction) => reaction.emoji === emoji && reaction.mine);
     void room.react(seq, emoji, !isOn).catch(complain);
   };
-  const actions: MenuAction[] = [{ label: text.copy, icon: Copy, run: () => void navigator.clipboard.writeText(body).then(() => say(text.copied), complain) }];
+  const actions: MenuAction[] = [
+    { label: text.copy, icon: Copy, run: () => void navigator.clipboard.writeText(body).then(() => say(text.copied), complain) },
+  ];
   if (isMine) actions.unshift({ label: text.edit, icon: Pencil, run: () => edit(message) });
   if (isMine || canModerate) actions.push({ label: text.delete, icon: Trash2, isDangerous: true, run: () => setAsking(true) });
 
@@ -41,7 +43,12 @@ export function MessageActions({ message, isActive }: { message: Message; isActi
         <MoreHorizontal size={17} aria-hidden />
       </Menu>
       {isAsking && (
-        <Ask title={text.deleteAsk} action={text.delete} onClose={() => setAsking(false)} onAgree={() => void room.delete(seq).catch(complain)}>
+        <Ask
+          title={text.deleteAsk}
+          action={text.delete}
+          onClose={() => setAsking(false)}
+          onAgree={() => void room.delete(seq).catch(complain)}
+        >
           {body.slice(0, 200)}
         </Ask>
       )}

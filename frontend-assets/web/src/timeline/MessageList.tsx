@@ -157,7 +157,16 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
   const below = showsEnd ? 0 : countNew(rows, seen);
   return (
     <div className={styles.list}>
-      <div ref={scroller} className={styles.scroller} role="feed" aria-label={text.messages} aria-busy={view.isLoading} tabIndex={0} onScroll={scrolled} onKeyDown={walk}>
+      <div
+        ref={scroller}
+        className={styles.scroller}
+        role="feed"
+        aria-label={text.messages}
+        aria-busy={view.isLoading}
+        tabIndex={0}
+        onScroll={scrolled}
+        onKeyDown={walk}
+      >
         <div className={styles.spacer} />
         {!view.hasOlder && (
           <div className={styles.beginning}>

@@ -45,7 +45,9 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
   const isHidden = blocked.has(sender.id) && !isShown && !isDirect;
   const message = isOutgoing(row) ? undefined : row;
   const calls = message && !isMine && message.body.toLowerCase().includes(`@${me.username.toLowerCase()}`);
-  const classes = [styles.row, beginsGroup && styles.first, isFocused && styles.focused, calls && styles.calls, !message && styles.outgoing].filter(Boolean).join(" ");
+  const classes = [styles.row, beginsGroup && styles.first, isFocused && styles.focused, calls && styles.calls, !message && styles.outgoing]
+    .filter(Boolean)
+    .join(" ");
 
   return (
     <>
@@ -82,7 +84,11 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
           {row.replyTo !== undefined && <Replied seq={row.replyTo} />}
           {beginsGroup && (
             <header className={styles.header}>
-              {isMine || !sender.id ? <span className={styles.name}>{name}</span> : <PersonMenu className={styles.name} user={{ ...sender, displayName: name }} />}
+              {isMine || !sender.id ? (
+                <span className={styles.name}>{name}</span>
+              ) : (
+                <PersonMenu className={styles.name} user={{ ...sender, displayName: name }} />
+              )}
               {sender.guest && <span className={controls.badge}>{text.guestBadge}</span>}
               <time dateTime={at} title={full(at)} className={styles.time}>
                 {time(at)}
@@ -200,7 +206,16 @@ function Fate({ row }: { row: OutgoingMessage }) {
       </div>
     );
   }
-  const words = row.state === "sent" ? text.sent : !isConnected ? text.waiting : isRefused(row.error, "rate_limited") ? explain(row.error, text) : row.attempts > 1 ? text.retrying(row.attempts) : text.sending;
+  const words =
+    row.state === "sent"
+      ? text.sent
+      : !isConnected
+        ? text.waiting
+        : isRefused(row.error, "rate_limited")
+          ? explain(row.error, text)
+          : row.attempts > 1
+            ? text.retrying(row.attempts)
+            : text.sending;
   return (
     <div className={styles.fate} data-fate={row.state}>
       {row.state === "sent" ? <Check size={13} aria-hidden /> : <Clock size={13} aria-hidden />}

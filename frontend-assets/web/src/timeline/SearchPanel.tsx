@@ -36,7 +36,16 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
 
   return (
     <SidePanel title={text.searchRoom} onClose={onClose}>
-      <input ref={field} type="search" className={controls.input} value={words} onChange={({ target }) => setWords(target.value)} maxLength={256} placeholder={text.searchHint} aria-label={text.searchHint} />
+      <input
+        ref={field}
+        type="search"
+        className={controls.input}
+        value={words}
+        onChange={({ target }) => setWords(target.value)}
+        maxLength={256}
+        placeholder={text.searchHint}
+        aria-label={text.searchHint}
+      />
       <p className={styles.count} role="status">
         {query !== "" && data && text.found(data.messages.length)}
       </p>

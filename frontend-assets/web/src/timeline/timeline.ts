@@ -250,7 +250,10 @@ export class Timeline {
       this.#reread.add(event.of);
       return;
     }
-    this.#change(event.of, (message) => ({ ...message, reactions: withReaction(message.reactions, event.emoji, event.on, isMe(event.userId)) }));
+    this.#change(event.of, (message) => ({
+      ...message,
+      reactions: withReaction(message.reactions, event.emoji, event.on, isMe(event.userId)),
+    }));
   }
 
   async #rereadSome(): Promise<void> {

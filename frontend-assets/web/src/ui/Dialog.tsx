@@ -17,7 +17,12 @@ interface Props {
 export function Dialog({ title, onClose, children, isWide = false }: Props) {
   const text = useText();
   return (
-    <Ariakit.Dialog open onClose={onClose} backdrop={<div className={styles.veil} />} className={isWide ? `${styles.dialog} ${styles.wide}` : styles.dialog}>
+    <Ariakit.Dialog
+      open
+      onClose={onClose}
+      backdrop={<div className={styles.veil} />}
+      className={isWide ? `${styles.dialog} ${styles.wide}` : styles.dialog}
+    >
       <header className={styles.header}>
         <Ariakit.DialogHeading className={styles.heading}>{title}</Ariakit.DialogHeading>
         <Ariakit.DialogDismiss className={controls.icon} aria-label={text.close}>
@@ -41,7 +46,13 @@ interface AskProps {
 export function Ask({ title, children, action, onClose, onAgree }: AskProps) {
   const text = useText();
   return (
-    <Ariakit.Dialog open onClose={onClose} role="alertdialog" backdrop={<div className={styles.veil} />} className={`${styles.dialog} ${styles.ask}`}>
+    <Ariakit.Dialog
+      open
+      onClose={onClose}
+      role="alertdialog"
+      backdrop={<div className={styles.veil} />}
+      className={`${styles.dialog} ${styles.ask}`}
+    >
       <Ariakit.DialogHeading className={styles.heading}>{title}</Ariakit.DialogHeading>
       {children && <Ariakit.DialogDescription className={styles.description}>{children}</Ariakit.DialogDescription>}
       <div className={controls.actions}>

@@ -4,7 +4,8 @@ import styles from "./wordmark.module.css";
 export function Wordmark({ isLarge = false }: { isLarge?: boolean }) {
   return (
     <span className={isLarge ? `${styles.wordmark} ${styles.large}` : styles.wordmark}>
-      Tertulia<span className={styles.point} aria-hidden="true" />
+      Tertulia
+      <span className={styles.point} aria-hidden="true" />
     </span>
   );
 }
