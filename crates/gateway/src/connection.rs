@@ -193,10 +193,13 @@ impl Connection {
     // Receiving.
 
     /// Whether the client reads its answers so slowly that its requests have to wait.
-    pub(crate) fn is_congested(&self) -> bool {
-        self.outbox
-            .lock()
-            .is_congested(self.gateway.config.max_queue)
+    pub(crate) fn is_congested(self: &Arc<Self>) -> bool {
+        let limit = self.gateway.config.max_queue;
+        if self.outbox.lock().is_filling(limit) {
+            // The client may well read. Its next requests could fill the rest before a flusher comes.
+            self.flush();
+        }
+        self.outbox.lock().is_congested(limit)
     }
 
     /// Takes one packet that the application handles into account.

@@ -110,6 +110,11 @@ impl Outbox {
         self.blocked && !self.flushing
     }
 
+    /// More than half of `limit` waits for a flush.
+    pub(crate) fn is_filling(&self, limit: usize) -> bool {
+        !self.blocked && self.cost > limit / 2
+    }
+
     /// More than half of `limit` waits for a socket that takes no more.
     pub(crate) fn is_congested(&self, limit: usize) -> bool {
         self.blocked && self.cost > limit / 2

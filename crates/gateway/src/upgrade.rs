@@ -32,7 +32,8 @@ impl Upgrading {
     /// `None` if another one is under way.
     pub(crate) fn begin(connection: Arc<Connection>) -> Option<Self> {
         let taken = connection.upgrading.swap(true, Ordering::AcqRel);
-        (!taken).then_some(Self(connection))
+        // Not `then_some`: the other one's drop would end the upgrade that is under way.
+        (!taken).then(|| Self(connection))
     }
 }
 
