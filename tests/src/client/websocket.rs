@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr};
 
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -95,6 +96,11 @@ impl WebSocket {
         socket
     }
 
+    /// A WebSocket handshake with this query; what the server refuses it with otherwise.
+    pub async fn handshake(address: SocketAddr, query: &str) -> Result<Self, (StatusCode, String)> {
+        Self::handshake_on(TcpStream::connect(address).await.unwrap(), query).await
+    }
+
     async fn handshake_on(
         mut stream: TcpStream,
         query: &str,
@@ -157,9 +163,20 @@ impl WebSocket {
         within("room for more bytes", self.stream.write_all(bytes)).await
     }
 
+    /// The other half of the connection, to write while this one reads.
+    pub fn writer(&self) -> TcpStream {
+        let socket = SockRef::from(&self.stream).try_clone().unwrap();
+        TcpStream::from_std(socket.into()).unwrap()
+    }
+
     /// Sends a text message.
     pub async fn send(&mut self, message: &str) {
         self.write(&text(message)).await;
+    }
+
+    /// Sends a binary message.
+    pub async fn send_binary(&mut self, message: &[u8]) {
+        self.write(&binary(message)).await;
     }
 
     /// The next message or control frame.
@@ -222,6 +239,28 @@ impl WebSocket {
                 other => panic!("{other:?} instead of a text"),
             }
         }
+    }
+
+    /// Reads until the close frame and the end of the stream behind it.
+    ///
+    /// # Panics
+    /// If the stream ends without one.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.next().await {
+                Incoming::Close(code, reason) => {
+                    assert_eq!(self.next().await, Incoming::End);
+                    return (code, reason);
+                }
+                Incoming::End => panic!("closed without saying why"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads until the stream ends, however it does.
+    pub async fn ended(&mut self) {
+        while self.next().await != Incoming::End {}
     }
 }
 
