@@ -20,7 +20,7 @@ run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; w
 	cargo build --release --package tertulia
 	exec target/release/tertulia serve
 
-test: test-rust test-sdk test-browser ## Install what the tests need, and run them all
+test: test-rust test-sdk ## Install what the tests need, and run them (the browser's have a target of their own)
 
 # The server that the tests start holds the web client.
 test-rust: web test-clients
@@ -31,7 +31,7 @@ test-sdk: $(SDK)/node_modules/.package-lock.json
 	cargo build --package tertulia
 	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm run size && npm test && npm run test:server
 
-test-browser: web $(BROWSER)/node_modules/.package-lock.json
+test-browser: web $(BROWSER)/node_modules/.package-lock.json ## Drive the web client in Chromium
 	scripts/chromium
 	cargo build --package tertulia
 	cd $(BROWSER) && npm test
