@@ -22,6 +22,8 @@ import { isOutgoing, keyOf, type Row } from "./timeline.ts";
 const AT_END_PX = 60;
 /** More is loaded this far ahead. */
 const AHEAD_PX = 4_000;
+/** What a row that was never seen counts as. Left to the list, the guess changes under the scrolling hand and everything moves. */
+const ROW_PX = 56;
 const FOUND_MS = 2_500;
 
 export interface MessageListHandle {
@@ -174,7 +176,15 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
             {rows.length === 0 && text.beginningHint}
           </div>
         )}
-        <Virtualizer key={generation} ref={list} data={rows} shift={view.prepended} bufferSize={400} onResize={stickToEnd}>
+        <Virtualizer
+          key={generation}
+          ref={list}
+          data={rows}
+          shift={view.prepended}
+          bufferSize={400}
+          itemSize={ROW_PX}
+          onResize={stickToEnd}
+        >
           {(row: Row, index: number) => (
             <MessageRow
               key={keyOf(row)}
