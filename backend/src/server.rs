@@ -138,16 +138,15 @@ fn gateway_config(config: &Config) -> gateway::Config {
 }
 
 fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
-    let of = |app: &SharedApp| app.clone();
-    let shared = of(app);
+    let shared = app.clone();
     tasks.spawn(async move { shared.feeds.sweep(&shared.hub).await });
-    let shared = of(app);
+    let shared = app.clone();
     tasks.spawn(async move { shared.presence.tell_counts(&shared.hub).await });
-    let shared = of(app);
+    let shared = app.clone();
     tasks.spawn(async move { shared.unread_notices.run(&shared).await });
-    let shared = of(app);
+    let shared = app.clone();
     tasks.spawn(async move { shared.sessions_seen.run(&shared.store).await });
-    let shared = of(app);
+    let shared = app.clone();
     tasks.spawn(async move { housekeeping::run(&shared).await });
 }
 

@@ -32,11 +32,7 @@ pub async fn messages(
         )
         .await?;
     Ok(MessagePage {
-        messages: page
-            .items
-            .into_iter()
-            .map(|m| wire::message(m, viewer))
-            .collect(),
+        messages: wire::messages(page.items, viewer),
         has_more: page.has_more,
     })
 }
@@ -84,11 +80,7 @@ pub async fn search(
         .search(&request.room_id, &request.query, limit, viewer)
         .await?;
     Ok(MessagesFound {
-        messages: page
-            .items
-            .into_iter()
-            .map(|m| wire::message(m, viewer))
-            .collect(),
+        messages: wire::messages(page.items, viewer),
         has_more: page.has_more,
     })
 }

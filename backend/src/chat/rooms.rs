@@ -92,10 +92,7 @@ pub async fn list(
             Some(&actor.user_id),
         )
         .await?;
-    Ok(RoomPage {
-        rooms: page.items.into_iter().map(wire::room).collect(),
-        has_more: page.has_more,
-    })
+    Ok(wire::rooms(page))
 }
 
 /// The actor's rooms, with what is unread in each.
@@ -112,10 +109,7 @@ pub async fn mine(
         .store
         .my_rooms(&actor.user_id, request.after.as_ref(), limit)
         .await?;
-    Ok(RoomPage {
-        rooms: page.items.into_iter().map(wire::room).collect(),
-        has_more: page.has_more,
-    })
+    Ok(wire::rooms(page))
 }
 
 /// Renames a room; for its moderators and owners.

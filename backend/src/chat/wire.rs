@@ -3,9 +3,9 @@
 use gateway::Frame;
 use protocol::{
     Message, MessageDeleted, MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId,
-    RoomMember, ServerEvent, User, UserId,
+    RoomMember, RoomPage, ServerEvent, User, UserId,
 };
-use storage::{Occurrence, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
+use storage::{Occurrence, Page, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
 
 /// A message for `viewer`: its `clientId` is for its sender only.
 pub fn message(stored: StoredMessage, viewer: Option<&UserId>) -> Message {
@@ -24,6 +24,11 @@ pub fn message(stored: StoredMessage, viewer: Option<&UserId>) -> Message {
         deleted_at: stored.deleted_at,
         reactions: stored.reactions,
     }
+}
+
+/// Messages for `viewer`.
+pub fn messages(stored: Vec<StoredMessage>, viewer: Option<&UserId>) -> Vec<Message> {
+    stored.into_iter().map(|m| message(m, viewer)).collect()
 }
 
 /// An event of a room's log for `viewer`.
@@ -86,6 +91,14 @@ pub fn room(stored: StoredRoom) -> Room {
         role,
         read_seq,
         unread,
+    }
+}
+
+/// A page of rooms as their viewer sees them.
+pub fn rooms(stored: Page<StoredRoom>) -> RoomPage {
+    RoomPage {
+        rooms: stored.items.into_iter().map(room).collect(),
+        has_more: stored.has_more,
     }
 }
 

@@ -59,10 +59,7 @@ impl Frame {
         name: &str,
         payload: &T,
     ) -> Result<Self, EncodeError> {
-        let value = CommonParser
-            .encode_value(payload, Some(name))
-            .map_err(|e| EncodeError(e.to_string()))?;
-        Ok(Self::packet(Packet::event(owned(namespace), value)))
+        Ok(Self::packet(event_packet(namespace, name, payload)?))
     }
 
     /// An event whose arguments are JSON already: `arguments` is the text between the brackets after the name,
@@ -125,10 +122,7 @@ impl Frame {
         payload: &T,
         id: i64,
     ) -> Result<Self, EncodeError> {
-        let value = CommonParser
-            .encode_value(payload, Some(name))
-            .map_err(|e| EncodeError(e.to_string()))?;
-        let mut packet = Packet::event(owned(namespace), value);
+        let mut packet = event_packet(namespace, name, payload)?;
         packet.inner.set_ack_id(id);
         Ok(Self::packet(packet))
     }
@@ -258,6 +252,17 @@ impl Encoder {
         self.0.wire.shrink_to_fit();
         Frame(Arc::new(self.0))
     }
+}
+
+fn event_packet<T: Serialize + ?Sized>(
+    namespace: &str,
+    name: &str,
+    payload: &T,
+) -> Result<Packet, EncodeError> {
+    let value = CommonParser
+        .encode_value(payload, Some(name))
+        .map_err(|e| EncodeError(e.to_string()))?;
+    Ok(Packet::event(owned(namespace), value))
 }
 
 fn owned(text: &str) -> Str {

@@ -254,3 +254,23 @@ fn split(text: &str) -> (Option<u64>, &str) {
         .unwrap_or(text.len());
     (text[..end].parse().ok(), &text[end..])
 }
+
+/// Whether an ack refuses with this code, which then has to say that, and when, to try again.
+///
+/// # Panics
+/// If it doesn't say so.
+pub fn is_refused_for_now(answer: &Value, code: &str) -> bool {
+    let error = &answer["error"];
+    if error["code"] != code {
+        return false;
+    }
+    assert_eq!(
+        (&answer["ok"], &error["retryable"]),
+        (&json!(false), &json!(true))
+    );
+    assert!(
+        error["retryAfterMs"].as_u64().is_some_and(|ms| ms > 0),
+        "{answer}"
+    );
+    true
+}

@@ -3,23 +3,11 @@
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::test_app::TestApp;
+use super::{chat_client::is_refused_for_now, test_app::TestApp};
 use crate::client::websocket;
 
 fn is_rate_limited(answer: &Value) -> bool {
-    let error = &answer["error"];
-    if error["code"] != "rate_limited" {
-        return false;
-    }
-    assert_eq!(
-        (&answer["ok"], &error["retryable"]),
-        (&json!(false), &json!(true))
-    );
-    assert!(
-        error["retryAfterMs"].as_u64().is_some_and(|ms| ms > 0),
-        "{answer}"
-    );
-    true
+    is_refused_for_now(answer, "rate_limited")
 }
 
 /// Events in one write: a client that doesn't wait.

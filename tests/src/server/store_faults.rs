@@ -7,23 +7,15 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{chat_client::ChatClient, server_process::ServerProcess, test_app::TestApp};
+use super::{
+    chat_client::{ChatClient, is_refused_for_now},
+    server_process::ServerProcess,
+    test_app::TestApp,
+};
 use crate::deadline::within;
 
 fn is_unavailable(answer: &Value) -> bool {
-    let error = &answer["error"];
-    if error["code"] != "unavailable" {
-        return false;
-    }
-    assert_eq!(
-        (&answer["ok"], &error["retryable"]),
-        (&json!(false), &json!(true))
-    );
-    assert!(
-        error["retryAfterMs"].as_u64().is_some_and(|ms| ms > 0),
-        "{answer}"
-    );
-    true
+    is_refused_for_now(answer, "unavailable")
 }
 
 #[tokio::test(flavor = "multi_thread")]
