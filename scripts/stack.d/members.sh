@@ -1,0 +1,98 @@
+# Members: the processes of a service, each in a directory of its own with its `pid`, `port` and `log`.
+
+# Who services know where STACK_TLS is 1, by the password in STACK_DIR/tls.
+user=tertulia
+password() {
+  cat "$STACK_DIR/tls/password"
+}
+
+fail() {
+  echo "stack: $*" >&2
+  exit 1
+}
+
+# What this stack was started with holds until it is taken down: half of it on other ports would be of no use.
+settings() {
+  local ports=${STACK_PORTS:-} tls=${STACK_TLS:-}
+  STACK_DIR=$(realpath -m "${STACK_DIR:-target/stack}")
+  if [ -e "$STACK_DIR/settings" ]; then
+    source "$STACK_DIR/settings"
+    if [ "${ports:-$STACK_PORTS}" != "$STACK_PORTS" ] || [ "${tls:-$STACK_TLS}" != "$STACK_TLS" ]; then
+      fail "$STACK_DIR was started with STACK_PORTS=$STACK_PORTS STACK_TLS=$STACK_TLS; take it down first"
+    fi
+  else
+    STACK_PORTS=${ports:-21000} STACK_TLS=${tls:-0}
+  fi
+}
+
+# One command at a time works on a stack.
+lock() {
+  mkdir -p "$STACK_DIR"
+  exec 9>"$STACK_DIR/lock"
+  flock 9
+}
+
+# Whether the member in this directory runs. A pid that was given to another process since doesn't count.
+running() {
+  local pid
+  [ -e "$1/pid" ] && pid=$(cat "$1/pid") && [ "$(readlink "/proc/$pid/cwd")" = "$(realpath "$1")" ]
+}
+
+listening() {
+  (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# Starts a program in a member's directory, unless it runs: run DIRECTORY PORT PROGRAM ARGUMENT...
+run() {
+  local directory=$1 port=$2
+  shift 2
+  if running "$directory"; then return; fi
+  # Another program's answers would be taken for the member's.
+  if listening "$port"; then fail "port $port is in use; STACK_PORTS chooses others"; fi
+  echo "$port" >"$directory/port"
+  # A session of its own: Ctrl-C of whoever started the stack isn't for it. The lock isn't either.
+  (cd "$directory" && exec setsid "$@" </dev/null >>log 2>&1 9>&-) &
+  echo $! >"$directory/pid"
+}
+
+# Waits until a command succeeds: until_true WHAT COMMAND... A member of $service that ended meanwhile ends the waiting.
+until_true() {
+  local what=$1 member
+  shift
+  until "$@" >/dev/null 2>&1; do
+    for member in "$STACK_DIR/$service"/*/; do
+      kill -0 "$(cat "$member/pid")" 2>/dev/null || fail "${member}log: $(tail -n 3 "$member/log")"
+    done
+    if [ $SECONDS -ge "$deadline" ]; then fail "no $what in time; the logs are below $STACK_DIR"; fi
+    sleep 0.1
+  done
+}
+
+# Ends members, paused ones too: end SIGNAL DIRECTORY... Who hasn't ended within 20 s is killed.
+end() {
+  local signal=$1 directory
+  shift
+  for directory in "$@"; do
+    if running "$directory"; then
+      kill -"$signal" "$(cat "$directory/pid")"
+      kill -CONT "$(cat "$directory/pid")" || true
+    fi
+  done
+  local last=$((SECONDS + 20))
+  for directory in "$@"; do
+    while running "$directory"; do
+      if [ $SECONDS -ge $last ]; then kill -KILL "$(cat "$directory/pid")"; fi
+      sleep 0.05
+    done
+  done
+}
+
+# Prints members, their ports and whether they run: show DIRECTORY...
+show() {
+  local member
+  for member in "$@"; do
+    if [ ! -e "$member/pid" ]; then continue; fi
+    printf '%-24s port %-6s %s\n' "$(realpath --relative-to="$STACK_DIR" "$member")" "$(cat "$member/port")" \
+      "$(if running "$member"; then echo "pid $(cat "$member/pid")"; else echo stopped; fi)"
+  done
+}
