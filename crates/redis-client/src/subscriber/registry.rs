@@ -1,0 +1,354 @@
+//! What is wanted and where each of it stands.
+//!
+//! A wish has a serial, and every `SSUBSCRIBE` carries the serials it was sent for: an answer to an older wish of the same
+//! name, unsubscribed in between, doesn't count for a newer one. A subscription that was live and isn't any more is
+//! `lost` until it is confirmed again, and then told as interrupted; so is one whose confirmation nobody waits for any more.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::RedisError;
+use crate::resp::Kind;
+use crate::slots::slot;
+use crate::subscriber::Confirmation;
+use crate::subscriber::connection::Asked;
+
+/// How often a wish follows `MOVED`s at once; then at the next tick, in case two servers send us to each other.
+const MAX_HOPS: u8 = 3;
+
+#[derive(Default)]
+pub(super) struct Registry {
+    shard: HashMap<Arc<str>, Subscription>,
+    patterns: HashMap<Arc<str>, Subscription>,
+    last_serial: u64,
+    /// To be sent now.
+    pub(super) wanted: Vec<Wish>,
+    /// To be sent when a connection opens or the layout changes.
+    pub(super) stranded: Vec<Wish>,
+    /// To be sent at the next tick.
+    pub(super) later: Vec<Wish>,
+    /// To be sent at leisure: the server refuses them.
+    pub(super) refused: Vec<Wish>,
+    /// To be unsubscribed, and on which connection.
+    pub(super) leaving: Vec<Leaving>,
+    /// Live again after they were lost; to be told.
+    pub(super) interrupted: Vec<Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) kind: Kind,
+    pub(super) name: Arc<str>,
+    serial: u64,
+}
+
+pub(super) struct Leaving {
+    pub(super) connection: u64,
+    pub(super) kind: Kind,
+    pub(super) slot: u16,
+    pub(super) name: Arc<str>,
+}
+
+struct Subscription {
+    slot: u16,
+    serial: u64,
+    state: State,
+    lost: bool,
+    hops: u8,
+    waiting: Vec<Confirmation>,
+}
+
+/// The number is that of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Wanted,
+    Sent(u64),
+    Live(u64),
+}
+
+impl Registry {
+    fn of(&mut self, kind: Kind) -> &mut HashMap<Arc<str>, Subscription> {
+        match kind {
+            Kind::Shard => &mut self.shard,
+            Kind::Pattern => &mut self.patterns,
+        }
+    }
+
+    /// The name of a subscription, as its messages carry it.
+    pub(super) fn name(&self, kind: Kind, name: &[u8]) -> Option<&Arc<str>> {
+        let name = std::str::from_utf8(name).ok()?;
+        let subscriptions = match kind {
+            Kind::Shard => &self.shard,
+            Kind::Pattern => &self.patterns,
+        };
+        subscriptions.get_key_value(name).map(|(name, _)| name)
+    }
+
+    pub(super) fn subscribe(&mut self, kind: Kind, name: Arc<str>, done: Confirmation) {
+        match self.of(kind).get_mut(&name) {
+            // Who doesn't wait any more needn't know: it is live.
+            Some(Subscription {
+                state: State::Live(_),
+                ..
+            }) => drop(done.send(Ok(()))),
+            Some(subscription) => {
+                // Those who gave up don't add up while Redis is away.
+                if subscription.waiting.len().is_power_of_two() {
+                    subscription.waiting.retain(|waiting| !waiting.is_closed());
+                }
+                subscription.waiting.push(done);
+            }
+            None => {
+                self.last_serial += 1;
+                let serial = self.last_serial;
+                let subscription = Subscription {
+                    slot: slot(name.as_bytes()),
+                    serial,
+                    state: State::Wanted,
+                    lost: false,
+                    hops: 0,
+                    waiting: vec![done],
+                };
+                self.of(kind).insert(Arc::clone(&name), subscription);
+                self.wanted.push(Wish { kind, name, serial });
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, kind: Kind, name: Arc<str>) {
+        if let Some(subscription) = self.of(kind).remove(&name)
+            && let State::Sent(connection) | State::Live(connection) = subscription.state
+        {
+            self.leaving.push(Leaving {
+                connection,
+                kind,
+                slot: subscription.slot,
+                name,
+            });
+        }
+    }
+
+    /// The slot of a wish that is still to be sent.
+    pub(super) fn slot_of(&self, wish: &Wish) -> Option<u16> {
+        let subscriptions = match wish.kind {
+            Kind::Shard => &self.shard,
+            Kind::Pattern => &self.patterns,
+        };
+        let subscription = subscriptions.get(&wish.name)?;
+        (subscription.serial == wish.serial && subscription.state == State::Wanted)
+            .then_some(subscription.slot)
+    }
+
+    /// Keeps a wish until something changes.
+    pub(super) fn strand(&mut self, wish: Wish) {
+        self.stranded.push(wish);
+        // Wishes that were taken back don't add up while Redis is away.
+        if self.stranded.len() > 2 * (self.shard.len() + self.patterns.len()) + 1024 {
+            let mut stranded = std::mem::take(&mut self.stranded);
+            stranded.retain(|wish| self.slot_of(wish).is_some());
+            self.stranded = stranded;
+        }
+    }
+
+    /// A wish is sent; the name and serial go into what was asked.
+    pub(super) fn sent(&mut self, wish: Wish, connection: u64) -> (Arc<str>, u64) {
+        if let Some(subscription) = self.of(wish.kind).get_mut(&wish.name) {
+            subscription.state = State::Sent(connection);
+        }
+        (wish.name, wish.serial)
+    }
+
+    /// The server confirmed a subscription.
+    pub(super) fn confirmed(
+        &mut self,
+        kind: Kind,
+        name: &[u8],
+        connection: u64,
+        asked: &mut VecDeque<Asked>,
+    ) {
+        let Some(Asked::Subscribe {
+            kind: asked_kind,
+            names,
+            ..
+        }) = asked.front_mut()
+        else {
+            return;
+        };
+        // In the order they were asked for.
+        if *asked_kind != kind
+            || names
+                .front()
+                .is_none_or(|(front, _)| front.as_bytes() != name)
+        {
+            return;
+        }
+        let Some((name, serial)) = names.pop_front() else {
+            return;
+        };
+        if names.is_empty() {
+            asked.pop_front();
+        }
+        let Some(subscription) = self.of(kind).get_mut(&name) else {
+            return;
+        };
+        if subscription.serial != serial || subscription.state != State::Sent(connection) {
+            return;
+        }
+        subscription.state = State::Live(connection);
+        subscription.hops = 0;
+        let lost = std::mem::take(&mut subscription.lost);
+        let mut told = false;
+        for waiting in subscription.waiting.drain(..) {
+            told |= waiting.send(Ok(())).is_ok();
+        }
+        if lost || !told {
+            self.interrupted.push(name);
+        }
+    }
+
+    /// The server ended a subscription: because we asked, or of its own accord, when the slot isn't its any more. Then the
+    /// same server is asked again, since it knows best who has the slot and says so. `true` if of its own accord.
+    pub(super) fn ended(
+        &mut self,
+        kind: Kind,
+        name: &[u8],
+        connection: u64,
+        asked: &mut VecDeque<Asked>,
+    ) -> bool {
+        if let Some(Asked::Unsubscribe {
+            kind: asked_kind,
+            names,
+        }) = asked.front_mut()
+            && *asked_kind == kind
+            && names.front().is_some_and(|front| front.as_bytes() == name)
+        {
+            names.pop_front();
+            if names.is_empty() {
+                asked.pop_front();
+            }
+            return false;
+        }
+        let Some(name) = self.name(kind, name).cloned() else {
+            return false;
+        };
+        let ended = match self.of(kind).get_mut(&name) {
+            Some(subscription) if subscription.state == State::Live(connection) => {
+                subscription.lose();
+                Some(subscription.serial)
+            }
+            // Another connection has it already: this was the end of an old one.
+            _ => None,
+        };
+        self.wanted
+            .extend(ended.map(|serial| Wish { kind, name, serial }));
+        ended.is_some()
+    }
+
+    /// The server sent subscriptions elsewhere, or couldn't take them now.
+    pub(super) fn postponed(&mut self, kind: Kind, names: VecDeque<(Arc<str>, u64)>, moved: bool) {
+        for (name, serial) in names {
+            let Some(subscription) = self
+                .of(kind)
+                .get_mut(&name)
+                .filter(|found| found.serial == serial)
+            else {
+                continue;
+            };
+            subscription.state = State::Wanted;
+            subscription.hops = subscription.hops.saturating_add(1);
+            let at_once = moved && subscription.hops <= MAX_HOPS;
+            if subscription.hops > MAX_HOPS {
+                subscription.hops = 0;
+            }
+            let wish = Wish { kind, name, serial };
+            if at_once {
+                self.wanted.push(wish)
+            } else {
+                self.later.push(wish)
+            }
+        }
+    }
+
+    /// The server refused subscriptions.
+    pub(super) fn refuse(
+        &mut self,
+        kind: Kind,
+        names: VecDeque<(Arc<str>, u64)>,
+        error: &RedisError,
+    ) {
+        for (name, serial) in names {
+            let Some(subscription) = self
+                .of(kind)
+                .get_mut(&name)
+                .filter(|found| found.serial == serial)
+            else {
+                continue;
+            };
+            subscription.state = State::Wanted;
+            subscription.lost = true;
+            for waiting in subscription.waiting.drain(..) {
+                drop(waiting.send(Err(error.clone())));
+            }
+            self.refused.push(Wish { kind, name, serial });
+        }
+    }
+
+    /// Subscribes anew whatever is on a connection that isn't any more.
+    pub(super) fn connection_closed(&mut self, connection: u64) {
+        self.lose_where(|_, subscription| subscription.state.connection() == Some(connection));
+        self.leaving
+            .retain(|leaving| leaving.connection != connection);
+    }
+
+    /// Subscribes anew the patterns of a connection that is about to be closed.
+    pub(super) fn patterns_leave(&mut self, connection: u64) {
+        self.lose_where(|kind, subscription| {
+            kind == Kind::Pattern && subscription.state.connection() == Some(connection)
+        });
+    }
+
+    /// Subscribes anew the live channels that aren't on the connection of their slot's master; the old subscriptions go
+    /// on until their server ends them, so that nothing is missed that is still published there.
+    pub(super) fn follow(&mut self, master_of: impl Fn(u16) -> Option<u64>) {
+        self.lose_where(|kind, subscription| match subscription.state {
+            State::Live(connection) => {
+                kind == Kind::Shard && master_of(subscription.slot) != Some(connection)
+            }
+            _ => false,
+        });
+    }
+
+    fn lose_where(&mut self, lost: impl Fn(Kind, &Subscription) -> bool) {
+        for (kind, subscriptions) in [
+            (Kind::Shard, &mut self.shard),
+            (Kind::Pattern, &mut self.patterns),
+        ] {
+            for (name, subscription) in subscriptions {
+                if lost(kind, subscription) {
+                    subscription.lose();
+                    self.wanted.push(Wish {
+                        kind,
+                        name: Arc::clone(name),
+                        serial: subscription.serial,
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Subscription {
+    fn lose(&mut self) {
+        self.lost |= matches!(self.state, State::Live(_));
+        self.state = State::Wanted;
+    }
+}
+
+impl State {
+    fn connection(self) -> Option<u64> {
+        match self {
+            Self::Wanted => None,
+            Self::Sent(connection) | Self::Live(connection) => Some(connection),
+        }
+    }
+}
