@@ -98,6 +98,9 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The address of the database can't be understood. Says why without repeating a password.
+    #[error("the address of the database: {0}")]
+    Address(String),
     /// The database can't be read or brought up to date.
     #[error("cannot open the database")]
     Database(#[source] Cause),

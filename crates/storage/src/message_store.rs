@@ -1,47 +1,54 @@
-//! Accounts, sessions, rooms and their logs. The methods are in the file of their noun; each is
-//! one transaction or one snapshot. Here: opening, closing, and what several nouns share.
+//! Accounts, rooms and their logs, in one of two back ends: SQLite in the embedded default, MongoDB for a fleet. What
+//! each method promises stands in the file of its noun and holds for both: the same tests run on both.
 
 mod append;
 mod blocks;
-mod columns;
-mod entry;
-#[cfg(test)]
-mod faults;
 mod history;
 mod log;
 mod members;
 mod message;
-mod name_index;
-mod purge;
+mod mongodb;
 mod rooms;
 mod search;
-mod sessions;
+mod sqlite;
 mod unread;
 mod users;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-
-use crate::error::cause;
-use crate::sqlite::{Database, Migrations};
-use crate::{OpenError, StoreError};
 
 pub use append::{Appended, Change, NewEntry};
 pub use log::{Head, Occurrence, StoredEvent};
 pub use members::{Membership, Removal, StoredMember};
 pub use message::StoredMessage;
+pub use mongodb::MongoConfig;
 pub use rooms::{NewRoom, RoomViewer, StoredRoom};
-pub use sessions::{NewSession, Refresh, Refreshed, SessionSeen, StoredSession, TokenHash};
 pub use unread::UNREAD_MAX;
-pub use users::{Credentials, DeletedUser, NewUser, ProfileChange, StoredUser};
+pub use users::{Credentials, NewUser, ProfileChange, StoredUser};
 
-const MIGRATIONS: Migrations = Migrations(&[include_str!("message_store/schema.sql")]);
+use crate::{OpenError, StoreError};
+use mongodb::MongoStore;
+pub(crate) use sqlite::SqliteStore;
 
-/// Accounts, sessions, rooms and their logs, durable. Cloning shares it.
+/// Accounts, rooms and their logs, durable. Cloning shares it.
 #[derive(Clone)]
-pub struct MessageStore {
-    database: Arc<Database>,
+pub struct MessageStore(pub(crate) Backend);
+
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Sqlite(SqliteStore),
+    Mongodb(MongoStore),
 }
+
+/// Calls the back end's method of the same name.
+macro_rules! on_backend {
+    ($store:ident, $method:ident($($argument:expr),*)) => {
+        match &$store.0 {
+            super::Backend::Sqlite(store) => store.$method($($argument),*).await,
+            super::Backend::Mongodb(store) => store.$method($($argument),*).await,
+        }
+    };
+}
+use on_backend;
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,28 +70,54 @@ impl<T> Page<T> {
 }
 
 impl MessageStore {
-    /// Opens the store in a directory, which is made if it isn't there, and keeps every other
+    /// Opens the embedded store in a directory, which is made if it isn't there, and keeps every other
     /// process out of it until [`MessageStore::close`] or the end of this one.
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        let directory = directory.into();
-        let open = move || Database::open(&directory, "messages", MIGRATIONS, purge::step);
-        let database = match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened?,
-            Err(error) => return Err(OpenError::Database(cause(error))),
-        };
-        Ok(Self {
-            database: Arc::new(database),
-        })
+        Ok(Self(Backend::Sqlite(
+            SqliteStore::open(directory.into()).await?,
+        )))
     }
 
-    /// Refuses new requests, finishes those that were accepted, and gives the directory up.
+    /// A store on a MongoDB replica set. Connecting happens when it is used.
+    pub async fn connect(config: MongoConfig) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Mongodb(MongoStore::connect(config).await?)))
+    }
+
+    /// As [`MessageStore::connect`], and names each operation that a router of a sharded cluster couldn't send to the
+    /// shard it is for. For tests: watching costs time.
+    #[doc(hidden)]
+    pub async fn connect_watched(
+        config: MongoConfig,
+        untargeted: impl Fn(String) + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let store = MongoStore::connect_watched(config, untargeted).await?;
+        Ok(Self(Backend::Mongodb(store)))
+    }
+
+    /// Makes what the database lacks: collections and indexes, and where it is a sharded cluster the sharding, which
+    /// takes a user who may. All but that is done at the first use too, by however many instances at once; the embedded
+    /// store does it when it is opened.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Mongodb(store) => store.migrate().await,
+        }
+    }
+
+    /// Refuses new requests, finishes those that were accepted, and lets go of what is held.
     pub async fn close(&self) {
-        self.database.close().await;
+        match &self.0 {
+            Backend::Sqlite(store) => store.close().await,
+            Backend::Mongodb(store) => store.close().await,
+        }
     }
 
-    /// Whether writes are possible: waits for its turn among them and begins a transaction, but
-    /// doesn't touch the disk.
+    /// Whether writes are possible. The embedded store waits for its turn among them and begins a
+    /// transaction, but doesn't touch the disk.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.database.write(|_| Ok(())).await
+        match &self.0 {
+            Backend::Sqlite(store) => store.ping().await,
+            Backend::Mongodb(store) => store.ping().await,
+        }
     }
 }

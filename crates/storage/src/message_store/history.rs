@@ -1,12 +1,8 @@
 //! A room's messages in their present state, page by page.
 
 use protocol::{RoomId, UserId};
-use rusqlite::Connection;
 
-use super::columns::{room_no, viewer_no};
-use super::entry::entry;
-use super::message::{from_row, load, message_columns, with_reactions};
-use super::{MessageStore, Page, StoredMessage};
+use super::{MessageStore, Page, StoredMessage, on_backend};
 use crate::StoreError;
 
 impl MessageStore {
@@ -22,42 +18,7 @@ impl MessageStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredMessage>, StoreError> {
-        const FORWARD: &str = concat!(
-            "SELECT ",
-            message_columns!(),
-            " FROM messages m CROSS JOIN users u ON u.no = m.sender
-              WHERE m.entry > ?1 AND m.entry < ?2 ORDER BY m.entry LIMIT ?3"
-        );
-        const BACKWARD: &str = concat!(
-            "SELECT ",
-            message_columns!(),
-            " FROM messages m CROSS JOIN users u ON u.no = m.sender
-              WHERE m.entry > ?1 AND m.entry < ?2 ORDER BY m.entry DESC LIMIT ?3"
-        );
-        let (room, viewer) = (room.clone(), viewer.cloned());
-        let read = move |connection: &Connection| {
-            let no = room_no(connection, &room)?;
-            let viewer = viewer_no(connection, viewer.as_ref())?;
-            let first = entry(no, after.unwrap_or(0));
-            let end = before.map_or(entry(no + 1, 0), |seq| entry(no, seq));
-            let sql = if after.is_some() { FORWARD } else { BACKWARD };
-            let mut statement = connection.prepare_cached(sql)?;
-            let messages = statement
-                .query_map((first, end, u64::from(limit) + 1), |row| {
-                    from_row(row, &room)
-                })?
-                .collect::<Result<Vec<_>, _>>()?;
-            let mut page = Page::cut(messages, limit);
-            if after.is_none() {
-                page.items.reverse();
-            }
-            let items = with_reactions(connection, page.items, viewer)?;
-            Ok(Page {
-                items,
-                has_more: page.has_more,
-            })
-        };
-        self.database.read(read).await
+        on_backend!(self, history(room, before, after, limit, viewer))
     }
 
     /// One message. `NotFound` if the room has no message of this `seq`. Membership isn't checked.
@@ -67,13 +28,6 @@ impl MessageStore {
         seq: u64,
         viewer: Option<&UserId>,
     ) -> Result<StoredMessage, StoreError> {
-        let (room, viewer) = (room.clone(), viewer.cloned());
-        let read = move |connection: &Connection| {
-            let no = room_no(connection, &room)?;
-            let viewer = viewer_no(connection, viewer.as_ref())?;
-            let message = load(connection, &room, entry(no, seq), viewer)?;
-            message.ok_or_else(|| StoreError::NotFound.into())
-        };
-        self.database.read(read).await
+        on_backend!(self, message(room, seq, viewer))
     }
 }

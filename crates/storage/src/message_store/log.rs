@@ -1,14 +1,9 @@
 //! Reading a room's log: its head, and its events in order.
 
 use protocol::{Epoch, RoomId, UserId};
-use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::columns::{room_no, user_id, viewer_no};
-use super::entry::{entry, seq_of};
-use super::message::load_all;
-use super::{MessageStore, Page, StoredMessage};
+use super::{Backend, MessageStore, Page, StoredMessage, on_backend};
 use crate::StoreError;
-use crate::sqlite::Outcome;
 
 /// How far a room's log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,28 +54,14 @@ pub enum Occurrence {
         /// Put, or taken back.
         on: bool,
     },
+    /// Nothing: whoever took the place didn't come to write it.
+    Void,
 }
 
 impl MessageStore {
     /// How far a room's log goes. `NotFound` if there is no such room.
     pub async fn head(&self, room: &RoomId) -> Result<Head, StoreError> {
-        const SQL: &str = "
-            SELECT h.head_seq, r.epoch FROM rooms r CROSS JOIN room_heads h ON h.room = r.no
-            WHERE r.id = ?1 AND r.deleted_at IS NULL";
-        let room = room.clone();
-        let read = move |connection: &Connection| {
-            let head = connection
-                .prepare_cached(SQL)?
-                .query_row([room.as_str()], |row| {
-                    Ok(Head {
-                        seq: row.get(0)?,
-                        epoch: Epoch::new(row.get::<_, String>(1)?),
-                    })
-                })
-                .optional()?;
-            head.ok_or_else(|| StoreError::NotFound.into())
-        };
-        self.database.read(read).await
+        on_backend!(self, head(room))
     }
 
     /// The first `limit` events with a `seq` above `after` and not above `up_to`, ascending;
@@ -94,122 +75,19 @@ impl MessageStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredEvent>, StoreError> {
-        let (room, viewer) = (room.clone(), viewer.cloned());
-        let read = move |connection: &Connection| {
-            let no = room_no(connection, &room)?;
-            let viewer = viewer_no(connection, viewer.as_ref())?;
-            let range = (entry(no, after), entry(no, up_to));
-            let rows = Page::cut(rows(connection, range, limit)?, limit);
-            let of_messages: Vec<i64> = rows
-                .items
-                .iter()
-                .filter_map(|row| row.message(no))
-                .collect();
-            let messages = load_all(connection, &room, &of_messages, viewer)?;
-            let mut events = Vec::with_capacity(rows.items.len());
-            for row in rows.items {
-                let message = row
-                    .message(no)
-                    .and_then(|key| {
-                        messages
-                            .binary_search_by_key(&seq_of(key), |message| message.seq)
-                            .ok()
-                    })
-                    .and_then(|index| messages.get(index))
-                    .cloned();
-                events.push(row.event(&room, message)?);
-            }
-            Ok(Page {
-                items: events,
-                has_more: rows.has_more,
-            })
-        };
-        self.database.read(read).await
-    }
-}
-
-/// An entry as the tables hold it; one of `messages` has no change.
-struct EntryRow {
-    entry: i64,
-    change: Option<ChangeRow>,
-}
-
-struct ChangeRow {
-    kind: String,
-    of: u64,
-    actor: UserId,
-    emoji: Option<String>,
-}
-
-fn rows(
-    connection: &Connection,
-    (after, up_to): (i64, i64),
-    limit: u32,
-) -> rusqlite::Result<Vec<EntryRow>> {
-    // Both halves come in the order of their keys, so they are merged without sorting.
-    const SQL: &str = "
-        SELECT entry, NULL, NULL, NULL, NULL FROM messages WHERE entry > ?1 AND entry <= ?2
-        UNION ALL
-        SELECT c.entry, c.kind, c.of_seq, u.id, c.emoji
-        FROM changes c CROSS JOIN users u ON u.no = c.actor WHERE c.entry > ?1 AND c.entry <= ?2
-        ORDER BY 1 LIMIT ?3";
-    let mut statement = connection.prepare_cached(SQL)?;
-    let rows = statement.query_map((after, up_to, u64::from(limit) + 1), EntryRow::from_row)?;
-    rows.collect()
-}
-
-impl EntryRow {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let change = match row.get(1)? {
-            None => None,
-            Some(kind) => Some(ChangeRow {
-                kind,
-                of: row.get(2)?,
-                actor: user_id(row, 3)?,
-                emoji: row.get(4)?,
-            }),
-        };
-        Ok(Self {
-            entry: row.get(0)?,
-            change,
-        })
+        on_backend!(self, events(room, after, up_to, limit, viewer))
     }
 
-    /// The key of the message that the event carries, if it carries one.
-    fn message(&self, room: i64) -> Option<i64> {
-        match &self.change {
-            None => Some(self.entry),
-            Some(change) => (change.kind == "edited").then(|| entry(room, change.of)),
+    /// Rooms of these partitions that were written to in the last seconds, each with the last place that was given
+    /// out, which may not be written yet: whoever serves such a room and has less looks into its log. None for the
+    /// embedded store, whose only writer is this process.
+    pub async fn recently_written(
+        &self,
+        partitions: &[u16],
+    ) -> Result<Vec<(RoomId, u64)>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(_) => Ok(Vec::new()),
+            Backend::Mongodb(store) => store.recently_written(partitions).await,
         }
-    }
-
-    fn event(self, room: &RoomId, message: Option<StoredMessage>) -> Outcome<StoredEvent> {
-        let occurrence = match (self.change, message) {
-            (None, Some(message)) => Occurrence::Sent(message),
-            (Some(ChangeRow { of, .. }), Some(message)) => Occurrence::Edited { of, message },
-            (Some(ChangeRow { kind, of, .. }), None) if kind == "deleted" => {
-                Occurrence::Deleted { of }
-            }
-            (
-                Some(ChangeRow {
-                    kind,
-                    of,
-                    actor,
-                    emoji: Some(emoji),
-                }),
-                None,
-            ) => Occurrence::Reacted {
-                of,
-                emoji,
-                user_id: actor,
-                on: kind == "reacted",
-            },
-            _ => return Err(StoreError::internal("an entry without its message").into()),
-        };
-        Ok(StoredEvent {
-            room_id: room.clone(),
-            seq: seq_of(self.entry),
-            occurrence,
-        })
     }
 }

@@ -10,14 +10,16 @@ use storage::{MessageStore, NewEntry, Occurrence, OpenError};
 
 use crate::{Fixture, send_as};
 
+on_each! {
+    everything_is_there_after_reopening,
+}
+
 /// Where the child that is going to be killed finds the store, the room and the user.
 const DIRECTORY: &str = "STORAGE_TEST_DIRECTORY";
 const ROOM: &str = "STORAGE_TEST_ROOM";
 const USER: &str = "STORAGE_TEST_USER";
 
-#[tokio::test]
-async fn everything_is_there_after_reopening() {
-    let fixture = Fixture::new().await;
+async fn everything_is_there_after_reopening(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Private, &[&ann, &bob]).await;
@@ -42,15 +44,19 @@ async fn everything_is_there_after_reopening() {
 
 #[tokio::test]
 async fn a_store_that_is_dropped_gives_the_directory_up() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::embedded().await;
     let ann = fixture.user("ann").await;
-    let Fixture { store, directory } = fixture;
-    let second = MessageStore::open(directory.path()).await;
+    let directory = fixture.directory().to_owned();
+    let Fixture {
+        store,
+        place: _place,
+    } = fixture;
+    let second = MessageStore::open(&directory).await;
     assert!(matches!(second, Err(OpenError::InUse(_))));
     drop(store);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let store = loop {
-        match MessageStore::open(directory.path()).await {
+        match MessageStore::open(&directory).await {
             Ok(store) => break store,
             Err(OpenError::InUse(_)) => assert!(std::time::Instant::now() < deadline),
             Err(error) => panic!("{error:?}"),
@@ -108,7 +114,7 @@ impl Drop for Killed {
 
 #[tokio::test]
 async fn what_was_acked_survives_a_kill() {
-    let mut fixture = Fixture::new().await;
+    let mut fixture = Fixture::embedded().await;
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Private, &[&ann]).await;
     let mut acked: HashMap<String, u64> = HashMap::new();
@@ -122,7 +128,7 @@ async fn what_was_acked_survives_a_kill() {
                     "--ignored",
                     "--nocapture",
                 ])
-                .env(DIRECTORY, fixture.directory.path())
+                .env(DIRECTORY, fixture.directory())
                 .env(ROOM, room.as_str())
                 .env(USER, ann.as_str())
                 .stdout(Stdio::piped())
@@ -150,11 +156,7 @@ async fn what_was_acked_survives_a_kill() {
         }
         drop(child);
         assert!(new >= 500, "round {round} ended after {new}");
-        let store = MessageStore::open(fixture.directory.path()).await.unwrap();
-        fixture = Fixture {
-            store,
-            directory: fixture.directory,
-        };
+        fixture = fixture.reopened().await;
         let mut stored = HashMap::new();
         for (index, event) in fixture.log(&room).await.iter().enumerate() {
             assert_eq!(event.seq, index as u64 + 1);

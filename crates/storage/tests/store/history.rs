@@ -5,9 +5,12 @@ use storage::StoreError;
 
 use crate::{Fixture, assert_error, reactions};
 
-#[tokio::test]
-async fn history_is_paged_both_ways() {
-    let fixture = Fixture::new().await;
+on_each! {
+    history_is_paged_both_ways,
+    a_sender_has_the_present_name,
+}
+
+async fn history_is_paged_both_ways(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
     let other = fixture.room(RoomKind::Public, &[&ann]).await;
@@ -72,9 +75,7 @@ async fn history_is_paged_both_ways() {
     }
 }
 
-#[tokio::test]
-async fn a_sender_has_the_present_name() {
-    let fixture = Fixture::new().await;
+async fn a_sender_has_the_present_name(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let guest = fixture

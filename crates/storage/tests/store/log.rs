@@ -1,16 +1,30 @@
 //! Writing to and reading from a room's log.
 
-use std::sync::Arc;
-
 use protocol::RoomKind;
 use storage::{Change, MessageStore, NewEntry, Occurrence, StoreError};
 use tokio::sync::mpsc;
 
 use crate::{Fixture, assert_error, message, now, reactions, send, send_as};
 
-#[tokio::test]
-async fn a_message_is_returned_whole() {
-    let fixture = Fixture::new().await;
+on_each! {
+    a_message_is_returned_whole,
+    concurrent_appends_complete_in_order_without_gaps,
+    one_client_id_of_one_sender_in_one_room_is_one_message,
+    the_same_client_id_at_once_is_one_message,
+    only_members_write,
+    a_reply_answers_a_message_of_the_room,
+    only_the_sender_edits,
+    a_deletion_empties_the_message_and_keeps_its_place,
+    a_moderator_deletes_what_others_wrote,
+    reactions_are_counted_by_emoji_in_the_order_of_their_coming,
+    a_message_takes_twenty_different_emoji,
+    the_log_is_read_in_order_and_in_pages,
+    the_head_is_that_of_the_room,
+    a_block_silences_a_direct_room,
+    stored_texts_are_not_printed,
+}
+
+async fn a_message_is_returned_whole(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Private, &[&ann, &bob]).await;
@@ -48,11 +62,9 @@ async fn a_message_is_returned_whole() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn concurrent_appends_complete_in_order_without_gaps() {
+async fn concurrent_appends_complete_in_order_without_gaps(fixture: Fixture) {
     const SENDERS: u64 = 50;
     const MESSAGES: u64 = 20;
-    let fixture = Arc::new(Fixture::new().await);
     let mut users = Vec::new();
     for number in 0..SENDERS {
         users.push(fixture.user(&format!("user{number}")).await);
@@ -118,9 +130,7 @@ async fn concurrent_appends_complete_in_order_without_gaps() {
     }
 }
 
-#[tokio::test]
-async fn one_client_id_of_one_sender_in_one_room_is_one_message() {
-    let fixture = Fixture::new().await;
+async fn one_client_id_of_one_sender_in_one_room_is_one_message(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -184,9 +194,7 @@ async fn one_client_id_of_one_sender_in_one_room_is_one_message() {
     assert_eq!(fixture.store.head(&room).await.unwrap().seq, 6);
 }
 
-#[tokio::test]
-async fn the_same_client_id_at_once_is_one_message() {
-    let fixture = Fixture::new().await;
+async fn the_same_client_id_at_once_is_one_message(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
     let tries =
@@ -217,9 +225,7 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
     outputs
 }
 
-#[tokio::test]
-async fn only_members_write() {
-    let fixture = Fixture::new().await;
+async fn only_members_write(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let eve = fixture.user("eve").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
@@ -264,9 +270,7 @@ async fn only_members_write() {
     assert_eq!(fixture.store.head(&room).await.unwrap().seq, 1);
 }
 
-#[tokio::test]
-async fn a_reply_answers_a_message_of_the_room() {
-    let fixture = Fixture::new().await;
+async fn a_reply_answers_a_message_of_the_room(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
     let other = fixture.room(RoomKind::Public, &[&ann]).await;
@@ -315,9 +319,7 @@ async fn a_reply_answers_a_message_of_the_room() {
     );
 }
 
-#[tokio::test]
-async fn only_the_sender_edits() {
-    let fixture = Fixture::new().await;
+async fn only_the_sender_edits(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -349,9 +351,7 @@ async fn only_the_sender_edits() {
     assert_eq!(fixture.store.head(&room).await.unwrap().seq, 3);
 }
 
-#[tokio::test]
-async fn a_deletion_empties_the_message_and_keeps_its_place() {
-    let fixture = Fixture::new().await;
+async fn a_deletion_empties_the_message_and_keeps_its_place(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -386,9 +386,7 @@ async fn a_deletion_empties_the_message_and_keeps_its_place() {
     assert_eq!(fixture.store.head(&room).await.unwrap().seq, 4);
 }
 
-#[tokio::test]
-async fn a_moderator_deletes_what_others_wrote() {
-    let fixture = Fixture::new().await;
+async fn a_moderator_deletes_what_others_wrote(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -401,9 +399,7 @@ async fn a_moderator_deletes_what_others_wrote() {
     assert_eq!((deleted.recorded, deleted.event.seq), (true, 2));
 }
 
-#[tokio::test]
-async fn reactions_are_counted_by_emoji_in_the_order_of_their_coming() {
-    let fixture = Fixture::new().await;
+async fn reactions_are_counted_by_emoji_in_the_order_of_their_coming(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -441,9 +437,7 @@ async fn reactions_are_counted_by_emoji_in_the_order_of_their_coming() {
     assert_eq!(fixture.log(&room).await[5].occurrence, reacted);
 }
 
-#[tokio::test]
-async fn a_message_takes_twenty_different_emoji() {
-    let fixture = Fixture::new().await;
+async fn a_message_takes_twenty_different_emoji(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -468,9 +462,7 @@ async fn a_message_takes_twenty_different_emoji() {
     assert_eq!(fixture.store.head(&room).await.unwrap().seq, 1 + 20 + 3);
 }
 
-#[tokio::test]
-async fn the_log_is_read_in_order_and_in_pages() {
-    let fixture = Fixture::new().await;
+async fn the_log_is_read_in_order_and_in_pages(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -496,6 +488,7 @@ async fn the_log_is_read_in_order_and_in_pages() {
             assert_eq!(*user_id, bob);
             format!("reacted {of} {emoji} {on}")
         }
+        Occurrence::Void => "void".to_owned(),
     };
     let whole = [
         "sent \"ONE\" 👍1*",
@@ -551,9 +544,7 @@ impl MapStr for [&str] {
     }
 }
 
-#[tokio::test]
-async fn the_head_is_that_of_the_room() {
-    let fixture = Fixture::new().await;
+async fn the_head_is_that_of_the_room(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let rooms = [
         fixture.room(RoomKind::Public, &[&ann]).await,
@@ -576,9 +567,7 @@ async fn the_head_is_that_of_the_room() {
     assert_error!(fixture.store.head(&nowhere).await, StoreError::NotFound);
 }
 
-#[tokio::test]
-async fn a_block_silences_a_direct_room() {
-    let fixture = Fixture::new().await;
+async fn a_block_silences_a_direct_room(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let direct = fixture
@@ -636,9 +625,7 @@ fn texts_are_not_printed() {
     assert!(!format!("{edit:?}").contains("secret"));
 }
 
-#[tokio::test]
-async fn stored_texts_are_not_printed() {
-    let fixture = Fixture::new().await;
+async fn stored_texts_are_not_printed(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
     let appended = fixture.append(&room, &ann, send("secret")).await.unwrap();

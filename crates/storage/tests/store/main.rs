@@ -2,44 +2,104 @@
 //! beside the code.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+/// Runs each test on each back end.
+macro_rules! on_each {
+    ($($test:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::Fixture::embedded().await).await;
+            })*
+        }
+        mod mongodb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::Fixture::mongodb().await).await;
+            })*
+        }
+    };
+}
+
 mod accounts;
+mod database;
 mod durability;
 mod history;
+mod instances;
 mod log;
 mod members;
 mod rooms;
 mod search;
 mod sessions;
+mod stack;
 mod unread;
 
+use std::path::Path;
+
+use database::Database;
 use protocol::{RoomId, RoomKind, RoomRole, Secret, Timestamp, UserId};
 use storage::{
-    Appended, Change, MessageStore, NewEntry, NewRoom, NewUser, Occurrence, StoreError,
+    Appended, Change, MessageStore, NewEntry, NewRoom, NewUser, Occurrence, Sessions, StoreError,
     StoredEvent, StoredMessage,
 };
 use tempfile::TempDir;
 
-/// A store in a directory of its own.
+/// A store for one test alone.
 pub(crate) struct Fixture {
     pub(crate) store: MessageStore,
-    pub(crate) directory: TempDir,
+    place: Place,
+}
+
+/// Where it is.
+enum Place {
+    Directory(TempDir),
+    Database(Database),
 }
 
 impl Fixture {
-    pub(crate) async fn new() -> Self {
+    /// In a directory.
+    pub(crate) async fn embedded() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = MessageStore::open(directory.path()).await.unwrap();
-        Self { store, directory }
+        let place = Place::Directory(directory);
+        Self { store, place }
     }
 
-    /// The same directory, closed and opened again.
+    /// In a database of the replica set, and under a prefix of the Redis Cluster.
+    pub(crate) async fn mongodb() -> Self {
+        let database = Database::new();
+        let store = database.connect().await;
+        let place = Place::Database(database);
+        Self { store, place }
+    }
+
+    /// The same place, closed and opened again.
     pub(crate) async fn reopened(self) -> Self {
         self.store.close().await;
-        let store = MessageStore::open(self.directory.path()).await.unwrap();
-        Self {
-            store,
-            directory: self.directory,
+        let store = match &self.place {
+            Place::Directory(directory) => MessageStore::open(directory.path()).await.unwrap(),
+            Place::Database(database) => database.connect().await,
+        };
+        Self { store, ..self }
+    }
+
+    /// Another store on the same database.
+    pub(crate) async fn another_instance(&self) -> MessageStore {
+        match &self.place {
+            Place::Directory(_) => panic!("a directory has one"),
+            Place::Database(database) => database.connect().await,
         }
+    }
+
+    /// Of an embedded store.
+    pub(crate) fn directory(&self) -> &Path {
+        match &self.place {
+            Place::Directory(directory) => directory.path(),
+            Place::Database(_) => panic!("not a directory"),
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> Sessions {
+        Sessions::embedded(&self.store).unwrap()
     }
 
     /// A user whose username is `name` and whose display name begins with a capital.

@@ -5,9 +5,14 @@ use storage::StoreError;
 
 use crate::{Fixture, assert_error, at, now};
 
-#[tokio::test]
-async fn members_come_and_go_and_are_counted() {
-    let fixture = Fixture::new().await;
+on_each! {
+    members_come_and_go_and_are_counted,
+    joining_at_once_counts_once,
+    a_room_always_has_an_owner,
+    members_are_listed_in_pages_in_the_order_of_their_ids,
+}
+
+async fn members_come_and_go_and_are_counted(fixture: Fixture) {
     let store = &fixture.store;
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
@@ -49,9 +54,7 @@ async fn members_come_and_go_and_are_counted() {
     assert_eq!(store.room(&room, None).await.unwrap().member_count, 1);
 }
 
-#[tokio::test]
-async fn joining_at_once_counts_once() {
-    let fixture = Fixture::new().await;
+async fn joining_at_once_counts_once(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
@@ -72,9 +75,7 @@ async fn joining_at_once_counts_once() {
     );
 }
 
-#[tokio::test]
-async fn a_room_always_has_an_owner() {
-    let fixture = Fixture::new().await;
+async fn a_room_always_has_an_owner(fixture: Fixture) {
     let store = &fixture.store;
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
@@ -133,9 +134,7 @@ async fn a_room_always_has_an_owner() {
     assert_eq!(store.room(&room, None).await.unwrap().member_count, 0);
 }
 
-#[tokio::test]
-async fn members_are_listed_in_pages_in_the_order_of_their_ids() {
-    let fixture = Fixture::new().await;
+async fn members_are_listed_in_pages_in_the_order_of_their_ids(fixture: Fixture) {
     let store = &fixture.store;
     let mut users = Vec::new();
     for number in 0..7 {

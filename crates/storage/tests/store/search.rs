@@ -1,11 +1,20 @@
 //! Finding messages by their words.
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use protocol::{RoomId, RoomKind, UserId};
 use storage::StoreError;
 
 use crate::{Fixture, assert_error, reactions};
+
+on_each! {
+    every_word_must_be_there_and_the_last_may_be_a_beginning,
+    nothing_in_a_query_is_syntax,
+    any_query_is_answered,
+    what_is_found_is_the_present_text,
+    a_search_is_of_one_room_and_bounded,
+}
 
 const NOTHING: [u64; 0] = [];
 
@@ -15,16 +24,14 @@ async fn found(fixture: &Fixture, room: &RoomId, query: &str) -> Vec<u64> {
     page.items.iter().map(|message| message.seq).collect()
 }
 
-async fn fixture() -> (Fixture, RoomId, UserId) {
-    let fixture = Fixture::new().await;
+async fn room_of_one(fixture: &Fixture) -> (RoomId, UserId) {
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
-    (fixture, room, ann)
+    (room, ann)
 }
 
-#[tokio::test]
-async fn every_word_must_be_there_and_the_last_may_be_a_beginning() {
-    let (fixture, room, ann) = fixture().await;
+async fn every_word_must_be_there_and_the_last_may_be_a_beginning(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
     for body in [
         "The quick brown fox",
         "Brown bread, quickly!",
@@ -58,9 +65,8 @@ async fn every_word_must_be_there_and_the_last_may_be_a_beginning() {
     assert_error!(missing, StoreError::NotFound);
 }
 
-#[tokio::test]
-async fn nothing_in_a_query_is_syntax() {
-    let (fixture, room, ann) = fixture().await;
+async fn nothing_in_a_query_is_syntax(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
     fixture
         .send(&room, &ann, "salt or pepper not NEAR body")
         .await;
@@ -90,11 +96,9 @@ async fn nothing_in_a_query_is_syntax() {
     }
 }
 
-#[test]
-fn any_query_is_answered() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (fixture, room, ann) = runtime.block_on(fixture());
-    runtime.block_on(fixture.send(&room, &ann, "some words"));
+async fn any_query_is_answered(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
+    fixture.send(&room, &ann, "some words").await;
     let queries = prop_oneof![
         any::<String>(),
         proptest::collection::vec(
@@ -106,26 +110,22 @@ fn any_query_is_answered() {
         )
         .prop_map(|parts| parts.concat()),
     ];
-    let mut runner = TestRunner::new(Config {
-        cases: 500,
-        ..Config::default()
-    });
-    runner
-        .run(&queries, |query| {
-            let result = runtime.block_on(fixture.store.search(&room, &query, 10, None));
-            prop_assert!(result.is_ok(), "{query:?}: {result:?}");
-            let result = runtime.block_on(fixture.store.find_users(&query, None, 10));
-            prop_assert!(result.is_ok(), "{query:?}: {result:?}");
-            let result = runtime.block_on(fixture.store.public_rooms(Some(&query), None, 10, None));
-            prop_assert!(result.is_ok(), "{query:?}: {result:?}");
-            Ok(())
-        })
-        .unwrap();
+    let mut runner = TestRunner::new(Config::default());
+    for _ in 0..500 {
+        let query = queries.new_tree(&mut runner).unwrap().current();
+        let (found, users, rooms) = tokio::join!(
+            fixture.store.search(&room, &query, 10, None),
+            fixture.store.find_users(&query, None, 10),
+            fixture.store.public_rooms(Some(&query), None, 10, None),
+        );
+        assert!(found.is_ok(), "{query:?}: {found:?}");
+        assert!(users.is_ok(), "{query:?}: {users:?}");
+        assert!(rooms.is_ok(), "{query:?}: {rooms:?}");
+    }
 }
 
-#[tokio::test]
-async fn what_is_found_is_the_present_text() {
-    let (fixture, room, ann) = fixture().await;
+async fn what_is_found_is_the_present_text(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
     fixture.send(&room, &ann, "old words").await;
     fixture.send(&room, &ann, "other words").await;
     fixture.react(&room, &ann, 2, "👍", true).await.unwrap();
@@ -166,9 +166,8 @@ async fn what_is_found_is_the_present_text() {
     assert_eq!(found(&fixture, &room, "other").await, [2]);
 }
 
-#[tokio::test]
-async fn a_search_is_of_one_room_and_bounded() {
-    let (fixture, room, ann) = fixture().await;
+async fn a_search_is_of_one_room_and_bounded(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
     let other = fixture.room(RoomKind::Public, &[&ann]).await;
     for _ in 0..5 {
         fixture.send(&room, &ann, "here words").await;

@@ -5,6 +5,14 @@ use storage::{Change, NewEntry, StoreError, UNREAD_MAX};
 
 use crate::{Fixture, assert_error, now, send};
 
+on_each! {
+    only_messages_of_others_that_still_exist_are_unread,
+    reading_goes_forward_and_never_past_the_head,
+    who_joins_has_read_what_was_said_before,
+    counting_stops,
+    many_are_counted_at_once,
+}
+
 async fn unread(fixture: &Fixture, room: &RoomId, user: &UserId) -> u64 {
     let unread = fixture.store.unread(room, user).await.unwrap();
     // The other ways of asking say the same.
@@ -26,9 +34,7 @@ async fn unread(fixture: &Fixture, room: &RoomId, user: &UserId) -> u64 {
     unread
 }
 
-#[tokio::test]
-async fn only_messages_of_others_that_still_exist_are_unread() {
-    let fixture = Fixture::new().await;
+async fn only_messages_of_others_that_still_exist_are_unread(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Private, &[&ann, &bob]).await;
@@ -49,9 +55,7 @@ async fn only_messages_of_others_that_still_exist_are_unread() {
     assert_eq!(unread(&fixture, &other, &bob).await, 1);
 }
 
-#[tokio::test]
-async fn reading_goes_forward_and_never_past_the_head() {
-    let fixture = Fixture::new().await;
+async fn reading_goes_forward_and_never_past_the_head(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let eve = fixture.user("eve").await;
     let room = fixture.room(RoomKind::Private, &[&ann]).await;
@@ -91,9 +95,7 @@ async fn reading_goes_forward_and_never_past_the_head() {
     );
 }
 
-#[tokio::test]
-async fn who_joins_has_read_what_was_said_before() {
-    let fixture = Fixture::new().await;
+async fn who_joins_has_read_what_was_said_before(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
@@ -108,9 +110,7 @@ async fn who_joins_has_read_what_was_said_before() {
     assert_eq!(unread(&fixture, &room, &bob).await, 1);
 }
 
-#[tokio::test]
-async fn counting_stops() {
-    let fixture = Fixture::new().await;
+async fn counting_stops(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
@@ -136,9 +136,7 @@ async fn counting_stops() {
     assert_eq!(unread(&fixture, &room, &bob).await, UNREAD_MAX - 1);
 }
 
-#[tokio::test]
-async fn many_are_counted_at_once() {
-    let fixture = Fixture::new().await;
+async fn many_are_counted_at_once(fixture: Fixture) {
     let mut users = Vec::new();
     for number in 0..10 {
         users.push(fixture.user(&format!("user{number}")).await);

@@ -1,11 +1,10 @@
 //! Values as columns hold them, and the numbers behind ids.
 
+use crate::StoreError;
+use crate::sqlite::Outcome;
 use protocol::{Role, RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use rusqlite::types::{FromSqlError, FromSqlResult, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, RowIndex};
-
-use crate::StoreError;
-use crate::sqlite::Outcome;
 
 pub(super) fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_unix_ms)

@@ -1,16 +1,15 @@
 //! A room's log when the disk is full or the database locked: who was acked has a place, who
 //! wasn't has none, and there is no gap between.
 
+use super::*;
+use super::{Change, NewEntry, NewRoom, NewUser};
+use protocol::{RoomId, RoomKind, Secret, Timestamp, UserId};
 use std::sync::mpsc;
 use std::time::Duration;
-
-use protocol::{RoomId, RoomKind, Secret, Timestamp, UserId};
 use tempfile::TempDir;
 
-use super::*;
-
 struct Fixture {
-    store: MessageStore,
+    store: SqliteStore,
     directory: TempDir,
     room: RoomId,
     user: UserId,
@@ -19,7 +18,9 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = MessageStore::open(directory.path()).await.unwrap();
+        let store = SqliteStore::open(directory.path().to_owned())
+            .await
+            .unwrap();
         let user = NewUser {
             username: "ann".to_owned(),
             display_name: "Ann".to_owned(),

@@ -2,9 +2,8 @@
 //! characters in a row, so three or more are found anywhere in a name without reading them all;
 //! fewer are looked for at the beginning of names, by their ordinary indexes.
 
-use rusqlite::Connection;
-
 use super::search::quoted;
+use rusqlite::Connection;
 
 /// The expression of FTS5 that finds names with this text in them; none if it is too short.
 pub(super) fn holding(query: &str) -> Option<String> {

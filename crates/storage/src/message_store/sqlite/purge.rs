@@ -1,12 +1,11 @@
 //! Removing what belongs to deleted rooms, a little in each transaction: a room may hold millions
 //! of messages, and everybody's writes go through the same thread.
 
-use rusqlite::{Connection, OptionalExtension};
-
 use super::append::remove_reactions;
 use super::entry::entry;
 use super::search;
 use crate::sqlite::{Outcome, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 
 /// Rows of each table that one step removes.
 const STEP: u32 = 500;

@@ -1,112 +1,19 @@
-//! Sessions: one sign-in of one device, kept alive by refresh tokens of which only hashes are here.
-//!
-//! The successor of a refresh token must be derived from the token and a secret of the server, so
-//! that the same token always has the same successor: then a client whose answer got lost can ask
-//! again and get the same one, although the store never knew it.
+//! Sessions in the embedded store's file. What was rotated stays so: the successor of the present token isn't kept.
 
-use std::fmt;
-
+use super::SqliteStore;
+use super::columns::{timestamp, timestamp_option, user_id, user_no};
+use super::message::id_list;
+use crate::StoreError;
+use crate::sessions::{
+    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionSeen, StoredSession,
+    TokenHash,
+};
+use crate::sqlite::{Outcome, Transaction};
 use protocol::{SessionId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::MessageStore;
-use super::columns::{timestamp, timestamp_option, user_id, user_no};
-use crate::StoreError;
-use crate::sqlite::{Outcome, Transaction};
-
-/// Sessions of one user that are good at the same time; a new one ends the oldest.
-const SESSIONS_PER_USER: usize = 20;
-
-/// How long a refresh token may be presented again after it was used, in milliseconds: the time in
-/// which a client notices that the answer was lost.
-const REPEAT_MS: i64 = 30_000;
-
 /// Sessions that one call removes for good.
 const PURGE: u32 = 1_000;
-
-/// SHA-256 of a refresh token.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TokenHash(pub [u8; 32]);
-
-impl fmt::Debug for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hash]")
-    }
-}
-
-/// One sign-in of one device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredSession {
-    /// Never changes.
-    pub id: SessionId,
-    /// Whose it is.
-    pub user_id: UserId,
-    /// What the device called itself.
-    pub device: String,
-    /// The network address it was last seen at.
-    pub address: String,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it was last seen.
-    pub last_seen_at: Timestamp,
-    /// When it ends unless it is refreshed.
-    pub expires_at: Timestamp,
-}
-
-/// A session to be made.
-#[derive(Debug, Clone)]
-pub struct NewSession {
-    /// Made by the caller, whose tokens name it.
-    pub id: SessionId,
-    /// Whose it is.
-    pub user_id: UserId,
-    /// What the device calls itself.
-    pub device: String,
-    /// The network address.
-    pub address: String,
-    /// Of the first refresh token.
-    pub refresh: TokenHash,
-    /// When it ends unless it is refreshed.
-    pub expires_at: Timestamp,
-}
-
-/// A refresh token on its way to its successor.
-#[derive(Debug, Clone)]
-pub struct Refresh {
-    /// The session that the token names.
-    pub session_id: SessionId,
-    /// Of the token. The caller has made sure that the server issued it: a token that is neither
-    /// the present one nor the one before ends the session, and a guess must not.
-    pub presented: TokenHash,
-    /// Of its successor.
-    pub successor: TokenHash,
-    /// The network address that it came from.
-    pub address: String,
-    /// When the session ends from now on.
-    pub expires_at: Timestamp,
-}
-
-/// What became of a [`Refresh`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refreshed {
-    /// The successor is the token from now on.
-    Rotated(StoredSession),
-    /// The token was used less than 30 s ago; its successor is still the token.
-    Repeated(StoredSession),
-    /// The token was used before, so somebody has a copy: the session is revoked now.
-    Reused(StoredSession),
-}
-
-/// When and where a session was seen.
-#[derive(Debug, Clone)]
-pub struct SessionSeen {
-    /// The session.
-    pub id: SessionId,
-    /// When.
-    pub at: Timestamp,
-    /// The network address.
-    pub address: String,
-}
 
 macro_rules! session_columns {
     () => {
@@ -130,9 +37,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredSession> {
     })
 }
 
-impl MessageStore {
-    /// Makes a session and returns those that it ended: of more than 20 the ones last seen
-    /// earliest. `NotFound` if there is no such user.
+impl SqliteStore {
     pub async fn create_session(
         &self,
         session: NewSession,
@@ -169,8 +74,6 @@ impl MessageStore {
         self.database.write(write).await
     }
 
-    /// Exchanges a refresh token for its successor. `NotFound` if the session isn't good any
-    /// more, or if the caller derives successors by another secret than before.
     pub async fn refresh_session(
         &self,
         refresh: Refresh,
@@ -181,30 +84,6 @@ impl MessageStore {
             .await
     }
 
-    /// A session that is good at `now`. `NotFound` if it isn't.
-    pub async fn session(
-        &self,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<StoredSession, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT ",
-            session_columns!(),
-            " FROM sessions s CROSS JOIN users u ON u.no = s.user
-              WHERE s.id = ?1 AND s.revoked_at IS NULL AND s.expires_at > ?2"
-        );
-        let id = id.clone();
-        let read = move |connection: &Connection| {
-            let session = connection
-                .prepare_cached(SQL)?
-                .query_row((id.as_str(), now.unix_ms()), from_row)
-                .optional()?;
-            session.ok_or_else(|| StoreError::NotFound.into())
-        };
-        self.database.read(read).await
-    }
-
-    /// The sessions of a user that are good at `now`, at most 20, the last seen first.
     pub async fn sessions(
         &self,
         user: &UserId,
@@ -226,8 +105,6 @@ impl MessageStore {
         self.database.read(read).await
     }
 
-    /// Notes when and where sessions were last seen, many at once; unknown ones are skipped, and
-    /// an earlier time doesn't replace a later one.
     pub async fn touch_sessions(&self, seen: Vec<SessionSeen>) -> Result<(), StoreError> {
         const SQL: &str = "
             UPDATE sessions SET last_seen_at = ?2, address = ?3 WHERE id = ?1 AND last_seen_at < ?2";
@@ -241,7 +118,6 @@ impl MessageStore {
         self.database.write(write).await
     }
 
-    /// Revokes one session of a user. `NotFound` if it isn't a good one of that user.
     pub async fn revoke_session(
         &self,
         user: &UserId,
@@ -260,23 +136,48 @@ impl MessageStore {
         self.database.write(write).await
     }
 
-    /// Revokes the sessions of a user, but for `except`, and returns which. `NotFound` if there is
-    /// no such user.
     pub async fn revoke_sessions(
         &self,
         user: &UserId,
         except: Option<&SessionId>,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError> {
+        const SQL: &str = "
+            UPDATE sessions SET revoked_at = ?3
+            WHERE user = (SELECT no FROM users WHERE id = ?1) AND id IS NOT ?2
+                AND revoked_at IS NULL AND expires_at > ?3
+            RETURNING id";
         let (user, except) = (user.clone(), except.cloned());
         let write = move |transaction: &Transaction<'_>| {
-            let user = user_no(transaction, &user)?;
-            revoke_all(transaction, user, except.as_ref(), now)
+            let mut statement = transaction.prepare_cached(SQL)?;
+            let except = except.as_ref().map(SessionId::as_str);
+            let revoked = statement.query_map((user.as_str(), except, now.unix_ms()), |row| {
+                session_id(row, 0)
+            })?;
+            Ok(revoked.collect::<Result<_, _>>()?)
         };
         self.database.write(write).await
     }
 
-    /// The sessions that were revoked at `since` or later, with when.
+    pub async fn without_sessions(
+        &self,
+        users: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<UserId>, StoreError> {
+        const SQL: &str = "
+            SELECT e.value FROM json_each(?1) e WHERE NOT EXISTS (
+                SELECT 1 FROM users u CROSS JOIN sessions s ON s.user = u.no
+                WHERE u.id = e.value AND s.revoked_at IS NULL AND s.expires_at > ?2
+            )";
+        let users = id_list(&users);
+        let read = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let without = statement.query_map((users, now.unix_ms()), |row| user_id(row, 0))?;
+            Ok(without.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+
     pub async fn revoked_sessions(
         &self,
         since: Timestamp,
@@ -292,8 +193,6 @@ impl MessageStore {
         self.database.read(read).await
     }
 
-    /// Removes sessions that were revoked or had expired before `before`, at most 1,000, and says
-    /// how many.
     pub async fn purge_sessions(&self, before: Timestamp) -> Result<usize, StoreError> {
         // Looking through them all is for a reader, not for the thread that everybody waits for.
         const FIND: &str = "
@@ -327,15 +226,20 @@ fn rotate(transaction: &Transaction<'_>, refresh: &Refresh, now: Timestamp) -> O
         session_columns!(),
         ", s.user, s.refresh_hash, s.previous_hash, s.rotated_at
           FROM sessions s CROSS JOIN users u ON u.no = s.user
-          WHERE s.id = ?1 AND s.revoked_at IS NULL AND s.expires_at > ?2"
+          WHERE s.id = ?1 AND u.id = ?3 AND s.revoked_at IS NULL AND s.expires_at > ?2"
     );
     const ROTATE: &str = "
         UPDATE sessions SET previous_hash = refresh_hash, refresh_hash = ?2, rotated_at = ?3,
             last_seen_at = ?3, address = ?4, expires_at = ?5
         WHERE id = ?1";
+    let wanted = (
+        refresh.session_id.as_str(),
+        now.unix_ms(),
+        refresh.user_id.as_str(),
+    );
     let found = transaction
         .prepare_cached(FIND)?
-        .query_row((refresh.session_id.as_str(), now.unix_ms()), |row| {
+        .query_row(wanted, |row| {
             let current = TokenHash(row.get(8)?);
             let previous = row.get::<_, Option<[u8; 32]>>(9)?.map(TokenHash);
             let rotated_at = timestamp_option(row, 10)?;
@@ -386,21 +290,4 @@ fn revoke(
         WHERE id = ?1 AND user = ?2 AND revoked_at IS NULL AND expires_at > ?3";
     let row = (session.as_str(), user, now.unix_ms());
     Ok(connection.prepare_cached(SQL)?.execute(row)? > 0)
-}
-
-/// Revokes the sessions of a user, but for `except`.
-pub(super) fn revoke_all(
-    connection: &Connection,
-    user: i64,
-    except: Option<&SessionId>,
-    now: Timestamp,
-) -> Outcome<Vec<SessionId>> {
-    const SQL: &str = "
-        UPDATE sessions SET revoked_at = ?3
-        WHERE user = ?1 AND id IS NOT ?2 AND revoked_at IS NULL AND expires_at > ?3
-        RETURNING id";
-    let mut statement = connection.prepare_cached(SQL)?;
-    let except = except.map(SessionId::as_str);
-    let revoked = statement.query_map((user, except, now.unix_ms()), |row| session_id(row, 0))?;
-    Ok(revoked.collect::<Result<_, _>>()?)
 }

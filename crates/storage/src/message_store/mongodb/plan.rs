@@ -1,0 +1,241 @@
+//! What becomes of changes to the messages of a room, one after another, by the state that a transaction has read. Pure:
+//! the transaction may be tried several times, and each try makes its plan anew.
+
+use std::collections::{HashMap, HashSet};
+
+use protocol::{RoomId, Timestamp, UserId};
+
+use super::super::Change;
+use super::documents::{
+    EntryDocument, Kind, ReactionCount, ReactionDocument, ReactionKey, stored_seq,
+};
+use super::users::time;
+use crate::StoreError;
+
+/// Different emoji on one message, at most.
+const EMOJI_PER_MESSAGE: usize = 20;
+
+/// A change that somebody wants, who is a member.
+#[derive(Clone)]
+pub(super) struct Proposal {
+    /// What its entry will be known by.
+    pub id: String,
+    pub actor: UserId,
+    /// Whether a block silences the actor in this room.
+    pub blocked: bool,
+    pub change: Change,
+}
+
+impl Proposal {
+    /// The `seq` of the message.
+    pub(super) fn of(&self) -> u64 {
+        match self.change {
+            Change::Edit { of, .. } | Change::Delete { of, .. } | Change::React { of, .. } => of,
+            Change::Send { .. } => 0,
+        }
+    }
+}
+
+/// A user's emoji on a message.
+pub(super) type ReactionName = (u64, UserId, String);
+
+/// The messages that changes are wanted of, and the reactions.
+#[derive(Clone, Default)]
+pub(super) struct State {
+    pub messages: HashMap<u64, EntryDocument>,
+    pub reactions: HashMap<ReactionName, ReactionDocument>,
+}
+
+/// What becomes of one change.
+pub(super) enum Decision {
+    Refused(StoreError),
+    /// It has been so since the change at this place.
+    Nothing(u64),
+    Recorded {
+        seq: u64,
+        /// Of an edit the message after it.
+        message: Option<Box<EntryDocument>>,
+    },
+}
+
+/// What becomes of all, and what is to be written.
+#[derive(Default)]
+pub(super) struct Plan {
+    /// In the order of the proposals.
+    pub decisions: Vec<Decision>,
+    /// The entries of the log, at the places in their order.
+    pub entries: Vec<EntryDocument>,
+    /// Messages and reactions after all.
+    pub state: State,
+    /// Those of them that were changed.
+    pub messages: HashSet<u64>,
+    pub reactions: HashSet<ReactionName>,
+    /// Messages of which no reaction is left.
+    pub bare: HashSet<u64>,
+}
+
+impl Plan {
+    /// Applies changes in their order to what there is. `places` ascend, and are as many as there are proposals at least.
+    pub(super) fn new(
+        room: &RoomId,
+        proposals: &[Proposal],
+        state: State,
+        places: impl IntoIterator<Item = u64>,
+        at: Timestamp,
+    ) -> Self {
+        let mut plan = Self {
+            state,
+            ..Self::default()
+        };
+        let mut places = places.into_iter().peekable();
+        for proposal in proposals {
+            let place = places.peek().copied().unwrap_or(u64::MAX);
+            let decision = match plan.apply(room, proposal, place, at) {
+                Ok(decision) => decision,
+                Err(refusal) => Decision::Refused(refusal),
+            };
+            if matches!(decision, Decision::Recorded { .. }) {
+                places.next();
+            }
+            plan.decisions.push(decision);
+        }
+        plan
+    }
+
+    fn apply(
+        &mut self,
+        room: &RoomId,
+        proposal: &Proposal,
+        seq: u64,
+        at: Timestamp,
+    ) -> Result<Decision, StoreError> {
+        let of = proposal.of();
+        let message = self
+            .state
+            .messages
+            .get_mut(&of)
+            .ok_or(StoreError::NotFound)?;
+        let is_senders = message.sender_id.as_ref() == Some(&proposal.actor);
+        match &proposal.change {
+            Change::Edit { body, .. } => {
+                if !is_senders || proposal.blocked {
+                    return Err(StoreError::Forbidden);
+                }
+                must_not_be_deleted(message)?;
+                message.body = Some(body.clone());
+                message.edited_at = Some(time(at));
+                let message = Some(Box::new(message.clone()));
+                self.messages.insert(of);
+                self.enter(room, proposal, Kind::Edited, None, seq, at);
+                Ok(Decision::Recorded { seq, message })
+            }
+            Change::Delete { moderator, .. } => {
+                if !is_senders && !moderator {
+                    return Err(StoreError::Forbidden);
+                }
+                if let Some(seq) = message.deleted_seq {
+                    return Ok(Decision::Nothing(seq.unsigned_abs()));
+                }
+                message.body = Some(String::new());
+                message.mentions = Vec::new();
+                message.reactions = Vec::new();
+                message.deleted_at = Some(time(at));
+                message.deleted_seq = Some(stored_seq(seq));
+                self.messages.insert(of);
+                self.bare.insert(of);
+                self.reactions.retain(|(message, ..)| *message != of);
+                self.state
+                    .reactions
+                    .retain(|(message, ..), _| *message != of);
+                self.enter(room, proposal, Kind::Deleted, None, seq, at);
+                Ok(Decision::Recorded { seq, message: None })
+            }
+            Change::React { emoji, on, .. } => {
+                if proposal.blocked {
+                    return Err(StoreError::Forbidden);
+                }
+                must_not_be_deleted(message)?;
+                let name = (of, proposal.actor.clone(), emoji.clone());
+                let last = self.state.reactions.get(&name);
+                if last.is_some_and(|last| last.present) == *on {
+                    return Ok(Decision::Nothing(
+                        last.map_or(of, |last| last.seq.unsigned_abs()),
+                    ));
+                }
+                count(&mut message.reactions, emoji, *on, seq)?;
+                self.messages.insert(of);
+                let reaction = reaction(room, &name, *on, seq);
+                self.state.reactions.insert(name.clone(), reaction);
+                self.reactions.insert(name);
+                let kind = if *on { Kind::Reacted } else { Kind::Unreacted };
+                self.enter(room, proposal, kind, Some(emoji.clone()), seq, at);
+                Ok(Decision::Recorded { seq, message: None })
+            }
+            Change::Send { .. } => Err(StoreError::internal("a message among changes")),
+        }
+    }
+
+    fn enter(
+        &mut self,
+        room: &RoomId,
+        proposal: &Proposal,
+        kind: Kind,
+        emoji: Option<String>,
+        seq: u64,
+        at: Timestamp,
+    ) {
+        self.entries.push(EntryDocument {
+            of: Some(stored_seq(proposal.of())),
+            actor_id: Some(proposal.actor.clone()),
+            emoji,
+            ..EntryDocument::new(room, seq, kind, proposal.id.clone(), at)
+        });
+    }
+}
+
+fn must_not_be_deleted(message: &EntryDocument) -> Result<(), StoreError> {
+    match message.deleted_seq {
+        Some(_) => Err(StoreError::conflict("seq", "the message was deleted")),
+        None => Ok(()),
+    }
+}
+
+fn reaction(room: &RoomId, name: &ReactionName, present: bool, seq: u64) -> ReactionDocument {
+    let (of, user, emoji) = name;
+    ReactionDocument {
+        key: ReactionKey {
+            r: room.clone(),
+            s: stored_seq(*of),
+            u: user.clone(),
+            e: emoji.clone(),
+        },
+        room_id: room.clone(),
+        present,
+        seq: stored_seq(seq),
+    }
+}
+
+/// Counts one more, or one less, of an emoji.
+fn count(
+    counts: &mut Vec<ReactionCount>,
+    emoji: &str,
+    on: bool,
+    seq: u64,
+) -> Result<(), StoreError> {
+    let is_full = counts.len() >= EMOJI_PER_MESSAGE;
+    match counts.iter_mut().find(|count| count.e == emoji) {
+        Some(count) => count.n += if on { 1 } else { -1 },
+        None if !on => {}
+        None if is_full => {
+            let message = "the message already has 20 different emoji";
+            return Err(StoreError::conflict("emoji", message));
+        }
+        None => counts.push(ReactionCount {
+            e: emoji.to_owned(),
+            n: 1,
+            f: stored_seq(seq),
+        }),
+    }
+    counts.retain(|count| count.n > 0);
+    Ok(())
+}

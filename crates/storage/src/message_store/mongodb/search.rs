@@ -1,0 +1,116 @@
+//! Full-text search in the messages of a room: the newest first, so it goes through the log backwards. What was written
+//! lately is looked through; of what is older, only the blocks that have the words (see `word_index.rs`).
+
+use mongodb::bson::doc;
+use mongodb::options::Hint;
+use protocol::{RoomId, UserId};
+use serde::Deserialize;
+
+use super::super::{Page, StoredMessage};
+use super::MongoStore;
+use super::collections::{all, log_order};
+use super::failure::Outcome;
+use super::history::messages_between;
+use super::word_index::{BLOCK, block_of};
+use super::words::Query;
+use crate::StoreError;
+
+/// Blocks that one search looks through at most, those that aren't written yet among them. Only words that are never
+/// in the same message need so many, and then somebody waits a second.
+const LOOKED_THROUGH: u32 = 256;
+
+impl MongoStore {
+    pub async fn search(
+        &self,
+        room: &RoomId,
+        query: &str,
+        limit: u32,
+        viewer: Option<&UserId>,
+    ) -> Result<Page<StoredMessage>, StoreError> {
+        let head = self.room_head(room).await?;
+        self.must_be_viewer(viewer).await?;
+        let nothing = Page {
+            items: Vec::new(),
+            has_more: false,
+        };
+        let Some(query) = Query::new(query) else {
+            return Ok(nothing);
+        };
+        let visible = self.visible(room, &head).await?;
+        let (found, all) = self.find(room, &query, visible, limit).await?;
+        let page = Page::cut(found, limit);
+        let mut entries = self.entries_at(room, page.items).await?;
+        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.seq));
+        Ok(Page {
+            items: self.shown(room, entries, viewer).await?,
+            has_more: page.has_more || !all,
+        })
+    }
+
+    /// The places of the newest messages with what is searched for, one more than `limit` if there are so many, and
+    /// whether these are all within the bounds of a search.
+    async fn find(
+        &self,
+        room: &RoomId,
+        query: &Query,
+        visible: u64,
+        limit: u32,
+    ) -> Outcome<(Vec<u64>, bool)> {
+        let wanted = limit as usize + 1;
+        let mut found = Vec::new();
+        let mut left = LOOKED_THROUGH;
+        let complete = self.complete_blocks(room).await?;
+        let mut blocks: Vec<u64> = (complete..=block_of(visible.max(1))).rev().collect();
+        if blocks.len() > 2 {
+            // Whoever should have written them has forgotten it, or is about to.
+            self.shared.logs.words.extend(room);
+        }
+        let mut before = complete;
+        loop {
+            for &block in &blocks {
+                if left == 0 {
+                    return Ok((found, false));
+                }
+                left -= 1;
+                found.extend(self.find_in_block(room, query, block, visible).await?);
+                if found.len() >= wanted {
+                    return Ok((found, true));
+                }
+            }
+            if before == 0 {
+                return Ok((found, true));
+            }
+            blocks = self.blocks_with(room, query, before).await?;
+            before = match blocks.last() {
+                Some(&last) => last,
+                None => return Ok((found, true)),
+            };
+        }
+    }
+
+    /// The places of a block whose messages have what is searched for, the last first.
+    async fn find_in_block(
+        &self,
+        room: &RoomId,
+        query: &Query,
+        block: u64,
+        visible: u64,
+    ) -> Outcome<Vec<u64>> {
+        #[derive(Deserialize)]
+        struct Text {
+            seq: i64,
+            #[serde(default)]
+            body: String,
+        }
+        let end = (block + 1).saturating_mul(BLOCK).min(visible);
+        let log = self.collections().await?.room_log.clone_with_type::<Text>();
+        let find = log
+            .find(messages_between(room, block * BLOCK, end + 1))
+            .sort(doc! { "seq": -1 })
+            .projection(doc! { "_id": 0, "seq": 1, "body": 1 })
+            .hint(Hint::Keys(log_order()));
+        let texts = all(find).await?.into_iter();
+        let hits = texts.filter(|text| query.matches(&text.body));
+        Ok(hits.map(|text| text.seq.unsigned_abs()).collect())
+    }
+}

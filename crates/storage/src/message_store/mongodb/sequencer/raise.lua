@@ -1,0 +1,10 @@
+-- Sets a counter to what the store says, unless it is already further.
+--
+-- KEYS[1] the counter · ARGV[1] the last place known to be taken
+
+local KEPT_MS = 604800000
+local last = redis.call('GET', KEYS[1])
+if not last or tonumber(last) < tonumber(ARGV[1]) then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', KEPT_MS)
+end
+return redis.status_reply('OK')

@@ -1,0 +1,189 @@
+//! How much of a room somebody hasn't read: messages of others after their `readSeq` that aren't deleted. Counting is
+//! bounded, so that a room left alone for a year costs no more than one left for a day; it reads the index alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mongodb::bson::{Document, doc};
+use mongodb::options::Hint;
+use protocol::{RoomId, UserId};
+use serde::Deserialize;
+
+use super::super::UNREAD_MAX;
+use super::MongoStore;
+use super::collections::{all, log_order};
+use super::failure::Outcome;
+use super::history::messages_between;
+use crate::StoreError;
+
+/// How many of the newest messages are looked at, one's own and deleted ones among them.
+const LOOKED_AT: i64 = 10_000;
+
+/// How old the visible head may be that is counted up to.
+const HEAD_AGE: Duration = Duration::from_millis(250);
+
+/// Rooms that are counted in at once.
+const AT_ONCE: usize = 16;
+
+impl MongoStore {
+    pub async fn unread(&self, room: &RoomId, user: &UserId) -> Result<u64, StoreError> {
+        let counts = self.unread_for(room, std::slice::from_ref(user)).await?;
+        counts
+            .first()
+            .map(|(_, unread)| *unread)
+            .ok_or(StoreError::NotFound)
+    }
+
+    pub async fn unread_for(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<Vec<(UserId, u64)>, StoreError> {
+        let head = self.room_head(room).await?;
+        let readers = self.readers(room, users).await?;
+        let Some(first) = readers.iter().map(|reader| reader.read_seq()).min() else {
+            return Ok(Vec::new());
+        };
+        let visible = self.visible(room, &head).await?;
+        let newest = self.newest(room, first, visible).await?;
+        Ok(readers
+            .into_iter()
+            .map(|reader| {
+                let unread = newest.unread(&reader);
+                (reader.user_id, unread)
+            })
+            .collect())
+    }
+
+    /// What one user hasn't read of rooms that exist, each with the user's `readSeq`; in their order.
+    pub(super) async fn unread_in(
+        &self,
+        user: &UserId,
+        rooms: &[(RoomId, u64)],
+    ) -> Outcome<Vec<u64>> {
+        let mut counting = Vec::with_capacity(rooms.len());
+        for (room, read_seq) in rooms {
+            counting.push(self.count_unread(user, room, *read_seq));
+        }
+        stream::iter(counting).buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn count_unread(&self, user: &UserId, room: &RoomId, read_seq: u64) -> Outcome<u64> {
+        #[derive(Deserialize)]
+        struct Counted {
+            unread: i64,
+        }
+        let head = self.room_head(room).await?;
+        let visible = self.visible_within(room, &head, HEAD_AGE).await?;
+        if read_seq >= visible {
+            return Ok(0);
+        }
+        let pipeline = [
+            doc! { "$match": messages_between(room, read_seq, visible + 1) },
+            doc! { "$sort": { "seq": -1 } },
+            doc! { "$limit": LOOKED_AT },
+            doc! { "$match": { "deletedSeq": null, "senderId": { "$ne": user.as_str() } } },
+            doc! { "$limit": stored(UNREAD_MAX) },
+            doc! { "$count": "unread" },
+        ];
+        let counted: Vec<Counted> = all(self
+            .collections()
+            .await?
+            .room_log
+            .aggregate(pipeline)
+            .with_type::<Counted>()
+            .hint(Hint::Keys(log_order())))
+        .await?;
+        Ok(counted
+            .first()
+            .map_or(0, |counted| counted.unread.unsigned_abs()))
+    }
+
+    /// Those of these users who are members, and how far they have read.
+    async fn readers(&self, room: &RoomId, users: &[UserId]) -> Outcome<Vec<Reader>> {
+        let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members = self
+            .collections()
+            .await?
+            .members
+            .clone_with_type::<Reader>();
+        let find = members
+            .find(doc! { "roomId": room.as_str(), "userId": { "$in": users } })
+            .projection(doc! { "_id": 0, "userId": 1, "readSeq": 1 });
+        all(find).await
+    }
+
+    /// The newest messages of a room behind `after`, up to `visible`.
+    async fn newest(&self, room: &RoomId, after: u64, visible: u64) -> Outcome<Newest> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Sent {
+            seq: i64,
+            sender_id: UserId,
+            #[serde(default)]
+            deleted_seq: Option<i64>,
+        }
+        let projection: Document = doc! { "_id": 0, "seq": 1, "senderId": 1, "deletedSeq": 1 };
+        let log = self.collections().await?.room_log.clone_with_type::<Sent>();
+        let find = log
+            .find(messages_between(room, after, visible + 1))
+            .sort(doc! { "seq": -1 })
+            .limit(LOOKED_AT)
+            .projection(projection)
+            .hint(Hint::Keys(log_order()));
+        let mut newest = Newest::default();
+        let sent: Vec<Sent> = all(find).await?;
+        for message in sent
+            .into_iter()
+            .filter(|message| message.deleted_seq.is_none())
+        {
+            let seq = message.seq.unsigned_abs();
+            newest.seqs.push(seq);
+            newest
+                .by_sender
+                .entry(message.sender_id)
+                .or_default()
+                .push(seq);
+        }
+        Ok(newest)
+    }
+}
+
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reader {
+    user_id: UserId,
+    read_seq: i64,
+}
+
+impl Reader {
+    fn read_seq(&self) -> u64 {
+        self.read_seq.unsigned_abs()
+    }
+}
+
+/// The newest messages of a room, the newest first.
+#[derive(Default)]
+struct Newest {
+    seqs: Vec<u64>,
+    by_sender: HashMap<UserId, Vec<u64>>,
+}
+
+impl Newest {
+    fn unread(&self, reader: &Reader) -> u64 {
+        let after = |seqs: &[u64]| seqs.partition_point(|seq| *seq > reader.read_seq());
+        let own = self
+            .by_sender
+            .get(&reader.user_id)
+            .map_or(0, |seqs| after(seqs));
+        UNREAD_MAX.min((after(&self.seqs) - own) as u64)
+    }
+}

@@ -1,0 +1,501 @@
+//! Accounts. A deleted one keeps its document, without anything that says who it was, because messages refer to it.
+//!
+//! A name or an address is claimed by a document of which it is the key, in the transaction that makes the account:
+//! both are there or neither, whatever happens in between, and no claim is ever left without its account.
+
+use std::collections::HashMap;
+
+use mongodb::bson::{DateTime, Document, doc};
+use mongodb::{ClientSession, Collection};
+use protocol::{Role, RoomId, Secret, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser};
+use super::MongoStore;
+use super::collections::{Collections, all};
+use super::failure::{Failure, Outcome, bounded, is_duplicate};
+use super::name_index::{Named, holding};
+use super::purge::Purge;
+use super::transaction::{in_transaction, to_the_end};
+use crate::StoreError;
+
+/// What is shown of a deleted user.
+pub(super) const DELETED: &str = "deleted";
+
+/// A user, deleted or not.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserDocument {
+    #[serde(rename = "_id")]
+    pub id: UserId,
+    username: String,
+    pub display_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<String>,
+    role: Role,
+    pub guest: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_hash: Option<String>,
+    created_at: DateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<DateTime>,
+}
+
+/// A username or an e-mail address that is taken.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Claim {
+    /// Lower-case.
+    #[serde(rename = "_id")]
+    name: String,
+    user_id: UserId,
+}
+
+/// A guest, of whom it is to be seen some day whether anybody will come back.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GuestDocument {
+    #[serde(rename = "_id")]
+    id: UserId,
+    created_at: DateTime,
+}
+
+pub(super) fn time(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.unix_ms())
+}
+
+pub(super) fn timestamp(at: DateTime) -> Timestamp {
+    Timestamp::from_unix_ms(at.timestamp_millis())
+}
+
+/// The ids as a list for `$in`.
+pub(super) fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<&'a str> {
+    ids.into_iter().map(UserId::as_str).collect()
+}
+
+/// A new id, later in order than every earlier one of this process.
+pub(super) fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+impl UserDocument {
+    fn new(user: &StoredUser, password_hash: Option<Secret>) -> Self {
+        Self {
+            id: user.id.clone(),
+            username: user.username.clone(),
+            display_name: user.display_name.clone(),
+            email: user.email.clone(),
+            avatar_url: user.avatar_url.clone(),
+            role: user.role,
+            guest: user.guest,
+            password_hash: password_hash.map(|hash| hash.expose().to_owned()),
+            created_at: time(user.created_at),
+            deleted_at: None,
+        }
+    }
+
+    pub(super) fn stored(self) -> StoredUser {
+        StoredUser {
+            id: self.id,
+            username: self.username,
+            display_name: self.display_name,
+            email: self.email,
+            avatar_url: self.avatar_url,
+            role: self.role,
+            guest: self.guest,
+            created_at: timestamp(self.created_at),
+        }
+    }
+
+    fn credentials(mut self) -> Credentials {
+        Credentials {
+            password_hash: self.password_hash.take().map(Secret::from),
+            user: self.stored(),
+        }
+    }
+
+    fn named(&self) -> Named {
+        Named::new(self.id.as_str(), &[&self.username, &self.display_name])
+    }
+}
+
+impl MongoStore {
+    pub async fn create_user(
+        &self,
+        user: NewUser,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        let stored = StoredUser {
+            id: UserId::trusted(new_id()),
+            username: user.username,
+            display_name: user.display_name,
+            email: user.email,
+            avatar_url: None,
+            role: Role::User,
+            guest: false,
+            created_at: now,
+        };
+        self.make_user(stored, Some(user.password_hash)).await
+    }
+
+    pub async fn create_guest(
+        &self,
+        display_name: String,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        let id = new_id();
+        // The end of the id is its random part.
+        let tail: String = id
+            .chars()
+            .filter(char::is_ascii_hexdigit)
+            .skip(20)
+            .collect();
+        let stored = StoredUser {
+            id: UserId::trusted(id),
+            username: format!("guest-{tail}"),
+            display_name,
+            email: None,
+            avatar_url: None,
+            role: Role::User,
+            guest: true,
+            created_at: now,
+        };
+        self.make_user(stored, None).await
+    }
+
+    async fn make_user(
+        &self,
+        user: StoredUser,
+        password_hash: Option<Secret>,
+    ) -> Result<StoredUser, StoreError> {
+        let store = self.clone();
+        to_the_end(async move {
+            store
+                .insert_user(&UserDocument::new(&user, password_hash))
+                .await?;
+            Ok(user)
+        })
+        .await
+    }
+
+    async fn insert_user(&self, user: &UserDocument) -> Outcome<()> {
+        let collections = self.collections().await?;
+        in_transaction!(self, async |session| {
+            claim(
+                &collections.usernames,
+                "username",
+                &user.username,
+                &user.id,
+                session,
+            )
+            .await?;
+            if let Some(email) = &user.email {
+                claim(&collections.emails, "email", email, &user.id, session).await?;
+            }
+            bounded(collections.users.insert_one(user).session(&mut *session)).await?;
+            let people = &collections.people;
+            bounded(people.insert_one(user.named()).session(&mut *session)).await?;
+            if user.guest {
+                let guest = GuestDocument {
+                    id: user.id.clone(),
+                    created_at: user.created_at,
+                };
+                bounded(collections.guests.insert_one(guest).session(&mut *session)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    pub async fn user(&self, id: &UserId) -> Result<StoredUser, StoreError> {
+        Ok(self.user_document(id).await?.stored())
+    }
+
+    async fn user_document(&self, id: &UserId) -> Outcome<UserDocument> {
+        let users = &self.collections().await?.users;
+        let found = bounded(users.find_one(existing(id))).await?;
+        found.ok_or_else(|| StoreError::NotFound.into())
+    }
+
+    pub async fn users(&self, ids: &[UserId]) -> Result<Vec<StoredUser>, StoreError> {
+        Ok(self.users_by_id(texts(ids)).await?.into_values().collect())
+    }
+
+    /// Those of these users who exist.
+    pub(super) async fn users_by_id(&self, ids: Vec<&str>) -> Outcome<HashMap<UserId, StoredUser>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let users = &self.collections().await?.users;
+        let filter = doc! { "_id": { "$in": ids }, "deletedAt": null };
+        let found = all(users.find(filter)).await?.into_iter();
+        Ok(found.map(|user| (user.id.clone(), user.stored())).collect())
+    }
+
+    pub async fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
+        Ok(self.find_credentials(username).await?)
+    }
+
+    async fn find_credentials(&self, username: &str) -> Outcome<Option<Credentials>> {
+        let collections = self.collections().await?;
+        let name = doc! { "_id": username.to_lowercase() };
+        let Some(claim) = bounded(collections.usernames.find_one(name)).await? else {
+            return Ok(None);
+        };
+        let user = bounded(collections.users.find_one(existing(&claim.user_id))).await?;
+        Ok(user.map(UserDocument::credentials))
+    }
+
+    pub async fn credentials_of(&self, id: &UserId) -> Result<Credentials, StoreError> {
+        Ok(self.user_document(id).await?.credentials())
+    }
+
+    pub async fn find_users(
+        &self,
+        query: &str,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Page<StoredUser>, StoreError> {
+        self.must_have_been_user(after).await?;
+        let people = &self.collections().await?.people;
+        let find = people
+            .find(holding(query, after.map(UserId::as_str)))
+            .sort(doc! { "_id": 1 })
+            .limit(i64::from(limit) + 1);
+        let page = Page::cut(all(find).await?, limit);
+        let ids = page.items.iter().map(|named| named.id.as_str()).collect();
+        let mut users: Vec<_> = self.users_by_id(ids).await?.into_values().collect();
+        users.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(Page {
+            items: users,
+            has_more: page.has_more,
+        })
+    }
+
+    pub async fn update_user(
+        &self,
+        id: &UserId,
+        change: ProfileChange,
+    ) -> Result<StoredUser, StoreError> {
+        let (store, id) = (self.clone(), id.clone());
+        to_the_end(async move {
+            let changed = store.change_profile(&id, &change).await;
+            store.forget_user(&id);
+            changed
+        })
+        .await
+    }
+
+    async fn change_profile(&self, id: &UserId, change: &ProfileChange) -> Outcome<StoredUser> {
+        let collections = self.collections().await?;
+        in_transaction!(self, async |session| {
+            let mut user = find_user(collections, id, session).await?;
+            if let Some(display_name) = &change.display_name {
+                user.display_name.clone_from(display_name);
+            }
+            if let Some(avatar_url) = &change.avatar_url {
+                user.avatar_url.clone_from(avatar_url);
+            }
+            if let Some(email) = &change.email {
+                let [old, new] =
+                    [&user.email, email].map(|it| it.as_deref().map(str::to_lowercase));
+                if old != new {
+                    if let Some(email) = email {
+                        claim(&collections.emails, "email", email, id, session).await?;
+                    }
+                    release(&collections.emails, user.email.as_deref(), id, session).await?;
+                }
+                user.email.clone_from(email);
+            }
+            let by_id = doc! { "_id": id.as_str() };
+            let users = &collections.users;
+            bounded(
+                users
+                    .replace_one(by_id.clone(), &user)
+                    .session(&mut *session),
+            )
+            .await?;
+            let people = &collections.people;
+            bounded(
+                people
+                    .replace_one(by_id, user.named())
+                    .session(&mut *session),
+            )
+            .await?;
+            Ok(user.stored())
+        })
+    }
+
+    pub async fn set_password(&self, id: &UserId, hash: Secret) -> Result<(), StoreError> {
+        self.set(id, doc! { "passwordHash": hash.expose() }).await
+    }
+
+    pub async fn set_user_role(&self, id: &UserId, role: Role) -> Result<(), StoreError> {
+        let role = mongodb::bson::serialize_to_bson(&role).map_err(Failure::unserializable)?;
+        self.set(id, doc! { "role": role }).await
+    }
+
+    async fn set(&self, id: &UserId, fields: Document) -> Result<(), StoreError> {
+        let (store, user) = (self.clone(), existing(id));
+        to_the_end(async move {
+            let users = &store.collections().await?.users;
+            let update = users.update_one(user, doc! { "$set": fields });
+            match bounded(update).await?.matched_count {
+                0 => Err(StoreError::NotFound.into()),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    pub async fn delete_user(
+        &self,
+        id: &UserId,
+        now: Timestamp,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        let (store, id) = (self.clone(), id.clone());
+        to_the_end(async move {
+            let deleted = store.anonymise(&id, now).await;
+            store.forget_user(&id);
+            deleted?;
+            // Nobody is the user from here on. What remains if this ends early is purged.
+            store.leave_all_rooms(&id).await
+        })
+        .await
+    }
+
+    async fn anonymise(&self, id: &UserId, now: Timestamp) -> Outcome<()> {
+        let collections = self.collections().await?;
+        let by_id = || doc! { "_id": id.as_str() };
+        in_transaction!(self, async |session| {
+            let user = find_user(collections, id, session).await?;
+            release(&collections.usernames, Some(&user.username), id, session).await?;
+            release(&collections.emails, user.email.as_deref(), id, session).await?;
+            bounded(
+                collections
+                    .people
+                    .delete_one(by_id())
+                    .session(&mut *session),
+            )
+            .await?;
+            bounded(
+                collections
+                    .guests
+                    .delete_one(by_id())
+                    .session(&mut *session),
+            )
+            .await?;
+            bounded(
+                collections
+                    .blocks
+                    .delete_one(by_id())
+                    .session(&mut *session),
+            )
+            .await?;
+            let nobody = UserDocument {
+                username: DELETED.to_owned(),
+                display_name: DELETED.to_owned(),
+                email: None,
+                avatar_url: None,
+                role: Role::User,
+                password_hash: None,
+                deleted_at: Some(time(now)),
+                ..user
+            };
+            let users = &collections.users;
+            bounded(users.replace_one(by_id(), nobody).session(&mut *session)).await?;
+            Purge::of_user(id).insert(collections, session).await
+        })
+    }
+
+    pub async fn guests(
+        &self,
+        created_before: Timestamp,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<UserId>, StoreError> {
+        Ok(self.list_guests(created_before, after, limit).await?)
+    }
+
+    async fn list_guests(
+        &self,
+        created_before: Timestamp,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Outcome<Vec<UserId>> {
+        // To the server a limit of 0 is none.
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let collections = self.collections().await?;
+        let mut filter = doc! { "createdAt": { "$lt": time(created_before) } };
+        if let Some(after) = after {
+            // A deleted one still says when it came.
+            let after = bounded(collections.users.find_one(doc! { "_id": after.as_str() })).await?;
+            let after = after.ok_or_else(|| StoreError::invalid("after", "no such user"))?;
+            let (id, at) = (after.id.as_str(), after.created_at);
+            let behind = [
+                doc! { "createdAt": { "$gt": at } },
+                doc! { "createdAt": at, "_id": { "$gt": id } },
+            ];
+            filter.insert("$or", behind.to_vec());
+        }
+        let find = collections
+            .guests
+            .find(filter)
+            .sort(doc! { "createdAt": 1, "_id": 1 })
+            .limit(i64::from(limit));
+        Ok(all(find).await?.into_iter().map(|guest| guest.id).collect())
+    }
+}
+
+/// Selects a user who isn't deleted.
+fn existing(id: &UserId) -> Document {
+    doc! { "_id": id.as_str(), "deletedAt": null }
+}
+
+async fn find_user(
+    collections: &Collections,
+    id: &UserId,
+    session: &mut ClientSession,
+) -> Outcome<UserDocument> {
+    let find = collections.users.find_one(existing(id)).session(session);
+    bounded(find)
+        .await?
+        .ok_or_else(|| StoreError::NotFound.into())
+}
+
+/// Takes a name for a user; `Conflict` naming `field` if it is another's, or this user's already.
+async fn claim(
+    claims: &Collection<Claim>,
+    field: &'static str,
+    name: &str,
+    user: &UserId,
+    session: &mut ClientSession,
+) -> Outcome<()> {
+    let claim = Claim {
+        name: name.to_lowercase(),
+        user_id: user.clone(),
+    };
+    match bounded(claims.insert_one(claim).session(session)).await {
+        Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
+            Err(StoreError::conflict(field, "is taken").into())
+        }
+        result => result.map(drop),
+    }
+}
+
+/// Gives a name back, if it is this user's.
+async fn release(
+    claims: &Collection<Claim>,
+    name: Option<&str>,
+    user: &UserId,
+    session: &mut ClientSession,
+) -> Outcome<()> {
+    let Some(name) = name else { return Ok(()) };
+    let filter = doc! { "_id": name.to_lowercase(), "userId": user.as_str() };
+    bounded(claims.delete_one(filter).session(session))
+        .await
+        .map(drop)
+}

@@ -1,0 +1,373 @@
+//! Writing to a room's log. Each new entry takes the next `seq` in the transaction that also
+//! changes the message's present state, so the log and the messages never disagree.
+//!
+//! The steps of one append are counted: a message takes one look-up and one insert, plus its part
+//! of the search index at the end of the group.
+
+use super::columns::{new_id, room_kind};
+use super::entry::{SEQ_MAX, entry, seq_of};
+use super::message::{id_list, load};
+use super::{Appended, Change, NewEntry};
+use super::{Occurrence, SqliteStore, StoredEvent, StoredMessage, blocks, search};
+use crate::StoreError;
+use crate::sqlite::{Outcome, Transaction};
+use protocol::{MessageId, RoomId, RoomKind, Sender, UserId};
+use rusqlite::{Connection, OptionalExtension};
+
+/// Different emoji on one message, at most.
+const EMOJI_PER_MESSAGE: u32 = 20;
+
+/// What a waiting append holds in memory beside its text, about.
+const OVERHEAD: usize = 512;
+
+impl SqliteStore {
+    pub fn append(
+        &self,
+        entry: NewEntry,
+        done: impl FnOnce(Result<Appended, StoreError>) + Send + 'static,
+    ) {
+        let bytes = OVERHEAD
+            + match &entry.change {
+                Change::Send { body, .. } | Change::Edit { body, .. } => body.len(),
+                Change::Delete { .. } | Change::React { .. } => 0,
+            };
+        self.database
+            .submit(bytes, move |transaction| append(transaction, entry), done);
+    }
+}
+
+fn append(transaction: &Transaction<'_>, entry: NewEntry) -> Outcome<Appended> {
+    let NewEntry {
+        room_id,
+        actor,
+        change,
+    } = entry;
+    let log = Log::open(transaction, room_id, actor)?;
+    match change {
+        Change::Send {
+            client_id,
+            body,
+            reply_to,
+            mentions,
+        } => log.send(client_id, body, reply_to, mentions),
+        Change::Edit { of, body } => log.edit(of, body),
+        Change::Delete { of, moderator } => log.delete(of, moderator),
+        Change::React { of, emoji, on } => log.react(of, emoji, on),
+    }
+}
+
+/// The log of one room, open for one member.
+struct Log<'a> {
+    transaction: &'a Transaction<'a>,
+    room_id: RoomId,
+    room: i64,
+    kind: RoomKind,
+    actor: i64,
+    sender: Sender,
+    /// The place of the next entry.
+    next: u64,
+}
+
+/// A message to be changed.
+struct Target {
+    entry: i64,
+    sender: i64,
+    deleted_seq: Option<u64>,
+}
+
+impl<'a> Log<'a> {
+    fn open(transaction: &'a Transaction<'a>, room_id: RoomId, actor: UserId) -> Outcome<Self> {
+        const SQL: &str = "
+            SELECT r.no, r.kind, u.no, u.display_name, u.guest, h.head_seq
+            FROM rooms r
+            CROSS JOIN users u
+            CROSS JOIN members m ON m.room = r.no AND m.user = u.no
+            CROSS JOIN room_heads h ON h.room = r.no
+            WHERE r.id = ?1 AND r.deleted_at IS NULL AND u.id = ?2";
+        let mut statement = transaction.prepare_cached(SQL)?;
+        let log = statement
+            .query_row([room_id.as_str(), actor.as_str()], |row| {
+                Ok(Self {
+                    transaction,
+                    room: row.get(0)?,
+                    kind: room_kind(row, 1)?,
+                    actor: row.get(2)?,
+                    sender: Sender {
+                        id: actor.clone(),
+                        display_name: row.get(3)?,
+                        guest: row.get(4)?,
+                    },
+                    next: row.get::<_, u64>(5)? + 1,
+                    room_id: room_id.clone(),
+                })
+            })
+            .optional()?
+            .ok_or(StoreError::NotFound)?;
+        if log.next > SEQ_MAX {
+            return Err(StoreError::conflict("roomId", "the log of the room is full").into());
+        }
+        Ok(log)
+    }
+
+    fn send(
+        self,
+        client_id: Option<String>,
+        body: String,
+        reply_to: Option<u64>,
+        mentions: Vec<UserId>,
+    ) -> Outcome<Appended> {
+        const SQL: &str = "
+            INSERT INTO messages (entry, sender, at, reply_to, id, client_id, mentions, body)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            ON CONFLICT (room, sender, client_id) WHERE client_id IS NOT NULL DO NOTHING";
+        if let Err(refusal) = self.may_send(reply_to) {
+            // What was sent stays sent, even if it couldn't be sent now.
+            return self.sent_before(client_id.as_deref())?.ok_or(refusal);
+        }
+        let at = self.transaction.at();
+        let id = new_id();
+        let key = entry(self.room, self.next);
+        let inserted = self.transaction.prepare_cached(SQL)?.execute((
+            key,
+            self.actor,
+            at.unix_ms(),
+            reply_to,
+            &id,
+            &client_id,
+            id_list(&mentions),
+            &body,
+        ))?;
+        if inserted == 0 {
+            let missing = || StoreError::internal("a duplicate has no original");
+            return self
+                .sent_before(client_id.as_deref())?
+                .ok_or_else(|| missing().into());
+        }
+        search::put(self.transaction, key, body.clone());
+        let message = StoredMessage {
+            id: MessageId::trusted(id),
+            room_id: self.room_id.clone(),
+            seq: self.next,
+            sender: self.sender.clone(),
+            body,
+            at,
+            client_id,
+            reply_to,
+            mentions,
+            edited_at: None,
+            deleted_at: None,
+            reactions: Vec::new(),
+        };
+        Ok(self.recorded(Occurrence::Sent(message)))
+    }
+
+    fn edit(self, of: u64, body: String) -> Outcome<Appended> {
+        const SQL: &str = "UPDATE messages SET body = ?2, edited_at = ?3 WHERE entry = ?1";
+        let target = self.target(of)?;
+        if target.sender != self.actor {
+            return Err(StoreError::Forbidden.into());
+        }
+        self.must_not_be_blocked()?;
+        target.must_not_be_deleted()?;
+        let at = self.transaction.at().unix_ms();
+        self.transaction
+            .prepare_cached(SQL)?
+            .execute((target.entry, &body, at))?;
+        search::remove(self.transaction, target.entry);
+        search::put(self.transaction, target.entry, body);
+        self.insert_change("edited", of, None)?;
+        let message = load(self.transaction, &self.room_id, target.entry, self.actor)?
+            .ok_or(StoreError::NotFound)?;
+        Ok(self.recorded(Occurrence::Edited { of, message }))
+    }
+
+    fn delete(self, of: u64, moderator: bool) -> Outcome<Appended> {
+        const SQL: &str = "
+            UPDATE messages SET body = '', mentions = NULL, deleted_at = ?2, deleted_seq = ?3
+            WHERE entry = ?1";
+        let target = self.target(of)?;
+        if target.sender != self.actor && !moderator {
+            return Err(StoreError::Forbidden.into());
+        }
+        if let Some(seq) = target.deleted_seq {
+            return Ok(self.nothing_new(seq, Occurrence::Deleted { of }));
+        }
+        let transaction = self.transaction;
+        let at = transaction.at().unix_ms();
+        transaction
+            .prepare_cached(SQL)?
+            .execute((target.entry, at, self.next))?;
+        remove_reactions(transaction, target.entry)?;
+        search::remove(transaction, target.entry);
+        self.insert_change("deleted", of, None)?;
+        Ok(self.recorded(Occurrence::Deleted { of }))
+    }
+
+    fn react(self, of: u64, emoji: String, on: bool) -> Outcome<Appended> {
+        const LAST: &str = "
+            SELECT present, seq FROM reactions WHERE entry = ?1 AND user = ?2 AND emoji = ?3";
+        const SET: &str = "
+            INSERT INTO reactions (entry, user, emoji, present, seq) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT DO UPDATE SET present = excluded.present, seq = excluded.seq";
+        let target = self.target(of)?;
+        self.must_not_be_blocked()?;
+        target.must_not_be_deleted()?;
+        let (present, seq) = self
+            .transaction
+            .prepare_cached(LAST)?
+            .query_row((target.entry, self.actor, &emoji), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?
+            .unwrap_or((false, of));
+        let user_id = self.sender.id.clone();
+        let reacted = |emoji| Occurrence::Reacted {
+            of,
+            emoji,
+            user_id,
+            on,
+        };
+        if present == on {
+            return Ok(self.nothing_new(seq, reacted(emoji)));
+        }
+        self.count_reaction(target.entry, &emoji, on)?;
+        let row = (target.entry, self.actor, &emoji, on, self.next);
+        self.transaction.prepare_cached(SET)?.execute(row)?;
+        self.insert_change(if on { "reacted" } else { "unreacted" }, of, Some(&emoji))?;
+        Ok(self.recorded(reacted(emoji)))
+    }
+
+    fn count_reaction(&self, entry: i64, emoji: &str, on: bool) -> Outcome<()> {
+        const KINDS: &str = "
+            SELECT count(*), ifnull(max(emoji = ?2), 0) FROM reaction_counts WHERE entry = ?1";
+        const UP: &str = "
+            INSERT INTO reaction_counts (entry, emoji, count, first_seq) VALUES (?1, ?2, 1, ?3)
+            ON CONFLICT DO UPDATE SET count = count + 1";
+        const DOWN: &str =
+            "UPDATE reaction_counts SET count = count - 1 WHERE entry = ?1 AND emoji = ?2";
+        const GONE: &str =
+            "DELETE FROM reaction_counts WHERE entry = ?1 AND emoji = ?2 AND count = 0";
+        let transaction = self.transaction;
+        if !on {
+            transaction.prepare_cached(DOWN)?.execute((entry, emoji))?;
+            transaction.prepare_cached(GONE)?.execute((entry, emoji))?;
+            return Ok(());
+        }
+        let (kinds, known): (u32, bool) = transaction
+            .prepare_cached(KINDS)?
+            .query_row((entry, emoji), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if kinds >= EMOJI_PER_MESSAGE && !known {
+            let message = "the message already has 20 different emoji";
+            return Err(StoreError::conflict("emoji", message).into());
+        }
+        transaction
+            .prepare_cached(UP)?
+            .execute((entry, emoji, self.next))?;
+        Ok(())
+    }
+
+    fn may_send(&self, reply_to: Option<u64>) -> Outcome<()> {
+        const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE entry = ?1)";
+        self.must_not_be_blocked()?;
+        let Some(seq) = reply_to else { return Ok(()) };
+        let exists = self
+            .transaction
+            .prepare_cached(EXISTS)?
+            .query_row([entry(self.room, seq)], |row| row.get(0))?;
+        if exists {
+            Ok(())
+        } else {
+            Err(StoreError::invalid("replyTo", "expected the seq of a message of this room").into())
+        }
+    }
+
+    fn must_not_be_blocked(&self) -> Outcome<()> {
+        let blocked =
+            self.kind == RoomKind::Direct && blocks::in_direct_room(self.transaction, self.room)?;
+        if blocked {
+            Err(StoreError::Forbidden.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sent_before(&self, client_id: Option<&str>) -> Outcome<Option<Appended>> {
+        const SQL: &str = "
+            SELECT entry FROM messages WHERE room = ?1 AND sender = ?2 AND client_id = ?3";
+        let found: Option<i64> = self
+            .transaction
+            .prepare_cached(SQL)?
+            .query_row((self.room, self.actor, client_id), |row| row.get(0))
+            .optional()?;
+        let Some(entry) = found else { return Ok(None) };
+        let message = load(self.transaction, &self.room_id, entry, self.actor)?;
+        Ok(message.map(|message| self.nothing_new(seq_of(entry), Occurrence::Sent(message))))
+    }
+
+    fn target(&self, of: u64) -> Outcome<Target> {
+        const SQL: &str = "SELECT sender, deleted_seq FROM messages WHERE entry = ?1";
+        let entry = entry(self.room, of);
+        let target = self
+            .transaction
+            .prepare_cached(SQL)?
+            .query_row([entry], |row| {
+                Ok(Target {
+                    entry,
+                    sender: row.get(0)?,
+                    deleted_seq: row.get(1)?,
+                })
+            })
+            .optional()?;
+        target.ok_or_else(|| StoreError::NotFound.into())
+    }
+
+    fn insert_change(&self, kind: &str, of: u64, emoji: Option<&str>) -> Outcome<()> {
+        const SQL: &str = "
+            INSERT INTO changes (entry, kind, of_seq, actor, at, emoji)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let at = self.transaction.at().unix_ms();
+        let key = entry(self.room, self.next);
+        self.transaction
+            .prepare_cached(SQL)?
+            .execute((key, kind, of, self.actor, at, emoji))?;
+        Ok(())
+    }
+
+    fn recorded(&self, occurrence: Occurrence) -> Appended {
+        Appended {
+            recorded: true,
+            ..self.nothing_new(self.next, occurrence)
+        }
+    }
+
+    fn nothing_new(&self, seq: u64, occurrence: Occurrence) -> Appended {
+        let event = StoredEvent {
+            room_id: self.room_id.clone(),
+            seq,
+            occurrence,
+        };
+        Appended {
+            event,
+            recorded: false,
+        }
+    }
+}
+
+impl Target {
+    fn must_not_be_deleted(&self) -> Outcome<()> {
+        match self.deleted_seq {
+            Some(_) => Err(StoreError::conflict("seq", "the message was deleted").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn remove_reactions(connection: &Connection, entry: i64) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM reactions WHERE entry = ?1",
+        "DELETE FROM reaction_counts WHERE entry = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([entry])?;
+    }
+    Ok(())
+}

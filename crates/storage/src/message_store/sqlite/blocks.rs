@@ -1,0 +1,98 @@
+//! Who has blocked whom. A block works both ways: neither of the two reaches the other.
+
+use super::SqliteStore;
+use super::columns::{user_id, user_no};
+use crate::StoreError;
+use crate::sqlite::{Outcome, Transaction};
+use protocol::{Timestamp, UserId};
+use rusqlite::Connection;
+
+/// Users whom one user may block.
+const BLOCKS_MAX: u64 = 1_000;
+
+impl SqliteStore {
+    pub async fn block(
+        &self,
+        user: &UserId,
+        blocked: &UserId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const COUNT: &str = "SELECT count(*) FROM blocks WHERE user = ?1";
+        const SQL: &str = "
+            INSERT INTO blocks (user, blocked, created_at) VALUES (?1, ?2, ?3)
+            ON CONFLICT DO NOTHING";
+        let (user, blocked) = (user.clone(), blocked.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            if user == blocked {
+                return Err(StoreError::invalid("userId", "expected somebody else").into());
+            }
+            let user = user_no(transaction, &user)?;
+            let blocked = user_no(transaction, &blocked)?;
+            let row = (user, blocked, now.unix_ms());
+            let new = transaction.prepare_cached(SQL)?.execute(row)? > 0;
+            let count: u64 = transaction
+                .prepare_cached(COUNT)?
+                .query_row([user], |row| row.get(0))?;
+            if count > BLOCKS_MAX {
+                return Err(StoreError::conflict("userId", "1,000 are blocked already").into());
+            }
+            Ok(new)
+        };
+        self.database.write(write).await
+    }
+
+    pub async fn unblock(&self, user: &UserId, blocked: &UserId) -> Result<bool, StoreError> {
+        const SQL: &str = "
+            DELETE FROM blocks
+            WHERE user = (SELECT no FROM users WHERE id = ?1)
+                AND blocked = (SELECT no FROM users WHERE id = ?2)";
+        let (user, blocked) = (user.clone(), blocked.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            let ids = [user.as_str(), blocked.as_str()];
+            Ok(transaction.prepare_cached(SQL)?.execute(ids)? > 0)
+        };
+        self.database.write(write).await
+    }
+
+    pub async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
+        const SQL: &str = "
+            SELECT u.id FROM blocks b CROSS JOIN users u ON u.no = b.blocked WHERE b.user = ?1";
+        let user = user.clone();
+        let read = move |connection: &Connection| {
+            let user = user_no(connection, &user)?;
+            let mut statement = connection.prepare_cached(SQL)?;
+            let blocked = statement.query_map([user], |row| user_id(row, 0))?;
+            Ok(blocked.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn is_blocked(&self, one: &UserId, other: &UserId) -> Result<bool, StoreError> {
+        let (one, other) = (one.clone(), other.clone());
+        let read = move |connection: &Connection| {
+            let one = user_no(connection, &one)?;
+            let other = user_no(connection, &other)?;
+            Ok(between(connection, one, other)?)
+        };
+        self.database.read(read).await
+    }
+}
+
+/// Whether one of two users has blocked the other.
+pub(super) fn between(connection: &Connection, one: i64, other: i64) -> rusqlite::Result<bool> {
+    const SQL: &str = "
+        SELECT EXISTS (SELECT 1 FROM blocks WHERE user = ?1 AND blocked = ?2)
+            OR EXISTS (SELECT 1 FROM blocks WHERE user = ?2 AND blocked = ?1)";
+    connection
+        .prepare_cached(SQL)?
+        .query_row([one, other], |row| row.get(0))
+}
+
+/// Whether one of the two of a direct room has blocked the other.
+pub(super) fn in_direct_room(connection: &Connection, room: i64) -> Outcome<bool> {
+    const SQL: &str = "SELECT direct_low, direct_high FROM rooms WHERE no = ?1";
+    let (low, high) = connection
+        .prepare_cached(SQL)?
+        .query_row([room], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(between(connection, low, high)?)
+}

@@ -1,0 +1,84 @@
+//! Full-text search in the messages of a room. The index holds words, no texts; it changes at the
+//! end of the transaction that changes the messages (see `Transaction::before_commit`).
+
+use super::columns::{room_no, viewer_no};
+use super::entry::entry;
+use super::message::load_all;
+use super::{Page, SqliteStore, StoredMessage};
+use crate::StoreError;
+use crate::sqlite::Transaction;
+use protocol::{RoomId, UserId};
+use rusqlite::Connection;
+
+/// Words of a query that count; more only cost.
+const TERMS: usize = 16;
+
+impl SqliteStore {
+    pub async fn search(
+        &self,
+        room: &RoomId,
+        query: &str,
+        limit: u32,
+        viewer: Option<&UserId>,
+    ) -> Result<Page<StoredMessage>, StoreError> {
+        // Rowids of a full-text table come in either order without sorting.
+        const SQL: &str = "
+            SELECT rowid FROM messages_index
+            WHERE messages_index MATCH ?1 AND rowid > ?2 AND rowid < ?3
+            ORDER BY rowid DESC LIMIT ?4";
+        let (room, viewer, words) = (room.clone(), viewer.cloned(), all_words(query));
+        let read = move |connection: &Connection| {
+            let no = room_no(connection, &room)?;
+            let viewer = viewer_no(connection, viewer.as_ref())?;
+            let Some(words) = words else {
+                return Ok(Page {
+                    items: Vec::new(),
+                    has_more: false,
+                });
+            };
+            let mut statement = connection.prepare_cached(SQL)?;
+            let range = (words, entry(no, 0), entry(no + 1, 0), u64::from(limit) + 1);
+            let found = statement
+                .query_map(range, |row| row.get(0))?
+                .collect::<Result<Vec<i64>, _>>()?;
+            let page = Page::cut(found, limit);
+            let mut items = load_all(connection, &room, &page.items, viewer)?;
+            items.reverse();
+            Ok(Page {
+                items,
+                has_more: page.has_more,
+            })
+        };
+        self.database.read(read).await
+    }
+}
+
+/// Adds a message's text to the index.
+pub(super) fn put(transaction: &Transaction<'_>, entry: i64, body: String) {
+    const SQL: &str = "INSERT INTO messages_index (rowid, body) VALUES (?1, ?2)";
+    transaction.before_commit(entry, move |connection| {
+        connection
+            .prepare_cached(SQL)?
+            .execute((entry, body))
+            .map(drop)
+    });
+}
+
+/// Takes a message out of the index.
+pub(super) fn remove(transaction: &Transaction<'_>, entry: i64) {
+    const SQL: &str = "DELETE FROM messages_index WHERE rowid = ?1";
+    transaction.before_commit(entry, move |connection| {
+        connection.prepare_cached(SQL)?.execute([entry]).map(drop)
+    });
+}
+
+/// The query as an expression of FTS5: every word a quoted string, the last one a prefix.
+fn all_words(query: &str) -> Option<String> {
+    let words: Vec<String> = query.split_whitespace().take(TERMS).map(quoted).collect();
+    (!words.is_empty()).then(|| words.join(" ") + "*")
+}
+
+/// Text as a string of FTS5, in which nothing is syntax. Its parser would end at a NUL.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\0', " ").replace('"', "\"\""))
+}

@@ -1,0 +1,397 @@
+//! Accounts. A deleted one keeps its row, without anything that says who it was, because messages
+//! refer to it.
+
+use super::columns::{new_id, role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
+use super::message::id_list;
+use super::{Credentials, NewUser, ProfileChange, StoredUser};
+use super::{Page, SqliteStore, members, name_index};
+use crate::StoreError;
+use crate::sqlite::{Outcome, Transaction};
+use protocol::{Role, RoomId, Secret, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+/// What is shown of a deleted user.
+const DELETED: &str = "deleted";
+
+macro_rules! user_columns {
+    () => {
+        "u.id, u.username, u.display_name, u.email, u.avatar_url, u.role, u.guest, u.created_at"
+    };
+}
+
+pub(super) use user_columns;
+
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredUser> {
+    Ok(StoredUser {
+        id: user_id(row, 0)?,
+        username: row.get(1)?,
+        display_name: row.get(2)?,
+        email: row.get(3)?,
+        avatar_url: row.get(4)?,
+        role: role(row, 5)?,
+        guest: row.get(6)?,
+        created_at: timestamp(row, 7)?,
+    })
+}
+
+impl SqliteStore {
+    pub async fn create_user(
+        &self,
+        user: NewUser,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        let stored = StoredUser {
+            id: UserId::trusted(new_id()),
+            username: user.username,
+            display_name: user.display_name,
+            email: user.email,
+            avatar_url: None,
+            role: Role::User,
+            guest: false,
+            created_at: now,
+        };
+        let hash = user.password_hash;
+        self.database
+            .write(move |transaction| insert(transaction, stored, Some(hash)))
+            .await
+    }
+
+    pub async fn create_guest(
+        &self,
+        display_name: String,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        let id = new_id();
+        // The end of the id is its random part.
+        let tail: String = id
+            .chars()
+            .filter(char::is_ascii_hexdigit)
+            .skip(20)
+            .collect();
+        let stored = StoredUser {
+            id: UserId::trusted(id),
+            username: format!("guest-{tail}"),
+            display_name,
+            email: None,
+            avatar_url: None,
+            role: Role::User,
+            guest: true,
+            created_at: now,
+        };
+        self.database
+            .write(move |transaction| insert(transaction, stored, None))
+            .await
+    }
+
+    pub async fn user(&self, id: &UserId) -> Result<StoredUser, StoreError> {
+        let id = id.clone();
+        let read = move |connection: &Connection| {
+            load(connection, &id)?.ok_or_else(|| StoreError::NotFound.into())
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn users(&self, ids: &[UserId]) -> Result<Vec<StoredUser>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM json_each(?1) e CROSS JOIN users u ON u.id = e.value
+              WHERE u.deleted_at IS NULL"
+        );
+        let ids = id_list(ids);
+        let read = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let users = statement.query_map([ids], from_row)?;
+            Ok(users.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", u.password_hash FROM users u WHERE u.username_key = ?1"
+        );
+        self.credentials_by(SQL, username.to_lowercase()).await
+    }
+
+    pub async fn credentials_of(&self, id: &UserId) -> Result<Credentials, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", u.password_hash FROM users u WHERE u.id = ?1 AND u.deleted_at IS NULL"
+        );
+        let found = self.credentials_by(SQL, id.to_string()).await?;
+        found.ok_or(StoreError::NotFound)
+    }
+
+    async fn credentials_by(
+        &self,
+        sql: &'static str,
+        key: String,
+    ) -> Result<Option<Credentials>, StoreError> {
+        let read = move |connection: &Connection| {
+            let credentials = connection
+                .prepare_cached(sql)?
+                .query_row([key], |row| {
+                    let hash: Option<String> = row.get(8)?;
+                    Ok(Credentials {
+                        user: from_row(row)?,
+                        password_hash: hash.map(Secret::from),
+                    })
+                })
+                .optional()?;
+            Ok(credentials)
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn find_users(
+        &self,
+        query: &str,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Page<StoredUser>, StoreError> {
+        const HOLDS: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users_index i CROSS JOIN users u ON u.no = i.rowid
+              WHERE users_index MATCH ?1 AND i.rowid > ?2 ORDER BY i.rowid LIMIT ?3"
+        );
+        const BEGINS: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM users u WHERE u.no IN (
+                SELECT no FROM users WHERE username_key >= ?1 AND username_key < ?4
+                UNION
+                SELECT no FROM users WHERE display_name_key >= ?1 AND display_name_key < ?4
+              ) AND u.no > ?2 ORDER BY u.no LIMIT ?3"
+        );
+        let (query, after) = (query.to_owned(), after.cloned());
+        let read = move |connection: &Connection| {
+            let after = user_cursor(connection, after.as_ref())?;
+            let limit_and_one = u64::from(limit) + 1;
+            let users = match name_index::holding(&query) {
+                Some(expression) => connection
+                    .prepare_cached(HOLDS)?
+                    .query_map((expression, after, limit_and_one), from_row)?
+                    .collect::<Result<_, _>>()?,
+                None => {
+                    let (first, end) = name_index::beginning(&query);
+                    connection
+                        .prepare_cached(BEGINS)?
+                        .query_map((first, after, limit_and_one, end), from_row)?
+                        .collect::<Result<_, _>>()?
+                }
+            };
+            Ok(Page::cut(users, limit))
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn update_user(
+        &self,
+        id: &UserId,
+        change: ProfileChange,
+    ) -> Result<StoredUser, StoreError> {
+        const SQL: &str = "
+            UPDATE users SET display_name = ?2, display_name_key = ?3, avatar_url = ?4,
+                email = ?5, email_key = ?6
+            WHERE no = ?1";
+        let id = id.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let no = user_no(transaction, &id)?;
+            let user = load(transaction, &id)?.ok_or(StoreError::NotFound)?;
+            let changed = StoredUser {
+                display_name: change.display_name.unwrap_or(user.display_name),
+                avatar_url: change.avatar_url.unwrap_or(user.avatar_url),
+                email: change.email.unwrap_or(user.email),
+                ..user
+            };
+            must_be_free(transaction, "", changed.email.as_deref(), no)?;
+            transaction.prepare_cached(SQL)?.execute((
+                no,
+                &changed.display_name,
+                changed.display_name.to_lowercase(),
+                &changed.avatar_url,
+                &changed.email,
+                changed.email.as_deref().map(str::to_lowercase),
+            ))?;
+            name_index::put_user(transaction, no, &changed.username, &changed.display_name)?;
+            Ok(changed)
+        };
+        self.database.write(write).await
+    }
+
+    pub async fn set_password(&self, id: &UserId, hash: Secret) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE users SET password_hash = ?2 WHERE no = ?1";
+        let id = id.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let no = user_no(transaction, &id)?;
+            transaction
+                .prepare_cached(SQL)?
+                .execute((no, hash.expose()))?;
+            Ok(())
+        };
+        self.database.write(write).await
+    }
+
+    pub async fn set_user_role(&self, id: &UserId, role: Role) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE users SET role = ?2 WHERE no = ?1";
+        let id = id.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let no = user_no(transaction, &id)?;
+            transaction
+                .prepare_cached(SQL)?
+                .execute((no, role_text(role)))?;
+            Ok(())
+        };
+        self.database.write(write).await
+    }
+
+    pub async fn delete_user(
+        &self,
+        id: &UserId,
+        now: Timestamp,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        const SQL: &str = "
+            UPDATE users SET username = ?2, username_key = NULL, display_name = ?2,
+                display_name_key = NULL, email = NULL, email_key = NULL, avatar_url = NULL,
+                role = 'user', password_hash = NULL, deleted_at = ?3
+            WHERE no = ?1";
+        const UNBLOCK: &str = "DELETE FROM blocks WHERE user = ?1 OR blocked = ?1";
+        let id = id.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let no = user_no(transaction, &id)?;
+            let rooms = leave_all_rooms(transaction, no)?;
+            transaction.prepare_cached(UNBLOCK)?.execute([no])?;
+            transaction
+                .prepare_cached(SQL)?
+                .execute((no, DELETED, now.unix_ms()))?;
+            name_index::remove_user(transaction, no)?;
+            Ok(rooms)
+        };
+        self.database.write(write).await
+    }
+
+    pub async fn guests(
+        &self,
+        created_before: Timestamp,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<UserId>, StoreError> {
+        const AFTER: &str = "SELECT created_at, no FROM users WHERE id = ?1";
+        const SQL: &str = "
+            SELECT u.id FROM users u
+            WHERE u.guest = 1 AND u.deleted_at IS NULL AND u.created_at < ?1
+                AND (u.created_at, u.no) > (?2, ?3)
+            ORDER BY u.created_at, u.no LIMIT ?4";
+        let after = after.cloned();
+        let read = move |connection: &Connection| {
+            let (came, no): (i64, i64) = match after {
+                None => (i64::MIN, 0),
+                Some(id) => connection
+                    .prepare_cached(AFTER)?
+                    .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?
+                    .ok_or_else(|| StoreError::invalid("after", "no such user"))?,
+            };
+            let mut statement = connection.prepare_cached(SQL)?;
+            let row = (created_before.unix_ms(), came, no, limit);
+            let guests = statement.query_map(row, |row| user_id(row, 0))?;
+            Ok(guests.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+}
+
+fn load(connection: &Connection, id: &UserId) -> Outcome<Option<StoredUser>> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        user_columns!(),
+        " FROM users u WHERE u.id = ?1 AND u.deleted_at IS NULL"
+    );
+    Ok(connection
+        .prepare_cached(SQL)?
+        .query_row([id.as_str()], from_row)
+        .optional()?)
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    user: StoredUser,
+    password_hash: Option<Secret>,
+) -> Outcome<StoredUser> {
+    const SQL: &str = "
+        INSERT INTO users (id, username, username_key, display_name, display_name_key, email,
+            email_key, role, guest, password_hash, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let username_key = user.username.to_lowercase();
+    must_be_free(transaction, &username_key, user.email.as_deref(), 0)?;
+    transaction.prepare_cached(SQL)?.execute((
+        user.id.as_str(),
+        &user.username,
+        username_key,
+        &user.display_name,
+        user.display_name.to_lowercase(),
+        &user.email,
+        user.email.as_deref().map(str::to_lowercase),
+        role_text(user.role),
+        user.guest,
+        password_hash.as_ref().map(Secret::expose),
+        user.created_at.unix_ms(),
+    ))?;
+    let no = transaction.last_insert_rowid();
+    name_index::put_user(transaction, no, &user.username, &user.display_name)?;
+    Ok(user)
+}
+
+/// Nobody but the user of number `own` has this name or address.
+fn must_be_free(
+    connection: &Connection,
+    username_key: &str,
+    email: Option<&str>,
+    own: i64,
+) -> Outcome<()> {
+    for (field, sql, key) in [
+        (
+            "username",
+            "SELECT EXISTS (SELECT 1 FROM users WHERE username_key = ?1 AND no <> ?2)",
+            Some(username_key.to_owned()),
+        ),
+        (
+            "email",
+            "SELECT EXISTS (SELECT 1 FROM users WHERE email_key = ?1 AND no <> ?2)",
+            email.map(str::to_lowercase),
+        ),
+    ] {
+        let taken = connection
+            .prepare_cached(sql)?
+            .query_row((key, own), |row| row.get(0))?;
+        if taken {
+            return Err(StoreError::conflict(field, "is taken").into());
+        }
+    }
+    Ok(())
+}
+
+fn leave_all_rooms(transaction: &Transaction<'_>, user: i64) -> Outcome<Vec<RoomId>> {
+    const ROOMS: &str = "
+        SELECT r.no, r.id, r.deleted_at IS NULL
+        FROM members m CROSS JOIN rooms r ON r.no = m.room WHERE m.user = ?1";
+    let mut statement = transaction.prepare_cached(ROOMS)?;
+    let rooms = statement
+        .query_map([user], |row| {
+            Ok((row.get(0)?, room_id(row, 1)?, row.get(2)?))
+        })?
+        .collect::<Result<Vec<(i64, RoomId, bool)>, _>>()?;
+    let mut left = Vec::with_capacity(rooms.len());
+    for (no, id, exists) in rooms {
+        members::remove(transaction, no, user)?;
+        if exists {
+            left.push(id);
+        }
+    }
+    Ok(left)
+}

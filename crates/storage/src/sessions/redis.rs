@@ -1,0 +1,271 @@
+//! Sessions of a fleet, in Redis. All of a user's are one hash, so that each request is one script on one key: making one
+//! and ending the oldest, rotating a token, or revoking all happen at once, whatever other instances do meanwhile.
+//! Beside it each partition keeps the ends of the last hour, for instances that start or missed something.
+//!
+//! What must stay true:
+//! - a key holds its partition's tag, and a script's keys lie in one slot;
+//! - every key expires, with its last session or an hour after the last end: nothing has to be cleaned up;
+//! - a master that fails may take its last writes with it. A rotation that is lost is recognised by the successor
+//!   (`rotate.lua`); a session that is lost has to sign in again; an end that is lost is still known to the instances that
+//!   were told, which end it anew when it is used.
+
+use std::sync::LazyLock;
+
+use protocol::{SessionId, Timestamp, UserId};
+use redis_client::{PARTITIONS, RedisClient, RedisError, Script, cmd, partition_of, tag};
+
+use super::{
+    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionSeen, StoredSession,
+};
+use crate::{StoreError, error::cause};
+
+/// Commands sent in one go.
+const BATCH: usize = 1_000;
+
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(
+                include_str!("redis/record.lua"),
+                "\n",
+                include_str!($file)
+            ))
+        });
+    };
+}
+
+script!(CREATE, "redis/create.lua");
+script!(ROTATE, "redis/rotate.lua");
+script!(LIST, "redis/list.lua");
+script!(TOUCH, "redis/touch.lua");
+script!(REVOKE, "redis/revoke.lua");
+script!(REVOKE_ALL, "redis/revoke_all.lua");
+
+/// A session as the scripts show it: device, address, and when it was made, last seen, and expires.
+type Shown = (String, String, i64, i64, i64);
+
+/// Who is signed in, in a Redis. Cloning shares it.
+#[derive(Clone)]
+pub(super) struct RedisSessions {
+    redis: RedisClient,
+    key_prefix: String,
+}
+
+impl RedisSessions {
+    pub(super) fn new(redis: RedisClient, key_prefix: String) -> Self {
+        Self { redis, key_prefix }
+    }
+
+    /// The user's sessions, and what was revoked in the partition.
+    fn keys(&self, user: &UserId) -> [String; 2] {
+        let partition = partition_of(user.as_str());
+        let (tag, prefix) = (tag(partition), &self.key_prefix);
+        [
+            format!("{{{tag}}}{prefix}:sessions:{user}"),
+            self.revoked_key(partition),
+        ]
+    }
+
+    fn revoked_key(&self, partition: u16) -> String {
+        format!("{{{}}}{}:revoked-sessions", tag(partition), self.key_prefix)
+    }
+
+    pub(super) async fn create_session(
+        &self,
+        session: NewSession,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let args = (
+            now.unix_ms(),
+            session.id.as_str(),
+            session.device,
+            session.address,
+            &session.refresh.0,
+            &session.successor.0,
+            session.expires_at.unix_ms(),
+            SESSIONS_PER_USER,
+        );
+        let keys = self.keys(&session.user_id);
+        let ended = self.redis.script(&CREATE, &keys, args).await;
+        ids(ended.map_err(failed)?)
+    }
+
+    pub(super) async fn refresh_session(
+        &self,
+        refresh: Refresh,
+        now: Timestamp,
+    ) -> Result<Refreshed, StoreError> {
+        let args = (
+            now.unix_ms(),
+            refresh.session_id.as_str(),
+            &refresh.presented.0,
+            &refresh.successor.0,
+            &refresh.after.0,
+            refresh.address,
+            refresh.expires_at.unix_ms(),
+            REPEAT_MS,
+        );
+        let keys = self.keys(&refresh.user_id);
+        let answer: Option<(String, Shown)> = self
+            .redis
+            .script(&ROTATE, &keys, args)
+            .await
+            .map_err(failed)?;
+        let (outcome, shown) = answer.ok_or(StoreError::NotFound)?;
+        let session = stored(refresh.session_id, refresh.user_id, shown);
+        match outcome.as_str() {
+            "rotated" => Ok(Refreshed::Rotated(session)),
+            "repeated" => Ok(Refreshed::Repeated(session)),
+            "reused" => Ok(Refreshed::Reused(session)),
+            _ => Err(StoreError::internal("an unknown answer of rotate.lua")),
+        }
+    }
+
+    pub(super) async fn sessions(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Result<Vec<StoredSession>, StoreError> {
+        let listed: Vec<(String, Shown)> = self
+            .redis
+            .script(&LIST, &self.keys(user), now.unix_ms())
+            .await
+            .map_err(failed)?;
+        let mut sessions = listed
+            .into_iter()
+            .map(|(session, shown)| Ok(stored(id(&session)?, user.clone(), shown)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        sessions.sort_by(|one, other| {
+            let order = |session: &StoredSession| (session.last_seen_at, session.created_at);
+            (order(other), &other.id).cmp(&(order(one), &one.id))
+        });
+        Ok(sessions)
+    }
+
+    pub(super) async fn without_sessions(
+        &self,
+        users: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let mut without = Vec::new();
+        for users in users.chunks(BATCH) {
+            let lists = users
+                .iter()
+                .map(|user| LIST.call(&self.keys(user), now.unix_ms()))
+                .collect();
+            let lists = self.redis.run_all::<Vec<(String, Shown)>>(lists).await;
+            for (user, list) in users.iter().zip(lists) {
+                if list.map_err(failed)?.is_empty() {
+                    without.push(user.clone());
+                }
+            }
+        }
+        Ok(without)
+    }
+
+    pub(super) async fn touch_sessions(&self, seen: Vec<SessionSeen>) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        for seen in seen.chunks(BATCH) {
+            let touches = seen
+                .iter()
+                .map(|seen| {
+                    let args = (seen.at.unix_ms(), seen.id.as_str(), &seen.address);
+                    TOUCH.call(&self.keys(&seen.user_id), args)
+                })
+                .collect();
+            // One master that is away doesn't keep those of the others from being noted.
+            for touched in self.redis.run_all::<()>(touches).await {
+                outcome = outcome.and(touched.map_err(failed));
+            }
+        }
+        outcome
+    }
+
+    pub(super) async fn revoke_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let args = (now.unix_ms(), session.as_str());
+        let revoked: bool = self
+            .redis
+            .script(&REVOKE, &self.keys(user), args)
+            .await
+            .map_err(failed)?;
+        revoked.then_some(()).ok_or(StoreError::NotFound)
+    }
+
+    pub(super) async fn revoke_sessions(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let args = (now.unix_ms(), except.map_or("", SessionId::as_str));
+        let revoked = self.redis.script(&REVOKE_ALL, &self.keys(user), args).await;
+        ids(revoked.map_err(failed)?)
+    }
+
+    pub(super) async fn revoked_sessions(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        let reads = (0..PARTITIONS)
+            .map(|partition| {
+                cmd("ZRANGEBYSCORE")
+                    .arg(self.revoked_key(partition))
+                    .arg(since.unix_ms())
+                    .arg("+inf")
+                    .arg("WITHSCORES")
+                    .take()
+                    .into()
+            })
+            .collect();
+        let mut revoked = Vec::new();
+        for read in self.redis.run_all::<Vec<(String, f64)>>(reads).await {
+            for (session, at) in read.map_err(failed)? {
+                revoked.push((id(&session)?, Timestamp::from_unix_ms(at as i64)));
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// All of it goes by itself.
+    pub(super) async fn purge_sessions(&self, _before: Timestamp) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+}
+
+fn id(text: &str) -> Result<SessionId, StoreError> {
+    text.parse()
+        .map_err(|_| StoreError::internal("a session in Redis has a name that is no id"))
+}
+
+fn ids(texts: Vec<String>) -> Result<Vec<SessionId>, StoreError> {
+    texts.iter().map(|text| id(text)).collect()
+}
+
+fn stored(id: SessionId, user_id: UserId, shown: Shown) -> StoredSession {
+    let (device, address, created, seen, expires) = shown;
+    StoredSession {
+        id,
+        user_id,
+        device,
+        address,
+        created_at: Timestamp::from_unix_ms(created),
+        last_seen_at: Timestamp::from_unix_ms(seen),
+        expires_at: Timestamp::from_unix_ms(expires),
+    }
+}
+
+fn failed(error: RedisError) -> StoreError {
+    match error {
+        RedisError::Unavailable(_) | RedisError::Unanswered(_) => {
+            StoreError::Unavailable(cause(error))
+        }
+        RedisError::Refused { .. } | RedisError::Unexpected(_) => {
+            StoreError::Internal(cause(error))
+        }
+    }
+}

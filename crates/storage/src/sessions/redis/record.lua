@@ -1,0 +1,31 @@
+-- What every script of the sessions begins with.
+-- KEYS[1]  the sessions of one user, a hash from the session's id to its record
+-- KEYS[2]  the sessions of the partition's users that were revoked lately, sorted by when
+-- ARGV[1]  the time, in milliseconds since 1970
+
+local now = tonumber(ARGV[1])
+
+-- The session of this id, if it is good.
+local function good(id)
+  local packed = redis.call('HGET', KEYS[1], id)
+  local session = packed and cmsgpack.unpack(packed)
+  return session and session.expires > now and session
+end
+
+local function put(id, session)
+  redis.call('HSET', KEYS[1], id, cmsgpack.pack(session))
+end
+
+-- Access tokens outlive their session by 15 minutes; so long its end must be known to who starts meanwhile.
+local REMEMBERED = 3600000
+
+local function revoke(id)
+  redis.call('HDEL', KEYS[1], id)
+  redis.call('ZADD', KEYS[2], now, id)
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - REMEMBERED)
+  redis.call('PEXPIRE', KEYS[2], REMEMBERED)
+end
+
+local function shown(session)
+  return { session.device, session.address, session.created, session.seen, session.expires }
+end
