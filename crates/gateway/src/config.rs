@@ -6,6 +6,9 @@ use http::{
     HeaderMap,
     header::{HOST, ORIGIN},
 };
+use ipnet::IpNet;
+
+use crate::{instance::InstanceId, peers::Peers, trusted_proxies::FORWARDED_PROTO};
 
 /// Settings of one [`Gateway`](crate::Gateway). Every default is what the official server uses, or a bound that no
 /// honest client meets.
@@ -47,6 +50,16 @@ pub struct Config {
     /// `Origin`s whose pages may connect beside the server's own; `None` allows all. Requests without an `Origin`
     /// aren't a page's.
     pub allowed_origins: Option<Vec<String>>,
+    /// Proxies whose word is taken for where a client is (`X-Forwarded-For`: the last address in it that isn't
+    /// trusted itself), and for the host and scheme that a page was loaded from (`X-Forwarded-Host` and `-Proto`).
+    /// None by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether new connections are told to try again until [`Gateway::admit`](crate::Gateway::admit). False by default.
+    pub hold: bool,
+    /// This instance among all of the fleet. A random one by default, which nobody has claimed.
+    pub instance: InstanceId,
+    /// The other instances. None by default; clones share them.
+    pub peers: Peers,
 }
 
 impl Default for Config {
@@ -69,6 +82,10 @@ impl Default for Config {
             event_burst: 2_000,
             event_abuse: 20_000,
             allowed_origins: None,
+            trusted_proxies: Vec::new(),
+            hold: false,
+            instance: InstanceId::random(),
+            peers: Peers::default(),
         }
     }
 }
@@ -88,11 +105,19 @@ impl Config {
         let Ok(origin) = origin.to_str() else {
             return false;
         };
-        let own = headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .zip(origin.split_once("://"))
-            .is_some_and(|(host, (_, authority))| host.eq_ignore_ascii_case(authority));
+        let text = |name| headers.get(name)?.to_str().ok();
+        let scheme = text(FORWARDED_PROTO).map(|scheme| match scheme {
+            // As some proxies say it of an upgrade.
+            "wss" => "https",
+            "ws" => "http",
+            other => other,
+        });
+        let own = text(HOST).zip(origin.split_once("://")).is_some_and(
+            |(host, (origins_scheme, authority))| {
+                host.eq_ignore_ascii_case(authority)
+                    && scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case(origins_scheme))
+            },
+        );
         own || allowed.iter().any(|allowed| allowed == origin)
     }
 }
@@ -123,5 +148,12 @@ mod tests {
         assert!(!some.allows(&headers(Some("https://chat.example"))));
         assert!(!some.allows(&headers(Some("null"))));
         assert!(config(None).allows(&headers(Some("https://evil.example"))));
+        let loaded_by = |scheme: &'static str| {
+            let mut headers = headers(Some("https://chat.example:4000"));
+            headers.insert(FORWARDED_PROTO, http::HeaderValue::from_static(scheme));
+            headers
+        };
+        assert!(some.allows(&loaded_by("https")) && some.allows(&loaded_by("wss")));
+        assert!(!some.allows(&loaded_by("http")) && !some.allows(&loaded_by("ws")));
     }
 }

@@ -190,7 +190,8 @@ impl Frame {
         self.0.wire.len()
     }
 
-    pub(crate) fn is_volatile(&self) -> bool {
+    /// Whether it may be dropped first.
+    pub fn is_volatile(&self) -> bool {
         self.0.volatile
     }
 

@@ -4,16 +4,15 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use dashmap::DashMap;
 use engineioxide_core::{OpenPacket, Packet, Sid, TransportType};
 use rand::RngExt;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
     close::CloseReason,
@@ -24,6 +23,8 @@ use crate::{
     handler::{EngineHandler, Handler},
     heartbeat::Wheel,
     hub::Hub,
+    instance::InstanceId,
+    peers::{Peer, Peers},
     socket::Socket,
     stats::Stats,
     websocket,
@@ -39,10 +40,13 @@ pub(crate) struct Shared {
     pub(crate) endpoint: Endpoint,
     pub(crate) wheel: Wheel,
     connections: DashMap<Sid, Arc<Connection>>,
-    /// First bytes of every sid, so that another instance can tell whose it is.
-    instance: [u8; INSTANCE_BYTES],
+    /// WebSockets of other instances' connections that go through this one.
+    pub(crate) tunnels: AtomicUsize,
     started: Instant,
-    draining: AtomicBool,
+    /// Whether new connections have to wait for [`Gateway::admit`].
+    holding: AtomicBool,
+    /// When all connections will have ended, once the end has begun.
+    draining: watch::Sender<Option<tokio::time::Instant>>,
 }
 
 /// What messages are given to.
@@ -50,10 +54,6 @@ pub(crate) enum Endpoint {
     SocketIo(Arc<dyn Handler>),
     EngineIo(Arc<dyn EngineHandler>),
 }
-
-/// An sid is the instance's id and 72 random bits: 12 bytes, 16 characters.
-const INSTANCE_BYTES: usize = 3;
-const SID_BYTES: usize = 12;
 
 impl Gateway {
     /// A Socket.IO gateway on the current tokio runtime.
@@ -81,14 +81,15 @@ impl Gateway {
         );
         let tick = wheel.tick();
         let shared = Arc::new(Shared {
+            holding: AtomicBool::new(config.hold),
             config,
             hub,
             endpoint,
             wheel,
             connections: DashMap::new(),
-            instance: rand::rng().random(),
+            tunnels: AtomicUsize::new(0),
             started: Instant::now(),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(None),
         });
         tokio::spawn(Wheel::run(Arc::downgrade(&shared), tick));
         Self(shared)
@@ -104,28 +105,49 @@ impl Gateway {
         &self.0.config
     }
 
+    /// What every sid begins with.
+    pub fn instance(&self) -> InstanceId {
+        self.0.config.instance
+    }
+
+    /// The other instances, which requests that name one of their connections are passed on to.
+    pub fn peers(&self) -> &Peers {
+        &self.0.config.peers
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> usize {
         self.0.connections.len()
     }
 
-    /// Ends all connections, spread evenly over at most `window`, so that they don't come back all at once. New ones
-    /// are refused from here on. Before it is closed each namespace gets `notice`, made for its name and the moment
+    /// WebSockets open now whose connections are other instances'.
+    pub fn tunnels(&self) -> usize {
+        self.0.tunnels.load(Ordering::Acquire)
+    }
+
+    /// Takes new connections from here on: what they need is there.
+    pub fn admit(&self) {
+        self.0.holding.store(false, Ordering::Release);
+    }
+
+    /// Ends all connections and tunnels, spread evenly over at most `window`, so that they don't come back all at
+    /// once. New ones are refused from here on. Before it is closed each namespace gets `notice`, made for its name and the moment
     /// after which the client should come back. Returns when all are closed.
     pub async fn drain(&self, window: Duration, notice: impl Fn(&str, Duration) -> Option<Frame>) {
-        self.0.draining.store(true, Ordering::Release);
+        // A thousand a second is a pace that any successor takes; a few connections needn't wait for it.
+        let count = self.connections() + self.tunnels();
+        let window = window.min(Duration::from_millis(count as u64));
+        let begun = tokio::time::Instant::now();
+        self.0.draining.send_replace(Some(begun + window));
         let all: Vec<_> = self
             .0
             .connections
             .iter()
             .map(|entry| entry.value().clone())
             .collect();
-        // A thousand a second is a pace that any successor takes; a few connections needn't wait for it.
-        let window = window.min(Duration::from_millis(all.len() as u64));
         let step = window
             .checked_div(all.len().max(1) as u32)
             .unwrap_or_default();
-        let begun = tokio::time::Instant::now();
         for (index, connection) in all.iter().enumerate() {
             let at = begun + step * index as u32;
             if at > tokio::time::Instant::now() + Duration::from_millis(5) {
@@ -142,19 +164,14 @@ impl Gateway {
         }
         drop(all);
         let patience = begun + window + Duration::from_secs(2);
-        while !self.0.connections.is_empty() && tokio::time::Instant::now() < patience {
+        let is_empty = || self.0.connections.is_empty() && self.tunnels() == 0;
+        while !is_empty() && tokio::time::Instant::now() < patience {
             // Those too whose handshake was accepted just before.
             for entry in &self.0.connections {
                 entry.value().close(CloseReason::Draining);
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
-
-    /// Whether a new connection may be opened now.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.0.draining.load(Ordering::Acquire)
-            && self.0.connections.len() < self.0.config.max_connections
     }
 
     /// Opens a WebSocket connection after its handshake: the opening packet follows `response` in the same write.
@@ -210,13 +227,17 @@ impl Gateway {
     }
 
     fn new_sid(&self) -> Sid {
-        let mut bytes: [u8; SID_BYTES] = rand::rng().random();
-        bytes[..INSTANCE_BYTES].copy_from_slice(&self.0.instance);
-        // 12 bytes are 16 characters of an alphabet that Sid accepts; a new random one is the same kind of thing.
-        BASE64_URL_SAFE_NO_PAD
-            .encode(bytes)
-            .parse()
-            .unwrap_or_default()
+        // Its characters are of an alphabet that Sid accepts; a new random one is the same kind of thing.
+        self.instance().new_sid().parse().unwrap_or_default()
+    }
+
+    /// The other instance that gave out `sid`, if it is known.
+    pub(crate) fn owner(&self, sid: &str) -> Option<Arc<Peer>> {
+        let instance = InstanceId::of_sid(sid)?;
+        if instance == self.instance() {
+            return None;
+        }
+        self.peers().get(instance)
     }
 
     /// The connection that `sid` names, if it may go on or its client has yet to be told that it ended.
@@ -233,6 +254,19 @@ impl Gateway {
 }
 
 impl Shared {
+    /// Whether a new connection may be opened now.
+    pub(crate) fn has_room(&self) -> bool {
+        let open = self.connections.len() + self.tunnels.load(Ordering::Acquire);
+        !self.holding.load(Ordering::Acquire)
+            && self.draining.borrow().is_none()
+            && open < self.config.max_connections
+    }
+
+    /// When all connections will have ended, once the end has begun.
+    pub(crate) fn draining(&self) -> watch::Receiver<Option<tokio::time::Instant>> {
+        self.draining.subscribe()
+    }
+
     pub(crate) fn stats(&self) -> &Stats {
         self.hub.stats()
     }

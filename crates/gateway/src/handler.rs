@@ -90,7 +90,7 @@ impl EngineSocket {
 pub struct ConnectRequest {
     /// The namespace, beginning with "/", its query removed.
     pub namespace: String,
-    /// Where the connection comes from, as the listener saw it.
+    /// Where the connection comes from: the peer of its first request, or who a trusted proxy says that is.
     pub address: IpAddr,
     pub(crate) auth: Option<Str>,
 }

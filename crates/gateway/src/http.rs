@@ -1,7 +1,7 @@
 //! Requests of the Engine.IO path that come through an HTTP server: long polling, and upgrades that weren't the first
 //! request of their TCP connection.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -13,16 +13,23 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 
 use crate::{
+    connection::Connection,
     gateway::Gateway,
     outbox::Transport,
+    peers::Peer,
     query::{Query, TransportName},
     stream::Prefixed,
     upgrade::{self, Target, Upgrading},
 };
 
-/// The peer of a request's TCP connection, which [`serve`](crate::serve) puts into the request's extensions.
+/// Where a request comes from, which [`serve`](crate::serve) puts into the request's extensions: the peer of its TCP
+/// connection or, behind a trusted proxy, who that says it is, with port 0.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// Marks a request, in its extensions, that another instance passed on. It is answered here, whatever it names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tunnelled;
 
 /// Why a request isn't served. All but the last are what the official server answers, `{ code, message }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +92,8 @@ pub(crate) fn text(payload: impl Into<Bytes>) -> Response<Full<Bytes>> {
 }
 
 impl Gateway {
-    /// Answers a request for this gateway's path, whatever it is. The peer's address is taken from [`PeerAddress`] in
-    /// the extensions.
+    /// Answers a request for this gateway's path, whatever it is; one that names a connection of another instance is
+    /// answered by that. The client's address is taken from [`PeerAddress`] in the extensions.
     pub async fn http<B>(&self, mut request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body + Unpin + Send + 'static,
@@ -103,20 +110,27 @@ impl Gateway {
             (Ok(_), None) => return self.refuse(Refused::Malformed),
             (Ok(query), Some(peer)) => (query, peer),
         };
+        let owner = match request.extensions().get::<Tunnelled>() {
+            Some(_) => None,
+            None => query.sid.and_then(|sid| self.owner(sid)),
+        };
         match (query.transport, query.sid) {
             (TransportName::WebSocket, sid) => {
                 let sid = sid.map(str::to_owned);
-                self.upgrade_request(&mut request, sid.as_deref(), peer)
+                self.upgrade_request(&mut request, sid.as_deref(), owner, peer)
+                    .await
             }
             (TransportName::Polling, None) if request.method() != Method::GET => {
                 self.refuse(Refused::BadMethod)
             }
-            (TransportName::Polling, None) if !self.has_room() => self.refuse(Refused::NoRoom),
+            (TransportName::Polling, None) if !self.0.has_room() => self.refuse(Refused::NoRoom),
             (TransportName::Polling, None) => text(self.open_polling(peer.ip())),
             (TransportName::Polling, Some(sid)) => {
-                let connection = self
-                    .find(sid)
-                    .filter(|c| c.outbox().transport() != Transport::WebSocket);
+                if let Some(owner) = owner {
+                    // Apart, or every poll that waits here would take the memory for it.
+                    return Box::pin(self.tunnel_poll(&owner, request, peer.ip())).await;
+                }
+                let connection = self.find_polling(sid);
                 match (connection, request.method()) {
                     (Some(connection), &Method::GET) => connection.poll().await,
                     (Some(connection), &Method::POST) if connection.closed().is_none() => {
@@ -137,11 +151,18 @@ impl Gateway {
         refused.response()
     }
 
+    /// The connection that `sid` names, if its client polls.
+    pub(crate) fn find_polling(&self, sid: &str) -> Option<Arc<Connection>> {
+        self.find(sid)
+            .filter(|c| c.outbox().transport() != Transport::WebSocket)
+    }
+
     /// An upgrade behind other requests of the same TCP connection, as a proxy with kept-alive connections sends it.
-    fn upgrade_request<B>(
+    async fn upgrade_request<B>(
         &self,
         request: &mut Request<B>,
         sid: Option<&str>,
+        owner: Option<Arc<Peer>>,
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
         let Ok(response) =
@@ -149,7 +170,20 @@ impl Gateway {
         else {
             return self.refuse(Refused::Malformed);
         };
-        let target = match self.upgrade_target(sid) {
+        let target = match owner {
+            Some(owner) => {
+                // Its body can't be shared between threads while the owner is asked.
+                let mut head = Request::new(());
+                *head.method_mut() = request.method().clone();
+                *head.uri_mut() = request.uri().clone();
+                *head.headers_mut() = request.headers().clone();
+                Box::pin(self.tunnel_upgrade(owner, &head, peer.ip()))
+                    .await
+                    .map(Target::Elsewhere)
+            }
+            None => self.upgrade_target(sid),
+        };
+        let target = match target {
             Ok(target) => target,
             Err(refused) => return self.refuse(refused),
         };
@@ -173,10 +207,10 @@ impl Gateway {
         response
     }
 
-    /// What an upgrade request with this `sid` is for.
+    /// What an upgrade request with this `sid` is for, at this instance.
     pub(crate) fn upgrade_target(&self, sid: Option<&str>) -> Result<Target, Refused> {
         let Some(sid) = sid else {
-            return match self.has_room() {
+            return match self.0.has_room() {
                 true => Ok(Target::New),
                 false => Err(Refused::NoRoom),
             };

@@ -6,6 +6,7 @@
 //! outbox, and none is held during a system call or while application code runs.
 
 use std::{
+    collections::HashSet,
     hash::{Hash, Hasher},
     sync::{
         Arc,
@@ -133,8 +134,7 @@ impl Hub {
     }
 
     fn deliver<'a>(&self, topic: &str, frame: impl Fn(u64) -> &'a Frame) -> usize {
-        // The shard's lock is released before the first recipient.
-        let Some(topic) = self.0.topics.get(topic).map(|entry| entry.value().clone()) else {
+        let Some(topic) = self.topic(topic) else {
             return 0;
         };
         let mut dirty: SmallVec<[Vec<Arc<Connection>>; 8]> = SmallVec::new();
@@ -154,6 +154,43 @@ impl Hub {
         recipients
     }
 
+    /// Queues `frame` once for every socket that subscribes to any of `topics` and to none of `except`, and returns how
+    /// many there are. Of what else is published meanwhile some may see this first and some last; who calls this again
+    /// is seen in its order.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a member is hashed and compared by its connection's address"
+    )]
+    pub fn publish_to_any(&self, topics: &[&str], except: &[&str], frame: &Frame) -> usize {
+        if let ([topic], []) = (topics, except) {
+            return self.publish(topic, frame);
+        }
+        let mut left_out: HashSet<Member> = HashSet::new();
+        for topic in except.iter().filter_map(|name| self.topic(name)) {
+            left_out.extend(topic.members.lock().keys().cloned());
+        }
+        let mut recipients: IndexMap<Member, TopicId> = IndexMap::new();
+        for topic in topics.iter().filter_map(|name| self.topic(name)) {
+            for member in topic.members.lock().keys() {
+                if !left_out.contains(member) {
+                    recipients.entry(member.clone()).or_insert(topic.id);
+                }
+            }
+        }
+        for (member, topic) in &recipients {
+            if member.connection.queue(frame, *topic) == Push::Dirty {
+                self.flush_later(&member.connection);
+            }
+        }
+        self.0.stats.delivered(recipients.len());
+        recipients.len()
+    }
+
+    /// The topic, with the shard's lock released.
+    fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.0.topics.get(name).map(|entry| entry.value().clone())
+    }
+
     /// How many sockets subscribe to `topic`.
     pub fn subscribers(&self, topic: &str) -> usize {
         self.0
@@ -164,7 +201,7 @@ impl Hub {
 
     /// The sockets that subscribe to `topic` now.
     pub fn sockets(&self, topic: &str) -> Vec<Socket> {
-        let Some(topic) = self.0.topics.get(topic).map(|entry| entry.value().clone()) else {
+        let Some(topic) = self.topic(topic) else {
             return Vec::new();
         };
         let members = topic.members.lock();
@@ -295,6 +332,38 @@ mod tests {
         let connection = Connection::new(gateway.clone(), Default::default(), address, None);
         let (socket, _) = connection.add_namespace("/", Arc::new(Nothing)).unwrap();
         socket
+    }
+
+    #[tokio::test]
+    async fn who_is_in_several_topics_gets_it_once() {
+        let hub = Hub::new(Some(1));
+        let Gateway(gateway) = Gateway::new(Config::default(), hub.clone(), Arc::new(Nothing));
+        let sockets: Vec<_> = (0..4).map(|_| socket(&gateway)).collect();
+        for (socket, topics) in sockets
+            .iter()
+            .zip([&["a", "b"][..], &["a"], &["b", "c"], &["c"]])
+        {
+            for topic in topics {
+                assert_eq!(socket.join(topic, 0), Ok(true));
+            }
+        }
+        let queued = |topics: &[&str], except: &[&str]| {
+            let frame = Frame::event("/", "e", &1).unwrap();
+            let recipients = hub.publish_to_any(topics, except, &frame);
+            let queued = sockets.iter().map(|socket| {
+                let payload = socket.connection().outbox().take_payload(1_000);
+                payload.matches("42").count()
+            });
+            let queued: Vec<usize> = queued.collect();
+            assert_eq!(queued.iter().sum::<usize>(), recipients);
+            queued
+        };
+        assert_eq!(queued(&["a"], &[]), [1, 1, 0, 0]);
+        assert_eq!(queued(&["a", "b"], &[]), [1, 1, 1, 0]);
+        assert_eq!(queued(&["b", "a", "c", "b", "none"], &[]), [1, 1, 1, 1]);
+        assert_eq!(queued(&["a", "b"], &["c", "none"]), [1, 1, 0, 0]);
+        assert_eq!(queued(&["a"], &["a"]), [0, 0, 0, 0]);
+        assert_eq!(queued(&[], &[]), [0, 0, 0, 0]);
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@
 //! - [`Hub`] holds the topics. [`Socket::join`] subscribes a socket, [`Hub::publish`] sends one [`Frame`], encoded
 //!   once, to all that subscribe.
 //! - [`Gateway`] holds the connections under one path, [`serve`] accepts them on a listener beside any HTTP service.
+//! - [`Peers`] are the other instances of a fleet. A request may reach any instance: the one that it belongs to
+//!   answers it, by way of its internal listener ([`serve_internal`]).
 //!
 //! What stays true:
 //! - A connection's events are handled in order, and a session is registered before its client is told so.
@@ -27,17 +29,26 @@ mod flusher;
 mod frame;
 mod gateway;
 mod handler;
+mod head;
 mod heartbeat;
 mod http;
 mod hub;
+mod instance;
+mod internal;
+mod internal_key;
 mod outbox;
 mod packet;
+mod peers;
 mod polling;
 mod query;
+mod read_buffer;
 mod server;
 mod socket;
+mod splice;
 mod stats;
 mod stream;
+mod trusted_proxies;
+mod tunnel;
 mod upgrade;
 mod websocket;
 
@@ -51,6 +62,9 @@ pub use handler::{
 };
 pub use http::PeerAddress;
 pub use hub::{Hub, JoinError};
+pub use instance::{InstanceId, NoInstanceId};
+pub use internal::serve_internal;
+pub use peers::Peers;
 pub use server::serve;
 pub use socket::{RequestError, Socket};
 pub use stats::Stats;

@@ -76,6 +76,8 @@ pub(crate) struct Outbox {
     lagging: Option<Box<SmallVec<[TopicId; 8]>>>,
     /// A polling request that waits for something to send.
     poll: Option<oneshot::Sender<()>>,
+    /// The next one isn't to wait.
+    released: bool,
 }
 
 /// What one flush writes; taken out so that no lock is held during the system call.
@@ -98,6 +100,7 @@ impl Outbox {
             blocked: false,
             lagging: None,
             poll: None,
+            released: false,
         }
     }
 
@@ -269,11 +272,24 @@ impl Outbox {
         self.poll.is_some()
     }
 
-    /// Lets a polling request wait; the receiver ends when there is something to send, or to say.
+    /// Lets a polling request wait. The receiver ends when there is something to send, or to say; with a value, when
+    /// the request is to be answered whatever there is.
     pub(crate) fn wait_poll(&mut self) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         self.poll = Some(sender);
+        if self.released {
+            self.release_poll();
+        }
         receiver
+    }
+
+    /// Ends the polling request that waits, or comes next: it was sent on its way before this, but may arrive after it.
+    pub(crate) fn release_poll(&mut self) {
+        self.released = match self.poll.take() {
+            // It has been dropped just now, or takes it.
+            Some(poll) => poll.send(()).is_err(),
+            None => true,
+        };
     }
 
     pub(crate) fn wake_poll(&mut self) {

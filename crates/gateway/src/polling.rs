@@ -70,6 +70,7 @@ impl Connection {
     /// Answers a GET: with what is queued, or with what comes next.
     pub(crate) async fn poll(self: Arc<Self>) -> Response<Full<Bytes>> {
         let max = self.gateway().config.max_payload;
+        let mut released = false;
         loop {
             let waiting = {
                 let mut outbox = self.outbox();
@@ -89,17 +90,23 @@ impl Connection {
                     return text(payload);
                 }
                 // The client waits for this poll to end before it goes over, or has gone.
-                if outbox.transport() == Transport::WebSocket || self.probed.load(Ordering::Acquire)
+                if released
+                    || outbox.transport() == Transport::WebSocket
+                    || self.probed.load(Ordering::Acquire)
                 {
                     return text(NOOP);
                 }
                 outbox.wait_poll()
             };
             let guard = Waiting(Some(&self));
-            // Ends by the sender being dropped; there is no value.
-            drop(waiting.await);
+            released = waiting.await.is_ok();
             guard.over();
         }
+    }
+
+    /// Ends the poll that waits, or comes next, without a packet if there is none. The client polls again.
+    pub(crate) fn release_poll(&self) {
+        self.outbox().release_poll();
     }
 
     /// Handles the packets of a POST, in order, before it is answered.

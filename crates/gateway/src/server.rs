@@ -4,11 +4,17 @@
 //! HTTP server in between, which keeps neither its buffers nor the request. Everything else goes to hyper, with the
 //! bytes that were read.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::Service};
@@ -23,15 +29,14 @@ use tungstenite::handshake::server::create_response;
 use crate::{
     config::Config,
     gateway::Gateway,
+    head::{self, Head},
     http::{PeerAddress, Refused},
+    peers,
     query::{Query, TransportName},
     stream::Prefixed,
-    upgrade,
+    trusted_proxies::TrustedProxies,
+    upgrade::{self, Target},
 };
-
-/// A larger head is left to hyper.
-const MAX_HEAD: usize = 8 * 1024;
-const MAX_HEADERS: usize = 64;
 
 /// What hyper keeps of one connection, head included; its own default is 400 KB.
 const MAX_HTTP_BUFFER: usize = 64 * 1024;
@@ -46,12 +51,44 @@ const TOO_SLOW: &[u8] =
 /// Serves `gateways`, each under its path, and everything else by `service`, until `stop` turns true; then accepts no
 /// more and returns when the requests in flight have been answered. Connections of the gateways go on:
 /// [`Gateway::drain`] ends them. The gateways' own paths reach `service` too, for polling, and have to be given to
-/// [`Gateway::http`].
+/// [`Gateway::http`]. Every gateway's bounds and trusted proxies hold for all of the listener.
 ///
 /// # Errors
 /// Never for a single connection; only if the listener itself is broken.
 pub async fn serve<S, B>(
     listener: TcpListener,
+    gateways: Vec<Gateway>,
+    service: S,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let proxies = gateways
+        .iter()
+        .flat_map(|gateway| &gateway.config().trusted_proxies);
+    let door = Door::Public(TrustedProxies::new(proxies.copied()));
+    accept(listener, Arc::new(door), gateways, service, stop).await
+}
+
+/// Who comes in by a listener, and how it's known for whom.
+pub(crate) enum Door {
+    /// Clients, some through proxies that are trusted to say who they are.
+    Public(TrustedProxies),
+    /// Other instances, who sign what they send.
+    Internal,
+}
+
+pub(crate) async fn accept<S, B>(
+    listener: TcpListener,
+    door: Arc<Door>,
     gateways: Vec<Gateway>,
     service: S,
     mut stop: watch::Receiver<bool>,
@@ -88,6 +125,7 @@ where
             Ok((stream, peer)) => {
                 if let Ok(permit) = room.clone().try_acquire_owned() {
                     let front = Front {
+                        door: door.clone(),
                         gateways: gateways.clone(),
                         service: service.clone(),
                         stop: stop.clone(),
@@ -164,20 +202,12 @@ impl Pace {
 
 /// A TCP connection that isn't a WebSocket (yet).
 struct Front<S> {
+    door: Arc<Door>,
     gateways: Arc<[Gateway]>,
     service: S,
     stop: watch::Receiver<bool>,
     _permit: OwnedSemaphorePermit,
     _serving: mpsc::Sender<Infallible>,
-}
-
-/// What the head of a request turned out to be.
-enum Head {
-    Incomplete,
-    /// A WebSocket handshake for the gateway of this index, of this many bytes.
-    WebSocket(usize, usize, Box<Request<()>>),
-    /// Anything else, malformed ones included.
-    Other,
 }
 
 impl<S, B> Front<S>
@@ -201,8 +231,13 @@ where
             .map(|g| g.config().handshake_timeout)
             .max()
             .unwrap_or(Duration::from_secs(10));
+        let timeout = match *self.door {
+            Door::Public(_) => timeout,
+            // Others keep connections for their next request.
+            Door::Internal => timeout.max(peers::IDLE_SERVED),
+        };
         let mut received = Vec::new();
-        let reading = read_head(&self.gateways, &stream, &mut received);
+        let reading = head::read(&self.gateways, &stream, &mut received);
         let head = tokio::select! {
             head = tokio::time::timeout(timeout, reading) => head,
             // Nothing was asked yet.
@@ -211,7 +246,8 @@ where
         match head {
             Ok(Ok(Head::WebSocket(gateway, length, request))) => {
                 let gateway = &self.gateways[gateway];
-                upgrade_first(gateway, &request, stream, peer, &received[length..]);
+                let received = &received[length..];
+                upgrade_first(&self.door, gateway, *request, stream, peer, received).await;
             }
             Ok(Ok(_)) => self.http(stream, peer, received.into(), timeout).await,
             Ok(Err(_)) => {}
@@ -220,9 +256,13 @@ where
     }
 
     async fn http(mut self, stream: TcpStream, peer: SocketAddr, prefix: Bytes, timeout: Duration) {
-        let service = self.service.clone();
+        let (service, door) = (self.service.clone(), self.door.clone());
         let with_peer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(PeerAddress(peer));
+            let client = match &*door {
+                Door::Public(proxies) => proxies.admit(peer, request.headers_mut()),
+                Door::Internal => peer,
+            };
+            request.extensions_mut().insert(PeerAddress(client));
             service.call(request)
         });
         let serving = hyper::server::conn::http1::Builder::new()
@@ -246,13 +286,21 @@ where
 }
 
 /// A WebSocket handshake that is the first request of its connection.
-fn upgrade_first(
+async fn upgrade_first(
+    door: &Door,
     gateway: &Gateway,
-    request: &Request<()>,
+    mut request: Request<()>,
     stream: TcpStream,
     peer: SocketAddr,
     received: &[u8],
 ) {
+    let (address, tunnelled) = match door {
+        Door::Public(proxies) => (proxies.admit(peer, request.headers_mut()).ip(), false),
+        Door::Internal => match gateway.verify(&request, SystemTime::now()) {
+            Some(address) => (address, true),
+            None => return answer(&stream, gateway.unauthorized()),
+        },
+    };
     let accepted = Query::parse(request.uri().query().unwrap_or_default())
         .and_then(|query| match query.transport {
             TransportName::WebSocket if gateway.config().allows(request.headers()) => Ok(query.sid),
@@ -260,107 +308,41 @@ fn upgrade_first(
             TransportName::Polling => Err(Refused::Malformed),
         })
         .and_then(|sid| {
-            let response = create_response(request).map_err(|_| Refused::Malformed)?;
-            Ok((response, gateway.upgrade_target(sid)?))
+            let response = create_response(&request).map_err(|_| Refused::Malformed)?;
+            Ok((response, sid))
         });
+    let accepted = match accepted {
+        Ok((response, sid)) => {
+            let owner = sid
+                .filter(|_| !tunnelled)
+                .and_then(|sid| gateway.owner(sid));
+            let target = match owner {
+                Some(owner) => Box::pin(gateway.tunnel_upgrade(owner, &request, address))
+                    .await
+                    .map(Target::Elsewhere),
+                None if tunnelled && sid.is_none() => Err(Refused::UnknownSession),
+                None => gateway.upgrade_target(sid),
+            };
+            target.map(|target| (response, target))
+        }
+        Err(refused) => Err(refused),
+    };
     match accepted {
         Ok((response, target)) => {
-            let head = head(&response, None);
-            upgrade::start(gateway, target, stream, peer.ip(), &head, received);
+            let head = head::write(&response, None);
+            upgrade::start(gateway, target, stream, address, &head, received);
         }
-        Err(refused) => {
-            let (parts, body) = gateway.refuse(refused).into_parts();
-            let body = whole(body);
-            let mut bytes = head(&Response::from_parts(parts, ()), Some(body.len()));
-            bytes.extend_from_slice(&body);
-            // A refused client gets as much of the reason as its socket takes.
-            drop(stream.try_write(&bytes));
-        }
+        Err(refused) => answer(&stream, gateway.refuse(refused)),
     }
 }
 
-/// Reads until the head of the first request is there, or is none of a gateway's.
-async fn read_head(
-    gateways: &[Gateway],
-    stream: &TcpStream,
-    received: &mut Vec<u8>,
-) -> io::Result<Head> {
-    loop {
-        stream.readable().await?;
-        let mut buffer = [0; 2048];
-        match stream.try_read(&mut buffer) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => received.extend_from_slice(&buffer[..length]),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(e) => return Err(e),
-        }
-        match parse(gateways, received) {
-            Head::Incomplete if received.len() < MAX_HEAD => {}
-            Head::Incomplete => return Ok(Head::Other),
-            head => return Ok(head),
-        }
-    }
-}
-
-fn parse(gateways: &[Gateway], received: &[u8]) -> Head {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let length = match parsed.parse(received) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Head::Incomplete,
-        Err(_) => return Head::Other,
-    };
-    let is_websocket = parsed.headers.iter().any(|h| {
-        h.name.eq_ignore_ascii_case("upgrade") && h.value.eq_ignore_ascii_case(b"websocket")
-    });
-    let target = parsed.path.unwrap_or_default();
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
-    let gateway = gateways.iter().position(|g| g.config().path == path);
-    let (true, Some(gateway), Some(request)) = (is_websocket, gateway, owned(&parsed)) else {
-        return Head::Other;
-    };
-    Head::WebSocket(gateway, length, Box::new(request))
-}
-
-/// The parsed head as an owned request; `None` if a part isn't valid HTTP after all.
-fn owned(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    for header in parsed.headers.iter() {
-        headers.append(
-            HeaderName::from_bytes(header.name.as_bytes()).ok()?,
-            HeaderValue::from_bytes(header.value).ok()?,
-        );
-    }
-    let mut request = Request::builder()
-        .method(parsed.method?)
-        .uri(parsed.path?)
-        .version(if parsed.version? == 1 {
-            http::Version::HTTP_11
-        } else {
-            http::Version::HTTP_10
-        })
-        .body(())
-        .ok()?;
-    *request.headers_mut() = headers;
-    Some(request)
-}
-
-/// Status line and headers as bytes; with a body it is the connection's last answer.
-fn head(response: &Response<()>, body: Option<usize>) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
-    for (name, value) in response.headers() {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
-    if let Some(length) = body {
-        bytes.extend_from_slice(
-            format!("content-length: {length}\r\nconnection: close\r\n").as_bytes(),
-        );
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes
+/// Answers with as much of `response` as the socket takes; the connection closes anyway.
+fn answer(stream: &TcpStream, response: Response<Full<Bytes>>) {
+    let (parts, body) = response.into_parts();
+    let body = whole(body);
+    let mut bytes = head::write(&Response::from_parts(parts, ()), Some(body.len()));
+    bytes.extend_from_slice(&body);
+    drop(stream.try_write(&bytes));
 }
 
 /// The bytes of a body that is all there.

@@ -61,7 +61,7 @@ impl Socket {
         (Arc::as_ptr(&self.connection) as usize, self.key)
     }
 
-    /// Where the connection comes from, as the listener saw it.
+    /// Where the connection comes from: the peer of its first request, or who a trusted proxy says that is.
     pub fn address(&self) -> IpAddr {
         self.connection.address()
     }

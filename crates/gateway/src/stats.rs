@@ -16,6 +16,10 @@ pub struct Stats {
     overloaded: AtomicU64,
     lagged: AtomicU64,
     dropped: AtomicU64,
+    tunnelled_polls: AtomicU64,
+    tunnelled_upgrades: AtomicU64,
+    failed_tunnels: AtomicU64,
+    refused_tunnels: AtomicU64,
 }
 
 impl Stats {
@@ -57,6 +61,22 @@ impl Stats {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
+    /// Polling requests passed on to the instance that their connection belongs to.
+    pub fn tunnelled_polls(&self) -> u64 {
+        self.tunnelled_polls.load(Relaxed)
+    }
+    /// Upgrades passed on.
+    pub fn tunnelled_upgrades(&self) -> u64 {
+        self.tunnelled_upgrades.load(Relaxed)
+    }
+    /// Of both, those that the owner couldn't be asked for, or was lost before it had answered.
+    pub fn failed_tunnels(&self) -> u64 {
+        self.failed_tunnels.load(Relaxed)
+    }
+    /// Requests to the internal listener that no other instance has signed, or not just now.
+    pub fn refused_tunnels(&self) -> u64 {
+        self.refused_tunnels.load(Relaxed)
+    }
 
     pub(crate) fn connection_opened(&self) {
         self.connections.fetch_add(1, Relaxed);
@@ -85,5 +105,17 @@ impl Stats {
     }
     pub(crate) fn frame_dropped(&self) {
         self.dropped.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn poll_tunnelled(&self) {
+        self.tunnelled_polls.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn upgrade_tunnelled(&self) {
+        self.tunnelled_upgrades.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn tunnel_failed(&self) {
+        self.failed_tunnels.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn tunnel_refused(&self) {
+        self.refused_tunnels.fetch_add(1, Relaxed);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     decoder::{Decoder, Flow, Message},
     frame::Frame,
     gateway::Gateway,
+    tunnel::Tunnel,
     websocket,
 };
 
@@ -22,6 +23,8 @@ pub(crate) enum Target {
     Polling(Upgrading),
     /// A connection that is a WebSocket already, or is becoming one: only the newcomer closes.
     Taken,
+    /// Another instance's connection, which that has accepted.
+    Elsewhere(Tunnel),
 }
 
 /// The one upgrade of a polling connection that may be under way. However it fails, by this being dropped, the client
@@ -57,6 +60,7 @@ pub(crate) fn start(
     let mut decoder = Decoder::holding(received);
     match target {
         Target::New => gateway.open_websocket(stream, address, response, decoder),
+        Target::Elsewhere(tunnel) => tunnel.start(stream, response, received),
         Target::Taken => {
             let reason = CloseReason::Protocol;
             let bytes = [response, reason.frame().wire()].concat();

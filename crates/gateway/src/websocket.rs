@@ -5,7 +5,7 @@
 //! and writes only when a flush was blocked.
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     io,
     net::Shutdown,
     pin::Pin,
@@ -25,17 +25,8 @@ use crate::{
     decoder::{DecodeError, Decoder, Flow, Message},
     frame::Frame,
     outbox::Batch,
+    read_buffer::{READ_BUFFER, READS_PER_WAKE},
 };
-
-/// Bytes of one read.
-const READ_BUFFER: usize = 64 * 1024;
-
-/// Reads of one connection before others get their turn.
-const READS_PER_WAKE: usize = 8;
-
-thread_local! {
-    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
-}
 
 pub(crate) struct Task {
     connection: Arc<Connection>,
@@ -96,7 +87,7 @@ impl Task {
     }
 
     fn read(&mut self, stream: &TcpStream) {
-        READ.with_borrow_mut(|buffer| match stream.try_read(buffer) {
+        READ_BUFFER.with_borrow_mut(|buffer| match stream.try_read(buffer) {
             Ok(0) => self.connection.close(CloseReason::TransportError),
             Ok(length) => self.decode(&mut buffer[..length]),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -192,12 +183,18 @@ impl Future for Task {
 impl Drop for Task {
     fn drop(&mut self) {
         // The application panicked. The connection ends in a task of its own: what ends with it is told, and may panic
-        // again.
-        if std::thread::panicking() {
+        // again. A runtime that is being dropped, because whoever holds it panicked, drops that task at once.
+        if std::thread::panicking() && !REPLACING.replace(true) {
             self.connection.close(CloseReason::TryLater);
             Self::spawn(self.connection.clone(), Decoder::default());
+            REPLACING.set(false);
         }
     }
+}
+
+thread_local! {
+    /// Whether this thread is just starting the last task of a connection.
+    static REPLACING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How long a connection that this side closes may take to read the rest. It is read itself meanwhile, so many times:
@@ -244,7 +241,7 @@ async fn linger(connection: &Connection, mut rest: Batch, mut blocked: bool) -> 
     SockRef::from(stream).shutdown(Shutdown::Write)?;
     for _ in 0..LINGER_READS {
         stream.readable().await?;
-        match READ.with_borrow_mut(|buffer| stream.try_read(buffer)) {
+        match READ_BUFFER.with_borrow_mut(|buffer| stream.try_read(buffer)) {
             Ok(0) => break,
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}

@@ -189,3 +189,21 @@ fn the_end_waits_for_who_is_writing() {
     outbox.end_flush(batch, true);
     assert_eq!(outbox.end().unwrap().queue.len(), 1);
 }
+
+#[test]
+fn a_poll_can_be_released_before_it_comes_and_once() {
+    let mut outbox = Outbox::new(Transport::Polling);
+    let mut waiting = outbox.wait_poll();
+    outbox.release_poll();
+    assert_eq!(waiting.try_recv(), Ok(()));
+    assert!(!outbox.has_poll());
+    outbox.release_poll();
+    assert_eq!(outbox.wait_poll().try_recv(), Ok(()));
+    let mut waiting = outbox.wait_poll();
+    assert_eq!(waiting.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    outbox.wake_poll();
+    assert_eq!(
+        waiting.try_recv(),
+        Err(oneshot::error::TryRecvError::Closed)
+    );
+}
