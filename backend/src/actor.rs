@@ -49,10 +49,7 @@ impl FromRequestParts<SharedApp> for Actor {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
-        let token = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| bearer(value.to_str().ok()?));
+        let token = bearer_of(parts);
         let missing = || {
             AppError::new(
                 ErrorCode::Unauthenticated,
@@ -61,6 +58,11 @@ impl FromRequestParts<SharedApp> for Actor {
         };
         authenticate(app, token.ok_or_else(missing)?)
     }
+}
+
+/// What a request has behind `Bearer` in its header `Authorization`.
+pub(crate) fn bearer_of(parts: &Parts) -> Option<&str> {
+    bearer(parts.headers.get(AUTHORIZATION)?.to_str().ok()?)
 }
 
 /// The token of `Bearer <token>`; the scheme is without regard to case.

@@ -2,31 +2,42 @@
 
 use std::sync::Arc;
 
-use gateway::Hub;
-use storage::MessageStore;
+use gateway::{Hub, Peers};
+use storage::{MessageStore, Sessions};
 
 use crate::{
     access_tokens::AccessTokens,
-    chat::{fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, unread::UnreadNotices},
+    bus::Bus,
+    chat::{
+        fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, unread::UnreadNotices,
+        users_here::UsersHere,
+    },
     config::Config,
     http::health::Health,
+    instances::Instances,
     passwords::Passwords,
+    publish::Publishing,
     refresh_tokens::RefreshTokens,
     revocations::Revocations,
     sessions_seen::SessionsSeen,
     sign_in_limits::SignInLimits,
+    startup::Startup,
 };
 
 /// The components of one server, shared by all that it serves.
 pub struct App {
     /// The settings.
     pub config: Config,
+    /// What is waited for before clients are taken.
+    pub startup: Startup,
     /// How well the server works.
     pub health: Health,
     /// Topics of live connections.
     pub hub: Hub,
-    /// Everything durable.
+    /// Everything durable but sessions.
     pub store: MessageStore,
+    /// Who is signed in.
+    pub sessions: Sessions,
     /// Signs and checks access tokens.
     pub access_tokens: AccessTokens,
     /// Makes and recognises refresh tokens.
@@ -35,10 +46,20 @@ pub struct App {
     pub passwords: Passwords,
     /// Failed sign-ins, against guessing.
     pub sign_in_limits: SignInLimits,
+    /// Who may publish events from outside.
+    pub publishing: Publishing,
     /// Sessions that ended while their access tokens are still valid.
     pub revocations: Revocations,
     /// When sessions were last seen, until that is written.
     pub sessions_seen: SessionsSeen,
+    /// The way to other instances.
+    pub bus: Bus,
+    /// The instances that live.
+    pub instances: Instances,
+    /// Where the gateway finds other instances.
+    pub peers: Peers,
+    /// Users with connections here.
+    pub users_here: UsersHere,
     /// Takes what became durable to the rooms.
     pub fan_out: FanOut,
     /// Rooms with subscribers here.

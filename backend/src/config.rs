@@ -2,9 +2,20 @@
 //!
 //! Numbers that nobody tunes are constants beside the code they are for; what is here differs between deployments.
 
-use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+mod fleet;
 
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use ipnet::IpNet;
 use protocol::Secret;
+
+pub use fleet::FleetConfig;
 
 /// The settings of one server.
 #[derive(Debug, Clone)]
@@ -17,11 +28,25 @@ pub struct Config {
     pub port: u16,
     /// `DATA_DIR`: where the embedded default keeps everything; `./data` by default.
     pub data_dir: PathBuf,
-    /// `JWT_SECRET`: signs access tokens, at least 32 bytes. Without it one is made and kept in `DATA_DIR`.
+    /// What is shared with other instances; without it everything is kept in `DATA_DIR`.
+    pub fleet: Option<FleetConfig>,
+    /// `JWT_SECRET`: signs access tokens, at least 32 bytes. Without it one is made and kept in `DATA_DIR`; a fleet
+    /// needs it, the same for every instance.
     pub jwt_secret: Option<Secret>,
+    /// `PUBLISH_API_KEY`: what other programs publish events with, at least 32 bytes. Without it they can't.
+    pub publish_api_key: Option<Secret>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
     /// development). The server's own pages always may.
     pub allowed_origins: Option<Vec<String>>,
+    /// `TRUSTED_PROXIES`: addresses and networks, with commas between, whose `X-Forwarded-For` is believed; none by
+    /// default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `INTERNAL_HOST`: the address to listen on for other instances; `HOST` by default.
+    pub internal_host: IpAddr,
+    /// `INTERNAL_PORT`: 9091 by default; 0 for any free one.
+    pub internal_port: u16,
+    /// `INTERNAL_ADDRESS`: where other instances reach that listener, with or without its port.
+    pub internal_address: Option<InternalAddress>,
     /// `GUESTS`: whether people may come in without an account; by default in development only.
     pub guests: bool,
     /// `MAX_PAYLOAD`: the largest message in bytes, attachments included; 1,000,000 by default.
@@ -40,6 +65,25 @@ pub struct Config {
     pub log_level: String,
     /// `LOG_FORMAT`: `text` (default in development) or `json`.
     pub log_json: bool,
+}
+
+/// Where other instances reach this one's internal listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InternalAddress {
+    /// On whatever port it listens.
+    Host(IpAddr),
+    /// On another one, by way of a mapped port.
+    HostAndPort(SocketAddr),
+}
+
+impl FromStr for InternalAddress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse()
+            .map(Self::Host)
+            .or_else(|_| text.parse().map(Self::HostAndPort))
+    }
 }
 
 /// Everything that is wrong with the environment.
@@ -73,13 +117,20 @@ impl Config {
         };
         let production = reader.choice("TERTULIA_ENV", &["development", "production"]) == 1;
         let single_instance = reader.flag("SINGLE_INSTANCE", false);
+        let host = reader.parse("HOST", "an IP address", IpAddr::from([0, 0, 0, 0]));
         let config = Self {
             production,
-            host: reader.parse("HOST", "an IP address", IpAddr::from([0, 0, 0, 0])),
+            host,
             port: reader.parse("PORT", "a port number", 4000),
             data_dir: reader.text("DATA_DIR").map_or("data".into(), PathBuf::from),
+            fleet: reader.fleet(),
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),
+            publish_api_key: reader.text("PUBLISH_API_KEY").map(Secret::from),
             allowed_origins: reader.origins(production),
+            trusted_proxies: reader.networks("TRUSTED_PROXIES"),
+            internal_host: reader.parse("INTERNAL_HOST", "an IP address", host),
+            internal_port: reader.parse("INTERNAL_PORT", "a port number", 9091),
+            internal_address: reader.internal_address(),
             guests: reader.flag("GUESTS", !production),
             max_payload: reader.number("MAX_PAYLOAD", 1_000, 100_000_000, 1_000_000),
             ping_interval: reader.millis("PING_INTERVAL_MS", 25_000),
@@ -95,18 +146,31 @@ impl Config {
                 Some(_) => reader.wrong("LOG_FORMAT", "text or json"),
             },
         };
-        if let Some(secret) = &config.jwt_secret
-            && secret.expose().len() < MIN_SECRET
-        {
-            reader.wrong("JWT_SECRET", "at least 32 bytes")
+        for (name, secret) in [
+            ("JWT_SECRET", &config.jwt_secret),
+            ("PUBLISH_API_KEY", &config.publish_api_key),
+        ] {
+            if secret
+                .as_ref()
+                .is_some_and(|secret| secret.expose().len() < MIN_SECRET)
+            {
+                reader.wrong(name, "at least 32 bytes")
+            }
         }
         if tracing_subscriber::EnvFilter::try_new(&config.log_level).is_err() {
             reader.wrong("LOG_LEVEL", "a filter such as info or info,tertulia=debug")
         }
-        if production && !single_instance {
+        let fleet = reader.wants_fleet();
+        if fleet && config.jwt_secret.is_none() {
             reader.errors.push(
-                "SINGLE_INSTANCE: expected true: without other back ends everything is kept by this one process, \
-                 which production has to want"
+                "JWT_SECRET: expected with MONGODB_URI and REDIS_URL: all instances have to sign with the same"
+                    .into(),
+            );
+        }
+        if production && !single_instance && !fleet {
+            reader.errors.push(
+                "SINGLE_INSTANCE: expected true, or MONGODB_URI and REDIS_URL: without other back ends everything is \
+                 kept by this one process, which production has to want"
                     .into(),
             );
         }
@@ -114,6 +178,16 @@ impl Config {
             Ok(config)
         } else {
             Err(ConfigErrors(reader.errors))
+        }
+    }
+
+    /// Where other instances reach the internal listener, which is bound to `bound`. `None` if that is every address
+    /// of this host and `INTERNAL_ADDRESS` doesn't say which of them others can reach.
+    pub fn internal_reach(&self, bound: SocketAddr) -> Option<SocketAddr> {
+        match self.internal_address {
+            Some(InternalAddress::HostAndPort(address)) => Some(address),
+            Some(InternalAddress::Host(host)) => Some(SocketAddr::new(host, bound.port())),
+            None => (!bound.ip().is_unspecified()).then_some(bound),
         }
     }
 }
@@ -182,6 +256,37 @@ impl Reader<'_> {
         }
     }
 
+    fn internal_address(&mut self) -> Option<InternalAddress> {
+        let name = "INTERNAL_ADDRESS";
+        match self.text(name)?.parse() {
+            Ok(InternalAddress::Host(host)) if host.is_unspecified() => {
+                self.wrong(name, "an address of this host, not all of them")
+            }
+            Ok(address) => Some(address),
+            Err(_) => self.wrong(name, "an IP address, with or without a port"),
+        }
+    }
+
+    /// Networks, and addresses that stand for themselves; never all there are, whose word would be anybody's.
+    fn networks(&mut self, name: &str) -> Vec<IpNet> {
+        let Some(value) = self.text(name) else {
+            return Vec::new();
+        };
+        let network = |text: &str| -> Option<IpNet> {
+            let text = text.trim();
+            let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+            let network = text.parse().ok().or_else(address)?;
+            (network.prefix_len() > 0).then_some(network)
+        };
+        let networks: Option<Vec<_>> = value.split(',').map(network).collect();
+        networks.unwrap_or_else(|| {
+            self.wrong(
+                name,
+                "addresses or networks such as 10.0.0.0/8 with commas between, and not all addresses",
+            )
+        })
+    }
+
     fn origins(&mut self, production: bool) -> Option<Vec<String>> {
         let Some(value) = self.text("ALLOWED_ORIGINS") else {
             return production.then(Vec::new);
@@ -244,7 +349,12 @@ mod tests {
             ("HOST", "localhost"),
             ("PORT", "70000"),
             ("JWT_SECRET", "hunter2"),
+            ("PUBLISH_API_KEY", "hunter2"),
             ("ALLOWED_ORIGINS", "chat.example.org"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("INTERNAL_HOST", "backend-1"),
+            ("INTERNAL_PORT", "-1"),
+            ("INTERNAL_ADDRESS", "0.0.0.0"),
             ("GUESTS", "maybe"),
             ("MAX_PAYLOAD", "1"),
             ("PING_INTERVAL_MS", "soon"),
@@ -266,13 +376,18 @@ mod tests {
                 "DRAIN_SECONDS",
                 "GUESTS",
                 "HOST",
+                "INTERNAL_ADDRESS",
+                "INTERNAL_HOST",
+                "INTERNAL_PORT",
                 "JWT_SECRET",
                 "LOG_FORMAT",
                 "LOG_LEVEL",
                 "MAX_PAYLOAD",
                 "PING_INTERVAL_MS",
                 "PORT",
+                "PUBLISH_API_KEY",
                 "TERTULIA_ENV",
+                "TRUSTED_PROXIES",
                 "WORKER_THREADS",
             ]
         );
@@ -289,6 +404,53 @@ mod tests {
     }
 
     #[test]
+    fn proxies_are_addresses_and_networks() {
+        let proxies = |value| read(&[("TRUSTED_PROXIES", value)]).map(|c| c.trusted_proxies);
+        assert_eq!(proxies(""), Ok(Vec::new()));
+        let networks = proxies("10.0.0.0/8, 192.0.2.1,fd00::/8").unwrap();
+        let shown: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
+        for wrong in [
+            "10.0.0.0/8,",
+            "nginx",
+            "0.0.0.0/0",
+            "::/0",
+            "10.0.0.0/8 192.0.2.1",
+        ] {
+            assert_eq!(proxies(wrong).unwrap_err().len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn others_reach_the_internal_listener_where_it_is_bound_or_said_to_be() {
+        let reach = |variables: &[(&str, &str)], bound: &str| {
+            let reach = read(variables)
+                .unwrap()
+                .internal_reach(bound.parse().unwrap());
+            reach.map(|address| address.to_string())
+        };
+        assert_eq!(reach(&[], "0.0.0.0:9091"), None);
+        assert_eq!(reach(&[], "[::]:9091"), None);
+        assert_eq!(reach(&[], "10.0.0.5:9091").unwrap(), "10.0.0.5:9091");
+        let said = |address| [("INTERNAL_ADDRESS", address)];
+        assert_eq!(
+            reach(&said("10.0.0.5"), "0.0.0.0:4711").unwrap(),
+            "10.0.0.5:4711"
+        );
+        assert_eq!(
+            reach(&said("10.0.0.5:80"), "0.0.0.0:4711").unwrap(),
+            "10.0.0.5:80"
+        );
+        assert_eq!(
+            reach(&said("[fd00::5]:80"), "[::]:4711").unwrap(),
+            "[fd00::5]:80"
+        );
+        let config = read(&[("HOST", "127.0.0.1")]).unwrap();
+        assert_eq!(config.internal_host, config.host);
+        assert_eq!(config.internal_port, 9091);
+    }
+
+    #[test]
     fn origins_are_taken_as_browsers_send_them() {
         let config = read(&[(
             "ALLOWED_ORIGINS",
@@ -302,5 +464,81 @@ mod tests {
                 "http://localhost:5173".into()
             ])
         );
+    }
+
+    const SECRET: (&str, &str) = ("JWT_SECRET", "a secret of at least thirty-two bytes");
+    const MONGODB: (&str, &str) = ("MONGODB_URI", "mongodb://ann:hunter2@db/chat");
+    const REDIS: (&str, &str) = ("REDIS_URL", "redis://:hunter2@a:1,b:2");
+
+    #[test]
+    fn a_fleet_has_its_back_ends_and_one_secret() {
+        let production = ("TERTULIA_ENV", "production");
+        let config = read(&[production, SECRET, MONGODB, REDIS]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let fleet = config.fleet.unwrap();
+        assert_eq!(fleet.mongodb_uri.expose(), MONGODB.1);
+        assert_eq!(fleet.redis_url.to_string(), "redis://a:1,b:2");
+        assert_eq!(fleet.session_url, fleet.redis_url);
+        assert_eq!(fleet.rate_limit_url, fleet.redis_url);
+        assert_eq!(fleet.redis_prefix, "tertulia");
+        assert!(read(&[]).unwrap().fleet.is_none());
+    }
+
+    #[test]
+    fn a_redis_can_be_moved_away() {
+        let fleet = read(&[
+            SECRET,
+            MONGODB,
+            REDIS,
+            ("REDIS_SESSION_URL", "redis://sessions"),
+            ("REDIS_RATE_LIMIT_URL", "redis-sentinel://s1,s2/limits"),
+            ("REDIS_PREFIX", "chat:eu-1"),
+            (
+                "TLS_CA_FILE",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            ),
+        ])
+        .unwrap()
+        .fleet
+        .unwrap();
+        assert_eq!(fleet.session_url.to_string(), "redis://sessions:6379");
+        let limits = "redis-sentinel://s1:26379,s2:26379/limits";
+        assert_eq!(fleet.rate_limit_url.to_string(), limits);
+        assert_eq!(fleet.redis_prefix, "chat:eu-1");
+        assert!(fleet.redis_options("main").ca_file.is_some());
+    }
+
+    #[test]
+    fn half_a_fleet_is_none() {
+        let named = |variables: &[(&str, &str)]| -> Vec<String> {
+            let errors = read(variables).unwrap_err();
+            assert!(!errors.concat().contains("hunter2"), "{errors:?}");
+            let names = errors
+                .iter()
+                .map(|error| error.split(':').next().unwrap().to_owned());
+            names.collect()
+        };
+        assert_eq!(named(&[SECRET, MONGODB]), ["REDIS_URL"]);
+        assert_eq!(named(&[SECRET, REDIS]), ["MONGODB_URI"]);
+        assert_eq!(named(&[MONGODB, REDIS]), ["JWT_SECRET"]);
+        let own = ("REDIS_SESSION_URL", "redis://:hunter2@c");
+        assert_eq!(named(&[SECRET, own]), ["REDIS_URL"]);
+        let wrong = [
+            SECRET,
+            ("MONGODB_URI", "mongodb+srv://ann:hunter2@db"),
+            ("REDIS_URL", "http://ann:hunter2@a"),
+            ("REDIS_RATE_LIMIT_URL", "redis://hunter2@a"),
+            ("REDIS_SESSION_URL", "redis://:hunter2@a:b"),
+            ("REDIS_PREFIX", "{a}"),
+            ("TLS_CA_FILE", "/nowhere"),
+        ];
+        let wanted = wrong[1..].iter().map(|(name, _)| *name);
+        assert_eq!(named(&wrong), wanted.collect::<Vec<_>>());
+        for uri in ["mongodb://", "mongodb:///chat", "db:27017"] {
+            assert_eq!(
+                named(&[SECRET, REDIS, ("MONGODB_URI", uri)]),
+                ["MONGODB_URI"]
+            );
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! What is cleaned up from time to time: sessions long over, and guests who won't come back.
+//! What is cleaned up from time to time: sessions long over, and guests who won't come back. Of several instances each
+//! does it; what another has done already is passed over.
 
 use std::time::Duration;
 
 use crate::{accounts::profile, app::App, error::AppError};
-use protocol::Timestamp;
+use protocol::{ErrorCode, Timestamp};
 
 const EVERY: Duration = Duration::from_secs(600);
 
@@ -13,7 +14,7 @@ const SESSIONS_AFTER_MS: i64 = 24 * 3_600_000;
 /// A guest without a session that is good can never come back; an hour leaves time for a refresh on its way.
 const GUESTS_AFTER_MS: i64 = 3_600_000;
 
-/// Guests removed in one go.
+/// Guests looked at in one go.
 const GUESTS: u32 = 100;
 
 /// Cleans up, for ever.
@@ -29,19 +30,29 @@ pub async fn run(app: &App) {
 async fn clean_up(app: &App) -> Result<(), AppError> {
     let now = Timestamp::now();
     let before = |ms| Timestamp::from_unix_ms(now.unix_ms() - ms);
-    while app.store.purge_sessions(before(SESSIONS_AFTER_MS)).await? > 0 {
+    while app
+        .sessions
+        .purge_sessions(before(SESSIONS_AFTER_MS))
+        .await?
+        > 0
+    {
         tokio::task::yield_now().await;
     }
+    let mut after = None;
     loop {
         let guests = app
             .store
-            .stale_guests(before(GUESTS_AFTER_MS), now, GUESTS)
+            .guests(before(GUESTS_AFTER_MS), after.as_ref(), GUESTS)
             .await?;
-        if guests.is_empty() {
+        after = guests.last().cloned();
+        if after.is_none() {
             return Ok(());
         }
-        for guest in guests {
-            profile::delete(app, &guest).await?;
+        for guest in app.sessions.without_sessions(guests, now).await? {
+            match profile::delete(app, &guest).await {
+                Err(error) if error.code() == ErrorCode::NotFound => {}
+                deleted => deleted?,
+            }
         }
     }
 }

@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use tertulia::{config::Config, logging, server};
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tertulia::{
+    config::Config,
+    logging,
+    server::{self, Listeners},
+};
+use tokio::signal::unix::SignalKind;
 
 const USAGE: &str = "\
 usage: tertulia [COMMAND]
@@ -55,20 +59,24 @@ where
 }
 
 async fn serve(config: Config) -> Result<(), String> {
-    let address = SocketAddr::new(config.host, config.port);
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|e| format!("can't listen on {address}: {e}"))?;
-    let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+    let listeners = Listeners::bind(&config).await?;
+    let port = listeners
+        .clients
+        .local_addr()
+        .map_err(|e| e.to_string())?
+        .port();
     println!("Tertulia listens on http://localhost:{port}");
     println!(
         "Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs"
     );
-    println!(
-        "Data is kept in {}; stop with Ctrl-C.",
-        config.data_dir.display()
-    );
-    server::start(config, listener, stop_signal())
+    match &config.fleet {
+        None => println!(
+            "Data is kept in {}; stop with Ctrl-C.",
+            config.data_dir.display()
+        ),
+        Some(_) => println!("One of a fleet; stop with Ctrl-C."),
+    }
+    server::start(config, listeners, stop_signal())
         .await
         .map_err(|e| e.to_string())
 }

@@ -1,8 +1,10 @@
 //! Sessions that have ended while access tokens of theirs are still good. Held in memory, so that a check costs no
-//! I/O; read from the store at the start.
+//! I/O; read from the sessions' store at the start, then told by whoever ends one.
 //!
 //! What must stay true: a session is here before its connections are looked up, and until the last token that could
 //! name it has expired. Nothing is dropped for want of room: each entry took a sign-in, which are limited themselves.
+//! An end is in the store before anybody is told, so that an instance which wasn't finds it there: as soon as it knows
+//! that it may have missed something, and every few seconds in case it doesn't.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -12,37 +14,46 @@ use std::{
 use gateway::Frame;
 use parking_lot::RwLock;
 use protocol::{ServerEvent, SessionId, SessionRevoked, Timestamp};
-use storage::{MessageStore, StoreError};
+use storage::{Sessions, StoreError};
 
-use crate::{access_tokens::ACCESS_TOKEN_LIFE, app::App, chat::topics};
+use crate::{
+    access_tokens::ACCESS_TOKEN_LIFE,
+    app::App,
+    bus::{self, Control},
+    chat::topics,
+};
+
+/// How often ends are looked for that nobody told of: the one who should have lost its connection right then.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// How far instances' clocks may differ, and how long an end may be on its way into the store.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// The sessions that ended lately.
-#[derive(Default)]
 pub struct Revocations(RwLock<Ended>);
 
-#[derive(Default)]
 struct Ended {
     sessions: HashSet<SessionId>,
-    /// The same with their time, the earliest first.
+    /// The same with the time from which they are kept, the earliest first but for minutes.
     order: VecDeque<(Timestamp, SessionId)>,
+    /// Every end before this is known.
+    known: Timestamp,
+}
+
+impl Default for Revocations {
+    /// None; those of the last 15 minutes are to be read by [`reload`].
+    fn default() -> Self {
+        Self::known_until(before(Timestamp::now(), ACCESS_TOKEN_LIFE))
+    }
 }
 
 impl Revocations {
-    /// Those that ended in the last 15 minutes.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    pub async fn load(store: &MessageStore) -> Result<Self, StoreError> {
-        let now = Timestamp::now();
-        let mut ended = store
-            .revoked_sessions(before(now, ACCESS_TOKEN_LIFE))
-            .await?;
-        ended.sort_by_key(|(_, at)| *at);
-        let revocations = Self::default();
-        for (session, at) in ended {
-            revocations.add(&session, at);
-        }
-        Ok(revocations)
+    fn known_until(known: Timestamp) -> Self {
+        Self(RwLock::new(Ended {
+            sessions: HashSet::new(),
+            order: VecDeque::new(),
+            known,
+        }))
     }
 
     /// Whether a session has ended.
@@ -50,6 +61,7 @@ impl Revocations {
         self.0.read().sessions.contains(session)
     }
 
+    /// Keeps a session for as long as its tokens live, from `now` on.
     fn add(&self, session: &SessionId, now: Timestamp) {
         let expired = before(now, ACCESS_TOKEN_LIFE);
         let mut ended = self.0.write();
@@ -60,20 +72,60 @@ impl Revocations {
             ended.order.push_back((now, session.clone()));
         }
     }
+
+    /// Those in the store that aren't here.
+    async fn unknown(&self, sessions: &Sessions) -> Result<Vec<SessionId>, StoreError> {
+        let now = Timestamp::now();
+        let since = before(self.0.read().known, SLACK);
+        let revoked = sessions.revoked_sessions(since).await?;
+        let mut ended = self.0.write();
+        ended.known = ended.known.max(now);
+        let unknown = revoked
+            .into_iter()
+            .map(|(session, _)| session)
+            .filter(|session| !ended.sessions.contains(session));
+        Ok(unknown.collect())
+    }
 }
 
 fn before(now: Timestamp, by: Duration) -> Timestamp {
     Timestamp::from_unix_ms(now.unix_ms() - by.as_millis() as i64)
 }
 
-/// Makes the end of a session, which the store knows already, felt: its tokens are refused, and its connections are
-/// told and disconnected.
+/// Makes the end of a session, which the store knows already, felt on every instance.
 pub fn revoke(app: &App, session: &SessionId) {
+    bus::tell_everybody(app, Control::SessionRevoked(session.clone()));
+}
+
+/// Makes the end of a session felt on this instance: its tokens are refused, and its connections are told and
+/// disconnected. Twice is the same as once.
+pub fn apply(app: &App, session: &SessionId) {
     app.revocations.add(session, Timestamp::now());
     let told = Frame::event_from_json("/", SessionRevoked::NAME, "{}", Vec::new());
     for socket in app.hub.sockets(&topics::session(session)) {
         socket.send(&told);
         socket.disconnect();
+    }
+}
+
+/// Applies what this instance may have missed, or doesn't know yet.
+///
+/// # Errors
+/// If the store can't be read; the next call makes up for it.
+pub async fn reload(app: &App) -> Result<(), StoreError> {
+    for session in app.revocations.unknown(&app.sessions).await? {
+        apply(app, &session);
+    }
+    Ok(())
+}
+
+/// Reloads from time to time, for ever: for a server that isn't alone.
+pub async fn run(app: &App) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if let Err(error) = reload(app).await {
+            tracing::warn!(%error, "ended sessions couldn't be read; it is tried again");
+        }
     }
 }
 
@@ -83,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_session_is_kept_as_long_as_its_tokens_live() {
-        let revocations = Revocations::default();
+        let revocations = Revocations::known_until(Timestamp::from_unix_ms(0));
         let at = |seconds: i64| Timestamp::from_unix_ms(1_800_000_000_000 + seconds * 1_000);
         let (first, second) = (SessionId::trusted("s-1"), SessionId::trusted("s-2"));
         revocations.add(&first, at(0));
@@ -93,5 +145,43 @@ mod tests {
         revocations.add(&second, at(901));
         assert!(!revocations.contains(&first) && revocations.contains(&second));
         assert_eq!(revocations.0.read().order.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn ends_that_nobody_told_of_are_found_in_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = storage::MessageStore::open(directory.path()).await.unwrap();
+        let sessions = Sessions::embedded(&store).unwrap();
+        let now = Timestamp::now();
+        let guest = store.create_guest("Ann".to_owned(), now).await.unwrap();
+        let end = async |name: &str, at: Timestamp| {
+            let id = SessionId::trusted(name);
+            let session = storage::NewSession {
+                id: id.clone(),
+                user_id: guest.id.clone(),
+                device: String::new(),
+                address: String::new(),
+                refresh: storage::TokenHash([1; 32]),
+                successor: storage::TokenHash([2; 32]),
+                expires_at: Timestamp::from_unix_ms(now.unix_ms() + 1_000_000),
+            };
+            sessions.create_session(session, at).await.unwrap();
+            sessions.revoke_session(&guest.id, &id, at).await.unwrap();
+            id
+        };
+        let long_ago = end("s-1", before(now, 2 * ACCESS_TOKEN_LIFE)).await;
+        let first = end("s-2", before(now, ACCESS_TOKEN_LIFE / 2)).await;
+        let revocations = Revocations::default();
+        for session in revocations.unknown(&sessions).await.unwrap() {
+            revocations.add(&session, now);
+        }
+        assert!(revocations.contains(&first) && !revocations.contains(&long_ago));
+        // By another instance, whose clock is behind.
+        let second = end("s-3", before(now, SLACK / 2)).await;
+        assert!(!revocations.contains(&second));
+        let unknown = revocations.unknown(&sessions).await.unwrap();
+        assert_eq!(unknown, std::slice::from_ref(&second));
+        revocations.add(&second, now);
+        assert_eq!(revocations.unknown(&sessions).await.unwrap(), []);
     }
 }

@@ -1,28 +1,33 @@
 //! Starting and stopping: the only place where components are put together.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
 use protocol::{ServerDraining, ServerEvent};
-use storage::{MessageStore, OpenError};
+use storage::OpenError;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     access_tokens::AccessTokens,
     app::{App, SharedApp},
-    chat::{fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, unread::UnreadNotices},
+    chat::{
+        fan_out::FanOut, room_feeds::RoomFeeds, room_repair, unread::UnreadNotices,
+        users_here::UsersHere,
+    },
     config::Config,
+    fleet::{Fleet, Parts},
     housekeeping, http,
     http::health::Health,
     passwords::Passwords,
+    publish::Publishing,
     refresh_tokens::RefreshTokens,
-    revocations::Revocations,
+    revocations::{self, Revocations},
     sessions_seen::SessionsSeen,
-    sign_in_limits::SignInLimits,
     signing_secret::{SecretError, SigningSecret},
     socket::Connector,
+    startup::{self, Startup},
 };
 
 /// How long requests in flight may take to end once everything else has.
@@ -40,39 +45,92 @@ pub enum StartError {
     /// The sessions that ended lately couldn't be read.
     #[error("can't read revoked sessions: {0}")]
     Revocations(storage::StoreError),
-    /// The listener.
+    /// Other instances couldn't reach this one.
+    #[error("{0}")]
+    Internal(String),
+    /// A listener.
     #[error("can't listen: {0}")]
     Listen(#[from] io::Error),
 }
 
-/// Serves on `listener` until `shutdown` is done, then sends the clients away and ends when everything is written.
+/// What a server listens on.
+pub struct Listeners {
+    /// For clients.
+    pub clients: TcpListener,
+    /// For other instances; of a fleet.
+    pub internal: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Those that the configuration names.
+    ///
+    /// # Errors
+    /// If one can't be bound; says which.
+    pub async fn bind(config: &Config) -> Result<Self, String> {
+        let bind = async |host, port| {
+            let address = SocketAddr::new(host, port);
+            TcpListener::bind(address)
+                .await
+                .map_err(|e| format!("can't listen on {address}: {e}"))
+        };
+        Ok(Self {
+            clients: bind(config.host, config.port).await?,
+            internal: match &config.fleet {
+                Some(_) => Some(bind(config.internal_host, config.internal_port).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+/// Serves on `listeners` until `shutdown` is done, then sends the clients away and ends when everything is written. A
+/// server of a fleet takes clients once the services that it needs are there.
 ///
 /// # Errors
-/// If the data directory, the secret or the listener can't be used.
+/// If the data directory, the secret, an address or a listener can't be used.
 pub async fn start(
     config: Config,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
-    let store = MessageStore::open(&config.data_dir).await?;
-    let app = match components(config, store.clone()).await {
-        Ok(app) => app,
-        Err(error) => {
-            store.close().await;
-            return Err(error);
-        }
-    };
+    let (app, fleet) = components(config, &listeners).await?;
     let gateway = Gateway::new(
-        gateway_config(&app.config),
+        gateway_config(&app),
         app.hub.clone(),
         Arc::new(Connector::new(app.clone())),
     );
     let mut background = JoinSet::new();
-    run_in_background(&mut background, &app);
+    let mut carrying = JoinSet::new();
+    match fleet {
+        None => run_in_background(&mut background, &app),
+        Some(Fleet { redis, traffic }) => {
+            carrying.spawn(traffic.run(app.clone()));
+            let (shared, gateway) = (app.clone(), gateway.clone());
+            background.spawn(async move {
+                startup::wait(&shared, &redis).await;
+                gateway.admit();
+                let mut background = JoinSet::new();
+                run_in_background(&mut background, &shared);
+                while background.join_next().await.is_some() {}
+            });
+        }
+    }
 
     let (stop, stopped) = watch::channel(false);
     let router = TowerToHyperService::new(http::router::router(app.clone(), gateway.clone()));
-    let serving = gateway::serve(listener, vec![gateway.clone()], router, stopped).fuse();
+    let clients = gateway::serve(
+        listeners.clients,
+        vec![gateway.clone()],
+        router,
+        stopped.clone(),
+    );
+    let others = async {
+        match listeners.internal {
+            Some(listener) => gateway::serve_internal(listener, gateway.clone(), stopped).await,
+            None => Ok(()),
+        }
+    };
+    let serving = async { tokio::try_join!(clients, others).map(drop) }.fuse();
     let mut serving = std::pin::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -94,43 +152,90 @@ pub async fn start(
         }
     };
     background.shutdown().await;
-    app.sessions_seen.write(&app.store).await;
+    app.sessions_seen.write(&app.sessions).await;
     app.store.close().await;
+    // What was written last is on its way to the others.
+    app.bus.settle().await;
+    app.instances.leave().await;
+    carrying.shutdown().await;
     Ok(served?)
 }
 
-async fn components(config: Config, store: MessageStore) -> Result<SharedApp, StartError> {
-    let secret = SigningSecret::open(&config)?;
-    let revocations = Revocations::load(&store)
-        .await
-        .map_err(StartError::Revocations)?;
+async fn components(
+    config: Config,
+    listeners: &Listeners,
+) -> Result<(SharedApp, Option<Fleet>), StartError> {
+    match (&config.fleet, &listeners.internal) {
+        (Some(fleet), Some(internal)) => {
+            let address = config.internal_reach(internal.local_addr()?).ok_or_else(|| {
+                StartError::Internal(
+                    "INTERNAL_ADDRESS: expected where other instances reach this one, since its internal listener \
+                     is bound to every address"
+                        .into(),
+                )
+            })?;
+            let secret = SigningSecret::open(&config)?;
+            let parts = Parts::of_fleet(fleet, &secret, address).await?;
+            Ok(assemble(config, &secret, parts))
+        }
+        _ => {
+            let (parts, secret) = Parts::alone(&config).await?;
+            let store = parts.store.clone();
+            let (app, fleet) = assemble(config, &secret, parts);
+            if let Err(error) = revocations::reload(&app).await {
+                store.close().await;
+                return Err(StartError::Revocations(error));
+            }
+            Ok((app, fleet))
+        }
+    }
+}
+
+fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp, Option<Fleet>) {
     let workers = config.worker_threads;
     let lanes = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Arc::new(App {
-        health: Health::default(),
+    let app = App {
+        health: Health::new(parts.checks),
+        startup: if parts.fleet.is_some() {
+            Startup::waiting()
+        } else {
+            Startup::default()
+        },
         hub: Hub::new(workers),
-        store,
-        access_tokens: AccessTokens::new(&secret),
-        refresh_tokens: RefreshTokens::new(&secret),
+        store: parts.store,
+        sessions: parts.sessions,
+        access_tokens: AccessTokens::new(secret),
+        refresh_tokens: RefreshTokens::new(secret),
         passwords: Passwords::new(),
-        sign_in_limits: SignInLimits::default(),
-        revocations,
+        sign_in_limits: parts.sign_in_limits,
+        revocations: Revocations::default(),
+        publishing: Publishing::new(&config),
         sessions_seen: SessionsSeen::default(),
         fan_out: FanOut::start(workers.unwrap_or(lanes)),
         feeds: RoomFeeds::default(),
-        presence: Presence::default(),
+        presence: parts.presence,
+        bus: parts.bus,
+        instances: parts.instances,
+        peers: parts.peers,
+        users_here: UsersHere::default(),
         unread_notices: UnreadNotices::default(),
         config,
-    }))
+    };
+    (Arc::new(app), parts.fleet)
 }
 
-fn gateway_config(config: &Config) -> gateway::Config {
+fn gateway_config(app: &App) -> gateway::Config {
+    let config = &app.config;
     gateway::Config {
+        instance: app.instances.own(),
+        peers: app.peers.clone(),
+        hold: !app.startup.is_over(),
         ping_interval: config.ping_interval,
         ping_timeout: config.ping_timeout,
         max_payload: config.max_payload,
         max_connections: config.max_connections,
         allowed_origins: config.allowed_origins.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
         // One queue holds at least one message of the largest size, and its answer.
         max_queue: (1 << 20).max(config.max_payload * 2),
         ..gateway::Config::default()
@@ -139,15 +244,26 @@ fn gateway_config(config: &Config) -> gateway::Config {
 
 fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
     let shared = app.clone();
-    tasks.spawn(async move { shared.feeds.sweep(&shared.hub).await });
+    tasks.spawn(async move { shared.feeds.sweep(&shared).await });
     let shared = app.clone();
-    tasks.spawn(async move { shared.presence.tell_counts(&shared.hub).await });
+    tasks.spawn(async move { shared.presence.run(&shared).await });
     let shared = app.clone();
     tasks.spawn(async move { shared.unread_notices.run(&shared).await });
     let shared = app.clone();
-    tasks.spawn(async move { shared.sessions_seen.run(&shared.store).await });
+    tasks.spawn(async move { shared.sessions_seen.run(&shared.sessions).await });
     let shared = app.clone();
     tasks.spawn(async move { housekeeping::run(&shared).await });
+    if app.bus.link().is_none() {
+        return;
+    }
+    let shared = app.clone();
+    tasks.spawn(async move { revocations::run(&shared).await });
+    let shared = app.clone();
+    tasks.spawn(async move { shared.instances.run(&shared).await });
+    let shared = app.clone();
+    tasks.spawn(async move { shared.users_here.sweep(&shared).await });
+    let shared = app.clone();
+    tasks.spawn(async move { room_repair::compare(&shared).await });
 }
 
 /// What every namespace hears before its connection is closed.

@@ -3,8 +3,10 @@
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use parking_lot::Mutex;
-use protocol::{SessionId, Timestamp};
-use storage::{MessageStore, SessionSeen};
+use protocol::{SessionId, Timestamp, UserId};
+use storage::{SessionSeen, Sessions};
+
+use crate::actor::Actor;
 
 /// Minutes don't matter in a list of devices; writes do.
 const EVERY: Duration = Duration::from_secs(15);
@@ -14,41 +16,44 @@ const WAITING: usize = 100_000;
 
 /// What wasn't written yet.
 #[derive(Default)]
-pub struct SessionsSeen(Mutex<HashMap<SessionId, (Timestamp, IpAddr)>>);
+pub struct SessionsSeen(Mutex<HashMap<SessionId, (UserId, Timestamp, IpAddr)>>);
 
 impl SessionsSeen {
-    /// A session was seen now.
-    pub fn note(&self, session: &SessionId, address: IpAddr) {
+    /// The actor's session was seen now.
+    pub fn note(&self, actor: &Actor, address: IpAddr) {
+        let session = &actor.session_id;
         let mut waiting = self.0.lock();
         if waiting.len() < WAITING || waiting.contains_key(session) {
-            waiting.insert(session.clone(), (Timestamp::now(), address));
+            let seen = (actor.user_id.clone(), Timestamp::now(), address);
+            waiting.insert(session.clone(), seen);
         }
     }
 
     /// Writes what was gathered.
-    pub async fn write(&self, store: &MessageStore) {
+    pub async fn write(&self, sessions: &Sessions) {
         let waiting = std::mem::take(&mut *self.0.lock());
         if waiting.is_empty() {
             return;
         }
         let seen = waiting
             .into_iter()
-            .map(|(id, (at, address))| SessionSeen {
+            .map(|(id, (user_id, at, address))| SessionSeen {
+                user_id,
                 id,
                 at,
                 address: address.to_string(),
             })
             .collect();
-        if let Err(error) = store.touch_sessions(seen).await {
+        if let Err(error) = sessions.touch_sessions(seen).await {
             tracing::warn!(%error, "last-seen times of sessions weren't written");
         }
     }
 
     /// Writes from time to time, for ever.
-    pub async fn run(&self, store: &MessageStore) {
+    pub async fn run(&self, sessions: &Sessions) {
         loop {
             tokio::time::sleep(EVERY).await;
-            self.write(store).await;
+            self.write(sessions).await;
         }
     }
 }

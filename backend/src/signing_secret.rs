@@ -61,8 +61,17 @@ impl SigningSecret {
     }
 
     /// A key of its own for `purpose`: what is signed with it is worth nothing elsewhere.
+    pub(crate) fn key_for(&self, purpose: &str) -> [u8; 32] {
+        self.mac()
+            .chain_update(purpose)
+            .finalize()
+            .into_bytes()
+            .into()
+    }
+
+    /// The same, ready to sign with.
     pub(crate) fn mac_for(&self, purpose: &str) -> Mac {
-        keyed(&self.mac().chain_update(purpose).finalize().into_bytes())
+        keyed(&self.key_for(purpose))
     }
 }
 

@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     restoreMocks: true,
-    testTimeout: 10_000,
+    // Patience with a machine that is busy: the clock of the tests themselves is a false one.
+    testTimeout: 60_000,
   },
 });

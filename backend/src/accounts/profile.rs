@@ -8,6 +8,7 @@ use storage::{ProfileChange, StoreError};
 use crate::{
     actor::Actor,
     app::App,
+    bus::{self, Control},
     chat::{members, wire},
     error::AppError,
     revocations::revoke,
@@ -40,6 +41,7 @@ pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User,
         .update_user(&actor.user_id, change)
         .await
         .map_err(gone)?;
+    bus::tell_everybody(app, Control::UserChanged(user.id.clone()));
     Ok(wire::oneself(user))
 }
 
@@ -74,7 +76,7 @@ pub async fn change_password(
         attempt.failed(Instant::now());
         return Err(AppError::forbidden("currentPassword: is wrong"));
     }
-    attempt.succeeded();
+    attempt.succeeded().await;
     let hash = app.passwords.place()?.hash(request.new_password).await?;
     app.store
         .set_password(&actor.user_id, hash)
@@ -82,7 +84,7 @@ pub async fn change_password(
         .map_err(gone)?;
     let now = Timestamp::now();
     for session in app
-        .store
+        .sessions
         .revoke_sessions(&actor.user_id, Some(&actor.session_id), now)
         .await?
     {
@@ -96,16 +98,25 @@ pub async fn change_password(
 /// # Errors
 /// `not_found` if it was deleted before.
 pub async fn delete(app: &App, user: &UserId) -> Result<(), AppError> {
-    let left = app
-        .store
-        .delete_user(user, Timestamp::now())
-        .await
-        .map_err(gone)?;
-    for session in &left.sessions {
-        revoke(app, session);
-    }
-    for room in &left.rooms {
+    // First, so that an account isn't deleted whose sessions can't be ended.
+    end_sessions(app, user).await?;
+    let now = Timestamp::now();
+    let left = app.store.delete_user(user, now).await.map_err(gone)?;
+    bus::tell_everybody(app, Control::UserChanged(user.clone()));
+    for room in &left {
         members::tell(app, room, user, None);
+    }
+    // Again, for a sign-in that was under way. Such a session can't be refreshed without its user.
+    if let Err(error) = end_sessions(app, user).await {
+        tracing::warn!(%error, "a session may outlive its deleted account for as long as an access token");
+    }
+    Ok(())
+}
+
+async fn end_sessions(app: &App, user: &UserId) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    for session in app.sessions.revoke_sessions(user, None, now).await? {
+        revoke(app, &session);
     }
     Ok(())
 }

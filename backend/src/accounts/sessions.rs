@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use protocol::{ErrorCode, Secret, Session, SessionId, SessionPage, Timestamp, Tokens};
+use protocol::{ErrorCode, Secret, Session, SessionId, SessionPage, Timestamp, Tokens, UserId};
 use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 
 use crate::{
@@ -33,21 +33,35 @@ pub struct Device {
 /// Opens a session. Beyond 20 of one user the one last seen earliest ends.
 ///
 /// # Errors
-/// Those of the store.
+/// `unauthenticated` if the account was deleted meanwhile; those of the store.
 pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens, AppError> {
     let now = Timestamp::now();
     let id = SessionId::trusted(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()));
-    let refresh = app.refresh_tokens.first(&id);
+    let refresh = app.refresh_tokens.first(&id, &user.id);
     let session = NewSession {
         id: id.clone(),
         user_id: user.id.clone(),
         device: device.name,
         address: device.address.to_string(),
         refresh: refresh.hash,
-        expires_at: end(&user, now),
+        successor: refresh.successor_hash,
+        expires_at: expiry(&user, now),
     };
-    for ended in app.store.create_session(session, now).await? {
+    let ended = app
+        .sessions
+        .create_session(session, now)
+        .await
+        .map_err(deleted_meanwhile)?;
+    for ended in ended {
         revoke(app, &ended);
+    }
+    // A deletion ends the sessions that it finds after it is done. Either it finds this one, or it was done before
+    // this look.
+    if let Err(error) = app.store.user(&user.id).await {
+        if matches!(error, StoreError::NotFound) {
+            end(app, &user.id, &id).await?;
+        }
+        return Err(deleted_meanwhile(error));
     }
     tokens(app, user, id, refresh.token, now)
 }
@@ -60,25 +74,24 @@ pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens,
 pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Tokens, AppError> {
     let now = Timestamp::now();
     let presented = app.refresh_tokens.read(token).ok_or_else(ended)?;
-    let session = app
-        .store
-        .session(&presented.session_id, now)
-        .await
-        .map_err(ended_if_gone)?;
-    let user = app
-        .store
-        .user(&session.user_id)
-        .await
-        .map_err(ended_if_gone)?;
+    let (user_id, session_id) = (presented.user_id, presented.session_id);
+    if app.revocations.contains(&session_id) {
+        // The sessions' store may have lost its end with a server that failed.
+        end(app, &user_id, &session_id).await?;
+        return Err(ended());
+    }
+    let user = app.store.user(&user_id).await.map_err(ended_if_gone)?;
     let refresh = Refresh {
-        session_id: session.id,
+        user_id,
+        session_id,
         presented: presented.hash,
         successor: presented.successor.hash,
+        after: presented.successor.successor_hash,
         address: address.to_string(),
-        expires_at: end(&user, now),
+        expires_at: expiry(&user, now),
     };
     match app
-        .store
+        .sessions
         .refresh_session(refresh, now)
         .await
         .map_err(ended_if_gone)?
@@ -100,7 +113,7 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
 /// Those of the store.
 pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
     let now = Timestamp::now();
-    let stored = app.store.sessions(&actor.user_id, now).await?;
+    let stored = app.sessions.sessions(&actor.user_id, now).await?;
     let mut sessions: Vec<_> = stored
         .into_iter()
         .map(|session| {
@@ -127,17 +140,10 @@ pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
 /// # Errors
 /// `not_found` if it isn't one of theirs, or has ended.
 pub async fn end_one(app: &App, actor: &Actor, session: &SessionId) -> Result<(), AppError> {
-    match app
-        .store
-        .revoke_session(&actor.user_id, session, Timestamp::now())
-        .await
-    {
-        Ok(()) => {
-            revoke(app, session);
-            Ok(())
-        }
-        Err(StoreError::NotFound) => Err(AppError::not_found("session")),
-        Err(error) => Err(error.into()),
+    if end(app, &actor.user_id, session).await? {
+        Ok(())
+    } else {
+        Err(AppError::not_found("session"))
     }
 }
 
@@ -146,9 +152,23 @@ pub async fn end_one(app: &App, actor: &Actor, session: &SessionId) -> Result<()
 /// # Errors
 /// Those of the store.
 pub async fn log_out(app: &App, actor: &Actor) -> Result<(), AppError> {
-    match end_one(app, actor, &actor.session_id).await {
-        Err(error) if error.code() == ErrorCode::NotFound => Ok(()),
-        ended => ended,
+    end(app, &actor.user_id, &actor.session_id).await?;
+    Ok(())
+}
+
+/// Ends a session, and says whether it was a good one.
+async fn end(app: &App, user: &UserId, session: &SessionId) -> Result<bool, StoreError> {
+    match app
+        .sessions
+        .revoke_session(user, session, Timestamp::now())
+        .await
+    {
+        Ok(()) => {
+            revoke(app, session);
+            Ok(true)
+        }
+        Err(StoreError::NotFound) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -177,7 +197,7 @@ fn tokens(
     })
 }
 
-fn end(user: &StoredUser, now: Timestamp) -> Timestamp {
+fn expiry(user: &StoredUser, now: Timestamp) -> Timestamp {
     let life = if user.guest { GUEST_LIFE } else { LIFE };
     Timestamp::from_unix_ms(now.unix_ms() + life.as_millis() as i64)
 }
@@ -187,6 +207,15 @@ fn ended() -> AppError {
         ErrorCode::Unauthenticated,
         "the refresh token is not valid; sign in again",
     )
+}
+
+fn deleted_meanwhile(error: StoreError) -> AppError {
+    match error {
+        StoreError::NotFound => {
+            AppError::new(ErrorCode::Unauthenticated, "the account was deleted")
+        }
+        error => error.into(),
+    }
 }
 
 fn ended_if_gone(error: StoreError) -> AppError {

@@ -49,7 +49,7 @@ pub async fn log_in(app: &App, request: LoginRequest, device: Device) -> Result<
     let matches = place.verify(request.password, hash).await?;
     match user {
         Some(user) if matches => {
-            attempt.succeeded();
+            attempt.succeeded().await;
             sessions::open(app, user, device).await
         }
         _ => {
@@ -74,7 +74,9 @@ pub async fn come_as_guest(
     if !app.config.guests {
         return Err(AppError::forbidden("this server takes no guests"));
     }
-    app.sign_in_limits.guest(device.address, Instant::now())?;
+    app.sign_in_limits
+        .guest(device.address, Instant::now())
+        .await?;
     let user = app
         .store
         .create_guest(request.display_name, Timestamp::now())

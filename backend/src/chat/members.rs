@@ -6,10 +6,11 @@ use protocol::{
 };
 use storage::StoreError;
 
-use super::{access, topics, wire, wire::frame};
+use super::{access, topics, wire};
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
+    bus::{self, Control},
     error::AppError,
 };
 
@@ -124,38 +125,58 @@ pub async fn remove(
     }
     let removal = app.store.remove_member(room, user).await?;
     tell(app, room, user, None);
-    unsubscribe(app, room, user);
     if let Some(owner) = removal.new_owner {
         tell(app, room, &owner, Some(RoomRole::Owner));
     }
     Ok(())
 }
 
-/// Tells a room, and the user's connections that aren't subscribed to it, what the user is in it now.
+/// Tells a room, and the user's connections that aren't subscribed to it, what the user is in it now. Who is in it no
+/// longer is unsubscribed behind that, on every instance.
 pub fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
     let changed = RoomMemberChanged {
         room_id: room.clone(),
         user_id: user.clone(),
         role,
     };
-    let Some(frame) = frame(&changed) else {
-        return;
-    };
-    let topic = topics::room(room);
-    app.hub.publish(&topic, &frame);
-    for socket in app.hub.sockets(&topics::user(user)) {
-        if !socket.is_subscribed(&topic) {
-            socket.send(&frame);
-        }
+    let (topic, own) = (topics::room(room), topics::user(user));
+    if role.is_some() {
+        bus::publish(app, &topic, &changed);
+        bus::publish_unless(app, &own, &topic, &changed);
+    } else {
+        // The user's own connections hear it with the end of their subscriptions: what comes on another channel might
+        // come behind that, or before.
+        bus::publish_unless(app, &topic, &own, &changed);
     }
+    bus::tell_everybody(
+        app,
+        Control::MemberChanged {
+            room: room.clone(),
+            user: user.clone(),
+            gone: role.is_none(),
+        },
+    );
 }
 
-/// Ends the subscriptions of all of a user's connections to a room.
+/// Somebody is in a room no longer: their connections here are told, and unsubscribed.
+pub fn removed_here(app: &App, room: &RoomId, user: &UserId) {
+    let removed = RoomMemberChanged {
+        room_id: room.clone(),
+        user_id: user.clone(),
+        role: None,
+    };
+    if let Some(frame) = wire::frame(&removed) {
+        app.hub.publish(&topics::user(user), &frame);
+    }
+    unsubscribe(app, room, user);
+}
+
+/// Ends the subscriptions of all of a user's connections here to a room.
 pub fn unsubscribe(app: &App, room: &RoomId, user: &UserId) {
     let topic = topics::room(room);
     for socket in app.hub.sockets(&topics::user(user)) {
         if socket.leave(&topic) {
-            app.presence.leave(&app.hub, room, user);
+            app.presence.leave(app, room, user);
         }
     }
 }

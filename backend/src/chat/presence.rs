@@ -1,33 +1,41 @@
-//! Who is online in a room: whoever has a connection subscribed to it. Exact by user, however many connections they
-//! have. Told at most once: as single changes in small rooms, as a count at a bounded rate in large ones.
+//! Who is online in a room: whoever has a connection subscribed to it, on any instance. Exact by user, however many
+//! connections they have. Told at most once: as single changes in small rooms, as a count at a bounded rate in large
+//! ones.
+//!
+//! A server that is alone tells each change as it happens. In a fleet every instance keeps the users of its own
+//! connections in Redis (`presence_sets.rs`), and tells its own subscribers how the union of all instances differs from
+//! what it told them last: whatever is lost on the way, the next look puts it right.
 
 use std::{collections::HashMap, time::Duration};
 
 use dashmap::{DashMap, DashSet};
-use gateway::Hub;
 use protocol::{
     GetPresence, Presence as PresenceAnswer, PresenceChanged, PresenceCount, RoomId, UserId,
     limits::ONLINE_MAX,
 };
 
-use super::{access, topics, wire::frame};
-use crate::{actor::Actor, app::App, error::AppError};
+use super::{access, presence_sets::PresenceSets, topics, wire::frame};
+use crate::{
+    actor::Actor,
+    app::{App, SharedApp},
+    error::AppError,
+};
 
 /// How often counts of large rooms are told.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
+pub(super) const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// Subscribed connections by room and user.
-#[derive(Default)]
 pub struct Presence {
     rooms: DashMap<RoomId, HashMap<UserId, u32>>,
-    /// Large rooms whose count changed since it was told.
+    /// Large rooms whose count changed since it was told; of a server that is alone.
     changed: DashSet<RoomId>,
+    /// Of a fleet.
+    sets: Option<PresenceSets>,
 }
 
 /// A connection that is about to subscribe; dropped without having done so, it isn't there.
 pub struct Entering<'a> {
-    presence: &'a Presence,
-    hub: &'a Hub,
+    app: &'a App,
     room: &'a RoomId,
     user: &'a UserId,
     is_first: bool,
@@ -39,9 +47,9 @@ impl Entering<'_> {
     pub fn subscribed(mut self) {
         self.subscribed = true;
         if self.is_first {
-            let count = self.presence.count(self.room);
-            self.presence
-                .tell(self.hub, self.room, self.user, true, count);
+            let presence = &self.app.presence;
+            let count = presence.here(self.room);
+            presence.changed_here(self.app, self.room, self.user, true, count);
         }
     }
 }
@@ -49,22 +57,30 @@ impl Entering<'_> {
 impl Drop for Entering<'_> {
     fn drop(&mut self) {
         if !self.subscribed {
-            self.presence.leave(self.hub, self.room, self.user);
+            self.app.presence.leave(self.app, self.room, self.user);
         }
     }
 }
 
 impl Presence {
+    /// Presence of a server that is alone, or of one of a fleet.
+    pub fn new(sets: Option<PresenceSets>) -> Self {
+        Self {
+            rooms: DashMap::new(),
+            changed: DashSet::new(),
+            sets,
+        }
+    }
+
     /// A connection of `user` is about to subscribe to `room`. Counted before it does, so that a subscription that
     /// ends at once finds something to take back.
-    pub fn enter<'a>(&'a self, hub: &'a Hub, room: &'a RoomId, user: &'a UserId) -> Entering<'a> {
+    pub fn enter<'a>(&self, app: &'a App, room: &'a RoomId, user: &'a UserId) -> Entering<'a> {
         let mut users = self.rooms.entry(room.clone()).or_default();
         let connections = users.entry(user.clone()).or_default();
         *connections += 1;
         Entering {
             is_first: *connections == 1,
-            presence: self,
-            hub,
+            app,
             room,
             user,
             subscribed: false,
@@ -72,7 +88,7 @@ impl Presence {
     }
 
     /// A subscription of `user` to `room` ended.
-    pub fn leave(&self, hub: &Hub, room: &RoomId, user: &UserId) {
+    pub fn leave(&self, app: &App, room: &RoomId, user: &UserId) {
         let count = {
             let Some(mut users) = self.rooms.get_mut(room) else {
                 return;
@@ -90,77 +106,156 @@ impl Presence {
         if count == 0 {
             self.rooms.remove_if(room, |_, users| users.is_empty());
         }
-        self.tell(hub, room, user, false, count);
+        self.changed_here(app, room, user, false, count);
     }
 
     /// A room is no more.
     pub fn forget(&self, room: &RoomId) {
         self.rooms.remove(room);
         self.changed.remove(room);
+        if let Some(sets) = &self.sets {
+            sets.forget(room);
+        }
     }
 
-    /// Users online in `room`.
+    /// Users online in `room`, as far as this instance knows.
     pub fn count(&self, room: &RoomId) -> usize {
+        match &self.sets {
+            None => self.here(room),
+            Some(sets) => sets.told(room).max(self.here(room)),
+        }
+    }
+
+    /// Users online in `room` by connections of this instance.
+    fn here(&self, room: &RoomId) -> usize {
         self.rooms.get(room).map_or(0, |users| users.len())
     }
 
-    fn online(&self, room: &RoomId) -> PresenceAnswer {
-        let Some(users) = self.rooms.get(room) else {
-            return PresenceAnswer {
-                count: 0,
-                online: Vec::new(),
-            };
-        };
-        PresenceAnswer {
-            count: users.len() as u64,
-            online: users.keys().take(ONLINE_MAX).cloned().collect(),
+    /// Whether `user` is, by a connection of this instance.
+    pub(super) fn is_here(&self, room: &RoomId, user: &UserId) -> bool {
+        self.rooms
+            .get(room)
+            .is_some_and(|users| users.contains_key(user))
+    }
+
+    /// The users subscribed to each room by connections of this instance.
+    pub fn subscribed(&self) -> Vec<(RoomId, Vec<UserId>)> {
+        self.rooms
+            .iter()
+            .map(|room| (room.key().clone(), room.value().keys().cloned().collect()))
+            .collect()
+    }
+
+    /// The users of one room.
+    pub(super) fn users_here(&self, room: &RoomId) -> Vec<UserId> {
+        self.rooms
+            .get(room)
+            .map_or_else(Vec::new, |users| users.keys().cloned().collect())
+    }
+
+    /// Another instance says that who is online in `room` changed.
+    pub fn changed_elsewhere(&self, room: &RoomId) {
+        if let Some(sets) = &self.sets
+            && self.here(room) > 0
+        {
+            sets.look_at(room);
         }
     }
 
-    fn tell(&self, hub: &Hub, room: &RoomId, user: &UserId, online: bool, count: usize) {
-        if count > ONLINE_MAX {
+    /// Who is online may have changed in any room.
+    pub fn doubt_all(&self) {
+        if let Some(sets) = &self.sets {
+            for room in &self.rooms {
+                sets.look_at(room.key());
+            }
+        }
+    }
+
+    /// Redis has lost what this instance said, or never had it.
+    pub fn say_again(&self) {
+        if let Some(sets) = &self.sets {
+            sets.say_again();
+        }
+    }
+
+    fn changed_here(&self, app: &App, room: &RoomId, user: &UserId, online: bool, count: usize) {
+        if let Some(sets) = &self.sets {
+            sets.note(room, user, count == 0);
+        } else if count > ONLINE_MAX {
             self.changed.insert(room.clone());
-            return;
-        }
-        let changed = PresenceChanged {
-            room_id: room.clone(),
-            user_id: user.clone(),
-            online,
-        };
-        if let Some(frame) = frame(&changed) {
-            hub.publish(&topics::room(room), &frame.volatile());
+        } else {
+            tell(app, room, user, online);
         }
     }
 
-    /// Tells the counts of large rooms as they change, for ever.
-    pub async fn tell_counts(&self, hub: &Hub) {
+    /// Tells what has to be told from time to time, for ever.
+    pub async fn run(&self, app: &SharedApp) {
+        match &self.sets {
+            None => self.tell_counts(app).await,
+            Some(sets) => sets.run(app).await,
+        }
+    }
+
+    async fn tell_counts(&self, app: &App) {
         let mut ticks = tokio::time::interval(COUNT_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let changed: Vec<RoomId> = self.changed.iter().map(|room| room.clone()).collect();
-            for room_id in changed {
-                self.changed.remove(&room_id);
-                let count = self.count(&room_id) as u64;
-                let topic = topics::room(&room_id);
-                if let Some(frame) = frame(&PresenceCount { room_id, count }) {
-                    hub.publish(&topic, &frame.volatile());
-                }
+            for room in changed {
+                self.changed.remove(&room);
+                tell_count(app, &room, self.here(&room) as u64);
                 tokio::task::yield_now().await;
             }
         }
     }
 }
 
+/// Tells the subscribers here of one user.
+pub(super) fn tell(app: &App, room: &RoomId, user: &UserId, online: bool) {
+    let changed = PresenceChanged {
+        room_id: room.clone(),
+        user_id: user.clone(),
+        online,
+    };
+    if let Some(frame) = frame(&changed) {
+        app.hub.publish(&topics::room(room), &frame.volatile());
+    }
+}
+
+/// Tells the subscribers here how many are online.
+pub(super) fn tell_count(app: &App, room: &RoomId, count: u64) {
+    let counted = PresenceCount {
+        room_id: room.clone(),
+        count,
+    };
+    if let Some(frame) = frame(&counted) {
+        app.hub.publish(&topics::room(room), &frame.volatile());
+    }
+}
+
 /// `presence:get`: for members only.
 ///
 /// # Errors
-/// As [`access::member`].
+/// As [`access::member`]; `unavailable` while the instances can't tell each other.
 pub async fn get(
     app: &App,
     actor: &Actor,
     request: GetPresence,
 ) -> Result<PresenceAnswer, AppError> {
     access::member(app, actor, &request.room_id).await?;
-    Ok(app.presence.online(&request.room_id))
+    let presence = &app.presence;
+    if let Some(sets) = &presence.sets {
+        return sets.online(app, &request.room_id).await;
+    }
+    let Some(users) = presence.rooms.get(&request.room_id) else {
+        return Ok(PresenceAnswer {
+            count: 0,
+            online: Vec::new(),
+        });
+    };
+    Ok(PresenceAnswer {
+        count: users.len() as u64,
+        online: users.keys().take(ONLINE_MAX).cloned().collect(),
+    })
 }

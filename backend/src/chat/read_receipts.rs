@@ -3,8 +3,8 @@
 use protocol::{ReadAccepted, ReadChanged, SetRead, limits::ONLINE_MAX};
 use storage::StoreError;
 
-use super::{access, topics, wire::frame};
-use crate::{actor::Actor, app::App, error::AppError};
+use super::{access, topics};
+use crate::{actor::Actor, app::App, bus, error::AppError};
 
 /// `read:set`: only ever raises. The room learns of it; in a room with more than [`ONLINE_MAX`] online only the
 /// reader's own connections do, since there every reader would be told to every other.
@@ -32,8 +32,6 @@ pub async fn set(app: &App, actor: &Actor, request: SetRead) -> Result<ReadAccep
         user_id: actor.user_id.clone(),
         seq: read_seq,
     };
-    if let Some(frame) = frame(&changed) {
-        app.hub.publish(&topic, &frame.volatile());
-    }
+    bus::publish_volatile(app, &topic, &changed);
     Ok(ReadAccepted { read_seq, unread })
 }

@@ -3,21 +3,31 @@
 use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
-use gateway::{Hub, JoinError, Socket};
+use gateway::{JoinError, Socket};
 use protocol::{Epoch, ErrorCode, RoomId, limits::MISSED_MAX};
 use storage::{StoreError, StoredEvent};
+use tokio::time::Instant;
 
 use super::{
     room_feed::{FeedEvent, Released, RoomFeed},
-    topics, wire,
+    room_repair, topics, wire,
 };
-use crate::{actor::Actor, app::App, error::AppError};
+use crate::{
+    actor::Actor,
+    app::{App, SharedApp},
+    bus::Bus,
+    error::AppError,
+};
 
 /// A room without subscribers is kept so long, for those who come right back: once or twice this.
 const SWEEP: Duration = Duration::from_secs(15);
 
 /// Bytes of events that one connection is given at once, at most: its queue has to hold them. The rest is paged.
 pub const REPLAY_BYTES: usize = 1 << 20;
+
+/// How long a client that has more than this instance waits for it, and the pause between two looks.
+const CATCH_UP: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Events read from the store at a time.
 const READ: usize = 100;
@@ -89,7 +99,7 @@ impl RoomFeeds {
     /// `unavailable` while the connection is being told that it fell behind, and whatever the store says.
     pub async fn subscribe(
         &self,
-        app: &App,
+        app: &SharedApp,
         actor: &Actor,
         socket: &Socket,
         room: &RoomId,
@@ -99,6 +109,9 @@ impl RoomFeeds {
         let mut events = Vec::new();
         let mut from = since.as_ref().map_or(0, |since| since.seq);
         let max_bytes = since.as_ref().map_or(0, |since| since.bytes);
+        if let Some(since) = &since {
+            self.catch_up(app, room, since.seq).await?;
+        }
         loop {
             let feed = self.loaded(app, room).await?;
             let up_to = {
@@ -155,23 +168,100 @@ impl RoomFeeds {
         }
     }
 
-    /// Publishes a durable event, which the store gave out as `actor` sees it. For each room in the order of `seq`.
-    pub fn release(&self, hub: &Hub, stored: StoredEvent, actor: &Actor) {
-        let Some(feed) = self.find(&stored.room_id) else {
+    /// Waits until the feed is as far as a client that was served by an instance which is ahead of this one. Does nothing
+    /// if the log isn't that far either: then what the client has is of another log.
+    ///
+    /// # Errors
+    /// `unavailable` if it takes too long, and whatever the store says.
+    async fn catch_up(&self, app: &SharedApp, room: &RoomId, seq: u64) -> Result<(), AppError> {
+        if app.bus.link().is_none() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + CATCH_UP;
+        let mut log_is_there = false;
+        loop {
+            let feed = self.loaded(app, room).await?;
+            if feed.head_seq().is_none_or(|head| head >= seq) {
+                return Ok(());
+            }
+            if !log_is_there {
+                if app.store.head(room).await?.seq < seq {
+                    return Ok(());
+                }
+                log_is_there = true;
+            }
+            feed.doubt();
+            room_repair::start(app, &feed);
+            if Instant::now() >= deadline {
+                let message = "this instance is behind the others; try again";
+                return Err(AppError::new(ErrorCode::Unavailable, message));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Publishes a durable event of this instance, which the store gave out as `actor` sees it: here, and on every
+    /// other instance with subscribers of the room.
+    pub fn publish(&self, app: &SharedApp, stored: StoredEvent, actor: &Actor) {
+        let room = stored.room_id.clone();
+        let feed = self.find(&room);
+        if feed.is_none() && app.bus.link().is_none() {
             return;
-        };
+        }
         let seq = stored.seq;
         match FeedEvent::new(stored, &actor.user_id) {
             Ok(event) => {
-                if feed.release(hub, event) == Released::Gap {
-                    self.start_over(hub, &feed, seq);
+                app.bus.send(&topics::room(&room), &event.message());
+                if let Some(feed) = feed {
+                    self.release_in(app, &feed, event);
                 }
             }
             Err(error) => {
-                tracing::error!(%error, room = %feed.id(), seq, "a durable event can't be encoded");
-                self.start_over(hub, &feed, seq);
+                tracing::error!(%error, %room, seq, "a durable event can't be encoded");
+                if let Some(feed) = feed {
+                    self.start_over(app, &feed, seq);
+                }
             }
         }
+    }
+
+    /// Publishes a durable event to the subscribers here, when its turn has come.
+    pub fn release(&self, app: &SharedApp, room: &RoomId, event: FeedEvent) {
+        if let Some(feed) = self.find(room) {
+            self.release_in(app, &feed, event);
+        }
+    }
+
+    pub(super) fn release_in(&self, app: &SharedApp, feed: &Arc<RoomFeed>, event: FeedEvent) {
+        let seq = event.seq;
+        match feed.release(&app.hub, event) {
+            Released::Yes => {}
+            Released::Early => room_repair::start(app, feed),
+            Released::TooMany => self.start_over(app, feed, seq),
+        }
+    }
+
+    /// Events of a room may have been lost on their way here.
+    pub fn doubt(&self, app: &SharedApp, room: &RoomId) {
+        if let Some(feed) = self.find(room) {
+            feed.doubt();
+            room_repair::start(app, &feed);
+        }
+    }
+
+    /// Events of any room may have been.
+    pub fn doubt_all(&self, app: &SharedApp) {
+        for feed in self.all() {
+            feed.doubt();
+            room_repair::start(app, &feed);
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<RoomFeed>> {
+        self.rooms
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect()
     }
 
     /// The `seq` up to which subscribers of a room here have been served.
@@ -180,12 +270,12 @@ impl RoomFeeds {
     }
 
     /// Ends a room here: nobody stays subscribed.
-    pub fn close(&self, hub: &Hub, room: &RoomId) {
+    pub fn close(&self, app: &App, room: &RoomId) {
         if let Some(feed) = self.find(room) {
-            self.retire(&feed);
+            self.retire(&app.bus, &feed);
         }
         let topic = topics::room(room);
-        for socket in hub.sockets(&topic) {
+        for socket in app.hub.sockets(&topic) {
             socket.leave(&topic);
         }
     }
@@ -201,22 +291,17 @@ impl RoomFeeds {
     }
 
     /// Lets go of rooms without subscribers, for ever.
-    pub async fn sweep(&self, hub: &Hub) {
+    pub async fn sweep(&self, app: &App) {
         let mut idle: Vec<Arc<RoomFeed>> = Vec::new();
         loop {
             tokio::time::sleep(SWEEP).await;
-            let all: Vec<_> = self
-                .rooms
-                .iter()
-                .map(|entry| entry.value().clone())
-                .collect();
             let was_idle = std::mem::take(&mut idle);
-            for feed in all {
-                if hub.subscribers(feed.topic()) > 0 {
+            for feed in self.all() {
+                if app.hub.subscribers(feed.topic()) > 0 {
                     continue;
                 }
                 if was_idle.iter().any(|before| Arc::ptr_eq(before, &feed)) {
-                    self.retire_if_empty(hub, &feed);
+                    self.retire_if_empty(app, &feed);
                 } else {
                     idle.push(feed);
                 }
@@ -229,7 +314,7 @@ impl RoomFeeds {
     }
 
     /// The feed of a room with its head known.
-    async fn loaded(&self, app: &App, room: &RoomId) -> Result<Arc<RoomFeed>, AppError> {
+    async fn loaded(&self, app: &SharedApp, room: &RoomId) -> Result<Arc<RoomFeed>, AppError> {
         let feed = self.find(room).unwrap_or_else(|| {
             self.rooms
                 .entry(room.clone())
@@ -239,17 +324,17 @@ impl RoomFeeds {
         if feed.head_seq().is_some() {
             return Ok(feed);
         }
+        feed.enter(&app.bus).await;
         // The feed collects what happens from here on, so the head can't be too old.
         match app.store.head(room).await {
             Ok(head) => {
-                let seq = head.seq;
-                if feed.loaded(&app.hub, head) == Released::Gap {
-                    self.start_over(&app.hub, &feed, seq);
+                if feed.loaded(&app.hub, head) == Released::Early {
+                    room_repair::start(app, &feed);
                 }
                 Ok(feed)
             }
             Err(error) => {
-                self.retire_if_empty(&app.hub, &feed);
+                self.retire_if_empty(app, &feed);
                 Err(match error {
                     StoreError::NotFound => AppError::not_found("room"),
                     other => other.into(),
@@ -259,11 +344,11 @@ impl RoomFeeds {
     }
 
     /// Subscribers can't be served in order any more: they are told to join again and get the rest from the store.
-    fn start_over(&self, hub: &Hub, feed: &Arc<RoomFeed>, head_seq: u64) {
+    fn start_over(&self, app: &App, feed: &Arc<RoomFeed>, head_seq: u64) {
         tracing::error!(room = %feed.id(), head_seq, "a room's feed has a gap; its subscribers start over");
-        self.retire(feed);
+        self.retire(&app.bus, feed);
         let resync = wire::resync(feed.id(), head_seq);
-        for socket in hub.sockets(feed.topic()) {
+        for socket in app.hub.sockets(feed.topic()) {
             socket.leave(feed.topic());
             if let Some(frame) = &resync {
                 socket.send(frame);
@@ -271,24 +356,25 @@ impl RoomFeeds {
         }
     }
 
-    fn retire_if_empty(&self, hub: &Hub, feed: &Arc<RoomFeed>) {
+    fn retire_if_empty(&self, app: &App, feed: &Arc<RoomFeed>) {
         let mut state = feed.lock();
-        if hub.subscribers(feed.topic()) > 0 {
+        if app.hub.subscribers(feed.topic()) > 0 {
             return;
         }
         state.retired = true;
         drop(state);
-        self.forget(feed);
+        self.forget(&app.bus, feed);
     }
 
-    fn retire(&self, feed: &Arc<RoomFeed>) {
+    fn retire(&self, bus: &Bus, feed: &Arc<RoomFeed>) {
         feed.lock().retired = true;
-        self.forget(feed);
+        self.forget(bus, feed);
     }
 
-    fn forget(&self, feed: &Arc<RoomFeed>) {
+    fn forget(&self, bus: &Bus, feed: &Arc<RoomFeed>) {
         self.rooms
             .remove_if(feed.id(), |_, found| Arc::ptr_eq(found, feed));
+        feed.leave(bus);
     }
 }
 

@@ -2,8 +2,8 @@
 
 use gateway::Socket;
 use protocol::{
-    CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomPage, RoomRole,
-    RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
+    CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomMemberChanged,
+    RoomPage, RoomRole, RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
 };
 use storage::{NewRoom, StoreError, StoredRoom};
 
@@ -11,11 +11,11 @@ use super::{
     access, members,
     room_feeds::{REPLAY_BYTES, Replay, Since},
     topics, wire,
-    wire::frame,
 };
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
+    bus::{self, Control},
     error::AppError,
 };
 
@@ -127,9 +127,12 @@ pub async fn update(
         app.store.rename_room(room, name).await?;
         // What is told to all says nothing of the one who asked.
         let shared = wire::room(app.store.room(room, None).await?);
-        if let Some(frame) = frame(&RoomUpdated { room: shared }) {
-            app.hub.publish(&topics::room(room), &frame);
-        }
+        let changed = Control::RoomChanged {
+            room: room.clone(),
+            deleted: false,
+        };
+        bus::tell_everybody(app, changed);
+        bus::publish(app, &topics::room(room), &RoomUpdated { room: shared });
     }
     get(app, actor, room).await
 }
@@ -141,21 +144,31 @@ pub async fn update(
 pub async fn delete(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<(), AppError> {
     access::member(app, actor, room).await?;
     // They can't be looked up once the room is gone.
-    let members = online_members(app, room).await?;
+    let members = members_to_tell(app, room).await?;
     app.store
         .delete_room(room, &actor.user_id, Timestamp::now())
         .await?;
-    app.feeds.close(&app.hub, room);
-    app.presence.forget(room);
+    let deleted = Control::RoomChanged {
+        room: room.clone(),
+        deleted: true,
+    };
+    bus::tell_everybody(app, deleted);
     // Nobody is subscribed any more, so each hears of themselves alone.
-    for user in &members {
-        members::tell(app, room, user, None);
+    for user in members {
+        let gone = RoomMemberChanged {
+            room_id: room.clone(),
+            user_id: user.clone(),
+            role: None,
+        };
+        bus::publish(app, &topics::user(&user), &gone);
     }
     Ok(())
 }
 
-/// The members of a room who have a connection.
-async fn online_members(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppError> {
+/// The members of a room who have a connection, as far as this instance can tell: those on others are found by their
+/// instances.
+async fn members_to_tell(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppError> {
+    let fleet = app.bus.link().is_some();
     let mut online = Vec::new();
     let mut after = None;
     loop {
@@ -164,7 +177,7 @@ async fn online_members(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppErro
             .member_ids(room, after.as_ref(), MEMBERS_PAGE)
             .await?;
         after = page.items.last().cloned();
-        let is_online = |user: &UserId| app.hub.subscribers(&topics::user(user)) > 0;
+        let is_online = |user: &UserId| fleet || app.hub.subscribers(&topics::user(user)) > 0;
         online.extend(page.items.into_iter().filter(is_online));
         if !page.has_more {
             return Ok(online);
@@ -222,7 +235,7 @@ pub async fn subscribe(
     since: Option<Since>,
     begin: impl FnOnce(Replay),
 ) -> Result<(), AppError> {
-    let entering = app.presence.enter(&app.hub, room, &actor.user_id);
+    let entering = app.presence.enter(app, room, &actor.user_id);
     let is_new = app
         .feeds
         .subscribe(app, actor, socket, room, since, begin)

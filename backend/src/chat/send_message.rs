@@ -4,11 +4,7 @@ use protocol::{MessageSent, SendMessage};
 use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
 
 use super::{access, wire};
-use crate::{
-    actor::Actor,
-    app::{App, SharedApp},
-    error::AppError,
-};
+use crate::{actor::Actor, app::SharedApp, error::AppError};
 
 /// Takes the message's place in the room's log and returns; `done` is called once that is durable, before anybody
 /// else sees the message, or with the reason why it isn't.
@@ -105,8 +101,8 @@ pub(super) fn append(
     app.store.append(entry, completed);
 }
 
-fn publish(app: &App, actor: &Actor, appended: Appended) {
+fn publish(app: &SharedApp, actor: &Actor, appended: Appended) {
     let (room, seq) = (appended.event.room_id.clone(), appended.event.seq);
-    app.feeds.release(&app.hub, appended.event, actor);
-    app.unread_notices.note(&room, seq);
+    app.feeds.publish(app, appended.event, actor);
+    app.unread_notices.news(&room, seq);
 }

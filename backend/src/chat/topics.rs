@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use protocol::{RoomId, SessionId, UserId};
 
 const ROOM: &str = "room:";
+const USER: &str = "user:";
 
 /// Everything that happens in a room; whoever subscribes is online in it.
 pub fn room(id: &RoomId) -> String {
@@ -18,12 +19,32 @@ pub fn room_of(topic: &str) -> Option<RoomId> {
 
 /// All connections of a user.
 pub fn user(id: &UserId) -> String {
-    format!("user:{id}")
+    format!("{USER}{id}")
+}
+
+/// The user whose topic this is.
+pub fn user_of(topic: &str) -> Option<UserId> {
+    topic.strip_prefix(USER).map(UserId::trusted)
 }
 
 /// All connections of a session.
 pub fn session(id: &SessionId) -> String {
     format!("session:{id}")
+}
+
+/// The topic of this name among the sockets of a namespace: a frame is made for one namespace, so that topics of the same
+/// name in two have nothing in common.
+pub fn in_namespace(namespace: &str, topic: &str) -> String {
+    if namespace == "/" {
+        topic.to_owned()
+    } else {
+        format!("{namespace},{topic}")
+    }
+}
+
+/// All connections to a namespace.
+pub fn everybody(namespace: &str) -> String {
+    in_namespace(namespace, "everybody")
 }
 
 /// The mark under which a user subscribes to rooms, so that the sender of a message gets its own variant of it.

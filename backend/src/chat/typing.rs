@@ -3,8 +3,8 @@
 use gateway::Socket;
 use protocol::{Done, RoomId, SetTyping, TypingChanged};
 
-use super::{access, topics, wire::frame};
-use crate::{actor::Actor, app::App, error::AppError};
+use super::{access, topics};
+use crate::{actor::Actor, app::App, bus, error::AppError};
 
 /// `typing:set`, on a connection that is subscribed to the room.
 ///
@@ -32,7 +32,5 @@ pub fn tell(app: &App, actor: &Actor, room_id: RoomId, on: bool) {
         user_id: actor.user_id.clone(),
         on,
     };
-    if let Some(frame) = frame(&changed) {
-        app.hub.publish(&topic, &frame.volatile());
-    }
+    bus::publish_volatile(app, &topic, &changed);
 }

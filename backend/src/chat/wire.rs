@@ -3,7 +3,7 @@
 use gateway::Frame;
 use protocol::{
     Message, MessageDeleted, MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId,
-    RoomMember, RoomPage, ServerEvent, User, UserId,
+    RoomMember, RoomPage, RoomVoid, ServerEvent, User, UserId,
 };
 use storage::{Occurrence, Page, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
 
@@ -63,6 +63,7 @@ pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
             user_id,
             on,
         }),
+        Occurrence::Void => RoomEvent::Void(RoomVoid { room_id, seq }),
     }
 }
 

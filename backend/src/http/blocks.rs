@@ -6,7 +6,13 @@ use protocol::{Timestamp, UserId, UserPage};
 use storage::StoreError;
 
 use super::request::Path;
-use crate::{actor::Actor, app::SharedApp, chat::wire, error::AppError};
+use crate::{
+    actor::Actor,
+    app::{App, SharedApp},
+    bus::{self, Control},
+    chat::wire,
+    error::AppError,
+};
 
 /// All at once: they are at most 1,000.
 pub async fn list(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserPage>, AppError> {
@@ -32,6 +38,7 @@ pub async fn put(
         Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
         blocked => blocked?,
     };
+    changed(&app, &actor, &user);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -41,5 +48,13 @@ pub async fn delete(
     Path(user): Path<UserId>,
 ) -> Result<StatusCode, AppError> {
     app.store.unblock(&actor.user_id, &user).await?;
+    changed(&app, &actor, &user);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A block is felt by both, on every instance.
+fn changed(app: &App, actor: &Actor, user: &UserId) {
+    for user in [&actor.user_id, user] {
+        bus::tell_everybody(app, Control::UserChanged(user.clone()));
+    }
 }

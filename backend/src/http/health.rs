@@ -13,8 +13,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use futures_util::future::join_all;
 use http::StatusCode;
 use protocol::{HealthCheck, HealthReport, HealthStatus};
+use redis_client::RedisClient;
 use storage::MessageStore;
 use tokio::{sync::Mutex, time::timeout};
 
@@ -29,27 +31,42 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 /// The health of one server.
 pub struct Health {
     started: Instant,
+    redis: Checks,
     last: Mutex<Option<Look>>,
+}
+
+/// What of a fleet's services is looked at beside the store.
+#[derive(Default)]
+pub struct Checks(Vec<(&'static str, RedisClient)>);
+
+impl Checks {
+    /// The three uses of Redis, which may be three servers.
+    pub fn of_fleet(main: &RedisClient, sessions: &RedisClient, limits: &RedisClient) -> Self {
+        Self(vec![
+            ("redis", main.clone()),
+            ("redis_sessions", sessions.clone()),
+            ("redis_rate_limits", limits.clone()),
+        ])
+    }
 }
 
 /// A look at what the server needs.
 #[derive(Clone)]
 struct Look {
     ended: Instant,
-    store: HealthCheck,
-}
-
-impl Default for Health {
-    /// Of a server that starts now.
-    fn default() -> Self {
-        Self {
-            started: Instant::now(),
-            last: Mutex::new(None),
-        }
-    }
+    checks: BTreeMap<String, HealthCheck>,
 }
 
 impl Health {
+    /// Of a server that starts now.
+    pub fn new(redis: Checks) -> Self {
+        Self {
+            started: Instant::now(),
+            redis,
+            last: Mutex::new(None),
+        }
+    }
+
     fn report(&self, checks: BTreeMap<String, HealthCheck>) -> HealthReport {
         HealthReport {
             status: checks
@@ -69,34 +86,53 @@ impl Health {
         let mut last = self.last.lock().await;
         if let Some(look) = &*last {
             let ended_since = look.ended >= asked;
-            let is_fresh =
-                look.ended.elapsed() < REMEMBERED && look.store.status == HealthStatus::Ok;
+            let all_well = look
+                .checks
+                .values()
+                .all(|check| check.status == HealthStatus::Ok);
+            let is_fresh = look.ended.elapsed() < REMEMBERED && all_well;
             if ended_since || is_fresh {
                 return look.clone();
             }
         }
-        let store = check(store).await;
+        let redis = self.redis.0.iter().map(|(name, client)| async move {
+            // Live connections and messages go on without it.
+            let failed = HealthStatus::Degraded;
+            let check = check(failed, "not reached", async { client.ping().await.is_ok() }).await;
+            ((*name).to_owned(), check)
+        });
+        let store = async {
+            // The cause stands in the log, where the store reports it.
+            let failed = HealthStatus::Unavailable;
+            let answered = async { store.ping().await.is_ok() };
+            let check = check(failed, "writes are not possible", answered).await;
+            ("store".to_owned(), check)
+        };
+        let (store, redis) = tokio::join!(store, join_all(redis));
         last.insert(Look {
+            checks: redis.into_iter().chain([store]).collect(),
             ended: Instant::now(),
-            store,
         })
         .clone()
     }
 }
 
-async fn check(store: &MessageStore) -> HealthCheck {
+async fn check(
+    failed: HealthStatus,
+    why: &'static str,
+    answered: impl Future<Output = bool>,
+) -> HealthCheck {
     let asked = Instant::now();
-    let message = match timeout(PATIENCE, store.ping()).await {
-        Ok(Ok(())) => None,
-        // The cause stands in the log, where the store reports it.
-        Ok(Err(_)) => Some("writes are not possible"),
+    let message = match timeout(PATIENCE, answered).await {
+        Ok(true) => None,
+        Ok(false) => Some(why),
         Err(_) => Some("no answer in 2 s"),
     };
     HealthCheck {
         status: if message.is_none() {
             HealthStatus::Ok
         } else {
-            HealthStatus::Unavailable
+            failed
         },
         latency_ms: Some(asked.elapsed().as_millis() as u64),
         message: message.map(str::to_owned),
@@ -110,10 +146,24 @@ pub async fn live(State(app): State<SharedApp>) -> Json<HealthReport> {
 
 /// Whether everything works that the server can't do without.
 pub async fn ready(State(app): State<SharedApp>) -> Response {
-    let look = app.health.look(&app.store).await;
-    let report = app
-        .health
-        .report(BTreeMap::from([("store".to_owned(), look.store)]));
+    let mut checks = app.health.look(&app.store).await.checks;
+    for (name, message) in app.startup.missing().into_iter().flatten() {
+        let waited_for = HealthCheck {
+            status: HealthStatus::Unavailable,
+            latency_ms: None,
+            message: Some(message),
+        };
+        checks.insert(name.to_owned(), waited_for);
+    }
+    if !app.startup.is_over() {
+        let starting = HealthCheck {
+            status: HealthStatus::Unavailable,
+            latency_ms: None,
+            message: Some("clients are taken once everything is there".to_owned()),
+        };
+        checks.insert("startup".to_owned(), starting);
+    }
+    let report = app.health.report(checks);
     let status = match report.status {
         HealthStatus::Ok | HealthStatus::Degraded => StatusCode::OK,
         HealthStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -129,9 +179,9 @@ mod tests {
     async fn success_is_remembered_and_failure_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let store = MessageStore::open(directory.path()).await.unwrap();
-        let health = Health::default();
+        let health = Health::new(Checks::default());
         let first = health.look(&store).await;
-        assert_eq!(first.store.status, HealthStatus::Ok);
+        assert_eq!(first.checks["store"].status, HealthStatus::Ok);
         store.close().await;
         assert_eq!(
             health.look(&store).await.ended,
@@ -140,13 +190,13 @@ mod tests {
         );
         health.last.lock().await.as_mut().unwrap().ended -= REMEMBERED;
         let failed = health.look(&store).await;
-        assert_eq!(failed.store.status, HealthStatus::Unavailable);
+        assert_eq!(failed.checks["store"].status, HealthStatus::Unavailable);
         assert_ne!(
             health.look(&store).await.ended,
             failed.ended,
             "it is looked at again"
         );
-        let report = health.report(BTreeMap::from([("store".to_owned(), failed.store)]));
+        let report = health.report(failed.checks);
         assert_eq!(report.status, HealthStatus::Unavailable);
     }
 }

@@ -10,6 +10,7 @@ mod me;
 mod members;
 mod messages;
 mod page;
+mod publish;
 mod reference;
 mod request;
 mod request_log;

@@ -1,7 +1,7 @@
 //! The API for people: one page, written from the same documents that programs read. It runs no script.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use protocol::{CLIENT_EVENTS, ROUTES, Route, SERVER_EVENTS};
+use protocol::{CLIENT_EVENTS, Credential, ROUTES, Route, SERVER_EVENTS};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -91,10 +91,10 @@ fn operation(route: &Route, openapi: &Value) -> String {
             None => answers.push(format!("{status} {}", content(answer))),
         }
     }
-    let token = if route.bearer {
-        " <small>access token</small>"
-    } else {
-        ""
+    let token = match route.needs {
+        Credential::Nothing => "",
+        Credential::AccessToken => " <small>access token</small>",
+        Credential::ApiKey => " <small>API key</small>",
     };
     article(
         route.operation,

@@ -7,9 +7,9 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     handler::Handler,
-    middleware::{Next, from_fn, map_response},
+    middleware::{Next, from_fn, from_fn_with_state, map_response},
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, any, get, on},
 };
@@ -33,7 +33,7 @@ use tower_http::{
 };
 
 use super::{
-    auth, blocks, documents, health, me, members, messages, page, request_log, rooms,
+    auth, blocks, documents, health, me, members, messages, page, publish, request_log, rooms,
     security_headers, sessions, users, web_client,
 };
 use crate::{app::SharedApp, config::Config, error::AppError};
@@ -85,6 +85,7 @@ fn table() -> Vec<Row> {
         row(Post, "/api/v1/rooms/{roomId}/messages", messages::post),
         row(Get, "/api/v1/rooms/{roomId}/events", messages::events),
         row(Get, "/api/v1/rooms/{roomId}/search", messages::search),
+        row(Post, "/api/v1/publish", publish::publish),
         row(Get, "/health", health::ready),
         row(Get, "/health/live", health::live),
         row(Get, "/health/ready", health::ready),
@@ -122,6 +123,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
         })
         .route("/", get(web_client::html))
         .route("/builtin/{file}", get(page::file))
+        .layer(from_fn_with_state(app.clone(), once_started))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))
         .route(
@@ -163,6 +165,15 @@ async fn in_time(request: Request, next: Next) -> Response {
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Until everything is there that the server needs, only its health and its pages are served.
+async fn once_started(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    if app.startup.is_over() || !request.uri().path().starts_with("/api/v1/") {
+        return next.run(request).await;
+    }
+    let body = ErrorBody::new(ErrorCode::Unavailable, "the server is starting; try again");
+    AppError::from(body.retry_after_ms(1_000)).into_response()
 }
 
 async fn method_not_allowed() -> Response {

@@ -77,12 +77,13 @@ pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
         // The connection is closing already.
         return None;
     }
+    app.users_here.came(app, &actor.user_id);
     // A revocation before the subscription reached nobody.
     if app.revocations.contains(&actor.session_id) {
-        revocations::revoke(app, &actor.session_id);
+        revocations::apply(app, &actor.session_id);
         return None;
     }
-    app.sessions_seen.note(&actor.session_id, socket.address());
+    app.sessions_seen.note(actor, socket.address());
     let points = session.resume.lock().take()?;
     Some(Box::pin(async move {
         resume::resume(&session, &socket, *points).await;

@@ -104,7 +104,7 @@ impl Session for ChatSession {
         let room = topics::room_of(topic)?;
         self.app
             .presence
-            .leave(&self.app.hub, &room, &self.actor.user_id);
+            .leave(&self.app, &room, &self.actor.user_id);
         let head_seq = self.app.feeds.head_seq(&room).unwrap_or_default();
         resync(&room, head_seq)
     }
@@ -114,7 +114,7 @@ impl Session for ChatSession {
         for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
             self.app
                 .presence
-                .leave(&self.app.hub, &room, &self.actor.user_id);
+                .leave(&self.app, &room, &self.actor.user_id);
             // Of a room that one was removed from one says nothing more.
             if typing.contains(&room) {
                 typing::tell(&self.app, &self.actor, room, false);

@@ -17,7 +17,7 @@ use crate::limits::ID_MAX;
 #[error("expected an id: 1 to 64 letters, digits, `_` or `-`")]
 pub struct MalformedId;
 
-fn well_formed(text: &str) -> bool {
+pub(crate) fn well_formed(text: &str) -> bool {
     (1..=ID_MAX).contains(&text.len())
         && text
             .bytes()

@@ -61,3 +61,8 @@ pub const SEARCH_MAX: u32 = 100;
 pub const PAGE_DEFAULT: u32 = 50;
 /// Users, rooms or members of one page, at most.
 pub const PAGE_MAX: u32 = 200;
+
+/// Characters of the name of an event from outside, at most.
+pub const PUBLISH_EVENT_MAX: usize = 128;
+/// Bytes of what an event from outside carries, at most.
+pub const PUBLISH_DATA_MAX: usize = 64 * 1024;

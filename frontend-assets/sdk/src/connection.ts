@@ -61,6 +61,8 @@ export class Connection {
   readonly #on: ConnectionListener;
   #state: ConnectionState = { status: "stopped" };
   #token = "";
+  /** Whether a transport is on its way. Closed before it is open, it would be an error on the console of a browser. */
+  #isOpening = false;
   #refused: string | undefined;
   /** Grows with every attempt, so that what belongs to an older one is known. */
   #attempt = 0;
@@ -74,6 +76,8 @@ export class Connection {
   constructor(create: SocketFactory, on: ConnectionListener) {
     this.#on = on;
     const socket = create((answer) => {
+      this.#isOpening = false;
+      if (this.#state.status !== "connecting") return void socket.disconnect();
       const resume = on.resume();
       answer(resume ? { token: this.#token, resume } : { token: this.#token });
     });
@@ -105,7 +109,8 @@ export class Connection {
     clearTimeout(this.#timer);
     const wasConnected = this.#state.status === "connected";
     this.#become(error ? { status: "stopped", error } : { status: "stopped" });
-    this.#socket.disconnect();
+    // One that is being opened is closed once it is, without a word to the server.
+    if (!this.#isOpening) this.#socket.disconnect();
     if (wasConnected) this.#ended();
     for (const settle of [...this.#whenConnected]) settle(error ?? TertuliaError.network("not connected"));
   }
@@ -181,9 +186,11 @@ export class Connection {
       return;
     }
     this.#timer = setTimeout(() => {
+      this.#isOpening = false;
       this.#socket.disconnect();
       this.#wait(TertuliaError.timeout());
     }, DIAL_MS);
+    this.#isOpening = true;
     this.#socket.connect();
   }
 
@@ -200,6 +207,7 @@ export class Connection {
 
   /** The connection was refused, or couldn't be made. */
   #failed({ message, data }: Error & { data?: Partial<ErrorBody> }): void {
+    this.#isOpening = false;
     if (this.#state.status !== "connecting") return;
     if (!data?.code) return this.#wait(TertuliaError.network());
     const error = new TertuliaError({ code: data.code satisfies TertuliaErrorCode, message: data.message ?? message });

@@ -37,12 +37,13 @@ impl Method {
 
 /// What the routes are about, in the order of the document: the first part of the path under
 /// `/api/v1`, or the server itself.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("auth", "Signing in and staying signed in."),
     ("me", "One's own user."),
     ("users", "Other users."),
     ("sessions", "The devices one is signed in on."),
     ("rooms", "Rooms, their members and what is said in them."),
+    ("publish", "Events from other programs."),
     ("server", "The server itself."),
 ];
 
@@ -57,8 +58,8 @@ pub struct Route {
     pub operation: &'static str,
     /// What it does.
     pub summary: &'static str,
-    /// Whether it needs an access token.
-    pub bearer: bool,
+    /// What it needs in the header `Authorization`.
+    pub needs: Credential,
     /// Whether it takes the header `Idempotency-Key`.
     pub idempotency_key: bool,
     /// A type whose fields are the parameters of the query.
@@ -69,6 +70,28 @@ pub struct Route {
     pub answers: &'static [(u16, Content)],
     /// Why it may be refused, beside what follows from the rest of the row.
     refusals: &'static [ErrorCode],
+}
+
+/// What has to stand behind `Bearer` in the header `Authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing.
+    Nothing,
+    /// An access token.
+    AccessToken,
+    /// The key that programs of the same house have.
+    ApiKey,
+}
+
+impl Credential {
+    /// Its name among the document's security schemes.
+    pub const fn scheme(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::AccessToken => Some("accessToken"),
+            Self::ApiKey => Some("apiKey"),
+        }
+    }
 }
 
 /// The body of an answer.
@@ -107,7 +130,9 @@ impl Route {
             .into_iter()
             .filter(|code| match code {
                 ErrorCode::Invalid => input,
-                ErrorCode::Unauthenticated => self.bearer || self.refusals.contains(code),
+                ErrorCode::Unauthenticated => {
+                    self.needs != Credential::Nothing || self.refusals.contains(code)
+                }
                 ErrorCode::TooLarge => self.body.is_some(),
                 ErrorCode::RateLimited | ErrorCode::Internal | ErrorCode::Unavailable => api,
                 _ => self.refusals.contains(code),
@@ -148,6 +173,11 @@ pub fn openapi() -> Value {
                     "scheme": "bearer",
                     "description": "The `accessToken` of signing in or refreshing.",
                 },
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The key that the server was started with, for other programs of the same house.",
+                },
             },
             "responses": responses,
             "schemas": schemas.into_definitions(),
@@ -168,7 +198,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
         "operationId": route.operation,
         "summary": route.summary,
         "tags": [route.tag()],
-        "security": if route.bearer { json!([{ "accessToken": [] }]) } else { json!([]) },
+        "security": route.needs.scheme().map_or(json!([]), |scheme| json!([{ scheme: [] }])),
         "responses": responses,
     });
     let parameters = parameters(route, schemas);

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Method::{Delete, Get, Patch, Post, Put};
-use super::{Content, Method, Route};
+use super::{Content, Credential, Method, Route};
 use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound, Unauthenticated};
 use crate::health::HealthReport;
 use crate::history::{
@@ -13,6 +13,7 @@ use crate::history::{
 use crate::id::{RoomId, SessionId, UserId};
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
+use crate::publish::PublishRequest;
 use crate::room::{CreateRoom, ListMyRooms, ListRooms, RoomBody, RoomPage, UpdateRoom};
 use crate::schema::{SchemaOf, schema_of};
 use crate::session::SessionPage;
@@ -227,6 +228,15 @@ pub const ROUTES: &[Route] = &[
     .answers(&[(200, Content::Json(schema_of::<MessagesFound>))])
     .refuses(&[NotFound]),
     route(
+        Post,
+        "/api/v1/publish",
+        "publish",
+        "Send an event to connected clients, from another program",
+    )
+    .with_api_key()
+    .body(schema_of::<PublishRequest>)
+    .refuses(&[NotFound]),
+    route(
         Get,
         "/health",
         "health",
@@ -284,7 +294,7 @@ const fn route(
         path,
         operation,
         summary,
-        bearer: true,
+        needs: Credential::AccessToken,
         idempotency_key: false,
         query: None,
         body: None,
@@ -296,7 +306,14 @@ const fn route(
 impl Route {
     const fn open(self) -> Self {
         Self {
-            bearer: false,
+            needs: Credential::Nothing,
+            ..self
+        }
+    }
+
+    const fn with_api_key(self) -> Self {
+        Self {
+            needs: Credential::ApiKey,
             ..self
         }
     }

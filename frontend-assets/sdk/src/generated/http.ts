@@ -224,6 +224,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an event to connected clients, from another program */
+        post: operations["publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rooms": {
         parameters: {
             query?: never;
@@ -780,6 +797,29 @@ export interface components {
             title: string;
             /** @description Always `about:blank`: `code` tells errors apart. */
             type: string;
+        };
+        /** @description Publishes an event to clients that are connected; it isn't kept for others. */
+        PublishRequest: {
+            /** @description What it carries; at most 64 KiB as JSON. */
+            data: unknown;
+            /** @description Its name: none of this contract, nor one like it. */
+            event: string;
+            /**
+             * @description The namespace in which clients hear it.
+             * @enum {string}
+             */
+            namespace: "/";
+            /** @description To whom. */
+            to: components["schemas"]["PublishTo"];
+        };
+        /** @description Whom an event from outside reaches: exactly one of these. */
+        PublishTo: {
+            /** @description Everybody who is subscribed to a room. */
+            room?: components["schemas"]["RoomId"];
+            /** @description Everybody who is subscribed to a topic: `room:…`, `user:…`, `order:…` or `orders:live`. */
+            topic?: string;
+            /** @description Every connection of a user. */
+            user?: components["schemas"]["UserId"];
         };
         /** @description Adds somebody to a room, or gives a member another role. */
         PutMember: {
@@ -1510,6 +1550,35 @@ export interface operations {
             };
             400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    publish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];

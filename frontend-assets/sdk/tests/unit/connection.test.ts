@@ -138,6 +138,24 @@ describe("coming back", () => {
     expect(client.connection.status).toBe("connected");
   });
 
+  test("stopped before its transport is open, it is closed once it is, without a word", async () => {
+    client.disconnect();
+    const { socket } = server;
+    const handshakes = socket.handshakes.length;
+    server.latency = 20;
+    client.connect();
+    await later(5);
+    const closed = vi.spyOn(socket, "disconnect");
+    client.disconnect();
+    expect(closed).not.toHaveBeenCalled();
+    await soon();
+    expect(closed).toHaveBeenCalledOnce();
+    expect(socket.handshakes).toHaveLength(handshakes);
+    client.connect();
+    await later(200);
+    expect(client.connection).toEqual({ status: "connected" });
+  });
+
   test("it tries at once when the network is back, or the page is looked at, unless told when", async () => {
     client.disconnect();
     const listeners = new Map<string, () => void>();

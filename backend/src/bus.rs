@@ -1,0 +1,121 @@
+//! Delivery between instances.
+//!
+//! What happens on one instance and concerns clients of others goes over the bus: to the instances that have
+//! subscribers of its topic, or to all of them. With the embedded back ends there are no others, and nothing is sent.
+//!
+//! What must stay true: nothing durable depends on a message of the bus. Whatever is lost on it is found again: events
+//! of rooms by comparing with the log (`chat/room_repair.rs`), memberships by their short life in memory, presence and
+//! revocations by reading them anew. So every loss has to be known: it is counted, and told as an interruption.
+
+mod control;
+mod envelope;
+mod link;
+mod message;
+mod receive;
+
+pub use control::Control;
+pub use envelope::BUS_VERSION;
+pub use link::{BusStats, Link, Traffic};
+pub use message::{Event, Message, Notice};
+
+use crate::{app::App, chat::wire::frame};
+use gateway::Frame;
+use protocol::ServerEvent;
+
+/// The topic whose channel every instance listens to.
+const EVERYBODY: &str = "all";
+
+/// The way to the other instances, if there can be any.
+pub struct Bus {
+    link: Option<Link>,
+}
+
+impl Bus {
+    /// The bus of a server that is alone.
+    pub fn in_process() -> Self {
+        Self { link: None }
+    }
+
+    /// The bus of a fleet.
+    pub fn redis(link: Link) -> Self {
+        Self { link: Some(link) }
+    }
+
+    /// The connection to the others.
+    pub fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    /// Sends `message` to the other instances with subscribers of `topic`. What becomes of it here is the caller's.
+    pub fn send(&self, topic: &str, message: &Message<'_>) {
+        if let Some(link) = &self.link {
+            link.send(topic, message);
+        }
+    }
+
+    /// Waits until what others send for `topic` from now on arrives here. While Redis is away it returns at once:
+    /// the interruption that ends with its return makes up for it. Each call is undone by one of [`Bus::leave`].
+    pub async fn enter(&self, topic: &str) {
+        if let Some(link) = &self.link {
+            link.enter(topic).await;
+        }
+    }
+
+    /// Waits a moment until what was sent is on its way.
+    pub async fn settle(&self) {
+        if let Some(link) = &self.link {
+            link.settle().await;
+        }
+    }
+
+    /// Takes one [`Bus::enter`] back.
+    pub fn leave(&self, topic: &str) {
+        if let Some(link) = &self.link {
+            link.leave(topic);
+        }
+    }
+}
+
+/// Publishes a server event to all subscribers of a topic, on every instance.
+pub fn publish<T: ServerEvent>(app: &App, topic: &str, event: &T) {
+    if let Some(frame) = frame(event) {
+        publish_frame(app, topic, T::NAME, &frame);
+    }
+}
+
+/// As [`publish`], for what is told at most once: it is the first to go when a client reads too slowly.
+pub fn publish_volatile<T: ServerEvent>(app: &App, topic: &str, event: &T) {
+    if let Some(frame) = frame(event) {
+        publish_frame(app, topic, T::NAME, &frame.volatile());
+    }
+}
+
+/// As [`publish`], for a frame of the namespace `/` with the event `name`.
+pub fn publish_frame(app: &App, topic: &str, name: &str, frame: &Frame) {
+    app.hub.publish(topic, frame);
+    app.bus.send(topic, &notice(name, frame, None));
+}
+
+/// As [`publish`], to those subscribers of `topic` that don't subscribe to `unless`.
+pub fn publish_unless<T: ServerEvent>(app: &App, topic: &str, unless: &str, event: &T) {
+    if let Some(frame) = frame(event) {
+        receive::deliver_unless(app, topic, unless, &frame);
+        app.bus.send(topic, &notice(T::NAME, &frame, Some(unless)));
+    }
+}
+
+fn notice<'a>(name: &'a str, frame: &'a Frame, unless: Option<&'a str>) -> Message<'a> {
+    Message::Notice(Notice {
+        namespace: "/",
+        name,
+        arguments: frame.arguments().unwrap_or_default(),
+        volatile: frame.is_volatile(),
+        unless,
+    })
+}
+
+/// Makes a change felt on every instance: here before this returns, elsewhere as soon as they hear of it.
+pub fn tell_everybody(app: &App, control: Control) {
+    app.bus.send(EVERYBODY, &Message::Control(control.clone()));
+    control.apply(app);
+}

@@ -1,0 +1,78 @@
+//! What every instance has to know, because it remembers something of it or holds connections that it concerns.
+
+use protocol::{RoomId, SessionId, UserId};
+
+use crate::{app::App, chat::members, revocations};
+
+/// A change that is felt on every instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// A session has ended.
+    SessionRevoked(SessionId),
+    /// What somebody is in a room changed.
+    MemberChanged {
+        /// The room.
+        room: RoomId,
+        /// The user.
+        user: UserId,
+        /// Whether they are in it no longer.
+        gone: bool,
+    },
+    /// A room got another name, or is gone.
+    RoomChanged {
+        /// The room.
+        room: RoomId,
+        /// Whether it is gone.
+        deleted: bool,
+    },
+    /// A user's name, blocks or account changed.
+    UserChanged(UserId),
+}
+
+impl Control {
+    /// Makes it felt here.
+    pub fn apply(&self, app: &App) {
+        match self {
+            Self::SessionRevoked(session) => revocations::apply(app, session),
+            Self::MemberChanged { room, user, gone } => {
+                app.store.forget_member(room, user);
+                if *gone {
+                    members::removed_here(app, room, user);
+                }
+            }
+            Self::RoomChanged { room, deleted } => {
+                app.store.forget_room(room);
+                if *deleted {
+                    app.feeds.close(app, room);
+                    app.presence.forget(room);
+                }
+            }
+            Self::UserChanged(user) => app.store.forget_user(user),
+        }
+    }
+
+    /// Whether `topic` is the one that these come on.
+    pub(super) fn come_on(topic: &str) -> bool {
+        topic == super::EVERYBODY
+    }
+
+    /// Messages of this kind may have been lost: nothing remembered is believed any more, and whoever is subscribed to
+    /// a room is looked up again.
+    pub(super) async fn missed(app: &App) {
+        if let Err(error) = revocations::reload(app).await {
+            tracing::warn!(%error, "ended sessions couldn't be read; it is tried again");
+        }
+        app.store.forget_everything();
+        for (room, users) in app.presence.subscribed() {
+            for user in users {
+                let membership = app.store.membership(&room, &user).await;
+                if matches!(membership, Ok(membership) if membership.role.is_none())
+                    || matches!(membership, Err(storage::StoreError::NotFound))
+                {
+                    tracing::info!(%room, %user, "no longer a member, learned late");
+                    members::removed_here(app, &room, &user);
+                }
+            }
+        }
+    }
+}

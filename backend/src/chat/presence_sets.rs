@@ -1,0 +1,361 @@
+//! Presence in a fleet: for each room and instance a set in Redis of the users who have a connection there.
+//!
+//! Only the sets of live instances count, so an instance that dies takes its users with it as soon as its lease ends,
+//! and nobody has to clean up behind it: its sets expire. What an instance says is written in the order of its
+//! connections' coming and going by one task, always as it is now. A change is announced on the room's topic, and
+//! whoever has subscribers there looks at the union of the sets.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use protocol::{ErrorCode, Presence as PresenceAnswer, RoomId, UserId, limits::ONLINE_MAX};
+use redis_client::{Command, RedisClient, Script, cmd, partition_of, tag};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    presence::{COUNT_EVERY, tell, tell_count},
+    topics,
+};
+use crate::{
+    app::{App, SharedApp},
+    bus::Message,
+    error::AppError,
+};
+
+/// The least time between two looks at a small room; at a large one it is [`COUNT_EVERY`].
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A set that isn't written again for so long belongs to an instance that is no more.
+const SET_LIFE_SECONDS: u32 = 3_600;
+const SAY_AGAIN_EVERY: Duration = Duration::from_secs(1_200);
+
+/// Rooms looked at, or users written, in one pipeline.
+const BATCH: usize = 256;
+
+/// After Redis refused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Counts the users of several sets exactly, and names some of them.
+static UNION: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("presence_union.lua")));
+
+/// The sets of this instance, and what was told of the union.
+pub struct PresenceSets {
+    client: RedisClient,
+    prefix: String,
+    /// Users who came or went and have yet to be written.
+    unwritten: Mutex<HashMap<RoomId, HashSet<UserId>>>,
+    written: Notify,
+    /// Everything has to be written anew.
+    say_again: AtomicBool,
+    /// Rooms to look at, and not before when.
+    due: Mutex<HashMap<RoomId, Instant>>,
+    looked: Notify,
+    /// What the subscribers here know; of rooms that have some.
+    told: DashMap<RoomId, Told>,
+}
+
+#[derive(Debug, Clone)]
+struct Told {
+    at: Instant,
+    online: Online,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Online {
+    /// At most [`ONLINE_MAX`].
+    Few(BTreeSet<UserId>),
+    Many(u64),
+}
+
+impl Online {
+    fn count(&self) -> u64 {
+        match self {
+            Self::Few(users) => users.len() as u64,
+            Self::Many(count) => *count,
+        }
+    }
+}
+
+impl PresenceSets {
+    /// Sets under keys that begin with `prefix`.
+    pub fn new(client: RedisClient, prefix: &str) -> Self {
+        Self {
+            client,
+            prefix: prefix.to_owned(),
+            unwritten: Mutex::default(),
+            written: Notify::new(),
+            say_again: AtomicBool::new(false),
+            due: Mutex::default(),
+            looked: Notify::new(),
+            told: DashMap::new(),
+        }
+    }
+
+    /// `user` came to `room` here or left it, and who they were is looked up when it is written.
+    pub(super) fn note(&self, room: &RoomId, user: &UserId, empty: bool) {
+        let mut unwritten = self.unwritten.lock();
+        match unwritten.get_mut(room) {
+            Some(users) => drop(users.insert(user.clone())),
+            None => drop(unwritten.insert(room.clone(), HashSet::from([user.clone()]))),
+        }
+        drop(unwritten);
+        if empty {
+            self.told.remove(room);
+        }
+        self.written.notify_one();
+    }
+
+    pub(super) fn say_again(&self) {
+        self.say_again.store(true, Ordering::Release);
+        self.written.notify_one();
+    }
+
+    pub(super) fn forget(&self, room: &RoomId) {
+        self.told.remove(room);
+        self.due.lock().remove(room);
+    }
+
+    /// How many the subscribers here know of.
+    pub(super) fn told(&self, room: &RoomId) -> usize {
+        self.told
+            .get(room)
+            .map_or(0, |told| told.online.count() as usize)
+    }
+
+    /// Has a look at the room soon.
+    pub(super) fn look_at(&self, room: &RoomId) {
+        let not_before = match self.told.get(room) {
+            None => Instant::now(),
+            Some(told) => {
+                let every = match told.online {
+                    Online::Few(_) => LOOK_EVERY,
+                    Online::Many(_) => COUNT_EVERY,
+                };
+                told.at + every
+            }
+        };
+        self.due.lock().entry(room.clone()).or_insert(not_before);
+        self.looked.notify_one();
+    }
+
+    /// Writes and looks, for ever.
+    pub(super) async fn run(&self, app: &SharedApp) {
+        tokio::join!(self.write(app), self.look(app), self.refresh());
+    }
+
+    /// The expiry is for the sets of the dead only.
+    async fn refresh(&self) {
+        loop {
+            tokio::time::sleep(SAY_AGAIN_EVERY).await;
+            self.say_again();
+        }
+    }
+
+    async fn write(&self, app: &App) {
+        loop {
+            self.written.notified().await;
+            if self.say_again.swap(false, Ordering::AcqRel) {
+                self.put_back(app.presence.subscribed());
+            }
+            loop {
+                let batch = self.take_unwritten();
+                if batch.is_empty() {
+                    break;
+                }
+                if !self.write_batch(app, &batch).await {
+                    self.put_back(batch);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn put_back(
+        &self,
+        batch: impl IntoIterator<Item = (RoomId, impl IntoIterator<Item = UserId>)>,
+    ) {
+        let mut unwritten = self.unwritten.lock();
+        for (room, users) in batch {
+            unwritten.entry(room).or_default().extend(users);
+        }
+    }
+
+    fn take_unwritten(&self) -> Vec<(RoomId, HashSet<UserId>)> {
+        let mut unwritten = self.unwritten.lock();
+        if unwritten.len() <= BATCH {
+            return unwritten.drain().collect();
+        }
+        let rooms: Vec<RoomId> = unwritten.keys().take(BATCH).cloned().collect();
+        rooms
+            .into_iter()
+            .filter_map(|room| unwritten.remove_entry(&room))
+            .collect()
+    }
+
+    /// Writes each user's presence as it is now; says whether Redis took it.
+    async fn write_batch(&self, app: &App, batch: &[(RoomId, HashSet<UserId>)]) -> bool {
+        let own = app.instances.own().to_string();
+        let mut commands: Vec<Command> = Vec::new();
+        for (room, users) in batch {
+            let key = self.key(room, &own);
+            let (here, gone): (Vec<_>, Vec<_>) = users
+                .iter()
+                .map(UserId::as_str)
+                .partition(|user| app.presence.is_here(room, &UserId::trusted(*user)));
+            if !gone.is_empty() {
+                commands.push(cmd("SREM").arg(&key).arg(gone).into());
+            }
+            if !here.is_empty() {
+                commands.push(cmd("SADD").arg(&key).arg(here).into());
+                commands.push(cmd("EXPIRE").arg(&key).arg(SET_LIFE_SECONDS).into());
+            }
+        }
+        for result in self.client.run_all::<i64>(commands).await {
+            if let Err(error) = result {
+                tracing::debug!(%error, "presence is not written");
+                return false;
+            }
+        }
+        for (room, _) in batch {
+            app.bus.send(&topics::room(room), &Message::Presence);
+            app.presence.changed_elsewhere(room);
+        }
+        true
+    }
+
+    async fn look(&self, app: &App) {
+        loop {
+            let now = Instant::now();
+            let mut rooms = Vec::new();
+            let next = {
+                let mut due = self.due.lock();
+                due.retain(|room, not_before| {
+                    let keep = *not_before > now || rooms.len() >= BATCH;
+                    if !keep {
+                        rooms.push(room.clone());
+                    }
+                    keep
+                });
+                due.values().min().copied()
+            };
+            if rooms.is_empty() {
+                let looked = self.looked.notified();
+                match next {
+                    Some(next) => drop(tokio::time::timeout_at(next, looked).await),
+                    None => looked.await,
+                }
+                continue;
+            }
+            if !self.look_at_batch(app, &rooms).await {
+                let later = Instant::now() + PAUSE;
+                let mut due = self.due.lock();
+                for room in rooms {
+                    due.entry(room).or_insert(later);
+                }
+            }
+        }
+    }
+
+    async fn look_at_batch(&self, app: &App, rooms: &[RoomId]) -> bool {
+        let commands = rooms.iter().map(|room| self.union(app, room)).collect();
+        let results = self.client.run_all::<(u64, Vec<String>)>(commands).await;
+        let mut all = true;
+        for (room, result) in rooms.iter().zip(results) {
+            match result {
+                Ok((count, users)) => self.tell(app, room, count, users),
+                Err(error) => {
+                    tracing::debug!(%error, "presence can't be read");
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
+    fn union(&self, app: &App, room: &RoomId) -> Command {
+        let keys: Vec<String> = app
+            .instances
+            .live()
+            .iter()
+            .map(|instance| self.key(room, &instance.id.to_string()))
+            .collect();
+        UNION.call(&keys, ONLINE_MAX)
+    }
+
+    fn key(&self, room: &RoomId, instance: &str) -> String {
+        let tag = tag(partition_of(room.as_str()));
+        format!("{{{tag}}}{}:online:{room}:{instance}", self.prefix)
+    }
+
+    /// Tells the subscribers here what is different from what they were told last.
+    fn tell(&self, app: &App, room: &RoomId, count: u64, users: Vec<String>) {
+        let here = app.presence.users_here(room);
+        if here.is_empty() {
+            self.told.remove(room);
+            return;
+        }
+        let online = if count as usize > ONLINE_MAX {
+            Online::Many(count)
+        } else {
+            Online::Few(users.into_iter().map(UserId::trusted).collect())
+        };
+        let at = Instant::now();
+        let new = Told {
+            at,
+            online: online.clone(),
+        };
+        let before = self.told.insert(room.clone(), new).map(|told| told.online);
+        match (before, online) {
+            // Whoever is subscribed since just now learns of themselves, not of all who were there.
+            (None, Online::Few(now)) => {
+                for user in here.iter().filter(|user| now.contains(*user)) {
+                    tell(app, room, user, true);
+                }
+            }
+            (Some(Online::Few(before)), Online::Few(now)) => {
+                for user in before.difference(&now) {
+                    tell(app, room, user, false);
+                }
+                for user in now.difference(&before) {
+                    tell(app, room, user, true);
+                }
+            }
+            (before, now) => {
+                if before.as_ref() != Some(&now) {
+                    tell_count(app, room, now.count());
+                }
+            }
+        }
+    }
+
+    /// Who is online, asked now.
+    pub(super) async fn online(
+        &self,
+        app: &App,
+        room: &RoomId,
+    ) -> Result<PresenceAnswer, AppError> {
+        let (count, users) = self
+            .client
+            .run::<(u64, Vec<String>)>(self.union(app, room))
+            .await
+            .map_err(|error| {
+                tracing::debug!(%error, "presence can't be read");
+                AppError::new(
+                    ErrorCode::Unavailable,
+                    "who is online isn't known now; try again",
+                )
+            })?;
+        Ok(PresenceAnswer {
+            count,
+            online: users.into_iter().map(UserId::trusted).collect(),
+        })
+    }
+}

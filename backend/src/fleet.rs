@@ -1,0 +1,115 @@
+//! The components of a server that is one of a fleet, from its configuration. Nothing is waited for in here: every
+//! client of a service connects by itself, in the background.
+
+use std::net::SocketAddr;
+
+use gateway::{InstanceId, Peers};
+use redis_client::{RedisClient, Subscriber};
+use storage::{MessageStore, MongoConfig, OpenError, Sessions};
+
+use crate::{
+    bus::{Bus, Link, Traffic},
+    chat::{presence::Presence, presence_sets::PresenceSets},
+    config::{Config, FleetConfig},
+    http::health::Checks,
+    instances::Instances,
+    server::StartError,
+    sign_in_limits::SignInLimits,
+    signing_secret::SigningSecret,
+};
+
+/// Messages of other instances that wait to be taken; beyond that they are lost, which is told.
+const INCOMING: usize = 65_536;
+
+/// What differs between a server that is alone and one of a fleet; the fields are those of [`App`](crate::app::App).
+#[expect(missing_docs, reason = "as there")]
+pub struct Parts {
+    pub store: MessageStore,
+    pub sessions: Sessions,
+    pub bus: Bus,
+    pub instances: Instances,
+    pub peers: Peers,
+    pub presence: Presence,
+    pub sign_in_limits: SignInLimits,
+    /// What health is made of.
+    pub checks: Checks,
+    /// What of a fleet has to run.
+    pub fleet: Option<Fleet>,
+}
+
+/// What has to run in a server of a fleet.
+pub struct Fleet {
+    /// Whose answers are waited for before clients are taken.
+    pub redis: RedisClient,
+    /// The bus.
+    pub traffic: Traffic,
+}
+
+impl Parts {
+    /// Those of a server that is alone: everything in its data directory.
+    ///
+    /// # Errors
+    /// If the directory can't be used.
+    pub async fn alone(config: &Config) -> Result<(Self, SigningSecret), StartError> {
+        let store = MessageStore::open(&config.data_dir).await?;
+        let secret = match SigningSecret::open(config) {
+            Ok(secret) => secret,
+            Err(error) => {
+                store.close().await;
+                return Err(error.into());
+            }
+        };
+        let Some(sessions) = Sessions::embedded(&store) else {
+            return Err(StartError::Internal("the store isn't embedded".into()));
+        };
+        let parts = Self {
+            checks: Checks::default(),
+            sessions,
+            store,
+            bus: Bus::in_process(),
+            instances: Instances::alone(InstanceId::random()),
+            peers: Peers::default(),
+            presence: Presence::new(None),
+            sign_in_limits: SignInLimits::in_memory(),
+            fleet: None,
+        };
+        Ok((parts, secret))
+    }
+
+    /// Those of one of a fleet.
+    ///
+    /// # Errors
+    /// If the address of MongoDB is malformed.
+    pub async fn of_fleet(
+        config: &FleetConfig,
+        secret: &SigningSecret,
+        address: SocketAddr,
+    ) -> Result<Self, OpenError> {
+        let options = |name| config.redis_options(name);
+        let prefix = config.redis_prefix.as_str();
+        let redis = RedisClient::new(config.redis_url.clone(), options("main"));
+        let redis_sessions = RedisClient::new(config.session_url.clone(), options("sessions"));
+        let redis_rate_limits =
+            RedisClient::new(config.rate_limit_url.clone(), options("rate limits"));
+        let own = InstanceId::random();
+        let subscriber = Subscriber::new(config.redis_url.clone(), options("bus"), INCOMING);
+        let (link, traffic) = Link::new(redis.clone(), subscriber, secret, own, prefix);
+        let store = MessageStore::connect(MongoConfig {
+            uri: config.mongodb_uri.clone(),
+            redis: redis.clone(),
+            key_prefix: prefix.to_owned(),
+        })
+        .await?;
+        Ok(Self {
+            store,
+            sessions: Sessions::redis(redis_sessions.clone(), prefix),
+            bus: Bus::redis(link),
+            instances: Instances::of_fleet(own, address, redis.clone(), prefix),
+            peers: Peers::new(secret.key_for("internal routes")),
+            sign_in_limits: SignInLimits::redis(redis_rate_limits.clone(), prefix),
+            presence: Presence::new(Some(PresenceSets::new(redis.clone(), prefix))),
+            checks: Checks::of_fleet(&redis, &redis_sessions, &redis_rate_limits),
+            fleet: Some(Fleet { redis, traffic }),
+        })
+    }
+}
