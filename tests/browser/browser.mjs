@@ -17,7 +17,8 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-export const PATIENCE_MS = 20_000;
+/** Longer than the client itself may wait before it tries again to connect. */
+export const PATIENCE_MS = 45_000;
 
 export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
 
@@ -25,8 +26,8 @@ export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: 
 const UNREACHABLE =
   /ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|INTERNET_DISCONNECTED|NETWORK_CHANGED)|before receiving a handshake response|Unexpected response code: 503|status of 503/;
 
-/** A page of its own, as another person or device would have it. */
-export async function open(browser, server, { path = "/", unreachable = false, refused = [], ...options } = {}) {
+/** A page of its own, as another person or device would have it. `init` runs in it before its own scripts. */
+export async function open(browser, server, { path = "/", unreachable = false, refused = [], init, ...options } = {}) {
   const context = await browser.newContext({
     baseURL: server.url,
     locale: "en-GB",
@@ -35,6 +36,7 @@ export async function open(browser, server, { path = "/", unreachable = false, r
     ...options,
   });
   context.setDefaultTimeout(PATIENCE_MS);
+  if (init) await context.addInitScript(init);
   const page = await context.newPage();
   const errors = [];
   page.on("pageerror", (error) => errors.push(String(error.stack ?? error)));

@@ -102,6 +102,19 @@ test("a mention is completed while it is written, and stands out", async () => {
   await message(anas, "Ven, @ana").waitFor();
 });
 
+test("people are added to a room, but for those who are in it", async () => {
+  await register(server, "brunilda", "Brunilda Sanz");
+  await anas.getByRole("button", { name: "Room menu" }).click();
+  await anas.getByRole("menuitem", { name: "Add people" }).click();
+  await anas.getByLabel("Find people").fill("brun");
+  const found = anas.getByRole("dialog").getByRole("listitem");
+  await found.filter({ hasText: "@bruno" }).getByText("already here").waitFor();
+  await anas.getByRole("button", { name: "Add people: Brunilda Sanz" }).click();
+  await found.filter({ hasText: "@brunilda" }).getByText("already here").waitFor();
+  await anas.keyboard.press("Escape");
+  await anas.getByText("3 members").waitFor();
+});
+
 test("words are found, and lead to their message", async () => {
   await anas.getByRole("button", { name: "Search in this room" }).click();
   await anas.getByLabel("Words of a message").fill("sentado");
@@ -110,6 +123,9 @@ test("words are found, and lead to their message", async () => {
     .getByRole("button", { name: /Te espero sentado/ })
     .click();
   await message(anas, "Te espero sentado").waitFor();
+  // Without its markup.
+  await anas.getByLabel("Words of a message").fill("hay");
+  await anas.getByRole("complementary").getByText("¿Hay café?", { exact: true }).waitFor();
   await anas.getByRole("complementary").getByRole("button", { name: "Close" }).click();
 });
 

@@ -1,22 +1,20 @@
 // A room with a long history: how it scrolls, and how soon a new message is on the screen.
 //
-// The figures are printed. What is asserted leaves room for a loaded machine without a graphics card; what must be
-// exact (nothing jumps, nothing is missing) is asserted exactly.
+// What must be exact (nothing jumps, nothing is missing) is asserted exactly. How quick it is depends on what else the
+// machine does: those figures are printed. Asserted is the share of it that is the client's own, in processor time.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, message, open, signIn } from "./browser.mjs";
-import { api, fill, makeRoom, register } from "./people.mjs";
+import { api, emit, fill, makeRoom, register } from "./people.mjs";
 import { Server } from "./server.mjs";
 
 const MESSAGES = 50_000;
 const LAST = "the last of all";
-/** Frames a second that even a machine with other things to do reaches. */
-const FLOOR_FPS = 20;
-/** The same for a message from the socket to the screen. */
-const CEILING_MS = 250;
+/** A frame may cost the client so much of one processor that 50 of them fit into a second. */
+const FRAME_MS = 1_000 / 50;
 
-let server, browser, ana, bruno, room, page;
+let server, browser, ana, bruno, room, page, cdp;
 
 before(async () => {
   [server, browser] = await Promise.all([Server.start(), launch()]);
@@ -31,7 +29,10 @@ before(async () => {
     fill(server, bruno, room.id, MESSAGES / 2 - 1, bodyOf("Answer")),
   ]);
   await api(server, bruno.accessToken, "POST", `rooms/${room.id}/messages`, { body: LAST });
-  page = await open(browser, server, { path: `/rooms/${room.id}` });
+  page = await open(browser, server, { path: `/rooms/${room.id}`, init: noteArrivals });
+  cdp = await page.context().newCDPSession(page);
+  // Processor time of the page's main thread, whatever else runs.
+  await cdp.send("Performance.enable", { timeDomain: "threadTicks" });
   await signIn(page, "ana");
   await message(page, LAST).waitFor();
 });
@@ -41,27 +42,61 @@ after(async () => {
   await server?.stop();
 });
 
-test("loading what is older moves nothing that is seen", async () => {
-  await rest();
-  const jumps = await page.getByRole("feed").evaluate(async (feed) => {
-    const frame = () => new Promise(requestAnimationFrame);
-    let worst = 0;
-    for (let step = 0; step < 60; step++) {
-      const box = feed.getBoundingClientRect();
-      const seen = [...feed.querySelectorAll("article[data-seq]")].find(
-        (article) => article.getBoundingClientRect().top > box.top + box.height / 3,
-      );
-      const { seq } = seen.dataset;
-      const before = seen.getBoundingClientRect().top;
-      feed.scrollTop -= 150;
-      await frame();
-      await frame();
-      const now = feed.querySelector(`article[data-seq="${seq}"]`)?.getBoundingClientRect().top;
-      worst = Math.max(worst, Math.abs(now - before - 150));
-    }
-    return worst;
+for (const [machine, slowness] of [
+  ["quick", 1],
+  ["slow", 6],
+]) {
+  test(`loading what is older moves nothing that is seen, on a ${machine} machine`, async () => {
+    await page.goto(`/rooms/${room.id}`);
+    await message(page, LAST).waitFor();
+    await cdp.send("Emulation.setCPUThrottlingRate", { rate: slowness });
+    const moved = await scroll(Array(60).fill(-150));
+    await cdp.send("Emulation.setCPUThrottlingRate", { rate: 1 });
+    assert.deepEqual(moved, []);
   });
-  assert.ok(jumps < 3, `moved ${jumps} px more than it was scrolled`);
+}
+
+test("rows that come into the view before they could be drawn move nothing that is seen", async () => {
+  await page.goto(`/rooms/${room.id}`);
+  await message(page, LAST).waitFor();
+  await rest();
+  // Up and down by up to nearly a window, among rows that were never seen.
+  const moved = await scroll([-500, -550, -400, -550, 300, -550, -550, -500, -30, -550, 550, 550, -200, -550, -550, -550]);
+  assert.deepEqual(moved, []);
+});
+
+test("what comes while somebody reads moves nothing that is seen", async () => {
+  await page.goto(`/rooms/${room.id}`);
+  await message(page, LAST).waitFor();
+  await rest();
+  await scroll(Array(6).fill(-400));
+  const [above, seen] = await seqsIn(page);
+  const before = await topOf(seen);
+  // More lines above the view, and a message below it.
+  const { messages } = await api(server, ana.accessToken, "GET", `rooms/${room.id}/messages?after=${above - 3}&limit=1`);
+  const author = messages[0].sender.id === ana.user.id ? ana : bruno;
+  await emit(server, author, "message:edit", { roomId: room.id, seq: above - 2, body: "higher\n".repeat(8) });
+  await api(server, bruno.accessToken, "POST", `rooms/${room.id}/messages`, { body: "below" });
+  await page.locator(`article[data-seq="${above - 2}"]`, { hasText: "edited" }).waitFor({ state: "attached" });
+  await page.getByRole("button", { name: "1 new message" }).waitFor();
+  assert.ok(Math.abs((await topOf(seen)) - before) < 1);
+  await page.getByRole("button", { name: "1 new message" }).click();
+  await message(page, "below").waitFor();
+});
+
+test("who scrolls up just as a message comes isn't taken back to the end", async () => {
+  await rest();
+  const moved = await page.getByRole("feed").evaluate(async (feed) => {
+    const frame = () => new Promise(requestAnimationFrame);
+    const rows = feed.querySelectorAll("article[data-seq]");
+    const before = rows[rows.length - 5].getBoundingClientRect().top;
+    // In one task, so that the list hears of the change of height before it hears of the scrolling.
+    feed.scrollTop -= 150;
+    rows[rows.length - 1].style.paddingBottom = "40px";
+    for (let n = 0; n < 4; n++) await frame();
+    return rows[rows.length - 5].getBoundingClientRect().top - before;
+  });
+  assert.equal(moved, 150);
 });
 
 test("all of it is loaded by scrolling, without a hole", async () => {
@@ -83,7 +118,8 @@ test("all of it is loaded by scrolling, without a hole", async () => {
 });
 
 test("it scrolls smoothly with all of it loaded", async () => {
-  const { fps, slowest, elements, holes } = await page.getByRole("feed").evaluate(async (feed) => {
+  const busyBefore = await busyMs();
+  const { frames, fps, slowest, elements, holes } = await page.getByRole("feed").evaluate(async (feed) => {
     const frame = () => new Promise(requestAnimationFrame);
     const times = [];
     let holes = 0;
@@ -100,32 +136,27 @@ test("it scrolls smoothly with all of it loaded", async () => {
     times.sort((a, b) => a - b);
     const total = times.reduce((sum, time) => sum + time, 0);
     return {
+      frames: times.length,
       fps: (times.length * 1000) / total,
       slowest: times[Math.floor(times.length * 0.95)],
       elements: feed.querySelectorAll("article").length,
       holes,
     };
   });
+  const frameMs = ((await busyMs()) - busyBefore) / frames;
   console.log(
-    `scrolling ${MESSAGES} messages: ${fps.toFixed(1)} frames a second, 95 % within ${slowest.toFixed(1)} ms, ${elements} rows in the page`,
+    `scrolling ${MESSAGES} messages: ${fps.toFixed(1)} frames a second, 95 % within ${slowest.toFixed(1)} ms, ` +
+      `${frameMs.toFixed(1)} ms of processor a frame, ${elements} rows in the page`,
   );
   assert.equal(holes, 0);
   assert.ok(elements < 200, "only what is near the eye is in the page");
-  assert.ok(fps >= FLOOR_FPS, `${fps} frames a second`);
+  assert.ok(frameMs <= FRAME_MS, `${frameMs} ms of processor a frame`);
 });
 
 test("a new message is on the screen at once", async () => {
   await page.getByRole("button", { name: /To the newest message/ }).click();
   await message(page, LAST).waitFor();
   await rest();
-  const cdp = await page.context().newCDPSession(page);
-  await cdp.send("Network.enable");
-  // The browser's own clock says when the socket got the frame and when the row was painted.
-  const received = new Map();
-  cdp.on("Network.webSocketFrameReceived", ({ timestamp, response }) => {
-    const body = /"body":"(probe \d+)"/.exec(response.payloadData)?.[1];
-    if (body) received.set(body, timestamp * 1000);
-  });
   await page.evaluate(() => {
     globalThis.painted = {};
     new MutationObserver(() => {
@@ -133,29 +164,21 @@ test("a new message is on the screen at once", async () => {
       const body = /probe \d+/.exec(rows[rows.length - 1]?.textContent ?? "")?.[0];
       if (!body || body in globalThis.painted) return;
       globalThis.painted[body] = Infinity;
-      requestAnimationFrame(() => setTimeout(() => (globalThis.painted[body] = performance.timeOrigin + performance.now())));
+      requestAnimationFrame(() => setTimeout(() => (globalThis.painted[body] = performance.now())));
     }).observe(document.querySelector('[role="feed"]'), { childList: true, subtree: true });
   });
-  const { timestamp } = (await cdp.send("Performance.enable"), await cdp.send("Performance.getMetrics")).metrics.reduce(
-    (all, { name, value }) => ({ ...all, [name === "Timestamp" ? "timestamp" : name]: value }),
-    {},
-  );
-  const offset = (await page.evaluate(() => performance.timeOrigin + performance.now())) - timestamp * 1000;
   const PROBES = 20;
   for (let n = 1; n <= PROBES; n++) {
     await api(server, bruno.accessToken, "POST", `rooms/${room.id}/messages`, { body: `probe ${n}` });
     await page.waitForFunction((body) => Number.isFinite(globalThis.painted[body]), `probe ${n}`);
   }
-  const painted = await page.evaluate(() => globalThis.painted);
-  const delays = Object.entries(painted)
-    .map(([body, at]) => at - offset - received.get(body))
-    .sort((a, b) => a - b);
+  const delays = await page.evaluate(() => Object.entries(globalThis.painted).map(([body, at]) => at - globalThis.arrived[body]));
+  delays.sort((a, b) => a - b);
   const median = delays[Math.floor(delays.length / 2)];
   console.log(
     `from the socket to the screen with ${MESSAGES} messages loaded: median ${median.toFixed(1)} ms, worst ${delays.at(-1).toFixed(1)} ms of ${delays.length}`,
   );
   assert.equal(delays.length, PROBES);
-  assert.ok(median < CEILING_MS, `${median} ms`);
 });
 
 test("a jump into the past and back leaves no hole", async () => {
@@ -168,11 +191,22 @@ test("a jump into the past and back leaves no hole", async () => {
     .getByRole("button", { name: /Message 12345$/ })
     .click();
   await message(page, "Message 12345").waitFor();
-  // Newer ones are loaded by going down.
+  // Newer ones are loaded by going down. They are late: the reader is at the end of what there is before they come.
   const found = Number(await message(page, "Message 12345").getAttribute("data-seq"));
+  await rest();
+  server.pause();
+  await page.getByRole("feed").evaluate((feed) => (feed.scrollTop = feed.scrollHeight));
+  await page.locator('[role="feed"][aria-busy="true"]').waitFor();
+  await drawn();
+  const [, seen] = await seqsIn(page);
+  const before = await topOf(seen);
+  server.resume();
+  await page.locator('[role="feed"][aria-busy="false"]').waitFor();
+  await drawn();
+  assert.ok(Math.abs((await topOf(seen)) - before) < 1);
   const further = `article[data-seq="${found + 700}"]`;
   await page.getByRole("feed").evaluate(async (feed, further) => {
-    for (let step = 0; step < 500 && !feed.querySelector(further); step++) {
+    while (!feed.querySelector(further)) {
       feed.scrollTop += 300;
       await new Promise(requestAnimationFrame);
     }
@@ -182,6 +216,64 @@ test("a jump into the past and back leaves no hole", async () => {
   await message(page, "probe 20").waitFor();
   page.mustBeClean();
 });
+
+/** Scrolls by so many pixels every second frame, and gives what then was somewhere else than the scrolling had moved it. */
+function scroll(steps) {
+  return page.getByRole("feed").evaluate(async (feed, steps) => {
+    const frame = () => new Promise(requestAnimationFrame);
+    const moved = [];
+    for (const [step, pixels] of steps.entries()) {
+      const { top, bottom } = feed.getBoundingClientRect();
+      const seen = [...feed.querySelectorAll("article[data-seq]")]
+        .map((article) => ({ seq: article.dataset.seq, box: article.getBoundingClientRect() }))
+        .filter(({ box }) => box.bottom > top && box.top < bottom);
+      const before = feed.scrollTop;
+      feed.scrollTop += pixels;
+      // As far as there was something to scroll.
+      const scrolled = feed.scrollTop - before;
+      await frame();
+      await frame();
+      for (const { seq, box } of seen) {
+        const now = feed.querySelector(`article[data-seq="${seq}"]`)?.getBoundingClientRect().top;
+        if (now !== undefined && Math.abs(now - box.top + scrolled) >= 1) moved.push({ step, seq, by: now - box.top + scrolled });
+      }
+    }
+    return moved;
+  }, steps);
+}
+
+/** The first message that is seen whole, and one below it. */
+const seqsIn = (page) =>
+  page.getByRole("feed").evaluate((feed) => {
+    const { top } = feed.getBoundingClientRect();
+    const seen = [...feed.querySelectorAll("article[data-seq]")].filter((article) => article.getBoundingClientRect().top >= top);
+    return [seen[0], seen[3]].map(({ dataset }) => Number(dataset.seq));
+  });
+
+const topOf = (seq) => page.locator(`article[data-seq="${seq}"]`).evaluate((article) => article.getBoundingClientRect().top);
+
+/** Two frames later everything that was to be drawn is. */
+const drawn = () => page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+
+/** What the page's main thread has used of a processor, in milliseconds. */
+async function busyMs() {
+  const { metrics } = await cdp.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "TaskDuration").value * 1_000;
+}
+
+/** Runs in the page before its own scripts: notes when its sockets got the probes. */
+function noteArrivals() {
+  globalThis.arrived = {};
+  globalThis.WebSocket = class extends globalThis.WebSocket {
+    constructor(...args) {
+      super(...args);
+      this.addEventListener("message", ({ data }) => {
+        const body = /"body":"(probe \d+)"/.exec(data)?.[1];
+        if (body) globalThis.arrived[body] ??= performance.now();
+      });
+    }
+  };
+}
 
 /** Waits until the list neither loads nor moves. */
 async function rest() {

@@ -25,6 +25,14 @@ export async function makeRoom(server, { accessToken }, name, kind = "public") {
   return (await api(server, accessToken, "POST", "rooms", { name, kind })).room;
 }
 
+/** Sends one event as somebody; a refusal fails the test. */
+export async function emit(server, { accessToken }, event, payload) {
+  const socket = io(server.url, { auth: { token: accessToken }, transports: ["websocket"], forceNew: true });
+  const ack = await socket.timeout(30_000).emitWithAck(event, payload);
+  socket.disconnect();
+  if (!ack.ok) throw new Error(`${event}: ${JSON.stringify(ack.error)}`);
+}
+
 /** Messages that one connection sends before the server holds it back, and how many may be unanswered. */
 const OF_ONE_CONNECTION = 1_900;
 const IN_FLIGHT = 900;

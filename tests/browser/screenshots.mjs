@@ -1,10 +1,12 @@
 // Pictures of the main screens, for the documentation: node screenshots.mjs DIRECTORY
-// They are made smaller where pngquant is installed.
+// They are made smaller where pngquant is installed, and look as they do in the documentation with the Debian packages
+// fonts-noto-color-emoji and fonts-urw-base35.
 
 import { spawnSync } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { launch, message, open, signIn } from "./browser.mjs";
+import { emit } from "./people.mjs";
 import { connections } from "./scene.mjs";
 import { Server } from "./server.mjs";
 
@@ -50,7 +52,7 @@ try {
       await page
         .getByRole("link", { name: /kitchen/ })
         .first()
-        .click();
+        [device === "phone" ? "tap" : "click"]();
       await message(page, last).waitFor();
       await page.getByText(/[45] online/).waitFor();
       await shoot(page, "room");
@@ -81,10 +83,6 @@ try {
   await server.stop();
 }
 
-async function react({ accessToken }, room, seq, emoji) {
-  const { io } = await import("socket.io-client");
-  const socket = io(server.url, { auth: { token: accessToken }, transports: ["websocket"], forceNew: true });
-  const ack = await socket.timeout(10_000).emitWithAck("message:react", { roomId: room.id, seq, emoji, on: true });
-  if (!ack.ok) throw new Error(JSON.stringify(ack.error));
-  socket.disconnect();
+function react(person, { id }, seq, emoji) {
+  return emit(server, person, "message:react", { roomId: id, seq, emoji, on: true });
 }

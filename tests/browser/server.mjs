@@ -73,6 +73,11 @@ export class Server {
   /** Lets it say goodbye first. */
   drain = () => this.#end("SIGTERM");
 
+  /** Lets nothing in or out until `resume`, as a machine that has too much to do. */
+  pause = () => this.#process.kill("SIGSTOP");
+
+  resume = () => this.#process.kill("SIGCONT");
+
   async stop() {
     await this.drain();
     await rm(this.directory, { recursive: true, force: true });
@@ -82,6 +87,7 @@ export class Server {
     const child = this.#process;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
+    this.resume();
     child.kill(signal);
     await ended;
   }

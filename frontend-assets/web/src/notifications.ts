@@ -4,6 +4,7 @@ import type { Message, RoomInfo } from "@tertulia/sdk";
 import { navigate } from "wouter/use-browser-location";
 import { preferences } from "./preferences.ts";
 import { text } from "./text/index.ts";
+import { plain } from "./timeline/markup.ts";
 
 const PREVIEW = 140;
 
@@ -15,7 +16,8 @@ export function notifyOf(message: Message, room: RoomInfo, mentioned: boolean): 
   if (!isDirect && !mentioned) return;
   const { notice } = text();
   const name = message.sender.displayName;
-  const body = message.body.length > PREVIEW ? `${message.body.slice(0, PREVIEW)}…` : message.body;
+  const words = plain(message.body);
+  const body = words.length > PREVIEW ? `${words.slice(0, PREVIEW)}…` : words;
   let shown: Notification;
   try {
     // One of a room replaces the one before.

@@ -1,6 +1,7 @@
 // The way in: with an account, with a new one, or as a guest.
 
 import * as Ariakit from "@ariakit/react";
+import { Languages } from "lucide-react";
 import { useState, type FormEvent } from "react";
 import { explain, isRefused } from "../text/errors.ts";
 import { useText, type Text } from "../text/index.ts";
@@ -47,7 +48,10 @@ export function SignIn() {
         </Ariakit.TabProvider>
       </div>
       <footer className={styles.footer}>
-        <LanguageSwitch />
+        <span className={styles.language}>
+          <Languages size={17} aria-hidden />
+          <LanguageSwitch />
+        </span>
         <a href="/api/docs">{text.apiReference}</a>
       </footer>
     </main>

@@ -5,7 +5,7 @@ import { SendHorizontal, Smile, X } from "lucide-react";
 import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useRoom } from "../timeline/context.ts";
 import { EmojiPicker } from "../timeline/EmojiPicker.tsx";
-import { mentionsIn } from "../timeline/markup.ts";
+import { mentionsIn, plain } from "../timeline/markup.ts";
 import { isOutgoing } from "../timeline/timeline.ts";
 import { useText } from "../text/index.ts";
 import controls from "../ui/controls.module.css";
@@ -162,7 +162,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
         <div className={styles.about}>
           <span className={controls.grow}>
             <b>{editing ? text.editing : text.replyTo(replyTo?.sender.displayName ?? text.somebody)}</b>
-            {replyTo && !editing && <span className={styles.quoted}>{replyTo.body}</span>}
+            {replyTo && !editing && <span className={styles.quoted}>{plain(replyTo.body)}</span>}
           </span>
           <button type="button" className={controls.icon} onClick={onPlain} aria-label={text.cancel} title={text.cancel}>
             <X size={16} aria-hidden />

@@ -1,6 +1,5 @@
 // People by name: to write to one of them, or to add some to a room.
 
-import { useQuery } from "@tanstack/react-query";
 import type { RoomInfo, User } from "@tertulia/sdk";
 import { useState } from "react";
 import { useLocation } from "wouter";
@@ -13,16 +12,8 @@ import { Dialog } from "../ui/Dialog.tsx";
 import { complain, say } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
+import { useMembers, usePeople } from "./people.ts";
 import { openDirect } from "./PersonMenu.tsx";
-
-/** People whose name or username begins so; nobody for an empty query. */
-export function usePeople(query: string) {
-  return useQuery({
-    queryKey: ["people", query],
-    queryFn: () => tertulia.api.get("users", { query: { query, limit: 30 } }),
-    enabled: query !== "",
-  });
-}
 
 /** To write to somebody. */
 export default function FindPeople({ onClose }: { onClose: () => void }) {
@@ -38,21 +29,32 @@ export default function FindPeople({ onClose }: { onClose: () => void }) {
 /** To add people to a room. */
 export function AddPeople({ room, onClose }: { room: RoomInfo; onClose: () => void }) {
   const text = useText();
+  const { members } = useMembers(tertulia.room(room.id));
   const invite = async ({ id, displayName }: User) => {
     await tertulia.api.put("rooms/{roomId}/members/{userId}", { path: { roomId: room.id, userId: id }, body: {} });
     say(text.added(displayName));
   };
-  return <People title={text.addPeople} action={text.addPeople} onPick={invite} onClose={onClose} />;
+  return (
+    <People
+      title={text.addPeople}
+      action={text.addPeople}
+      onPick={invite}
+      isDone={({ id }) => members.some(({ user }) => user.id === id)}
+      onClose={onClose}
+    />
+  );
 }
 
 interface Props {
   title: string;
   action: string;
   onPick: (user: User) => Promise<void>;
+  /** Whether there is nothing more to do for somebody. */
+  isDone?: (user: User) => boolean;
   onClose: () => void;
 }
 
-function People({ title, action, onPick, onClose }: Props) {
+function People({ title, action, onPick, isDone, onClose }: Props) {
   const text = useText();
   const [words, setWords] = useState("");
   const query = useDebounced(words.trim());
@@ -84,14 +86,18 @@ function People({ title, action, onPick, onClose }: Props) {
               </p>
               <p className={controls.faint}>@{user.username}</p>
             </div>
-            <button
-              type="button"
-              className={`${controls.button} ${controls.small}`}
-              onClick={() => void pick(user)}
-              aria-label={`${action}: ${user.displayName}`}
-            >
-              {action}
-            </button>
+            {isDone?.(user) ? (
+              <span className={controls.faint}>{text.alreadyIn}</span>
+            ) : (
+              <button
+                type="button"
+                className={`${controls.button} ${controls.small}`}
+                onClick={() => void pick(user)}
+                aria-label={`${action}: ${user.displayName}`}
+              >
+                {action}
+              </button>
+            )}
           </li>
         ))}
       </ul>

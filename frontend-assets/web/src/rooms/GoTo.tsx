@@ -12,10 +12,10 @@ import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
-import { usePeople } from "./FindPeople.tsx";
 import styles from "./go-to.module.css";
 import { myRooms } from "./my-rooms.ts";
 import { inOrder } from "./order.ts";
+import { usePeople } from "./people.ts";
 import { openDirect } from "./PersonMenu.tsx";
 
 const SHOWN = 12;

@@ -2,7 +2,7 @@
 
 import type { RoomInfo, User } from "@tertulia/sdk";
 import { ArrowLeft, Ban, Hash, Lock, LogOut, MoreVertical, Pencil, Search, Trash2, UserPlus, Users } from "lucide-react";
-import { useEffect, useState, type FormEvent } from "react";
+import { lazy, Suspense, useEffect, useState, type FormEvent } from "react";
 import { Link, useLocation } from "wouter";
 import { ConnectionBadge } from "../ConnectionState.tsx";
 import { tertulia } from "../tertulia.ts";
@@ -13,10 +13,11 @@ import { Ask, Dialog } from "../ui/Dialog.tsx";
 import { Field } from "../ui/Field.tsx";
 import { Menu, type MenuAction } from "../ui/Menu.tsx";
 import { complain } from "../ui/toasts.tsx";
-import { AddPeople } from "./FindPeople.tsx";
 import { forget, leave } from "./my-rooms.ts";
 import { useBlocks } from "./people.ts";
 import styles from "./room-header.module.css";
+
+const AddPeople = lazy(async () => ({ default: (await import("./FindPeople.tsx")).AddPeople }));
 
 export type Panel = "members" | "search" | undefined;
 
@@ -114,7 +115,7 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
         </Menu>
       )}
       {asking === "rename" && <Rename info={info} onClose={close} />}
-      {asking === "add" && <AddPeople room={info} onClose={close} />}
+      <Suspense>{asking === "add" && <AddPeople room={info} onClose={close} />}</Suspense>
       {asking === "leave" && (
         <Ask
           title={text.leaveAsk(info.name)}

@@ -121,6 +121,15 @@ export function useTyping(
   return writers.map(nameOf);
 }
 
+/** People whose name or username begins so; nobody for an empty query. */
+export function usePeople(query: string) {
+  return useQuery({
+    queryKey: ["people", query],
+    queryFn: () => tertulia.api.get("users", { query: { query, limit: 30 } }),
+    enabled: query !== "",
+  });
+}
+
 const BLOCKS = ["blocks"];
 
 export function useBlocks() {

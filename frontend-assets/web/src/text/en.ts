@@ -93,6 +93,7 @@ export const en = {
   roomMenu: "Room menu",
   rename: "Rename",
   addPeople: "Add people",
+  alreadyIn: "already here",
   added: (name: string) => `${name} was added.`,
   leave: "Leave room",
   deleteRoom: "Delete room",

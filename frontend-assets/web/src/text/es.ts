@@ -95,6 +95,7 @@ export const es: Text = {
   roomMenu: "Menú de la sala",
   rename: "Cambiar nombre",
   addPeople: "Añadir personas",
+  alreadyIn: "ya está",
   added: (name) => `${name} ya está en la sala.`,
   leave: "Salir de la sala",
   deleteRoom: "Eliminar la sala",

@@ -5,7 +5,6 @@
 
 import { ArrowDown, ArrowUp } from "lucide-react";
 import { useCallback, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState, type KeyboardEvent, type Ref } from "react";
-import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { attend } from "../rooms/my-rooms.ts";
 import { useStore } from "../store.ts";
 import { isMe } from "../tertulia.ts";
@@ -15,15 +14,12 @@ import { Waiting } from "../ui/Waiting.tsx";
 import { Announcer } from "./Announcer.tsx";
 import { useRoom } from "./context.ts";
 import styles from "./message-list.module.css";
-import { MessageRow } from "./MessageRow.tsx";
+import { guessHeight, MessageRow } from "./MessageRow.tsx";
 import { isOutgoing, keyOf, type Row } from "./timeline.ts";
+import { VirtualRows, type Place, type VirtualRowsHandle } from "./VirtualRows.tsx";
 
-/** So near to the end counts as being there. */
-const AT_END_PX = 60;
 /** More is loaded this far ahead. */
 const AHEAD_PX = 4_000;
-/** What a row that was never seen counts as. Left to the list, the guess changes under the scrolling hand and everything moves. */
-const ROW_PX = 56;
 const FOUND_MS = 2_500;
 
 export interface MessageListHandle {
@@ -44,13 +40,10 @@ interface Props {
 
 export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props) {
   const text = useText();
-  const { room, timeline } = useRoom();
+  const { room, timeline, me } = useRoom();
   const view = useStore(timeline.view);
   const { rows, generation } = view;
-  const scroller = useRef<HTMLDivElement>(null);
-  const list = useRef<VirtualizerHandle>(null);
-  const isAtEnd = useRef(true);
-  const place = useRef({ top: 0, generation: -1 });
+  const list = useRef<VirtualRowsHandle>(null);
   const [showsEnd, setShowsEnd] = useState(true);
   const [found, setFound] = useState<number>();
   const [seen, setSeen] = useState(Number.MAX_SAFE_INTEGER);
@@ -60,35 +53,24 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
 
   const look = useCallback(() => {
     const { hasNewer, rows } = timeline.view.get();
-    const isReading = isAtEnd.current && !hasNewer && rows.length > 0 && !document.hidden && document.hasFocus();
+    const isAtEnd = list.current?.place().isAtEnd ?? true;
+    const isReading = isAtEnd && !hasNewer && rows.length > 0 && !document.hidden && document.hasFocus();
     attend(isReading ? room.id : undefined);
   }, [timeline, room]);
 
-  const stickToEnd = useCallback(() => {
-    const element = scroller.current;
-    if (element && isAtEnd.current) element.scrollTop = element.scrollHeight;
-  }, []);
-
-  const scrolled = useCallback(() => {
-    const element = scroller.current;
-    if (!element) return;
-    const { scrollTop: top, scrollHeight: height, clientHeight } = element;
-    const left = height - top - clientHeight;
-    const { hasOlder, hasNewer } = timeline.view.get();
-    // Rows that turn out higher than thought move the end away; only going up leaves it.
-    const wentUp = top < place.current.top - 1;
-    place.current.top = top;
-    if (left < AT_END_PX || wentUp) isAtEnd.current = left < AT_END_PX && !hasNewer;
-    setShowsEnd(isAtEnd.current);
-    setSeen(isAtEnd.current ? Number.MAX_SAFE_INTEGER : (now) => (now === Number.MAX_SAFE_INTEGER ? room.seq : now));
-    if (hasOlder && top < AHEAD_PX) void timeline.loadOlder();
-    if (hasNewer && left < AHEAD_PX) void timeline.loadNewer();
-    if (unreadAfter !== undefined && list.current) {
-      const first = timeline.indexFrom(unreadAfter + 1);
-      if (first !== undefined && list.current.findItemIndex(top) <= first) setUnreadAbove(false);
-    }
-    look();
-  }, [room, timeline, look, unreadAfter]);
+  const scrolled = useCallback(
+    ({ isAtEnd, before, after, first }: Place) => {
+      const { hasOlder, hasNewer } = timeline.view.get();
+      setShowsEnd(isAtEnd);
+      setSeen(isAtEnd ? Number.MAX_SAFE_INTEGER : (now) => (now === Number.MAX_SAFE_INTEGER ? room.seq : now));
+      if (hasOlder && before < AHEAD_PX) void timeline.loadOlder();
+      if (hasNewer && after < AHEAD_PX) void timeline.loadNewer();
+      const unread = unreadAfter === undefined ? undefined : timeline.indexFrom(unreadAfter + 1);
+      if (unread !== undefined && first <= unread) setUnreadAbove(false);
+      look();
+    },
+    [room, timeline, look, unreadAfter],
+  );
 
   const mark = useCallback((seq: number) => setFound(seq), []);
   useEffect(() => {
@@ -97,44 +79,30 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
     return () => clearTimeout(timer);
   }, [found]);
 
-  const show = useCallback(
-    (seq: number) => {
-      const index = timeline.indexFrom(seq);
-      if (index === undefined) return false;
-      isAtEnd.current = false;
-      list.current?.scrollToIndex(index, { align: "center" });
-      return true;
-    },
-    [timeline],
-  );
+  const toEnd = useCallback(() => {
+    if (timeline.view.get().hasNewer) void timeline.loadNewest();
+    else list.current?.toEnd();
+  }, [timeline]);
 
   useImperativeHandle(ref, () => ({
-    toEnd() {
-      isAtEnd.current = true;
-      if (timeline.view.get().hasNewer) void timeline.loadNewest();
-      else stickToEnd();
-    },
+    toEnd,
     jumpTo(seq) {
       mark(seq);
       setUnreadAbove(false);
-      if (!show(seq)) void timeline.loadAround(seq);
+      const index = timeline.indexFrom(seq);
+      if (index === undefined) void timeline.loadAround(seq);
+      else list.current?.toRow(index);
     },
   }));
 
-  // Another stretch begins where it was asked for; the same one keeps its place, or its end.
-  useLayoutEffect(() => {
-    if (place.current.generation !== generation && rows.length > 0) {
-      place.current = { top: 0, generation };
-      isAtEnd.current = view.around === undefined;
-      if (view.around !== undefined) show(view.around);
-    }
-    stickToEnd();
-    look();
-  }, [rows, generation, view.around, show, stickToEnd, look]);
+  useLayoutEffect(look, [rows, look]);
 
   useEffect(() => {
-    // The first page may not fill the window, in which case nothing is scrolled.
-    if (view.hasOlder && !view.isLoading && !view.error && (scroller.current?.scrollTop ?? 0) < AHEAD_PX) void timeline.loadOlder();
+    // What is loaded may not reach far enough, in which case nothing may be scrolled.
+    if (view.isLoading || view.error || !list.current) return;
+    const { before, after } = list.current.place();
+    if (view.hasOlder && before < AHEAD_PX) void timeline.loadOlder();
+    else if (view.hasNewer && after < AHEAD_PX) void timeline.loadNewer();
   }, [view, timeline]);
 
   useEffect(() => {
@@ -159,16 +127,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
   const below = showsEnd ? 0 : countNew(rows, seen);
   return (
     <div className={styles.list}>
-      <div
-        ref={scroller}
-        className={styles.scroller}
-        role="feed"
-        aria-label={text.messages}
-        aria-busy={view.isLoading}
-        tabIndex={0}
-        onScroll={scrolled}
-        onKeyDown={walk}
-      >
+      <div className={styles.scroller} role="feed" aria-label={text.messages} aria-busy={view.isLoading} tabIndex={0} onKeyDown={walk}>
         <div className={styles.spacer} />
         {!view.hasOlder && (
           <div className={styles.beginning}>
@@ -176,18 +135,18 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
             {rows.length === 0 && text.beginningHint}
           </div>
         )}
-        <Virtualizer
+        <VirtualRows
           key={generation}
           ref={list}
-          data={rows}
-          shift={view.prepended}
-          bufferSize={400}
-          itemSize={ROW_PX}
-          onResize={stickToEnd}
+          rows={rows}
+          keyOf={keyOf}
+          guess={(row, previous) => guessHeight(row, previous, me)}
+          start={view.around === undefined ? undefined : timeline.indexFrom(view.around)}
+          isEndLoaded={!view.hasNewer}
+          onScroll={scrolled}
         >
-          {(row: Row, index: number) => (
+          {(row, index) => (
             <MessageRow
-              key={keyOf(row)}
               row={row}
               previous={rows[index - 1]}
               isFirstUnread={firstUnread !== undefined && row === rows[firstUnread]}
@@ -195,7 +154,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
               readers={readSeqs && !isOutgoing(row) && row.seq === lastOwn ? countReaders(readSeqs, row.seq) : undefined}
             />
           )}
-        </Virtualizer>
+        </VirtualRows>
         <div className={styles.foot} />
       </div>
       {view.isLoading && <div className={styles.loading} aria-hidden="true" />}
@@ -209,15 +168,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
       )}
       {isUnreadAbove && unreadAfter !== undefined && <UnreadAbove count={unread} unreadAfter={unreadAfter} />}
       {(!showsEnd || view.hasNewer) && (
-        <button
-          type="button"
-          className={below > 0 ? `${styles.pill} ${styles.news}` : styles.pill}
-          onClick={() => {
-            isAtEnd.current = true;
-            if (view.hasNewer) void timeline.loadNewest();
-            else stickToEnd();
-          }}
-        >
+        <button type="button" className={below > 0 ? `${styles.pill} ${styles.news}` : styles.pill} onClick={toEnd}>
           <ArrowDown size={16} aria-hidden />
           {below > 0 ? text.newBelow(below) : text.toNewest}
         </button>

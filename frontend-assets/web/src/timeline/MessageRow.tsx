@@ -15,6 +15,7 @@ import { complain } from "../ui/toasts.tsx";
 import { PersonMenu } from "../rooms/PersonMenu.tsx";
 import { Body } from "./Body.tsx";
 import { useRoom } from "./context.ts";
+import { mentionsIn, plain } from "./markup.ts";
 import { MessageActions } from "./MessageActions.tsx";
 import styles from "./message-row.module.css";
 import { isOutgoing, type Row } from "./timeline.ts";
@@ -44,7 +45,7 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
   const isMine = sender.id === me.id;
   const isHidden = blocked.has(sender.id) && !isShown && !isDirect;
   const message = isOutgoing(row) ? undefined : row;
-  const calls = message && !isMine && message.body.toLowerCase().includes(`@${me.username.toLowerCase()}`);
+  const calls = message && !isMine && message.body.includes("@") && mentionsIn(message.body).has(me.username.toLowerCase());
   const classes = [styles.row, beginsGroup && styles.first, isFocused && styles.focused, calls && styles.calls, !message && styles.outgoing]
     .filter(Boolean)
     .join(" ");
@@ -121,6 +122,23 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
   );
 });
 
+/** Characters that fit into a line of a message on a wide screen. */
+const LINE_CHARACTERS = 110;
+/** Heights in pixels at the usual size of type: of a line, and of what may stand around them. */
+const LINE = 22;
+const HEADER = 27;
+const DAY = 38;
+/** A row of one line is as high as the time beside it. */
+const ROW_MIN = 27;
+
+/** How high a row may be before it is drawn. What it is wrong by is seen in the scroll bar only. */
+export function guessHeight(row: Row, previous: Row | undefined, me: Message["sender"]): number {
+  const beginsDay = !previous || !isSameDay(timeOf(previous), timeOf(row));
+  const beginsGroup = beginsDay || row.replyTo !== undefined || !continues(previous, row, me);
+  const lines = row.body.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / LINE_CHARACTERS)), 0);
+  return Math.max(ROW_MIN, lines * LINE + 3) + (beginsGroup ? HEADER : 0) + (beginsDay ? DAY : 0);
+}
+
 const timeOf = (row: Row): string => (isOutgoing(row) ? row.createdAt : row.at);
 
 const senderOf = (row: Row, me: Message["sender"]): Message["sender"] => (isOutgoing(row) ? me : row.sender);
@@ -147,7 +165,7 @@ function Replied({ seq }: { seq: number }) {
       <CornerUpRight size={14} aria-hidden />
       <span className="unseen">{original ? text.replied(original.sender.displayName) : text.goToReplied}</span>
       <b aria-hidden="true">{original?.sender.displayName}</b>
-      <span>{original ? (original.deletedAt ? text.deleted : original.body.slice(0, 160)) : text.original}</span>
+      <span>{original ? (original.deletedAt ? text.deleted : plain(original.body.slice(0, 160))) : text.original}</span>
     </button>
   );
 }

@@ -10,6 +10,7 @@ import controls from "../ui/controls.module.css";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
 import { useRoom } from "./context.ts";
+import { plain } from "./markup.ts";
 import styles from "./search-panel.module.css";
 
 const LIMIT = 50;
@@ -58,7 +59,7 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
                 <Avatar name={message.sender.displayName} size="small" />
                 <span className={controls.grow}>
                   <b>{message.sender.displayName}</b> <span className={controls.faint}>{full(message.at)}</span>
-                  <span className={styles.body}>{message.body.slice(0, 300)}</span>
+                  <span className={styles.body}>{plain(message.body.slice(0, 300))}</span>
                 </span>
               </button>
             </li>

@@ -73,6 +73,12 @@ function withoutPunctuation(link: string): string {
   return link.slice(0, end);
 }
 
+/** The text without its markup, for where there is no room for more. */
+export const plain = (body: string): string =>
+  tokenize(body)
+    .map(({ kind, text }) => (kind === "block" ? ` ${text} ` : text))
+    .join("");
+
 /** The usernames that a text calls, in lower case. */
 export function mentionsIn(body: string): Set<string> {
   const named = tokenize(body).filter(({ kind }) => kind === "mention");

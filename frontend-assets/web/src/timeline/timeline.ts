@@ -1,8 +1,6 @@
 // The part of a room's messages that is in memory: one stretch of the log without holes, and what is on its way.
 //
-// What must stay true: rows that are shown are replaced, never changed, so that only what changed is drawn again; and
-// a publication either puts rows before the first one or changes others, never both, since the list keeps its place by
-// counting from one of its ends.
+// What must stay true: rows that are shown are replaced, never changed, so that only what changed is drawn again.
 
 import type { Message, MessageReacted, OutgoingMessage, Room, RoomEvent, TertuliaError, Unsubscribe } from "@tertulia/sdk";
 import { Store } from "../store.ts";
@@ -19,8 +17,6 @@ export const keyOf = (row: Row): string => (isOutgoing(row) ? row.clientId : (ro
 
 export interface View {
   readonly rows: readonly Row[];
-  /** Whether the rows before the present first one are new. */
-  readonly prepended: boolean;
   readonly hasOlder: boolean;
   readonly hasNewer: boolean;
   readonly isLoading: boolean;
@@ -31,7 +27,7 @@ export interface View {
   readonly around?: number | undefined;
 }
 
-const EMPTY: View = { rows: [], generation: 0, prepended: false, hasOlder: false, hasNewer: false, isLoading: true };
+const EMPTY: View = { rows: [], generation: 0, hasOlder: false, hasNewer: false, isLoading: true };
 
 const FIRST_PAGE = 60;
 const PAGE = 200;
@@ -44,7 +40,6 @@ const REREAD_AFTER_MS = 150;
 export class Timeline {
   readonly view = new Store<View>(EMPTY);
   #messages: Message[] = [];
-  #earlier: Message[] = [];
   #hasOlder = false;
   #hasNewer = false;
   #loading: "older" | "newer" | "around" | undefined;
@@ -56,7 +51,6 @@ export class Timeline {
   #load = 0;
   #loadedAt = 0;
   #frame: number | undefined;
-  #isDirty = false;
   readonly #readAt = new WeakMap<Message, number>();
   readonly #reread = new Set<number>();
   readonly #subscriptions: Unsubscribe[];
@@ -108,12 +102,12 @@ export class Timeline {
 
   async loadOlder(): Promise<void> {
     const first = this.#messages[0];
-    if (!first || !this.#hasOlder || this.#loading || this.#earlier.length > 0) return;
+    if (!first || !this.#hasOlder || this.#loading) return;
     await this.#fetch("older", async () => {
       const page = await this.room.history({ before: first.seq, limit: PAGE });
       return () => {
         this.#noteRead(page.messages);
-        this.#earlier = page.messages;
+        this.#messages = page.messages.concat(this.#messages);
         this.#hasOlder = page.hasMore;
       };
     });
@@ -160,11 +154,8 @@ export class Timeline {
   }
 
   message(seq: number): Message | undefined {
-    for (const messages of [this.#messages, this.#earlier]) {
-      const message = messages[find(messages, seq)];
-      if (message?.seq === seq) return message;
-    }
-    return undefined;
+    const message = this.#messages[find(this.#messages, seq)];
+    return message?.seq === seq ? message : undefined;
   }
 
   async #fetch(kind: "older" | "newer" | "around", load: () => Promise<() => void>): Promise<void> {
@@ -204,7 +195,6 @@ export class Timeline {
     this.#around = around;
     this.#noteRead(messages);
     this.#messages = messages;
-    this.#earlier = [];
   }
 
   #noteRead(messages: readonly Message[]): void {
@@ -271,42 +261,31 @@ export class Timeline {
   }
 
   #change(seq: number, change: (message: Message) => Message): void {
-    for (const messages of [this.#messages, this.#earlier]) {
-      const index = find(messages, seq);
-      const message = messages[index];
-      if (message?.seq !== seq) continue;
-      const changed = change(message);
-      const readAt = this.#readAt.get(message);
-      if (readAt !== undefined && !this.#readAt.has(changed)) this.#readAt.set(changed, readAt);
-      messages[index] = changed;
-    }
+    const index = find(this.#messages, seq);
+    const message = this.#messages[index];
+    if (message?.seq !== seq) return;
+    const changed = change(message);
+    const readAt = this.#readAt.get(message);
+    if (readAt !== undefined && !this.#readAt.has(changed)) this.#readAt.set(changed, readAt);
+    this.#messages[index] = changed;
   }
 
   #publishSoon(): void {
-    this.#isDirty = true;
     this.#frame ??= requestFrame(() => this.#publish());
   }
 
   #publish(): void {
     if (this.#frame !== undefined) cancelFrame(this.#frame);
     this.#frame = undefined;
-    const prepended = this.#earlier.length > 0 && !this.#isDirty;
-    if (prepended) {
-      this.#messages = this.#earlier.concat(this.#messages);
-      this.#earlier = [];
-    }
-    this.#isDirty = false;
     this.view.set({
       rows: this.#hasNewer ? this.#messages.slice() : [...this.#messages, ...this.#waiting()],
       generation: this.#generation,
       around: this.#around,
-      prepended,
-      hasOlder: this.#hasOlder || this.#earlier.length > 0,
+      hasOlder: this.#hasOlder,
       hasNewer: this.#hasNewer,
       isLoading: this.#loading !== undefined,
       error: this.#error,
     });
-    if (this.#earlier.length > 0) this.#frame = requestFrame(() => this.#publish());
   }
 
   /** What is on its way and not among the messages yet. */
