@@ -10,5 +10,8 @@
 
 mod client;
 mod deadline;
+mod fleet;
 mod gateway;
+mod nginx;
 mod server;
+mod stack;

@@ -37,6 +37,14 @@ impl Polling {
         }
     }
 
+    /// The same connection by way of another server.
+    pub fn through(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            ..self.clone()
+        }
+    }
+
     /// One GET, whatever its answer.
     pub async fn get(&self) -> Response {
         request(self.address, Method::GET, &self.target, &[], "").await

@@ -59,3 +59,19 @@ async fn all_are_told_and_nobody_is_left() {
     assert!(ended.iter().all(|end| end.reason == CloseReason::Draining));
     within("the end of the listener", gateway.stop_listening()).await;
 }
+
+#[test]
+fn a_runtime_that_is_lost_in_a_panic_ends_all_the_same() {
+    let ended = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let gateway = TestGateway::start(Config::default()).await;
+            let _socket = gateway.websocket().await;
+            panic!("with a connection open");
+        });
+    });
+    assert!(ended.join().is_err());
+}

@@ -1,6 +1,6 @@
 //! The application of the gateway's tests: echoes, rooms, and an event for everything a server can do to a client.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -81,6 +81,7 @@ impl Handler for EchoRooms {
                 }
             }
             Ok(Arc::new(Visitor {
+                address: request.address,
                 auth: request.auth_json().unwrap_or("{}").to_owned(),
                 namespace: request.namespace,
                 rooms: self,
@@ -91,6 +92,7 @@ impl Handler for EchoRooms {
 
 struct Visitor {
     rooms: Arc<EchoRooms>,
+    address: IpAddr,
     namespace: String,
     auth: String,
 }
@@ -182,6 +184,10 @@ impl Session for Visitor {
                     tokio::time::sleep(time).await;
                     ack.send("waited").unwrap();
                 }));
+            }
+            "address" => {
+                let addresses = [self.address, socket.address()];
+                event.into_ack().send(&addresses).unwrap();
             }
             "hold" => self.rooms.held.lock().push(event.into_ack()),
             "release" => {

@@ -39,8 +39,12 @@ pub struct TestGateway {
 impl TestGateway {
     /// Starts a gateway with [`EchoRooms`] in it.
     pub async fn start(config: Config) -> Self {
+        Self::start_with(config, Arc::default()).await
+    }
+
+    /// As [`start`](Self::start), with an application that others may share.
+    pub async fn start_with(config: Config, rooms: Arc<EchoRooms>) -> Self {
         let hub = Hub::new(Some(WORKERS));
-        let rooms = Arc::new(EchoRooms::default());
         let gateway = Gateway::new(config, hub.clone(), rooms.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

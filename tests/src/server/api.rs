@@ -1,6 +1,9 @@
 //! What people ask of a running server, wherever it runs.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use ::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -8,9 +11,10 @@ use serde_json::{Value, json};
 use super::chat_client::ChatClient;
 use crate::client::http;
 
-/// A running server as its clients see it.
+/// A running server, or a fleet, as its clients see it.
 pub struct Api {
-    pub address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    turn: AtomicUsize,
 }
 
 /// Somebody who has registered.
@@ -50,6 +54,20 @@ impl Answer {
 }
 
 impl Api {
+    /// Of the instances that listen on these addresses.
+    pub fn of(addresses: Vec<SocketAddr>) -> Self {
+        Self {
+            addresses,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Where the next client connects: each time another instance, as through a balancer.
+    pub fn address(&self) -> SocketAddr {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.addresses[turn % self.addresses.len()]
+    }
+
     /// A request to `/api/v1` or, if it begins with another path, to that.
     pub async fn request(
         &self,
@@ -64,7 +82,7 @@ impl Api {
             headers.push(("authorization", bearer));
         }
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let response = http::request(self.address, method, path, &headers, body).await;
+        let response = http::request(self.address(), method, path, &headers, body).await;
         Answer {
             status: response.status,
             body: if response.body.is_empty() {
@@ -117,13 +135,13 @@ impl Api {
 
     /// Connects somebody to the namespace "/".
     pub async fn connect(&self, person: &Person) -> ChatClient {
-        ChatClient::connect(self.address, json!({ "token": person.access_token })).await
+        ChatClient::connect(self.address(), json!({ "token": person.access_token })).await
     }
 
     /// Connects somebody who had these rooms: `{ roomId: { seq, epoch? } }`.
     pub async fn resume(&self, person: &Person, rooms: Value) -> ChatClient {
         let auth = json!({ "token": person.access_token, "resume": rooms });
-        ChatClient::connect(self.address, auth).await
+        ChatClient::connect(self.address(), auth).await
     }
 }
 

@@ -32,6 +32,10 @@ async fn every_mistake_is_listed_at_once() {
         ("PORT", "70000"),
         ("JWT_SECRET", "too-short-xyzzy"),
         ("ALLOWED_ORIGINS", "chat.example.org"),
+        ("TRUSTED_PROXIES", "nginx"),
+        ("INTERNAL_HOST", "backend-1"),
+        ("INTERNAL_PORT", "many"),
+        ("INTERNAL_ADDRESS", "backend-1:9091"),
         ("GUESTS", "maybe"),
         ("SINGLE_INSTANCE", "perhaps"),
         ("MAX_PAYLOAD", "1"),
@@ -80,7 +84,7 @@ async fn a_directory_belongs_to_one_server() {
     assert!(printed.contains(directory), "{printed}");
     // The first one doesn't mind.
     let ana = first.register("ana").await;
-    let port = first.address.port().to_string();
+    let port = first.address().port().to_string();
     let on_port = [
         ("PORT", port.as_str()),
         ("HOST", "127.0.0.1"),

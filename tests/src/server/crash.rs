@@ -31,7 +31,7 @@ struct Entry {
 async fn two_official_clients_talk_through_crashes() {
     let data = TempDir::new().unwrap();
     let mut server = ServerProcess::start(data.path(), &[]).await;
-    let port = server.address.port().to_string();
+    let port = server.address().port().to_string();
     let (ana, bea) = (server.register("ana").await, server.register("bea").await);
     let room = {
         let mut anas = server.connect(&ana).await;

@@ -106,7 +106,7 @@ async fn talk(server: &ServerProcess) -> Vec<String> {
     let headers = [("content-type", "application/json")];
     for target in ["/api/v1/auth/login", "/api/v1/auth/register"] {
         let answer = http::request(
-            server.address,
+            server.address(),
             ::http::Method::POST,
             target,
             &headers,
@@ -120,7 +120,7 @@ async fn talk(server: &ServerProcess) -> Vec<String> {
     server.get(&format!("/{}", secret("path")), None).await;
 
     let refused =
-        ChatClient::try_connect(server.address, json!({ "token": secret("token") })).await;
+        ChatClient::try_connect(server.address(), json!({ "token": secret("token") })).await;
     assert!(refused.is_err());
     let mut anas = server.connect(&ana).await;
     let room = anas.create("public", &secret("room")).await;
@@ -157,7 +157,7 @@ async fn talk(server: &ServerProcess) -> Vec<String> {
     let path = format!("/api/v1/rooms/{room}/search?query={MARK}");
     server.get(&path, Some(&ana)).await.expect(200);
     // A polling connection's id lets in whoever knows it.
-    let polling = Polling::open(server.address).await;
+    let polling = Polling::open(server.address()).await;
     polling
         .send(&format!("40{}", json!({ "token": ana.access_token })))
         .await;

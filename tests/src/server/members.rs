@@ -178,7 +178,7 @@ async fn a_room_whose_owner_leaves_gets_another() {
 /// Starts a request of `person` and hangs up before it is answered: the database is locked until then.
 async fn hang_up(app: &TestApp, person: &Person, method: &str, path: &str) {
     let database = Connection::open(app.data_dir().join("messages.db")).unwrap();
-    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
     database.execute_batch("BEGIN IMMEDIATE").unwrap();
     let token = &person.access_token;
     let request = format!(
@@ -194,7 +194,7 @@ async fn hang_up(app: &TestApp, person: &Person, method: &str, path: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_removes_somebody_and_hangs_up_has_removed_them() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_embedded().await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
     let room = anas.create("private", "cellar").await;
@@ -222,7 +222,7 @@ async fn members(app: &TestApp, person: &Person, room: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_and_hangs_up_has_left() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_embedded().await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let mut anas = app.connect(&ana).await;
     let room = anas.create("public", "hall").await;

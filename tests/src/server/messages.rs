@@ -4,7 +4,10 @@ use ::http::Method;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{chat_client::ChatClient, test_app::TestApp};
+use super::{
+    chat_client::ChatClient,
+    test_app::{TestApp, on_a_fleet},
+};
 use crate::{client::http, deadline::within};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +66,7 @@ async fn one_client_id_is_one_message_whichever_way_it_is_sent() {
     let mut beas = app.connect(&bea).await;
     beas.join(&room).await;
     let path = format!("/api/v1/rooms/{room}/messages");
-    for round in 0..10 {
+    for round in 0..10_u64 {
         let key = format!("same-{round}");
         let by_socket = (0..4).map(async |_| {
             let mut socket = app.connect(&ana).await;
@@ -78,7 +81,7 @@ async fn one_client_id_is_one_message_whichever_way_it_is_sent() {
                 ("idempotency-key", &key),
             ];
             let body = r#"{"body":"once"}"#;
-            let sent = http::request(app.address, Method::POST, &path, &headers, body).await;
+            let sent = http::request(app.address(), Method::POST, &path, &headers, body).await;
             assert_eq!(sent.status, 201, "{}", sent.text());
             serde_json::from_slice::<Value>(&sent.body).unwrap()
         });
@@ -91,7 +94,9 @@ async fn one_client_id_is_one_message_whichever_way_it_is_sent() {
         assert_eq!(first, 1, "{answers:?}");
         for answer in &answers {
             assert_eq!(answer["message"], answers[0]["message"]);
-            assert_eq!(answer["message"]["seq"], round + 1);
+            let seq = answer["message"]["seq"].as_u64().unwrap();
+            // Of attempts on two instances at once all but one leave an empty place.
+            assert!(seq > round && (on_a_fleet() || seq == round + 1), "{seq}");
         }
     }
     // Of others, and in other rooms, the same name is another message.

@@ -1,11 +1,11 @@
 //! The whole server, in this process: its real HTTP and sockets on port 0, its real store in a directory of its own.
 //! Where a process has to end, or to print, it is the built one.
 
-mod api;
+pub mod api;
 mod bad_input;
 mod blocks;
 mod changes;
-mod chat_client;
+pub mod chat_client;
 mod configuration;
 mod conversations;
 mod crash;
@@ -16,15 +16,16 @@ mod members;
 mod messages;
 mod overload;
 mod presence;
+mod publish;
 mod receipts;
 mod resume;
 mod rooms;
 mod search;
-mod server_process;
+pub mod server_process;
 mod sessions;
 mod shutdown;
 mod slow_consumer;
 mod store_faults;
-mod test_app;
+pub mod test_app;
 mod typing;
 mod unread;

@@ -72,7 +72,7 @@ async fn a_flood_is_closed_with_a_reason() {
 async fn sends_without_an_answer_are_bounded() {
     const SENT: usize = 1_300;
     const BOUND: usize = 1_024;
-    let app = TestApp::start().await;
+    let app = TestApp::start_embedded().await;
     let ana = app.register("ana").await;
     let mut anas = app.connect(&ana).await;
     let room = anas.create("public", "hall").await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     chat_client::{ChatClient, Told},
-    test_app::TestApp,
+    test_app::{TestApp, on_a_fleet},
 };
 use crate::deadline::within;
 
@@ -147,7 +147,12 @@ async fn in_a_crowd_a_count_is_told_instead() {
         assert_eq!(told.1["online"], true);
         singly += 1;
     }
-    assert_eq!(singly, 100);
+    // A fleet looks at a room now and then: who comes between two looks that a hundred lie between is only counted.
+    if on_a_fleet() {
+        assert!((1..=100).contains(&singly), "{singly}");
+    } else {
+        assert_eq!(singly, 100);
+    }
     // Small again, each is told.
     sockets.truncate(90);
     let one =

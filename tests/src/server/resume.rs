@@ -188,7 +188,7 @@ async fn many_rooms_are_resumed_and_too_many_are_a_mistake() {
         resumed.event("room:resumed").await;
     }
     let auth = json!({ "token": ana.access_token, "resume": points(201) });
-    let refused = ChatClient::try_connect(app.address, auth)
+    let refused = ChatClient::try_connect(app.address(), auth)
         .await
         .err()
         .unwrap();

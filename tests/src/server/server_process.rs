@@ -122,9 +122,7 @@ impl ServerProcess {
         })
         .await;
         Self {
-            api: Api {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            },
+            api: Api::of(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]),
             child,
             printed,
             readers,

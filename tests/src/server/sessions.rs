@@ -16,7 +16,7 @@ async fn log_in(app: &TestApp, username: &str, password: &str) -> Person {
 }
 
 async fn refusal(app: &TestApp, token: &str) -> Value {
-    let refused = ChatClient::try_connect(app.address, json!({ "token": token })).await;
+    let refused = ChatClient::try_connect(app.address(), json!({ "token": token })).await;
     refused.err().expect("a refusal")
 }
 
@@ -190,19 +190,19 @@ async fn only_a_good_token_of_a_good_session_connects() {
         json!({ "token": "x".repeat(5_000) }),
         json!({ "Token": ana.access_token }),
     ] {
-        let refused = ChatClient::try_connect(app.address, auth)
+        let refused = ChatClient::try_connect(app.address(), auth)
             .await
             .err()
             .unwrap();
         assert_eq!(refused["data"]["code"], "unauthenticated", "{refused}");
     }
-    let stream = tokio::net::TcpStream::connect(app.address).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(app.address()).await.unwrap();
     let refused = ChatClient::try_connect_on(stream, "40")
         .await
         .err()
         .unwrap();
     assert_eq!(refused["data"]["code"], "unauthenticated", "{refused}");
-    ChatClient::connect(app.address, json!({ "token": old.expose() })).await;
+    ChatClient::connect(app.address(), json!({ "token": old.expose() })).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,7 +251,7 @@ async fn what_a_client_says_of_its_rooms_is_checked() {
         (json!({ "no id": { "seq": 1 } }), "resume"),
     ] {
         let auth = json!({ "token": ana.access_token, "resume": resume });
-        let refused = ChatClient::try_connect(app.address, auth)
+        let refused = ChatClient::try_connect(app.address(), auth)
             .await
             .err()
             .unwrap();

@@ -44,7 +44,7 @@ async fn clients_are_sent_away_and_find_everything_when_they_come_back() {
         let send = json!({ "roomId": room, "clientId": n.to_string(), "body": n.to_string() });
         acks.push(anas.start("message:send", send).await);
     }
-    let address = app.address;
+    let address = app.address();
     let late = tokio::spawn(async move {
         let mut answers = HashSet::new();
         // As long as there is somebody to ask.

@@ -22,7 +22,7 @@ async fn say_large(socket: &mut ChatClient, room: &str, from: usize, to: usize) 
 async fn narrow(app: &TestApp) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
-    socket.connect(app.address).await.unwrap()
+    socket.connect(app.address()).await.unwrap()
 }
 
 /// Reads the log until `resync`; returns the last `seq` before it.

@@ -20,7 +20,7 @@ fn is_unavailable(answer: &Value) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_is_locked_clients_are_told_to_try_again() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_embedded().await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
     let room = anas.create("public", "hall").await;

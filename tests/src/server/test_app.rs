@@ -1,22 +1,38 @@
-//! A server with a data directory of its own, and people who use it.
+//! A server with a data directory of its own, or a fleet of two with a database and a prefix of its own, and people
+//! who use it. `TERTULIA_TEST_FLEET=1` runs the same tests on the fleet: every request and every connection goes to
+//! the other instance than the one before.
 
 use std::{ops::Deref, path::Path, sync::Arc};
 
 use tempfile::TempDir;
-use tertulia::{config::Config, server};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tertulia::{
+    config::Config,
+    server::{self, Listeners},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::api::Api;
 pub use super::api::{Answer, Person, person};
-use crate::deadline::within;
+use crate::{deadline::within, stack};
 
-/// A running server. Dropping it leaves its clients to the end of the test; [`stop`](Self::stop) ends it properly.
+/// A running server, or fleet. Dropping it leaves its clients to the end of the test; [`stop`](Self::stop) ends it
+/// properly.
 pub struct TestApp {
     api: Api,
     data: Arc<TempDir>,
     variables: Vec<(String, String)>,
+    instances: Vec<Instance>,
+}
+
+/// One running server.
+struct Instance {
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), server::StartError>>,
+}
+
+/// Whether tests run on a fleet.
+pub fn on_a_fleet() -> bool {
+    std::env::var_os("TERTULIA_TEST_FLEET").is_some()
 }
 
 impl Deref for TestApp {
@@ -35,57 +51,102 @@ impl TestApp {
 
     /// A server with these environment variables.
     pub async fn start_with(variables: &[(&str, &str)]) -> Self {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        if on_a_fleet() {
+            return Self::start_fleet(variables).await;
+        }
+        Self::start_on(Arc::new(TempDir::new().unwrap()), owned(variables)).await
+    }
+
+    /// Two servers of one fleet, on the services that all tests share unless the variables name others.
+    pub async fn start_fleet(variables: &[(&str, &str)]) -> Self {
+        let mut variables = owned(variables);
+        let name = format!("test-{:016x}", rand::random::<u64>());
+        let of_fleet = [
+            ("MONGODB_URI", stack::mongodb(&name)),
+            ("REDIS_URL", ::stack::address("REDIS_URL")),
+            ("REDIS_PREFIX", name),
+            ("JWT_SECRET", "a secret that all instances share".to_owned()),
+            ("HOST", "127.0.0.1".to_owned()),
+            ("INTERNAL_PORT", "0".to_owned()),
+        ];
+        for (name, value) in of_fleet {
+            if !variables.iter().any(|(given, _)| given == name) {
+                variables.push((name.to_owned(), value));
+            }
+        }
         Self::start_on(Arc::new(TempDir::new().unwrap()), variables).await
     }
 
+    /// A server that is alone, for what only concerns its file.
+    pub async fn start_embedded() -> Self {
+        Self::start_on(Arc::new(TempDir::new().unwrap()), Vec::new()).await
+    }
+
     async fn start_on(data: Arc<TempDir>, variables: Vec<(String, String)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let lookup = |name: &str| {
             let given = variables.iter().find(|(variable, _)| variable == name);
             match (name, given) {
                 (_, Some((_, value))) => Some(value.clone()),
                 ("DATA_DIR", None) => Some(data.path().display().to_string()),
                 ("DRAIN_SECONDS", None) => Some("1".into()),
+                ("HOST", None) => Some("127.0.0.1".into()),
+                ("PORT", None) => Some("0".into()),
                 _ => None,
             }
         };
         let config = Config::read(lookup).unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(server::start(config, listener, async {
-            // A test that drops the server without stopping it lets it run.
-            if stopped.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }));
-        let app = Self {
-            api: Api { address },
+        let count = if config.fleet.is_some() { 2 } else { 1 };
+        let mut addresses = Vec::new();
+        let mut instances = Vec::new();
+        for _ in 0..count {
+            let listeners = Listeners::bind(&config).await.unwrap();
+            addresses.push(listeners.clients.local_addr().unwrap());
+            let (stop, stopped) = oneshot::channel();
+            let running = tokio::spawn(server::start(config.clone(), listeners, async {
+                // A test that drops the server without stopping it lets it run.
+                if stopped.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }));
+            instances.push(Instance { stop, running });
+        }
+        for address in &addresses {
+            let api = Api::of(vec![*address]);
+            within("a server that is ready", async {
+                while api.get("/health/ready", None).await.status != 200 {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            })
+            .await;
+        }
+        Self {
+            api: Api::of(addresses),
             data,
             variables,
-            stop,
-            running,
-        };
-        app.get("/health/ready", None).await.expect(200);
-        app
+            instances,
+        }
     }
 
     /// Stops the server and waits until everything is written and its directory is free.
     pub async fn stop(self) {
-        self.stop.send(()).expect("a running server");
-        within("the server's end", self.running)
-            .await
-            .unwrap()
-            .unwrap();
+        self.stop_all().await;
     }
 
-    /// Stops the server and starts another one on the same directory.
+    async fn stop_all(self) -> (Arc<TempDir>, Vec<(String, String)>) {
+        let mut ending = Vec::new();
+        for Instance { stop, running } in self.instances {
+            stop.send(()).expect("a running server");
+            ending.push(running);
+        }
+        for running in ending {
+            within("the server's end", running).await.unwrap().unwrap();
+        }
+        (self.data, self.variables)
+    }
+
+    /// Stops the server and starts another one on the same data.
     pub async fn restart(self) -> Self {
-        let (data, variables) = (self.data.clone(), self.variables.clone());
-        self.stop().await;
+        let (data, variables) = self.stop_all().await;
         Self::start_on(data, variables).await
     }
 
@@ -93,4 +154,11 @@ impl TestApp {
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
+}
+
+fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{ask, each_is_invalid};
-use crate::server::test_app::{Person, TestApp};
+use crate::server::test_app::{Person, TestApp, on_a_fleet};
 
 /// A room of somebody, as a path.
 async fn room(app: &TestApp, owner: &Person, kind: &str) -> String {
@@ -60,9 +60,11 @@ async fn an_idempotency_key_makes_one_message_of_many_tries() {
     );
     let message = &answers[0].1["message"];
     assert_eq!(
-        (&message["clientId"], &message["seq"], &message["body"]),
-        (&json!("key-1"), &json!(1), &json!("once"))
+        (&message["clientId"], &message["body"]),
+        (&json!("key-1"), &json!("once"))
     );
+    // Of tries on two instances at once one may leave an empty place behind it.
+    assert!(on_a_fleet() || message["seq"] == 1, "{message}");
 
     let by_body = json!({ "clientId": "key-1", "body": "once" });
     assert_eq!(

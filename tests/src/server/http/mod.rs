@@ -61,7 +61,7 @@ async fn ask(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, HeaderMap, Vec<u8>) {
-    let response = http::request(app.address, method, path, headers, body.to_owned()).await;
+    let response = http::request(app.address(), method, path, headers, body.to_owned()).await;
     (
         response.status.as_u16(),
         response.headers,

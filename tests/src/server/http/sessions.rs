@@ -10,7 +10,10 @@ use tertulia::{
 };
 
 use super::{ask, each_is_invalid};
-use crate::server::test_app::{Answer, Person, TestApp, person};
+use crate::{
+    deadline::within,
+    server::test_app::{Answer, Person, TestApp, on_a_fleet, person},
+};
 
 const REFRESH: &str = "/api/v1/auth/refresh";
 const SESSIONS: &str = "/api/v1/sessions";
@@ -28,7 +31,20 @@ async fn log_in(app: &TestApp, username: &str) -> Person {
 
 /// Neither token of somebody is good any more.
 async fn is_out(app: &TestApp, person: &Person) {
-    app.get(ME, Some(person)).await.refused("unauthenticated");
+    // Other instances hear of it a moment later than the client of the answer.
+    within("the end of a session on every instance", async {
+        let mut out = 0;
+        while out < 4 {
+            match app.get(ME, Some(person)).await.status.as_u16() {
+                200 if on_a_fleet() => out = 0,
+                _ => {
+                    app.get(ME, Some(person)).await.refused("unauthenticated");
+                    out += 1;
+                }
+            }
+        }
+    })
+    .await;
     refresh(app, &person.refresh_token)
         .await
         .refused("unauthenticated");
@@ -57,8 +73,8 @@ async fn a_refresh_token_is_good_once_but_a_lost_answer_can_be_had_again() {
 async fn what_was_never_issued_ends_nothing() {
     let app = TestApp::start().await;
     let ada = app.register("ada").await;
-    let session = ada.refresh_token.split('.').next().unwrap();
-    let forged = format!("{session}.{}", "A".repeat(86));
+    let (names, _) = ada.refresh_token.rsplit_once('.').unwrap();
+    let forged = format!("{names}.{}", "A".repeat(86));
     for token in ["x", &forged, &ada.access_token] {
         refresh(&app, token).await.refused("unauthenticated");
     }
@@ -253,5 +269,45 @@ async fn guessing_the_present_password_is_limited() {
     app.post("/api/v1/me/password", Some(&ada), guess)
         .await
         .refused("rate_limited");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_address_is_the_clients() {
+    let body = json!({ "displayName": "Bo" }).to_string();
+    let guest = async |app: &TestApp, forwarded: &str| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-forwarded-for", forwarded),
+        ];
+        ask(app, Method::POST, "/api/v1/auth/guest", &headers, &body).await
+    };
+    let address = async |app: &TestApp, tokens: &[u8]| {
+        let person = person(&serde_json::from_slice(tokens).unwrap());
+        let listed = app.get(SESSIONS, Some(&person)).await.expect(200);
+        listed["sessions"][0]["address"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let proxies = [("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")];
+    let app = TestApp::start_with(&proxies).await;
+    let spoofed = "192.0.2.1, 203.0.113.9, 10.0.0.7";
+    let (status, _, tokens) = guest(&app, spoofed).await;
+    assert_eq!(status, 201);
+    assert_eq!(address(&app, &tokens).await, "203.0.113.9");
+    // So does the limit: whoever uses it up is another client than the next one, behind the same proxy.
+    let mut let_in = 1;
+    while guest(&app, spoofed).await.0 == 201 {
+        let_in += 1;
+    }
+    assert_eq!(let_in, 60);
+    assert_eq!(guest(&app, spoofed).await.0, 429);
+    assert_eq!(guest(&app, "192.0.2.1").await.0, 201);
+    app.stop().await;
+
+    let app = TestApp::start().await;
+    let (_, _, tokens) = guest(&app, spoofed).await;
+    assert_eq!(address(&app, &tokens).await, "127.0.0.1");
     app.stop().await;
 }

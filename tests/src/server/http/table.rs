@@ -1,11 +1,13 @@
 //! The whole table of routes at once: each is served, and each refuses what is wrong in the way that its row says.
 
 use ::http::Method;
-use protocol::{ErrorCode, ROUTES, Route};
+use protocol::{Credential, ErrorCode, ROUTES, Route};
 use serde_json::Value;
 
 use super::ask;
 use crate::server::test_app::TestApp;
+
+const API_KEY: &str = "a key of at least thirty-two bytes";
 
 fn method(route: &Route) -> Method {
     route.method.as_str().parse().unwrap()
@@ -28,11 +30,11 @@ fn code(status: u16, body: &[u8]) -> ErrorCode {
 
 #[tokio::test]
 async fn every_route_is_served_and_asks_for_a_token_where_it_says_so() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&[("PUBLISH_API_KEY", API_KEY)]).await;
     for route in ROUTES {
         let (status, headers, body) =
             ask(&app, method(route), &path(route, "some-id"), &[], "").await;
-        if route.bearer {
+        if route.needs != Credential::Nothing {
             assert_eq!(
                 (status, code(status, &body)),
                 (401, ErrorCode::Unauthenticated),
@@ -57,19 +59,23 @@ async fn every_route_is_served_and_asks_for_a_token_where_it_says_so() {
 
 #[tokio::test]
 async fn every_body_and_id_is_checked() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&[("PUBLISH_API_KEY", API_KEY)]).await;
     let ada = app.register("ada").await;
-    let bearer = format!("Bearer {}", ada.access_token);
-    let json = [
-        ("authorization", bearer.as_str()),
-        ("content-type", "application/json"),
-    ];
-    let form = [
-        ("authorization", bearer.as_str()),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
+    let (person, program) = (
+        format!("Bearer {}", ada.access_token),
+        format!("Bearer {API_KEY}"),
+    );
+    let sent = |route: &Route, content_type| {
+        let bearer = match route.needs {
+            Credential::ApiKey => program.as_str(),
+            _ => person.as_str(),
+        };
+        [("authorization", bearer), ("content-type", content_type)]
+    };
     let large = format!("{{\"x\":\"{}\"}}", "x".repeat(1_000_000));
     for route in ROUTES.iter().filter(|route| route.body.is_some()) {
+        let json = sent(route, "application/json");
+        let form = sent(route, "application/x-www-form-urlencoded");
         for (headers, body, expected) in [
             (&json, "{", ErrorCode::Invalid),
             (&json, "[]", ErrorCode::Invalid),
@@ -91,6 +97,7 @@ async fn every_body_and_id_is_checked() {
         }
     }
     for route in ROUTES.iter().filter(|route| route.path.contains('{')) {
+        let json = sent(route, "application/json");
         for id in ["no%20id", "%ff", "%00", &"x".repeat(65)] {
             let (status, _, answer) = ask(&app, method(route), &path(route, id), &json, "{}").await;
             assert_eq!(

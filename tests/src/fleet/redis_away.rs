@@ -1,0 +1,80 @@
+//! Redis is away, for all instances.
+
+use serde_json::json;
+
+use crate::{deadline::within, server::test_app::TestApp, stack::Stack};
+
+/// Ports of this test's own Redis.
+const PORTS: u16 = 21_200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_on_without_redis_and_signing_in_comes_back_with_it() {
+    let stack = Stack::start(PORTS, &["redis"]).await;
+    let app = TestApp::start_fleet(&[("REDIS_URL", stack.get("REDIS_SINGLE_URL"))]).await;
+    let (ana, bea) = (app.register("ana").await, app.register("bea").await);
+    // On one instance each.
+    let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
+    let room = anas.create("public", "hall").await;
+    beas.join(&room).await;
+    let before = anas.say(&room, "before").await["seq"].as_u64().unwrap();
+    beas.before("before").await;
+
+    stack.kill("redis");
+    let mut seqs = vec![before];
+    for n in 0..20 {
+        seqs.push(
+            anas.say(&room, &format!("without {n}")).await["seq"]
+                .as_u64()
+                .unwrap(),
+        );
+        seqs.push(
+            beas.say(&room, &format!("either {n}")).await["seq"]
+                .as_u64()
+                .unwrap(),
+        );
+    }
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs.len(), 41, "each has a place of its own");
+    // Everybody sees them all, in order, though nothing can be told between the instances.
+    for socket in [&mut anas, &mut beas] {
+        let mut expected = before;
+        let mut messages = 0;
+        while messages < 40 {
+            let (name, event) = socket.next_of_log().await;
+            let seq = event["seq"].as_u64().unwrap();
+            if seq <= before {
+                continue;
+            }
+            expected += 1;
+            assert_eq!(seq, expected);
+            messages += usize::from(name == "message:new");
+        }
+    }
+    let sign_in = json!({ "username": "ana", "password": "correct horse" });
+    let refused = app.post("/api/v1/auth/login", None, sign_in.clone()).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (503, "unavailable")
+    );
+    // Degraded, but it goes on.
+    app.get("/health/ready", None).await.expect(200);
+
+    stack.up().await;
+    within("signing in", async {
+        while app
+            .post("/api/v1/auth/login", None, sign_in.clone())
+            .await
+            .status
+            != 200
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    // The counters are gone; no place is given out twice.
+    let after = anas.say(&room, "after").await["seq"].as_u64().unwrap();
+    assert!(after > *seqs.last().unwrap());
+    beas.before("after").await;
+    app.stop().await;
+}

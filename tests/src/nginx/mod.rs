@@ -1,0 +1,13 @@
+//! The real nginx with the configuration that is shipped, in front of gateways and servers.
+
+mod addresses;
+mod bare_instance;
+mod instances;
+mod limits;
+mod logs;
+mod polls;
+mod problem;
+mod proxy;
+mod reload;
+mod tls;
+mod transports;
