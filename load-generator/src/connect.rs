@@ -1,6 +1,6 @@
 //! Opens clients and lets them join rooms, a bounded number at a time.
 
-use std::{collections::VecDeque, ops::Range, rc::Rc};
+use std::{collections::VecDeque, rc::Rc};
 
 use crate::{
     client::Event,
@@ -48,14 +48,14 @@ pub fn open(
 /// As [`Engine::turn`], what `on_ack` finds wrong, and after the deadline.
 pub fn ask_each(
     engine: &mut Engine,
-    clients: Range<ClientId>,
+    clients: impl IntoIterator<Item = ClientId>,
     deadline: Deadline,
     mut event_frame: impl FnMut(ClientId, u64) -> Vec<u8>,
     mut on_ack: impl FnMut(ClientId, &[u8]) -> Result<()>,
 ) -> Result<()> {
     const ACK: u64 = 1;
-    let count = clients.len();
-    let mut waiting: VecDeque<ClientId> = clients.collect();
+    let mut waiting: VecDeque<ClientId> = clients.into_iter().collect();
+    let count = waiting.len();
     let (mut in_flight, mut acked) = (0, 0);
     let mut wrong = Ok(());
     while acked < count {

@@ -1,4 +1,4 @@
-//! Many clients of one server on one thread and one epoll.
+//! Many clients of a server, or of a few of them, on one thread and one epoll.
 //!
 //! The engine must never be what a measurement measures: a turn is one `epoll_wait` and one `recv` for each readable
 //! socket, into one shared buffer. It can poll instead of sleeping, because waking a sleeping receiver is work that the
@@ -41,10 +41,12 @@ pub enum Wait {
     Sleep(Duration),
 }
 
-/// All clients of one server.
+/// All clients of one server, or of the instances of one.
 pub struct Engine {
     epoll: OwnedFd,
-    target: Target,
+    targets: Vec<Target>,
+    /// The place among the targets of that of each client.
+    place: fn(ClientId) -> usize,
     clients: Vec<Slot>,
     ready: Vec<epoll::Event>,
     buffer: Box<[u8]>,
@@ -63,10 +65,19 @@ impl Engine {
     /// # Errors
     /// [`Error::Io`] when the system has no epoll to give.
     pub fn new(server: SocketAddrV4) -> Result<Self> {
+        Self::over(&[server], |_| 0)
+    }
+
+    /// The same for clients of several servers; `place` says of which one each is.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn over(servers: &[SocketAddrV4], place: fn(ClientId) -> usize) -> Result<Self> {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
                 .doing(|| "creating an epoll".into())?,
-            target: Target::new(server),
+            targets: servers.iter().copied().map(Target::new).collect(),
+            place,
             clients: Vec::new(),
             ready: Vec::with_capacity(EVENTS_PER_TURN),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
@@ -91,7 +102,8 @@ impl Engine {
     /// As [`Client::open`].
     pub fn open(&mut self, connect_frame: Rc<[u8]>) -> Result<ClientId> {
         let id = self.clients.len();
-        let client = Client::open(&self.target, source_address(id), connect_frame)?;
+        let target = &self.targets[(self.place)(id)];
+        let client = Client::open(target, source_address(id), connect_frame)?;
         let watches_write = client.has_unsent();
         epoll::add(
             &self.epoll,

@@ -273,7 +273,7 @@ pub fn new_histogram() -> Result<Histogram<u64>> {
 }
 
 /// The payload of a publish, as a JSON string.
-fn payload(number: u64) -> String {
+pub fn payload(number: u64) -> String {
     let filler = PAYLOAD_BYTES - NUMBER_DIGITS;
     format!(
         "\"{number:0width$}{:x<filler$}\"",

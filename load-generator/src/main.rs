@@ -1,6 +1,6 @@
 //! Clients by the thousand for Socket.IO servers, and the comparison of servers by what they cost.
 //!
-//! `bench` runs the whole comparison, `drive` loads one server that runs already, `bare` is the limit that servers are
+//! `bench` runs the whole comparison, `bench-fleet` that of several instances, `drive` loads one server that runs already, `bare` is the limit that servers are
 //! compared with.
 
 mod bare;
@@ -33,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Compare servers: memory, CPU per connect and per delivery, latency, durable chat
     Bench(bench::Options),
+    /// Measure a fleet beside one of Node on the services of scripts/stack: CPU across instances, durable messages
+    BenchFleet(bench::fleet::Options),
     /// Load a running server that knows the events `join` and `publish`
     Drive(drive::Options),
     /// Serve the least that a server can do, on 127.0.0.1 at the port in PORT
@@ -56,6 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Bench(options) => bench::run(&options),
+        Command::BenchFleet(options) => bench::fleet::run(&options),
         Command::Drive(options) => drive::run(&options),
         Command::Bare => bare::run(),
         Command::Clients { address } => clients::run(address),

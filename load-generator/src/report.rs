@@ -140,28 +140,35 @@ impl Report<'_> {
     }
 
     fn table(&self, text: &mut String, contestants: &[Contestant], columns: &[Column<'_>]) {
-        text.push_str("| server |");
-        for (title, _) in columns {
-            text.push_str(&format!(" {title} |"));
+        let head: Vec<_> = columns.iter().map(|(title, _)| *title).collect();
+        let rows = contestants.iter().map(|&contestant| {
+            let cells = columns.iter().map(|(_, fill)| fill(contestant)).collect();
+            (contestant.title(), cells)
+        });
+        table(text, "server", &head, rows);
+    }
+}
+
+/// Adds a table: the titles of its columns, and each row's title and cells, of which some may be missing.
+pub fn table<'a>(
+    text: &mut String,
+    corner: &str,
+    head: &[&str],
+    rows: impl Iterator<Item = (&'a str, Vec<Option<String>>)>,
+) {
+    text.push_str(&format!("| {corner} | {} |\n", head.join(" | ")));
+    text.push_str(&format!("|---|{}\n", "---|".repeat(head.len())));
+    for (title, cells) in rows {
+        text.push_str(&format!("| {title} |"));
+        for cell in cells {
+            text.push_str(&format!(" {} |", cell.unwrap_or_else(|| "–".into())));
         }
-        text.push_str("\n|---|");
-        text.push_str(&"---|".repeat(columns.len()));
         text.push('\n');
-        for &contestant in contestants {
-            text.push_str(&format!("| {} |", contestant.title()));
-            for (_, fill) in columns {
-                text.push_str(&format!(
-                    " {} |",
-                    fill(contestant).unwrap_or_else(|| "–".into())
-                ));
-            }
-            text.push('\n');
-        }
     }
 }
 
 /// A median with least and most, in units of `unit`, with that many decimals.
-fn show(
+pub fn show(
     Spread {
         median,
         least,

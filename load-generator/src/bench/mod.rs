@@ -4,6 +4,7 @@ mod chat;
 mod client_process;
 pub mod contestant;
 mod disk;
+pub mod fleet;
 mod machine;
 mod rival;
 mod round;

@@ -75,13 +75,21 @@ pub struct Moment {
     pub slice: usize,
 }
 
-/// All figures of a run.
-#[derive(Default)]
-pub struct Samples(BTreeMap<(Contestant, Metric), BTreeMap<Moment, f64>>);
+/// All figures of a run, by whose they are and what they say.
+pub struct Figures<C, M>(BTreeMap<(C, M), BTreeMap<Moment, f64>>);
 
-impl Samples {
+/// Those of the comparison of single servers.
+pub type Samples = Figures<Contestant, Metric>;
+
+impl<C, M> Default for Figures<C, M> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<C: Copy + Ord, M: Copy + Ord> Figures<C, M> {
     /// Records a figure.
-    pub fn record(&mut self, contestant: Contestant, metric: Metric, moment: Moment, value: f64) {
+    pub fn record(&mut self, contestant: C, metric: M, moment: Moment, value: f64) {
         self.0
             .entry((contestant, metric))
             .or_default()
@@ -89,11 +97,13 @@ impl Samples {
     }
 
     /// A figure over all rounds that have it; each round's is the median of its slices.
-    pub fn spread(&self, contestant: Contestant, metric: Metric) -> Option<Spread> {
+    pub fn spread(&self, contestant: C, metric: M) -> Option<Spread> {
         let own = self.0.get(&(contestant, metric))?;
         spread_over_rounds(own.iter().map(|(moment, value)| (*moment, *value)))
     }
+}
 
+impl Samples {
     /// A figure as a ratio to the bare loop's in the same slice, over all rounds that have both.
     pub fn ratio(&self, contestant: Contestant, metric: Metric) -> Option<Spread> {
         let bare = self.0.get(&(Contestant::Bare, metric))?;

@@ -3,8 +3,8 @@
 //! Passwords are slow to hash on purpose, so there are fewer users than connections: one user has about fifty, in
 //! different rooms.
 
-mod accounts;
-mod sends;
+pub(super) mod accounts;
+pub(super) mod sends;
 
 use std::{
     fs,
@@ -40,8 +40,16 @@ const STEP_TIME: Duration = Duration::from_secs(180);
 /// What a connected client must have had before CPU time is read.
 const SETTLE: Duration = Duration::from_millis(300);
 const DISK_TIME: Duration = Duration::from_secs(1);
+/// Connections that send durable messages.
+const SENDERS: usize = 100;
+/// How they send: 1,000 messages a second at the steady rate.
+const SENDING: sends::Sending = sends::Sending {
+    in_flight: 1,
+    rate: 1_000,
+    wait: Wait::Poll,
+};
 /// How a new message begins on the wire.
-const MESSAGE_NEW: &[u8] = b"2[\"message:new\",";
+pub(super) const MESSAGE_NEW: &[u8] = b"2[\"message:new\",";
 
 /// Measures the server in one round, with a data directory of its own.
 ///
@@ -78,13 +86,13 @@ pub fn describe(plan: &Plan) -> String {
          then {} senders in rooms of {}, SQLite on disk",
         plan.connections,
         users(plan),
-        sends::SENDERS,
+        SENDERS,
         sends::ROOM
     )
 }
 
 fn users(plan: &Plan) -> usize {
-    (plan.connections / CONNECTIONS_PER_USER).max(sends::SENDERS)
+    (plan.connections / CONNECTIONS_PER_USER).max(SENDERS)
 }
 
 fn empty(directory: &PathBuf) -> Result<()> {
@@ -99,29 +107,29 @@ fn measure_running(server: &Server, plan: &Plan, recorder: &mut Recorder<'_>) ->
         .map(|number| accounts::register(server.address, number))
         .collect::<Result<_>>()?;
     let rooms = create_rooms(server, &accounts, "idle", plan.connections / ROOM)?;
-    let sending_rooms = create_rooms(server, &accounts, "sends", sends::SENDERS / sends::ROOM)?;
+    let sending_rooms = create_rooms(server, &accounts, "sends", SENDERS / sends::ROOM)?;
 
     // The warm-up is the sending itself, in short: it passes through every part of the server.
-    let mut senders = join(
-        server,
-        &accounts,
+    let mut senders = join(server, &accounts, &sending_rooms, SENDERS, sends::ROOM)?;
+    sends::closed_loop(
+        &mut senders,
+        &SENDING,
         &sending_rooms,
-        sends::SENDERS,
-        sends::ROOM,
+        plan.sending / 5,
+        "warm-up",
     )?;
-    sends::closed_loop(&mut senders, &sending_rooms, plan.sending / 5, "warm-up")?;
     drop(senders);
     measure_memory(server, plan, recorder, &accounts, &rooms)?;
 
-    let mut senders = join(
-        server,
-        &accounts,
-        &sending_rooms,
-        sends::SENDERS,
-        sends::ROOM,
-    )?;
+    let mut senders = join(server, &accounts, &sending_rooms, SENDERS, sends::ROOM)?;
     let cpu = proc_stat::cpu_time(server.pid())?;
-    let closed = sends::closed_loop(&mut senders, &sending_rooms, plan.sending, "closed")?;
+    let closed = sends::closed_loop(
+        &mut senders,
+        &SENDING,
+        &sending_rooms,
+        plan.sending,
+        "closed",
+    )?;
     let cpu = proc_stat::cpu_time(server.pid())? - cpu;
     recorder.record(Metric::SendRate, closed.rate());
     recorder.record(
@@ -131,7 +139,13 @@ fn measure_running(server: &Server, plan: &Plan, recorder: &mut Recorder<'_>) ->
     recorder.record(Metric::SendP50, closed.milliseconds(0.5));
     recorder.record(Metric::SendP99, closed.milliseconds(0.99));
 
-    let steady = sends::steady(&mut senders, &sending_rooms, plan.sending, "steady")?;
+    let steady = sends::steady(
+        &mut senders,
+        &SENDING,
+        &sending_rooms,
+        plan.sending,
+        "steady",
+    )?;
     recorder.record(Metric::SteadyP50, steady.milliseconds(0.5));
     recorder.record(Metric::SteadyP99, steady.milliseconds(0.99));
     Ok(())
@@ -271,7 +285,7 @@ struct Refusal {
 
 /// # Errors
 /// [`Error::Protocol`] when the ack's JSON array isn't one answer that is `ok`.
-fn check_ok(answer: &[u8]) -> Result<()> {
+pub(super) fn check_ok(answer: &[u8]) -> Result<()> {
     let parsed: [Answer; 1] = serde_json::from_slice(answer).map_err(|error| {
         Error::Protocol(format!("{error} in the ack {}", answer.escape_ascii()))
     })?;

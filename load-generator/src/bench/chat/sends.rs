@@ -16,12 +16,12 @@ use crate::{
     packet::{self, Packet},
 };
 
-/// Connections that send.
-pub const SENDERS: usize = 100;
-/// Members of each of their rooms; every message is delivered to all of them.
+/// Members of each of the senders' rooms; every message is delivered to all of them.
 pub const ROOM: usize = 10;
-/// Messages in a second at the steady rate.
-const STEADY_RATE: u32 = 1_000;
+/// Digits at the start of a body that number the message.
+const NUMBER_DIGITS: usize = 10;
+/// What is in front of a body in a delivery.
+const BODY_PREFIX: &[u8] = b"\"body\":\"";
 /// The body of a message.
 const BODY: &str = "Shall we meet at the café on the corner at half past seven?";
 /// How long acks and deliveries may take after the last send.
@@ -29,12 +29,24 @@ const DRAIN_TIME: Duration = Duration::from_secs(60);
 /// How long a delivery too many is waited for.
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
+/// How messages are sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// Messages of each sender that wait for their acks, in the closed loop.
+    pub in_flight: usize,
+    /// Messages in a second, at the steady rate.
+    pub rate: u32,
+    /// What the clients do while nothing comes.
+    pub wait: Wait,
+}
+
 /// What was seen.
 pub struct Outcome {
     /// Messages sent and acked.
     pub acked: usize,
     elapsed: Duration,
     latency: Histogram<u64>,
+    deliveries: Histogram<u64>,
 }
 
 impl Outcome {
@@ -47,22 +59,29 @@ impl Outcome {
     pub fn milliseconds(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1e6
     }
+
+    /// A quantile of the time to the deliveries on another instance than the sender's, in milliseconds.
+    pub fn delivery_milliseconds(&self, quantile: f64) -> f64 {
+        self.deliveries.value_at_quantile(quantile) as f64 / 1e6
+    }
 }
 
 /// The frame of a `message:send`. `client_id` and `room` need no escaping.
 pub fn message_frame(room: &str, client_id: &str, ack: u64) -> Vec<u8> {
-    let message =
-        format!("{{\"roomId\":\"{room}\",\"clientId\":\"{client_id}\",\"body\":\"{BODY}\"}}");
+    let message = format!(
+        "{{\"roomId\":\"{room}\",\"clientId\":\"{client_id}\",\"body\":\"{ack:0NUMBER_DIGITS$} {BODY}\"}}"
+    );
     packet::event_frame("message:send", &[&message], Some(ack))
 }
 
 /// Messages and their acks and deliveries; the number of a message is also the id of its ack.
 struct Sends<'a> {
+    sending: &'a Sending,
     rooms: &'a [String],
     /// Makes this run's `clientId`s its own.
     name: &'a str,
-    /// When each message was due.
-    due: Vec<Instant>,
+    /// The sender of each message, and when it was due.
+    due: Vec<(ClientId, Instant)>,
     acked: usize,
     last_ack: Instant,
     /// Senders whose message was acked.
@@ -73,61 +92,78 @@ struct Sends<'a> {
     had: Vec<usize>,
     deliveries: usize,
     latency: Histogram<u64>,
+    /// The time to deliveries on another instance than the sender's.
+    crossing: Histogram<u64>,
     wrong: Result<()>,
 }
 
-/// Every sender sends its next message when the last one is acked.
+/// The place of a client's instance where clients are on two in turn. So half of a room is on each.
+pub fn instance_in_turn(client: ClientId) -> usize {
+    client % 2
+}
+
+/// Every client of the rooms sends its next message when one is acked.
 ///
 /// # Errors
 /// A refusal, a lost connection, and [`Error::Count`] when a message wasn't delivered exactly once to each member.
 pub fn closed_loop(
     engine: &mut Engine,
+    sending: &Sending,
     rooms: &[String],
     time: Duration,
     name: &str,
 ) -> Result<Outcome> {
-    let mut sends = Sends::new(rooms, name)?;
+    let mut sends = Sends::new(sending, rooms, name)?;
     let begun = Instant::now();
-    sends.free = (0..SENDERS).collect();
+    for _ in 0..sending.in_flight {
+        sends.free.extend(0..sends.had.len());
+    }
     while begun.elapsed() < time {
         for sender in std::mem::take(&mut sends.free) {
             sends.send(engine, sender, Instant::now())?;
         }
-        sends.turn(engine)?;
+        sends.turn(engine, sending.wait)?;
     }
     sends.finish(engine, begun)
 }
 
-/// The senders, one after the other, send [`STEADY_RATE`] messages a second, whatever happens to the acks.
+/// The clients, one after the other, send so many messages a second, whatever happens to the acks.
 ///
 /// # Errors
 /// As [`closed_loop`].
 pub fn steady(
     engine: &mut Engine,
+    sending: &Sending,
     rooms: &[String],
     time: Duration,
     name: &str,
 ) -> Result<Outcome> {
-    let mut sends = Sends::new(rooms, name)?;
-    let interval = Duration::from_secs(1) / STEADY_RATE;
+    let mut sends = Sends::new(sending, rooms, name)?;
+    let interval = Duration::from_secs(1) / sending.rate;
     let total = (time.as_secs_f64() / interval.as_secs_f64()) as u32;
     let begun = Instant::now();
     let mut next = 0;
     while next < total {
         let due = begun + interval * next;
-        if due <= Instant::now() {
-            sends.send(engine, next as usize % SENDERS, due)?;
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            sends.send(engine, next as usize % sends.had.len(), due)?;
             next += 1;
         } else {
-            sends.turn(engine)?;
+            let wait = match sending.wait {
+                Wait::Poll => Wait::Poll,
+                Wait::Sleep(longest) => Wait::Sleep(longest.min(left)),
+            };
+            sends.turn(engine, wait)?;
         }
     }
     sends.finish(engine, begun)
 }
 
 impl<'a> Sends<'a> {
-    fn new(rooms: &'a [String], name: &'a str) -> Result<Self> {
+    fn new(sending: &'a Sending, rooms: &'a [String], name: &'a str) -> Result<Self> {
         Ok(Self {
+            sending,
             rooms,
             name,
             due: Vec::new(),
@@ -135,9 +171,10 @@ impl<'a> Sends<'a> {
             last_ack: Instant::now(),
             free: Vec::new(),
             sent: vec![0; rooms.len()],
-            had: vec![0; SENDERS],
+            had: vec![0; rooms.len() * ROOM],
             deliveries: 0,
             latency: new_histogram()?,
+            crossing: new_histogram()?,
             wrong: Ok(()),
         })
     }
@@ -145,7 +182,7 @@ impl<'a> Sends<'a> {
     fn send(&mut self, engine: &mut Engine, sender: ClientId, due: Instant) -> Result<()> {
         let number = self.due.len();
         let room = sender / ROOM;
-        self.due.push(due);
+        self.due.push((sender, due));
         self.sent[room] += 1;
         let client_id = format!("{}-{number}", self.name);
         engine.send(
@@ -154,8 +191,8 @@ impl<'a> Sends<'a> {
         )
     }
 
-    fn turn(&mut self, engine: &mut Engine) -> Result<()> {
-        engine.turn(Wait::Poll, |client, event| self.take(client, &event))?;
+    fn turn(&mut self, engine: &mut Engine, wait: Wait) -> Result<()> {
+        engine.turn(wait, |client, event| self.take(client, &event))?;
         std::mem::replace(&mut self.wrong, Ok(()))
     }
 
@@ -163,6 +200,7 @@ impl<'a> Sends<'a> {
         if is_message(event) {
             self.had[client] += 1;
             self.deliveries += 1;
+            self.take_delivery(client, event);
         } else if let Event::Packet(packet) = event
             && let Packet::Ack(number, answer) = packet::parse(packet)
             && self.wrong.is_ok()
@@ -171,12 +209,25 @@ impl<'a> Sends<'a> {
         }
     }
 
+    fn take_delivery(&mut self, client: ClientId, event: &Event<'_>) {
+        let Event::Packet(packet) = event else { return };
+        let Some((sender, due)) = message_number(packet).and_then(|number| self.due.get(number))
+        else {
+            self.wrong = Err(Error::Count("a message that was not sent now".into()));
+            return;
+        };
+        if instance_in_turn(*sender) != instance_in_turn(client) {
+            self.crossing
+                .saturating_record(due.elapsed().as_nanos() as u64);
+        }
+    }
+
     fn take_ack(&mut self, client: ClientId, number: u64, answer: &[u8]) -> Result<()> {
         check_ok(answer)?;
         let due = usize::try_from(number)
             .ok()
             .and_then(|number| self.due.get(number));
-        let due = due.ok_or_else(|| Error::Count(format!("an ack {number} of nothing")))?;
+        let (_, due) = due.ok_or_else(|| Error::Count(format!("an ack {number} of nothing")))?;
         self.last_ack = Instant::now();
         self.latency
             .saturating_record((self.last_ack - *due).as_nanos() as u64);
@@ -190,7 +241,7 @@ impl<'a> Sends<'a> {
         let total = self.due.len();
         let deadline = Deadline::after(DRAIN_TIME);
         while self.acked < total || self.deliveries < total * ROOM {
-            self.turn(engine)?;
+            self.turn(engine, self.sending.wait)?;
             let (acked, deliveries) = (self.acked, self.deliveries);
             deadline.check(|| {
                 format!(
@@ -219,22 +270,43 @@ impl<'a> Sends<'a> {
             acked: total,
             elapsed: self.last_ack - begun,
             latency: self.latency,
+            deliveries: self.crossing,
         })
     }
+}
+
+/// The number of a message that is delivered.
+fn message_number(packet: &[u8]) -> Option<usize> {
+    let body = packet
+        .windows(BODY_PREFIX.len())
+        .position(|window| window == BODY_PREFIX)?
+        + BODY_PREFIX.len();
+    let number = packet::digits_to_number(packet.get(body..body + NUMBER_DIGITS)?)?;
+    usize::try_from(number).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SENDING: Sending = Sending {
+        in_flight: 1,
+        rate: 1,
+        wait: Wait::Poll,
+    };
+
     #[test]
     fn acks_and_deliveries_are_counted() {
         let rooms = vec!["room".to_owned()];
-        let mut sends = Sends::new(&rooms, "test").unwrap();
-        sends.due.push(Instant::now());
-        sends.take(3, &Event::Packet(b"2[\"message:new\",{}]"));
+        let mut sends = Sends::new(&SENDING, &rooms, "test").unwrap();
+        sends.due.push((0, Instant::now()));
+        sends.take(
+            3,
+            &Event::Packet(b"2[\"message:new\",{\"body\":\"0000000000 x\"}]"),
+        );
         sends.take(3, &Event::Packet(b"2[\"typing:changed\",{}]"));
         sends.take(0, &Event::Packet(b"30[{\"ok\":true}]"));
+        assert_eq!(sends.crossing.len(), 1);
         assert_eq!((sends.had[3], sends.deliveries, sends.acked), (1, 1, 1));
         assert_eq!(sends.free, [0]);
         sends.wrong.unwrap();
@@ -246,8 +318,8 @@ mod tests {
         let refused: &[u8] =
             b"30[{\"ok\":false,\"error\":{\"code\":\"rate_limited\",\"message\":\"slow\"}}]";
         for ack in [refused, b"31[{\"ok\":true}]"] {
-            let mut sends = Sends::new(&rooms, "test").unwrap();
-            sends.due.push(Instant::now());
+            let mut sends = Sends::new(&SENDING, &rooms, "test").unwrap();
+            sends.due.push((0, Instant::now()));
             sends.take(0, &Event::Packet(ack));
             assert!(sends.wrong.is_err());
             assert_eq!(sends.acked, 0);
@@ -262,6 +334,6 @@ mod tests {
         let event: serde_json::Value = serde_json::from_slice(&text[3..]).unwrap();
         assert_eq!(event[1]["roomId"], "r1");
         assert_eq!(event[1]["clientId"], "c1");
-        assert_eq!(event[1]["body"], BODY);
+        assert_eq!(event[1]["body"], format!("0000000007 {BODY}"));
     }
 }
