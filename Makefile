@@ -10,7 +10,7 @@ SDK := frontend-assets/sdk
 WEB := frontend-assets/web
 NPM_CI := npm ci --no-audit --no-fund --prefix
 
-.PHONY: help run test test-rust test-sdk test-browser check bench web test-clients bench-peers
+.PHONY: help run stack stack-down fleet fleet-down test test-rust test-sdk test-browser check bench web test-clients bench-fleet bench-peers node-peer
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,18 +20,36 @@ run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; w
 	cargo build --release --package tertulia
 	exec target/release/tertulia serve
 
-test: test-rust test-sdk ## Install what the tests need, and run them (the browser's have a target of their own)
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set (scripts/stack)
+	scripts/stack up
+
+stack-down: ## Stop them and delete what they hold
+	scripts/stack down
+
+fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
+	@if command -v npm >/dev/null; then $(MAKE) web; fi
+	cargo build --release --package tertulia
+	scripts/fleet up 3
+
+fleet-down: ## Stop them, and the stack
+	scripts/fleet down
+	scripts/stack down
+
+test: test-rust test-sdk test-browser ## Install what the tests need, and run them
 
 # The server that the tests start holds the web client.
-test-rust: web test-clients
+test-rust: web test-clients stack
+	scripts/debian-package nginx nginx
 	cargo build --package tertulia
 	cargo test --workspace
+	@# The server's once more, on a fleet of two.
+	TERTULIA_TEST_FLEET=1 cargo test --package integration-tests server::
 
 test-sdk: $(SDK)/node_modules/.package-lock.json
 	cargo build --package tertulia
 	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm run size && npm test && npm run test:server
 
-test-browser: web $(BROWSER)/node_modules/.package-lock.json ## Drive the web client in Chromium
+test-browser: web $(BROWSER)/node_modules/.package-lock.json ## Of the tests, those that drive the web client in Chromium
 	scripts/chromium
 	cargo build --package tertulia
 	cd $(BROWSER) && npm test
@@ -57,8 +75,16 @@ bench: bench-peers ## Measure the server beside its peers (about 15 minutes; wri
 	mkdir -p target/bench
 	target/release/load-generator bench --out target/bench/report.md
 
-bench-peers:
+bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 10 minutes; writes target/bench/fleet.md)
+	scripts/stack up mongodb redis-cluster
+	cargo build --release --package load-generator --package tertulia
+	mkdir -p target/bench
+	target/release/load-generator bench-fleet --out target/bench/fleet.md
+
+bench-peers: node-peer
 	cargo build --release --manifest-path load-generator/peers/socketioxide/Cargo.toml
+
+node-peer:
 	$(NPM_CI) load-generator/peers/node
 
 # The official clients, which the tests drive: Node's from npm, Python's in a virtual environment.
