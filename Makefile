@@ -10,7 +10,7 @@ SDK := frontend-assets/sdk
 WEB := frontend-assets/web
 NPM_CI := npm ci --no-audit --no-fund --prefix
 
-.PHONY: help run stack stack-down fleet fleet-down test test-rust test-sdk test-browser check bench web test-clients bench-fleet bench-peers node-peer
+.PHONY: help run stack stack-down fleet fleet-down test test-rust test-fleet test-sdk test-browser check bench web test-clients bench-fleet bench-peers node-peer
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,8 @@ test-rust: web test-clients stack
 	scripts/debian-package nginx nginx
 	cargo build --package tertulia
 	cargo test --workspace
-	@# The server's once more, on a fleet of two.
+
+test-fleet: test-clients stack ## The server's tests once more, on a fleet of two
 	TERTULIA_TEST_FLEET=1 cargo test --package integration-tests server::
 
 test-sdk: $(SDK)/node_modules/.package-lock.json
