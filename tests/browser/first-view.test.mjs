@@ -23,12 +23,17 @@ after(async () => {
 test("the first view is small and soon there", async () => {
   const page = await open(browser, server);
   await page.getByLabel("Username").waitFor();
-  const { bytes, files, paintedMs } = await page.evaluate(() => {
+  const { bytes, files, paintedMs } = await page.evaluate(async () => {
+    // What is there need not be painted yet.
+    const painted = await new Promise((resolve) => {
+      const observer = new PerformanceObserver((list) => list.getEntriesByName("first-contentful-paint").forEach(resolve));
+      observer.observe({ type: "paint", buffered: true });
+    });
     const entries = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
     return {
       bytes: entries.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0),
       files: entries.length,
-      paintedMs: performance.getEntriesByName("first-contentful-paint")[0].startTime,
+      paintedMs: painted.startTime,
     };
   });
   console.log(`first view: ${Math.round(bytes / 1000)} KB in ${files} files, painted after ${Math.round(paintedMs)} ms`);

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, message, open, signIn } from "./browser.mjs";
+import { launch, message, open, PATIENCE_MS, signIn } from "./browser.mjs";
 import { api, emit, fill, makeRoom, register } from "./people.mjs";
 import { Server } from "./server.mjs";
 
@@ -35,6 +35,13 @@ before(async () => {
   await cdp.send("Performance.enable", { timeDomain: "threadTicks" });
   await signIn(page, "ana");
   await message(page, LAST).waitFor();
+  // Read before it is looked at anew, or a line above what is unread stands in it.
+  const isRead = async () => (await api(server, ana.accessToken, "GET", "me/rooms")).rooms.every(({ unread }) => unread === 0);
+  const until = Date.now() + PATIENCE_MS;
+  while (!(await isRead())) {
+    assert.ok(Date.now() < until, "the room is never read");
+    await page.waitForTimeout(50);
+  }
 });
 
 after(async () => {
@@ -63,6 +70,27 @@ test("rows that come into the view before they could be drawn move nothing that 
   // Up and down by up to nearly a window, among rows that were never seen.
   const moved = await scroll([-500, -550, -400, -550, 300, -550, -550, -500, -30, -550, 550, 550, -200, -550, -550, -550]);
   assert.deepEqual(moved, []);
+});
+
+test("older ones that come late move nothing that is seen", async () => {
+  await page.goto(`/rooms/${room.id}`);
+  await message(page, LAST).waitFor();
+  await rest();
+  server.pause();
+  await page.getByRole("feed").evaluate(async (feed) => {
+    // To the top of what is loaded, which is moved away as the list rests.
+    for (let still = 0; still < 30; still = feed.scrollTop === 0 ? still + 1 : 0) {
+      feed.scrollTop = 0;
+      await new Promise(requestAnimationFrame);
+    }
+  });
+  await page.locator('[role="feed"][aria-busy="true"]').waitFor();
+  const [, seen] = await seqsIn(page);
+  const before = await topOf(seen);
+  server.resume();
+  await page.locator('[role="feed"][aria-busy="false"]').waitFor();
+  await drawn();
+  assert.ok(Math.abs((await topOf(seen)) - before) < 1);
 });
 
 test("what comes while somebody reads moves nothing that is seen", async () => {
@@ -226,16 +254,17 @@ function scroll(steps) {
       const { top, bottom } = feed.getBoundingClientRect();
       const seen = [...feed.querySelectorAll("article[data-seq]")]
         .map((article) => ({ seq: article.dataset.seq, box: article.getBoundingClientRect() }))
-        .filter(({ box }) => box.bottom > top && box.top < bottom);
+        .filter(({ box }) => box.bottom > top && box.bottom < bottom);
       const before = feed.scrollTop;
       feed.scrollTop += pixels;
       // As far as there was something to scroll.
       const scrolled = feed.scrollTop - before;
       await frame();
       await frame();
+      // By their ends: what begins a day or a person's turn may be another row once older ones are there.
       for (const { seq, box } of seen) {
-        const now = feed.querySelector(`article[data-seq="${seq}"]`)?.getBoundingClientRect().top;
-        if (now !== undefined && Math.abs(now - box.top + scrolled) >= 1) moved.push({ step, seq, by: now - box.top + scrolled });
+        const now = feed.querySelector(`article[data-seq="${seq}"]`)?.getBoundingClientRect().bottom;
+        if (now !== undefined && Math.abs(now - box.bottom + scrolled) >= 1) moved.push({ step, seq, by: now - box.bottom + scrolled });
       }
     }
     return moved;

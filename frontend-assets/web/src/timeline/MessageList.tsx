@@ -48,7 +48,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
   const [found, setFound] = useState<number>();
   const [seen, setSeen] = useState(Number.MAX_SAFE_INTEGER);
   const [isUnreadAbove, setUnreadAbove] = useState(unreadAfter !== undefined);
-  const firstUnread = unreadAfter === undefined ? undefined : firstOfOthersAfter(rows, unreadAfter);
+  const firstUnread = unreadAfter === undefined ? undefined : firstOfOthersAfter(rows, unreadAfter, view.hasOlder);
   const lastOwn = readSeqs && lastOwnSeq(rows);
 
   const look = useCallback(() => {
@@ -220,7 +220,7 @@ function countNew(rows: readonly Row[], seen: number): number {
   return count;
 }
 
-function firstOfOthersAfter(rows: readonly Row[], seq: number): number | undefined {
+function firstOfOthersAfter(rows: readonly Row[], seq: number, hasOlder: boolean): number | undefined {
   let first: number | undefined;
   for (let index = rows.length - 1; index >= 0; index--) {
     const row = rows[index];
@@ -229,7 +229,7 @@ function firstOfOthersAfter(rows: readonly Row[], seq: number): number | undefin
     if (!isMe(row.sender.id)) first = index;
   }
   // What is first may lie before what is loaded.
-  return seq === 0 ? first : undefined;
+  return hasOlder ? undefined : first;
 }
 
 function lastOwnSeq(rows: readonly Row[]): number | undefined {

@@ -97,16 +97,16 @@ export class Arrangement<T> {
     if (this.#scroller.clientHeight === 0) return;
     // Who went up has left the end, even if the event that tells so is still to come.
     this.#noteEnd(this.#scroller.scrollTop, this.#known.height);
-    const anchor = this.#anchor();
-    const anchorRow = this.#heights.rows[anchor];
-    const anchorTop = this.#listTop + this.#slack + this.#heights.top(anchor);
+    const { index, edge } = this.#anchor();
+    const row = this.#heights.rows[index];
+    const held = this.#listTop + this.#slack + this.#heights.top(index + edge);
 
     const shift = this.#heights.take(rows);
     this.#range = range;
     this.#measure();
     this.#listTop = this.#list.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top + this.#scroller.scrollTop;
-    const at = shift === undefined ? undefined : this.#find(anchorRow, anchor + shift);
-    if (at !== undefined) this.#slack = anchorTop - this.#listTop - this.#heights.top(at);
+    const at = shift === undefined ? undefined : this.#find(row, index + shift);
+    if (at !== undefined) this.#slack = held - this.#listTop - this.#heights.top(at + edge);
 
     const isShort = range.first === 0 || this.#heights.top(range.first) + this.#slack < 0;
     if (isShort || this.#isAtEnd || this.#target !== undefined) this.#settleBy(this.#slack);
@@ -164,15 +164,19 @@ export class Arrangement<T> {
     if (left < AT_END_PX || top < this.#known.top - 1) this.#isAtEnd = left < AT_END_PX && this.#isEndLoaded;
   }
 
-  /** The row that has to stay where it is: the first one that is seen whole, or that is seen at all. */
-  #anchor(): number {
-    if (this.#target !== undefined) return this.#target;
+  /**
+   * What has to stay where it is: the end of the first row that is seen whole (its beginning is another one when rows come
+   * before it that are of the same person, or of the same day), or the beginning of the first one that is seen at all.
+   */
+  #anchor(): { readonly index: number; readonly edge: 0 | 1 } {
+    if (this.#target !== undefined) return { index: this.#target, edge: 0 };
     const view = this.#view();
     const { first, last } = this.#range;
     const seen = this.#heights.at(view);
     const whole = this.#heights.top(seen) < view ? seen + 1 : seen;
     const anchor = Math.max(whole, first);
-    return anchor < last && this.#heights.top(anchor) < view + this.#scroller.clientHeight ? anchor : seen;
+    const isSeen = anchor < last && this.#heights.top(anchor) < view + this.#scroller.clientHeight;
+    return isSeen ? { index: anchor, edge: 1 } : { index: seen, edge: 0 };
   }
 
   /** Where a row is now that was thought to be at this index. */
