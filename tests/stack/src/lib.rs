@@ -1,25 +1,63 @@
-//! Where the real services are that tests need: in the environment, or in the file that `make stack` writes.
+//! The real services that tests need: those that all share, and those that a test may break.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "for tests: one without its services has failed"
+)]
+
+mod own;
+
+use std::process::Command;
+use std::sync::LazyLock;
 use std::{env, fs, path::PathBuf};
 
-/// The value of `name`, such as `REDIS_URL`.
+pub use own::Stack;
+
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The value of `name`, such as `REDIS_URL`, for services that all tests share, each with a database and a prefix of its
+/// own: in the environment, or in a stack on this machine, which is started if it doesn't run (`make stack` does the
+/// same) and left running.
 ///
 /// # Panics
 /// If it is in neither place: a test without its services has failed.
 pub fn address(name: &str) -> String {
-    if let Ok(address) = env::var(name) {
-        return address;
-    }
-    let directory = env::var_os("STACK_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/stack")),
-        PathBuf::from,
+    env::var(name).unwrap_or_else(|_| value(&ADDRESSES, name))
+}
+
+/// The address of a database of a test's own in the shared replica set.
+pub fn mongodb(database: &str) -> String {
+    in_database(&address("MONGODB_URI"), database)
+}
+
+/// What the stack says of itself.
+static ADDRESSES: LazyLock<String> = LazyLock::new(|| {
+    let directory = env::var_os("STACK_DIR")
+        .map_or_else(|| PathBuf::from(ROOT).join("target/stack"), PathBuf::from);
+    let up = Command::new("scripts/stack")
+        .arg("up")
+        .env("STACK_DIR", &directory)
+        .current_dir(ROOT)
+        .status();
+    assert!(
+        matches!(up, Ok(status) if status.success()),
+        "scripts/stack up: {up:?}"
     );
     let file = directory.join("env");
-    let addresses = fs::read_to_string(&file)
-        .unwrap_or_else(|error| panic!("{}: {error}; `make stack` starts it", file.display()));
-    let mut lines = addresses.lines();
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+});
+
+/// The value of a name in `NAME=value` lines.
+fn value(lines: &str, name: &str) -> String {
+    let mut lines = lines.lines();
     let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     value
-        .unwrap_or_else(|| panic!("no {name} in {}", file.display()))
+        .unwrap_or_else(|| panic!("the stack has no {name}"))
         .to_owned()
+}
+
+/// The address of a replica set, which names no database, with one.
+fn in_database(uri: &str, database: &str) -> String {
+    uri.replacen("/?", &format!("/{database}?"), 1)
 }
