@@ -1,6 +1,7 @@
 //! Commands: to the server that has their keys, wherever that is just now.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,15 @@ use crate::{Command, Options, RedisError, RedisUrl, Script, Stats};
 #[derive(Clone)]
 pub struct RedisClient {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for RedisClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("RedisClient");
+        debug
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
 }
 
 struct Shared {
@@ -68,7 +78,8 @@ impl RedisClient {
         }
     }
 
-    /// Runs one command. Its keys must lie in one slot. Without keys any master may answer.
+    /// Runs one command. Its keys must lie in one slot. Without keys any master may answer. Dropping the future doesn't take
+    /// the command back.
     pub async fn run<T: FromRedisValue>(
         &self,
         command: impl Into<Command>,

@@ -201,13 +201,13 @@ async fn keep_connected(
         let reason = match opened {
             Ok(link) => {
                 count(&stats.connects);
-                info!(redis, %host, "redis.connected");
+                info!(redis, %host, "connected to Redis");
                 let since = Instant::now();
                 let reason = Driver::new(&shared, link, access.options.response_timeout)
                     .run()
                     .await;
                 count(&stats.disconnects);
-                warn!(redis, %host, %reason, "redis.disconnected");
+                warn!(redis, %host, %reason, "the connection to Redis was lost");
                 on_loss.notify_one();
                 if since.elapsed() > SHORT_LIVED {
                     failures = 0;
@@ -219,9 +219,9 @@ async fn keep_connected(
         };
         failures += 1;
         if failures == 1 {
-            warn!(redis, %host, %reason, "redis.unreachable");
+            warn!(redis, %host, %reason, "Redis can't be reached");
         } else {
-            debug!(redis, %host, %reason, failures, "redis.unreachable");
+            debug!(redis, %host, %reason, failures, "Redis can't be reached");
         }
         shared.close(
             State::Away(reason.clone()),

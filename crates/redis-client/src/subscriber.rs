@@ -8,6 +8,7 @@
 mod connection;
 mod incoming;
 mod registry;
+mod servers;
 mod session;
 
 use std::sync::Arc;

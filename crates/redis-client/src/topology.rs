@@ -133,7 +133,7 @@ impl Lookout {
                         info!(
                             redis = self.access.options.name,
                             masters = layout.masters.len(),
-                            "redis.layout"
+                            "the layout of Redis"
                         );
                         sender.send_replace(Discovered {
                             layout: Some(Arc::new(layout)),
@@ -150,9 +150,9 @@ impl Lookout {
                 Err(reason) => {
                     failures += 1;
                     if failures == 1 {
-                        warn!(redis = self.access.options.name, address = %self.url, %reason, "redis.layout_unknown");
+                        warn!(redis = self.access.options.name, address = %self.url, %reason, "the layout of Redis can't be told");
                     } else {
-                        debug!(redis = self.access.options.name, %reason, failures, "redis.layout_unknown");
+                        debug!(redis = self.access.options.name, %reason, failures, "the layout of Redis can't be told");
                     }
                     sender.send_modify(|discovered| discovered.failure = Some(reason));
                 }
@@ -376,5 +376,71 @@ fn array(value: &Value) -> Option<&[Value]> {
     match value {
         Value::Array(items) => Some(items),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str, port: u16) -> Host {
+        Host {
+            name: name.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn slots_are_read_whoever_tells_them() {
+        let server = |name: &str, port: u16| format!("*3\r\n{name}:{port}\r\n$2\r\nid\r\n");
+        let named = |name: &str, port| server(&format!("${}\r\n{name}\r\n", name.len()), port);
+        let range = |first: u16, last: u16, servers: &[String]| {
+            format!(
+                "*{}\r\n:{first}\r\n:{last}\r\n{}",
+                servers.len() + 2,
+                servers.concat()
+            )
+        };
+        let parse = |ranges: &[String]| {
+            let text = format!("*{}\r\n{}", ranges.len(), ranges.concat());
+            parse_slots(
+                &redis::parse_redis_value(text.as_bytes()).unwrap(),
+                &host("asked", 1),
+            )
+        };
+        let b = [
+            range(100, 199, &[named("b", 7001)]),
+            range(300, 300, &[named("b", 7001), named("c", 7002)]),
+        ];
+        // Without a name it is the one that was asked; with "?" nobody knows.
+        let mine = range(0, 99, &[server("$-1\r\n", 7000)]);
+        let unknown = range(200, 299, &[named("?", 7003)]);
+        let layout = parse(&[mine.clone(), b[0].clone(), b[1].clone(), unknown]).unwrap();
+        assert_eq!(layout.masters, [host("asked", 7000), host("b", 7001)]);
+        assert_eq!(
+            layout.known,
+            [host("asked", 7000), host("b", 7001), host("c", 7002)]
+        );
+        let masters =
+            [0, 99, 100, 199, 200, 299, 300, 301, 16383].map(|slot| layout.master_of(slot));
+        let (first, second) = (Some(0), Some(1));
+        assert_eq!(
+            masters,
+            [first, first, second, second, None, None, second, None, None]
+        );
+        assert!(layout.is_cluster() && !layout.is_complete());
+        assert!(
+            parse(&[range(0, 16383, &[named("b", 1)])])
+                .unwrap()
+                .is_complete()
+        );
+        // In another order it is the same layout.
+        assert_eq!(parse(&[b[1].clone(), b[0].clone(), mine]), Some(layout));
+        assert!(parse(&[range(0, 20_000, &[named("b", 1)])]).is_none());
+        assert!(parse_slots(&Value::Nil, &host("asked", 1)).is_none());
+
+        let single = Layout::single(host("one", 6379));
+        assert!(single.is_complete() && !single.is_cluster());
+        assert_eq!(single.master_of(16383), Some(0));
     }
 }

@@ -142,7 +142,7 @@ impl FromStr for RedisUrl {
 fn parse_login(text: &str) -> Result<Option<Login>, MalformedUrl> {
     let (user, password) = match text.split_once(':') {
         Some((user, password)) => (decode(user)?, decode(password)?),
-        None => return malformed("before `@` stands user:password, or :password"),
+        None => return malformed("before the host stands user:password@, or :password@"),
     };
     if password.is_empty() {
         return if user.is_empty() {
@@ -272,5 +272,115 @@ impl fmt::Display for RedisUrl {
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<RedisUrl, String> {
+        text.parse()
+            .map_err(|error: MalformedUrl| error.to_string())
+    }
+
+    fn host(name: &str, port: u16) -> Host {
+        Host {
+            name: name.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn the_address_alone_tells_what_it_is() {
+        let url = parse("redis://localhost").unwrap();
+        assert_eq!(
+            (&url.kind, url.tls, &url.login, url.database),
+            (&Kind::Server, false, &None, 0)
+        );
+        assert_eq!(url.hosts, [host("localhost", 6379)]);
+
+        let url = parse("rediss://us%40er:p%3A%2Fw@[::1]:7000/3").unwrap();
+        assert_eq!((&url.kind, url.tls, url.database), (&Kind::Server, true, 3));
+        assert_eq!(url.hosts, [host("::1", 7000)]);
+        assert_eq!(
+            url.login,
+            Some(Login {
+                user: Some("us@er".into()),
+                password: "p:/w".into()
+            })
+        );
+
+        let url = parse("redis://:only-password@a:1,b,c:3").unwrap();
+        assert_eq!(url.kind, Kind::Cluster);
+        assert_eq!(url.hosts, [host("a", 1), host("b", 6379), host("c", 3)]);
+        assert_eq!(
+            url.login,
+            Some(Login {
+                user: None,
+                password: "only-password".into()
+            })
+        );
+
+        let url = parse("redis-sentinel://u:p@a,b:5/main/2?sentinel_user=s&sentinel_password=t%26")
+            .unwrap();
+        let login = Some(Login {
+            user: Some("s".into()),
+            password: "t&".into(),
+        });
+        assert_eq!(
+            url.kind,
+            Kind::Sentinel {
+                master: "main".into(),
+                login
+            }
+        );
+        assert_eq!(
+            (url.hosts, url.database),
+            (vec![host("a", 26379), host("b", 5)], 2)
+        );
+        assert!(parse("rediss-sentinel://a/main").unwrap().tls);
+    }
+
+    #[test]
+    fn mistakes_are_named_and_passwords_never_shown() {
+        for (text, expected) in [
+            ("localhost:6379", "expected redis://"),
+            ("http://localhost", "expected redis://"),
+            ("redis://", "a host is missing"),
+            ("redis://a,,b", "a host is missing"),
+            ("redis://a:0", "isn't a port"),
+            ("redis://a:70000", "isn't a port"),
+            ("redis://[::1", "isn't [address]:port"),
+            ("redis://a/x", "isn't the number of a database"),
+            ("redis://a,b/1", "no databases but 0"),
+            ("redis://secret@a", "user:password@"),
+            ("redis://user:@a", "without a password"),
+            ("redis://:%zz@a", "hexadecimal"),
+            ("redis://a?x=secret", "unknown parameter `x`"),
+            (
+                "redis://a?sentinel_password=secret",
+                "unknown parameter `sentinel_password`",
+            ),
+            ("redis-sentinel://a:1,b:1", "master's name is missing"),
+            (
+                "redis-sentinel://a/m?sentinel_user=x",
+                "without sentinel_password",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(
+                error.contains(expected) && !error.contains("secret"),
+                "{text}: {error}"
+            );
+        }
+        let url =
+            parse("rediss-sentinel://me:secret@a,[::2]:5/main/2?sentinel_password=secret").unwrap();
+        assert_eq!(url.to_string(), "rediss-sentinel://a:26379,[::2]:5/main/2");
+        assert_eq!(
+            format!("{url:?}"),
+            "RedisUrl(rediss-sentinel://a:26379,[::2]:5/main/2)"
+        );
+        assert!(!format!("{:?}{:?}", url.login, url.kind).contains("secret"));
     }
 }

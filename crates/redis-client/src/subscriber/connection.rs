@@ -29,19 +29,35 @@ pub(super) struct Connection {
     pub(super) retiring: Option<Instant>,
 }
 
-/// A command, answered by one confirmation a name, or by one error.
+/// Names with the serial of each wish, see [`super::registry`].
+pub(super) type Names = VecDeque<(Arc<str>, u64)>;
+
 pub(super) enum Asked {
-    /// With the serial of each wish, see [`super::registry`].
+    /// Answered by a confirmation for each name in order, or by one error.
     Subscribe {
         kind: Kind,
         slot: u16,
-        names: VecDeque<(Arc<str>, u64)>,
+        names: Names,
     },
+    /// Answered by a notice for each name or by one error, and then the sign of life that is asked for behind it: notices
+    /// that a server sends of its own accord look the same.
     Unsubscribe {
         kind: Kind,
-        names: VecDeque<Arc<str>>,
+        names: Vec<Arc<str>>,
     },
     Ping,
+}
+
+impl Asked {
+    /// Whether the end of a subscription is what was asked for.
+    pub(super) fn explains_end(&self, ended_kind: Kind, ended: &[u8]) -> bool {
+        match self {
+            Self::Unsubscribe { kind, names } => {
+                *kind == ended_kind && names.iter().any(|name| name.as_bytes() == ended)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Connection {
@@ -80,8 +96,9 @@ impl Connection {
     pub(super) fn unsubscribe(&mut self, kind: Kind, names: impl Iterator<Item = Arc<str>>) {
         let mut names = names.peekable();
         while names.peek().is_some() {
-            let names: VecDeque<_> = names.by_ref().take(NAMES_PER_COMMAND).collect();
+            let names: Vec<_> = names.by_ref().take(NAMES_PER_COMMAND).collect();
             self.write(["SUNSUBSCRIBE", "PUNSUBSCRIBE"], kind, names.iter());
+            encode(&mut self.link.outgoing, &[b"PING"]);
             self.ask(Asked::Unsubscribe { kind, names });
         }
     }

@@ -11,7 +11,7 @@ use crate::RedisError;
 use crate::resp::Kind;
 use crate::slots::slot;
 use crate::subscriber::Confirmation;
-use crate::subscriber::connection::Asked;
+use crate::subscriber::connection::{Asked, Names};
 
 /// How often a wish follows `MOVED`s at once; then at the next tick, in case two servers send us to each other.
 const MAX_HOPS: u8 = 3;
@@ -24,11 +24,11 @@ pub(super) struct Registry {
     /// To be sent now.
     pub(super) wanted: Vec<Wish>,
     /// To be sent when a connection opens or the layout changes.
-    pub(super) stranded: Vec<Wish>,
+    stranded: Vec<Wish>,
     /// To be sent at the next tick.
-    pub(super) later: Vec<Wish>,
+    later: Vec<Wish>,
     /// To be sent at leisure: the server refuses them.
-    pub(super) refused: Vec<Wish>,
+    refused: Vec<Wish>,
     /// To be unsubscribed, and on which connection.
     pub(super) leaving: Vec<Leaving>,
     /// Live again after they were lost; to be told.
@@ -139,6 +139,22 @@ impl Registry {
             .then_some(subscription.slot)
     }
 
+    /// A connection opened or the layout changed; or not, and what waits for it is tried where it would go now.
+    pub(super) fn servers_changed(&mut self, for_the_better: bool) {
+        if for_the_better {
+            self.wanted.append(&mut self.stranded);
+        } else {
+            self.later.append(&mut self.stranded);
+        }
+    }
+
+    pub(super) fn tick(&mut self, refused_too: bool) {
+        self.wanted.append(&mut self.later);
+        if refused_too {
+            self.wanted.append(&mut self.refused);
+        }
+    }
+
     /// Keeps a wish until something changes.
     pub(super) fn strand(&mut self, wish: Wish) {
         self.stranded.push(wish);
@@ -158,41 +174,34 @@ impl Registry {
         (wish.name, wish.serial)
     }
 
-    /// The server confirmed a subscription.
+    /// The server confirmed a subscription: the first that was asked for, or it is out of step.
     pub(super) fn confirmed(
         &mut self,
         kind: Kind,
         name: &[u8],
         connection: u64,
         asked: &mut VecDeque<Asked>,
-    ) {
-        let Some(Asked::Subscribe {
-            kind: asked_kind,
-            names,
-            ..
-        }) = asked.front_mut()
-        else {
-            return;
-        };
-        // In the order they were asked for.
-        if *asked_kind != kind
-            || names
-                .front()
-                .is_none_or(|(front, _)| front.as_bytes() != name)
-        {
-            return;
+    ) -> Result<(), String> {
+        let (name, serial) = match asked.front_mut() {
+            Some(Asked::Subscribe {
+                kind: asked_kind,
+                names,
+                ..
+            }) if *asked_kind == kind => {
+                let first = names.pop_front();
+                if names.is_empty() {
+                    asked.pop_front();
+                }
+                first.filter(|(first, _)| first.as_bytes() == name)
+            }
+            _ => None,
         }
-        let Some((name, serial)) = names.pop_front() else {
-            return;
-        };
-        if names.is_empty() {
-            asked.pop_front();
-        }
+        .ok_or("a confirmation that nobody asked for")?;
         let Some(subscription) = self.of(kind).get_mut(&name) else {
-            return;
+            return Ok(());
         };
         if subscription.serial != serial || subscription.state != State::Sent(connection) {
-            return;
+            return Ok(());
         }
         subscription.state = State::Live(connection);
         subscription.hops = 0;
@@ -204,48 +213,27 @@ impl Registry {
         if lost || !told {
             self.interrupted.push(name);
         }
+        Ok(())
     }
 
-    /// The server ended a subscription: because we asked, or of its own accord, when the slot isn't its any more. Then the
-    /// same server is asked again, since it knows best who has the slot and says so. `true` if of its own accord.
-    pub(super) fn ended(
-        &mut self,
-        kind: Kind,
-        name: &[u8],
-        connection: u64,
-        asked: &mut VecDeque<Asked>,
-    ) -> bool {
-        if let Some(Asked::Unsubscribe {
-            kind: asked_kind,
-            names,
-        }) = asked.front_mut()
-            && *asked_kind == kind
-            && names.front().is_some_and(|front| front.as_bytes() == name)
-        {
-            names.pop_front();
-            if names.is_empty() {
-                asked.pop_front();
-            }
-            return false;
-        }
+    /// The server ended a subscription of its own accord: the slot isn't its any more. The same server is asked again, since
+    /// it knows best who has the slot and says so.
+    pub(super) fn ended(&mut self, kind: Kind, name: &[u8], connection: u64) {
         let Some(name) = self.name(kind, name).cloned() else {
-            return false;
+            return;
         };
-        let ended = match self.of(kind).get_mut(&name) {
-            Some(subscription) if subscription.state == State::Live(connection) => {
-                subscription.lose();
-                Some(subscription.serial)
-            }
-            // Another connection has it already: this was the end of an old one.
-            _ => None,
-        };
-        self.wanted
-            .extend(ended.map(|serial| Wish { kind, name, serial }));
-        ended.is_some()
+        if let Some(subscription) = self.of(kind).get_mut(&name)
+            // Else another connection has it already, and this was the end of an old one.
+            && subscription.state == State::Live(connection)
+        {
+            subscription.lose();
+            let serial = subscription.serial;
+            self.wanted.push(Wish { kind, name, serial });
+        }
     }
 
     /// The server sent subscriptions elsewhere, or couldn't take them now.
-    pub(super) fn postponed(&mut self, kind: Kind, names: VecDeque<(Arc<str>, u64)>, moved: bool) {
+    pub(super) fn postponed(&mut self, kind: Kind, names: Names, moved: bool) {
         for (name, serial) in names {
             let Some(subscription) = self
                 .of(kind)
@@ -270,12 +258,7 @@ impl Registry {
     }
 
     /// The server refused subscriptions.
-    pub(super) fn refuse(
-        &mut self,
-        kind: Kind,
-        names: VecDeque<(Arc<str>, u64)>,
-        error: &RedisError,
-    ) {
+    pub(super) fn refuse(&mut self, kind: Kind, names: Names, error: &RedisError) {
         for (name, serial) in names {
             let Some(subscription) = self
                 .of(kind)
@@ -352,3 +335,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

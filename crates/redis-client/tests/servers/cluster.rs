@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use redis_client::{Command, PARTITIONS, RedisUrl, cmd, slot, tag};
 
 use crate::ledger::Ledger;
-use crate::stack::{Member, Stack, until};
+use crate::servers::{Member, Servers, until};
 
 const URL: &str = "REDIS_URL";
 
@@ -18,10 +18,10 @@ fn channels() -> Vec<String> {
 }
 
 /// Who has the slot, and another master.
-async fn owner_and_other(stack: &Stack, slot: u16) -> (Member, Member) {
+async fn owner_and_other(servers: &Servers, slot: u16) -> (Member, Member) {
     let mut found = None;
     until("one master has the slot", async || {
-        let (owners, others): (Vec<Member>, Vec<Member>) = stack
+        let (owners, others): (Vec<Member>, Vec<Member>) = servers
             .masters(slot)
             .into_iter()
             .partition(|member| member.has_slot);
@@ -35,12 +35,12 @@ async fn owner_and_other(stack: &Stack, slot: u16) -> (Member, Member) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_follow_their_slot() {
-    let stack = Stack::start(&["redis-cluster"]);
+    let servers = Servers::start(&["redis-cluster"]);
     // One node's address is enough.
-    let url: RedisUrl = format!("redis://127.0.0.1:{}", stack.port(4))
+    let url: RedisUrl = format!("redis://127.0.0.1:{}", servers.port(4))
         .parse()
         .unwrap();
-    let client = redis_client::RedisClient::new(url, stack.options());
+    let client = redis_client::RedisClient::new(url, servers.options());
     until("connected", async || client.is_connected()).await;
     assert!(client.server_facts().await.unwrap().cluster);
     assert_eq!(
@@ -76,7 +76,7 @@ async fn commands_follow_their_slot() {
     // A slot moves while commands go on: none fails, and none is run twice.
     let counters: Vec<String> = (0..20).map(|index| format!("{{moving}}:{index}")).collect();
     let slot = slot(b"moving");
-    let (from, to) = owner_and_other(&stack, slot).await;
+    let (from, to) = owner_and_other(&servers, slot).await;
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let counting = tokio::spawn({
         let (client, counters, stop) = (client.clone(), counters.clone(), stop.clone());
@@ -99,11 +99,11 @@ async fn commands_follow_their_slot() {
         }
     });
     let moved = client.stats().moved();
-    stack.move_slot(slot, &from, &to, || {
+    servers.move_slot(slot, &from, &to, || {
         // Half of the keys are there already, and one that nobody has had yet is asked for.
         let port = to.port.to_string();
         for key in &counters[..10] {
-            stack.cli(
+            servers.redis_cli(
                 from.port,
                 &["migrate", "127.0.0.1", &port, key, "0", "5000"],
             );
@@ -134,21 +134,21 @@ async fn commands_follow_their_slot() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions_follow_a_slot_that_moves() {
-    let stack = Stack::start(&["redis-cluster"]);
-    let ledger = Ledger::start(&stack, URL, channels()).await;
+    let servers = Servers::start(&["redis-cluster"]);
+    let ledger = Ledger::start(&servers, URL, channels()).await;
     ledger.flows().await;
     let moving: Vec<&String> = ledger.channels.iter().step_by(6).collect();
     for channel in &moving {
         let slot = slot(channel.as_bytes());
-        let (from, to) = owner_and_other(&stack, slot).await;
-        stack.move_slot(slot, &from, &to, || {});
+        let (from, to) = owner_and_other(&servers, slot).await;
+        servers.move_slot(slot, &from, &to, || {});
     }
     ledger.flows().await;
     // And to and fro, before anybody has settled.
     let slot = slot(moving[0].as_bytes());
     for _ in 0..4 {
-        let (from, to) = owner_and_other(&stack, slot).await;
-        stack.move_slot(slot, &from, &to, || {});
+        let (from, to) = owner_and_other(&servers, slot).await;
+        servers.move_slot(slot, &from, &to, || {});
     }
     ledger.flows().await;
     // Exactly those were told of an interruption.
@@ -162,25 +162,25 @@ async fn subscriptions_follow_a_slot_that_moves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_dies_and_one_that_hangs() {
-    let stack = Stack::start(&["redis-cluster"]);
-    let ledger = Ledger::start(&stack, URL, channels()).await;
+    let servers = Servers::start(&["redis-cluster"]);
+    let ledger = Ledger::start(&servers, URL, channels()).await;
     ledger.subscriber.subscribe_pattern("p*").await.unwrap();
     ledger.flows().await;
 
     let slot = slot(ledger.channels[0].as_bytes());
-    let (dying, _) = owner_and_other(&stack, slot).await;
+    let (dying, _) = owner_and_other(&servers, slot).await;
     // By default a Cluster without one of its masters serves nothing.
     for offset in 0..6 {
         let setting = ["config", "set", "cluster-require-full-coverage", "no"];
-        stack.cli(stack.port(offset), &setting);
+        servers.redis_cli(servers.port(offset), &setting);
     }
     let elsewhere = ledger.channels.iter().find(|channel| {
-        let masters = stack.masters(redis_client::slot(channel.as_bytes()));
+        let masters = servers.masters(redis_client::slot(channel.as_bytes()));
         masters
             .iter()
             .any(|member| member.has_slot && member.port != dying.port)
     });
-    stack.signal(&format!("redis-cluster/node-{}", dying.offset), "KILL");
+    servers.signal(&format!("redis-cluster/node-{}", dying.offset), "KILL");
     until("the dead master's commands fail", async || {
         let get = cmd("GET").arg(&ledger.channels[0]).take();
         ledger.client.run::<Option<String>>(get).await.is_err()
@@ -194,14 +194,14 @@ async fn a_master_that_dies_and_one_that_hangs() {
         ledger.client.is_connected() && ledger.subscriber.is_connected()
     })
     .await;
-    stack.up();
+    servers.up();
 
     // A master hangs until its replica has taken over, and wakes up again.
-    let (hanging, _) = owner_and_other(&stack, slot).await;
+    let (hanging, _) = owner_and_other(&servers, slot).await;
     let member = format!("redis-cluster/node-{}", hanging.offset);
-    stack.signal(&member, "STOP");
+    servers.signal(&member, "STOP");
     ledger.flows().await;
-    stack.signal(&member, "CONT");
+    servers.signal(&member, "CONT");
     ledger.flows().await;
     // The pattern lives on some server, whichever it was on before.
     until("the pattern's messages flow", async || {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use redis_client::{Interrupted, Received, RedisClient, Subscriber};
 use tokio::task::JoinHandle;
 
-use crate::stack::{Stack, until, until_ok};
+use crate::servers::{Servers, until, until_ok};
 
 pub struct Ledger {
     pub client: RedisClient,
@@ -37,9 +37,9 @@ struct Notes {
 
 impl Ledger {
     /// Subscribes to the channels and publishes on them, on each every few milliseconds.
-    pub async fn start(stack: &Stack, url: &str, channels: Vec<String>) -> Self {
-        let client = stack.client(url);
-        let (subscriber, mut incoming) = stack.subscriber(url, 1 << 16);
+    pub async fn start(servers: &Servers, url: &str, channels: Vec<String>) -> Self {
+        let client = servers.client(url);
+        let (subscriber, mut incoming) = servers.subscriber(url, 1 << 16);
         for channel in &channels {
             until_ok("subscribed", async || subscriber.subscribe(channel).await).await;
         }

@@ -5,6 +5,6 @@
 mod cluster;
 mod ledger;
 mod sentinel;
+mod servers;
 mod single;
-mod stack;
 mod tls;

@@ -3,25 +3,34 @@
 use redis_client::cmd;
 
 use crate::ledger::Ledger;
-use crate::stack::{Stack, until, until_ok};
+use crate::servers::{Servers, until, until_ok};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_dies() {
-    let stack = Stack::start(&["sentinel"]);
-    let ledger = Ledger::start(&stack, "SENTINEL_URL", vec!["a".to_owned(), "b".to_owned()]).await;
+    let servers = Servers::start(&["sentinel"]);
+    let ledger = Ledger::start(
+        &servers,
+        "SENTINEL_URL",
+        vec!["a".to_owned(), "b".to_owned()],
+    )
+    .await;
     ledger.flows().await;
     let role = cmd("ROLE").take();
     let (role_before, ..): (String, u64, redis_client::Value) =
         ledger.client.run(role).await.unwrap();
     assert_eq!(role_before, "master");
-    stack.signal("sentinel/redis-0", "KILL");
+    servers.signal("sentinel/redis-0", "KILL");
     ledger.flows().await;
     let set = cmd("SET").arg("k").arg("v").take();
     until_ok("the replica took over", async || {
         ledger.client.run::<()>(set.clone()).await
     })
     .await;
-    assert!(stack.cli(stack.port(31), &["role"]).starts_with("master"));
+    assert!(
+        servers
+            .redis_cli(servers.port(31), &["role"])
+            .starts_with("master")
+    );
     until("interruptions are told", async || {
         ledger.interrupted().len() == 2
     })

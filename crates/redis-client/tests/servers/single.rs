@@ -7,7 +7,7 @@ use redis_client::{Cmd, Command, Interrupted, Received, RedisError, Script, Valu
 use tokio::task::JoinSet;
 
 use crate::ledger::Ledger;
-use crate::stack::{PATIENCE, Stack, until, until_ok};
+use crate::servers::{PATIENCE, Servers, until, until_ok};
 
 static ADD: LazyLock<Script> = LazyLock::new(|| {
     Script::new("return redis.call('INCRBY', KEYS[1], ARGV[1]) + tonumber(ARGV[2])")
@@ -17,8 +17,8 @@ const URL: &str = "REDIS_SINGLE_URL";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands() {
-    let stack = Stack::start(&["redis"]);
-    let client = stack.client(URL);
+    let servers = Servers::start(&["redis"]);
+    let client = servers.client(URL);
 
     // Before it is connected: it waits for the first try.
     client
@@ -101,7 +101,7 @@ async fn commands() {
             assert_eq!(client.run::<u32>(cmd("GET").arg(&key)).await, Ok(index));
         });
         if index % 500 == 0 {
-            let client = stack.client(URL);
+            let client = servers.client(URL);
             let expected = large.len();
             tasks.spawn(async move {
                 assert_eq!(
@@ -130,12 +130,12 @@ async fn commands() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_dies_and_one_that_hangs() {
-    let stack = Stack::start(&["redis"]);
-    let ledger = Ledger::start(&stack, URL, vec!["a".to_owned(), "b".to_owned()]).await;
+    let servers = Servers::start(&["redis"]);
+    let ledger = Ledger::start(&servers, URL, vec!["a".to_owned(), "b".to_owned()]).await;
     ledger.flows().await;
 
     // Killed: commands fail, none waits for longer than the time-outs.
-    stack.signal("redis/alone", "KILL");
+    servers.signal("redis/alone", "KILL");
     let mut failures = Vec::new();
     until("commands fail", async || {
         match tokio::time::timeout(PATIENCE, ledger.client.ping())
@@ -163,7 +163,7 @@ async fn a_server_that_dies_and_one_that_hangs() {
         matches!(subscribed, Err(RedisError::Unavailable(_))),
         "{subscribed:?}"
     );
-    stack.up();
+    servers.up();
     ledger.flows().await;
     // What couldn't be subscribed is all the same, and told.
     let expected = ["a", "b", "c"].map(str::to_owned).into();
@@ -177,7 +177,7 @@ async fn a_server_that_dies_and_one_that_hangs() {
     );
 
     // Paused: the command on its way is told as unanswered, those after it as unavailable.
-    stack.signal("redis/alone", "STOP");
+    servers.signal("redis/alone", "STOP");
     let counter = cmd("INCR").arg("counter").take();
     let error = ledger.client.run::<u64>(counter.clone()).await.unwrap_err();
     assert!(matches!(error, RedisError::Unanswered(_)), "{error}");
@@ -188,7 +188,7 @@ async fn a_server_that_dies_and_one_that_hangs() {
         )
     })
     .await;
-    stack.signal("redis/alone", "CONT");
+    servers.signal("redis/alone", "CONT");
     ledger.flows().await;
     let value = until_ok("commands work", async || {
         ledger.client.run::<u64>(counter.clone()).await
@@ -200,9 +200,9 @@ async fn a_server_that_dies_and_one_that_hangs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions() {
-    let stack = Stack::start(&["redis"]);
-    let client = stack.client(URL);
-    let (subscriber, mut incoming) = stack.subscriber(URL, 100);
+    let servers = Servers::start(&["redis"]);
+    let client = servers.client(URL);
+    let (subscriber, mut incoming) = servers.subscriber(URL, 100);
     let message = |channel: &str, payload: &'static [u8]| Received::Message {
         channel: channel.into(),
         payload: payload.into(),
@@ -296,8 +296,8 @@ async fn subscriptions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_subscriptions_survive_a_disconnect() {
     const CHANNELS: usize = 20_000;
-    let stack = Stack::start(&["redis"]);
-    let (subscriber, mut incoming) = stack.subscriber(URL, 100);
+    let servers = Servers::start(&["redis"]);
+    let (subscriber, mut incoming) = servers.subscriber(URL, 100);
     let subscriber = std::sync::Arc::new(subscriber);
     let mut tasks = JoinSet::new();
     for index in 0..CHANNELS {
@@ -309,7 +309,7 @@ async fn many_subscriptions_survive_a_disconnect() {
     }
     subscriber.subscribe_pattern("p*").await.unwrap();
     assert_eq!(
-        stack.cli(stack.port(20), &["client", "kill", "type", "pubsub"]),
+        servers.redis_cli(servers.port(20), &["client", "kill", "type", "pubsub"]),
         "1"
     );
     let mut interrupted = std::collections::HashSet::new();
@@ -324,7 +324,7 @@ async fn many_subscriptions_survive_a_disconnect() {
             other => panic!("{other:?}"),
         }
     }
-    let client = stack.client(URL);
+    let client = servers.client(URL);
     assert_eq!(client.publish_sharded("c:19999", b"x").await, Ok(1));
     assert!(matches!(
         incoming.recv().await,

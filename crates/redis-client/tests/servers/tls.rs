@@ -2,14 +2,14 @@
 
 use redis_client::{Options, RedisClient, RedisError, Subscriber, cmd};
 
-use crate::stack::{Stack, until};
+use crate::servers::{Servers, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_and_credentials() {
-    let stack = Stack::start_with(&["redis", "redis-cluster", "sentinel"], true);
+    let servers = Servers::start_guarded(&["redis", "redis-cluster", "sentinel"]);
     for name in ["REDIS_SINGLE_URL", "REDIS_URL", "SENTINEL_URL"] {
-        let client = stack.client(name);
-        let (subscriber, mut incoming) = stack.subscriber(name, 10);
+        let client = servers.client(name);
+        let (subscriber, mut incoming) = servers.subscriber(name, 10);
         until("connected", async || {
             client.is_connected() && subscriber.is_connected()
         })
@@ -29,7 +29,7 @@ async fn tls_and_credentials() {
     }
 
     // Errors say what is wrong, and nothing that is secret.
-    let url = stack.env("REDIS_SINGLE_URL");
+    let url = servers.get("REDIS_SINGLE_URL");
     let password = url.split([':', '@']).nth(2).unwrap();
     let fails = async |url: &str, options: Options| {
         let client = RedisClient::new(url.parse().unwrap(), options.clone());
@@ -46,12 +46,12 @@ async fn tls_and_credentials() {
         reason
     };
     let wrong = url.replace(password, "wrong-password");
-    assert!(fails(&wrong, stack.options()).await.contains("WRONGPASS"));
+    assert!(fails(&wrong, servers.options()).await.contains("WRONGPASS"));
     let untrusted = fails(
         &url,
         Options {
             ca_file: None,
-            ..stack.options()
+            ..servers.options()
         },
     )
     .await;
@@ -60,7 +60,7 @@ async fn tls_and_credentials() {
         &url,
         Options {
             ca_file: Some("/nonexistent/ca.pem".into()),
-            ..stack.options()
+            ..servers.options()
         },
     )
     .await;
