@@ -4,62 +4,101 @@
 //! one message before they send the next, then the same at a fixed rate. The database is made in
 //! a directory of its own under the one given, by default that for temporary files; figures are
 //! worth something only if that is on the disk that will be used.
+//!
+//! `… --example append_rate mongodb://… redis://…` does the same on a replica set, in a database of its own, and then as
+//! two processes at once that write to the same rooms.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use protocol::{RoomId, RoomKind, Secret, Timestamp, UserId};
-use storage::{Change, MessageStore, NewEntry, NewRoom, NewUser};
+use redis_client::{Options, RedisClient};
+use storage::{Change, MessageStore, MongoConfig, NewEntry, NewRoom, NewUser};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
+/// Of each process.
 const SENDERS: u64 = 100;
 const ROOMS: u64 = 10;
 const PERIOD: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
-    let parent = std::env::args()
-        .nth(1)
-        .map_or_else(std::env::temp_dir, PathBuf::from);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["join", mongodb, redis, name] => join(mongodb, redis, name).await,
+        [mongodb, redis] => on_replica_set(mongodb, redis).await,
+        [directory] => embedded(PathBuf::from(directory)).await,
+        _ => embedded(std::env::temp_dir()).await,
+    }
+}
+
+async fn embedded(parent: PathBuf) -> Result<(), Failed> {
     let directory = tempfile::tempdir_in(parent)?;
     let store = MessageStore::open(directory.path()).await?;
-    let now = Timestamp::now();
-    let mut users = Vec::new();
-    for number in 0..SENDERS {
-        let user = NewUser {
-            username: format!("sender{number}"),
-            display_name: format!("Sender {number}"),
-            email: None,
-            password_hash: Secret::from("none"),
-        };
-        users.push(store.create_user(user, now).await?.id);
-    }
-    let mut rooms = Vec::new();
-    for number in 0..ROOMS {
-        let room = NewRoom {
-            kind: RoomKind::Public,
-            name: format!("Room {number}"),
-            owner: users.first().ok_or("no users")?.clone(),
-            members: users.clone(),
-        };
-        rooms.push(store.create_room(room, now).await?.id);
-    }
-    let senders = Arc::new(Senders {
-        store: store.clone(),
-        users,
-        rooms,
-        sent: AtomicU64::new(0),
-    });
-    senders.clone().measure("as fast as they can", None).await?;
-    senders
-        .clone()
-        .measure("1,000 a second", Some(Duration::from_millis(100)))
-        .await?;
+    let senders = Senders::new(store.clone()).await?;
+    measure_both(&senders).await?;
     store.close().await;
     Ok(())
+}
+
+async fn on_replica_set(mongodb: &str, redis: &str) -> Result<(), Failed> {
+    let name = format!("append-rate-{}", uuid::Uuid::now_v7());
+    let store = connect(mongodb, redis, &name).await?;
+    store.migrate().await?;
+    let senders = Senders::new(store.clone()).await?;
+    println!("one process");
+    measure_both(&senders).await?;
+    println!("two processes, each");
+    let mut other = tokio::process::Command::new(std::env::current_exe()?)
+        .args(["join", mongodb, redis, &name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut heard = [0; 1];
+    let mut said = other.stdout.take().ok_or("no output")?;
+    tokio::io::AsyncReadExt::read_exact(&mut said, &mut heard).await?;
+    drop(other.stdin.take());
+    measure_both(&senders).await?;
+    let mut rest = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut said, &mut rest).await?;
+    print!("{rest}");
+    other.wait().await?;
+    store.close().await;
+    let client = mongodb::Client::with_uri_str(mongodb).await?;
+    client.database(&name).drop().await?;
+    Ok(())
+}
+
+/// The second process: says when it is ready, and begins when nothing more can be heard.
+async fn join(mongodb: &str, redis: &str, name: &str) -> Result<(), Failed> {
+    let store = connect(mongodb, redis, name).await?;
+    let senders = Senders::known(store.clone()).await?;
+    println!();
+    tokio::io::AsyncReadExt::read_to_end(&mut tokio::io::stdin(), &mut Vec::new()).await?;
+    measure_both(&senders).await?;
+    store.close().await;
+    Ok(())
+}
+
+async fn connect(mongodb: &str, redis: &str, name: &str) -> Result<MessageStore, Failed> {
+    let (servers, options) = mongodb.split_once("/?").ok_or("expected mongodb://…/?…")?;
+    let config = MongoConfig {
+        uri: format!("{servers}/{name}?{options}").into(),
+        redis: RedisClient::new(redis.parse()?, Options::new("append rate")),
+        key_prefix: name.to_owned(),
+    };
+    Ok(MessageStore::connect(config).await?)
+}
+
+async fn measure_both(senders: &Arc<Senders>) -> Result<(), Failed> {
+    let pace = Duration::from_millis(100);
+    senders.clone().measure("as fast as they can", None).await?;
+    senders.clone().measure("1,000 a second", Some(pace)).await
 }
 
 struct Senders {
@@ -70,6 +109,54 @@ struct Senders {
 }
 
 impl Senders {
+    /// With users and rooms that it makes.
+    async fn new(store: MessageStore) -> Result<Arc<Self>, Failed> {
+        let now = Timestamp::now();
+        let mut users = Vec::new();
+        for number in 0..SENDERS {
+            let user = NewUser {
+                username: format!("sender{number}"),
+                display_name: format!("Sender {number}"),
+                email: None,
+                password_hash: Secret::from("none"),
+            };
+            users.push(store.create_user(user, now).await?.id);
+        }
+        let mut rooms = Vec::new();
+        for number in 0..ROOMS {
+            let room = NewRoom {
+                kind: RoomKind::Public,
+                name: format!("Room {number}"),
+                owner: users.first().ok_or("no users")?.clone(),
+                members: users.clone(),
+            };
+            rooms.push(store.create_room(room, now).await?.id);
+        }
+        Ok(Self::of(store, users, rooms))
+    }
+
+    /// With those that another process made.
+    async fn known(store: MessageStore) -> Result<Arc<Self>, Failed> {
+        let mut users = Vec::new();
+        for number in 0..SENDERS {
+            let sender = store.credentials(&format!("sender{number}")).await?;
+            users.push(sender.ok_or("no sender")?.user.id);
+        }
+        let first = users.first().ok_or("no users")?;
+        let rooms = store.room_ids(first, None, 200).await?.items;
+        Ok(Self::of(store, users, rooms))
+    }
+
+    fn of(store: MessageStore, users: Vec<UserId>, rooms: Vec<RoomId>) -> Arc<Self> {
+        let sent = AtomicU64::new(0);
+        Arc::new(Self {
+            store,
+            users,
+            rooms,
+            sent,
+        })
+    }
+
     /// All senders for one [`PERIOD`], each beginning a message every `pace`.
     async fn measure(self: Arc<Self>, name: &str, pace: Option<Duration>) -> Result<(), Failed> {
         let (began, cpu) = (Instant::now(), cpu_time()?);
@@ -142,7 +229,7 @@ impl Senders {
                 .ok_or("no user")?
                 .clone(),
             change: Change::Send {
-                client_id: Some(format!("{number:032x}")),
+                client_id: Some(format!("{:08x}{number:024x}", std::process::id())),
                 body: text(number),
                 reply_to: None,
                 mentions: Vec::new(),

@@ -109,6 +109,13 @@ impl MessageStore {
         on_backend!(self, my_rooms(user, after, limit))
     }
 
+    /// Gives the log of every room a new life and says how many there are, after the database was restored from a backup
+    /// to an earlier point: clients who know what came later are told to load their rooms anew. To be done before an
+    /// instance serves.
+    pub async fn renew_epochs(&self) -> Result<u64, StoreError> {
+        on_backend!(self, renew_epochs())
+    }
+
     /// Renames a room. `NotFound` if there is none, `Forbidden` for a direct one.
     pub async fn rename_room(&self, room: &RoomId, name: String) -> Result<(), StoreError> {
         on_backend!(self, rename_room(room, name))

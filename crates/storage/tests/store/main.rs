@@ -30,7 +30,6 @@ mod members;
 mod rooms;
 mod search;
 mod sessions;
-mod stack;
 mod unread;
 
 use std::path::Path;
@@ -66,7 +65,7 @@ impl Fixture {
 
     /// In a database of the replica set, and under a prefix of the Redis Cluster.
     pub(crate) async fn mongodb() -> Self {
-        let database = Database::new();
+        let database = Database::take().await;
         let store = database.connect().await;
         let place = Place::Database(database);
         Self { store, place }

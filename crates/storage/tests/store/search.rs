@@ -1,5 +1,6 @@
 //! Finding messages by their words.
 
+use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -111,8 +112,8 @@ async fn any_query_is_answered(fixture: Fixture) {
         .prop_map(|parts| parts.concat()),
     ];
     let mut runner = TestRunner::new(Config::default());
-    for _ in 0..500 {
-        let query = queries.new_tree(&mut runner).unwrap().current();
+    let queries = (0..500).map(|_| queries.new_tree(&mut runner).unwrap().current());
+    let ask = async |query: String| {
         let (found, users, rooms) = tokio::join!(
             fixture.store.search(&room, &query, 10, None),
             fixture.store.find_users(&query, None, 10),
@@ -121,7 +122,9 @@ async fn any_query_is_answered(fixture: Fixture) {
         assert!(found.is_ok(), "{query:?}: {found:?}");
         assert!(users.is_ok(), "{query:?}: {users:?}");
         assert!(rooms.is_ok(), "{query:?}: {rooms:?}");
-    }
+    };
+    let asked = stream::iter(queries).map(ask).buffer_unordered(10);
+    asked.collect::<()>().await;
 }
 
 async fn what_is_found_is_the_present_text(fixture: Fixture) {

@@ -8,7 +8,7 @@ use storage::{
     NewSession, Refresh, Refreshed, SessionSeen, Sessions, StoreError, StoredSession, TokenHash,
 };
 
-use crate::{Fixture, assert_error, stack};
+use crate::{Fixture, assert_error};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;

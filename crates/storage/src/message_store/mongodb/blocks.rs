@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::MongoStore;
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use super::transaction::to_the_end;
-use super::users::texts;
+use super::values::texts;
 use crate::StoreError;
 
 /// Users whom one user may block.

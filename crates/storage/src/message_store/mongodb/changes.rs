@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc, serialize_to_document};
 use mongodb::error::{Error, TRANSIENT_TRANSACTION_ERROR};
-use protocol::RoomId;
+use protocol::{RoomId, UserId};
 
 use super::super::{Appended, Change, Occurrence, StoredEvent};
 use super::MongoStore;
@@ -68,23 +68,27 @@ impl MongoStore {
     async fn propose(&self, room: &RoomId, jobs: Vec<Job>) -> (Vec<Job>, Vec<Proposal>) {
         let mut kept = Vec::with_capacity(jobs.len());
         let mut proposals = Vec::with_capacity(jobs.len());
-        for job in jobs {
+        let actors: Vec<UserId> = jobs.iter().map(|job| job.entry.actor.clone()).collect();
+        let standings = match self.standings(room, &actors).await {
+            Ok(standings) => standings,
+            Err(failure) => {
+                fail(jobs, failure.into());
+                return (kept, proposals);
+            }
+        };
+        for (job, standing) in jobs.into_iter().zip(standings) {
             if job.is_stale() {
                 job.complete(Err(StoreError::unavailable("it waited too long")));
-                continue;
-            }
-            match self.standing(room, &job.entry.actor).await {
-                Ok(standing) if standing.role.is_some() => {
-                    proposals.push(Proposal {
-                        id: job.id.clone(),
-                        actor: job.entry.actor.clone(),
-                        blocked: standing.blocked,
-                        change: job.entry.change.clone(),
-                    });
-                    kept.push(job);
-                }
-                Ok(_) => job.complete(Err(StoreError::NotFound)),
-                Err(failure) => job.complete(Err(failure.into())),
+            } else if standing.role.is_none() {
+                job.complete(Err(StoreError::NotFound));
+            } else {
+                proposals.push(Proposal {
+                    id: job.id.clone(),
+                    actor: job.entry.actor.clone(),
+                    blocked: standing.blocked,
+                    change: job.entry.change.clone(),
+                });
+                kept.push(job);
             }
         }
         (kept, proposals)

@@ -16,13 +16,16 @@ use mongodb::{ClientSession, Collection, Cursor, Database, IndexModel, SessionCu
 use serde::de::DeserializeOwned;
 
 use super::blocks::BlocksDocument;
+use super::claims::Claim;
 use super::documents::{EntryDocument, ReactionDocument};
 use super::failure::{Outcome, bounded};
-use super::members::{MemberDocument, MembershipDocument};
+use super::guests::GuestDocument;
+use super::members::MemberDocument;
+use super::memberships::MembershipDocument;
 use super::name_index::Named;
 use super::purge::Purge;
 use super::rooms::RoomDocument;
-use super::users::{Claim, GuestDocument, UserDocument};
+use super::users::UserDocument;
 use super::word_index::BlockDocument;
 
 /// What `migrate` makes of a collection.

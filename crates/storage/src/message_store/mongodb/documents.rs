@@ -9,7 +9,7 @@ use protocol::limits::SEQ_MAX;
 use protocol::{RoomId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::users::{new_id, time};
+use super::values::{new_id, time};
 
 /// A `seq` as it is stored. One beyond every log becomes the last that could be.
 pub(super) fn stored_seq(seq: u64) -> i64 {

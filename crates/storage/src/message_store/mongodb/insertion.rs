@@ -32,7 +32,7 @@ use super::failure::{DUPLICATE_KEY, Outcome, is_passing, is_passing_code};
 use super::lanes::Job;
 use super::places::is_named;
 use super::sequencer::Name;
-use super::users::time;
+use super::values::time;
 use super::visible_head::RoomHead;
 use crate::StoreError;
 

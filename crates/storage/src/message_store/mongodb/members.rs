@@ -4,9 +4,6 @@
 //! that there is one. They come and go in one transaction. The room itself isn't part of it, so that thousands may join
 //! at once: only what changes its owners is.
 
-use std::collections::HashSet;
-
-use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -17,12 +14,11 @@ use super::super::{Membership, Page, Removal, StoredMember, StoredUser};
 use super::MongoStore;
 use super::collections::{Collections, all};
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
+use super::memberships::MembershipDocument;
+use super::owners::{change_owners, has_owner, role_of, succeed};
 use super::transaction::{in_transaction, to_the_end};
-use super::users::{texts, time, timestamp};
+use super::values::{texts, time, timestamp};
 use crate::StoreError;
-
-/// Memberships of a deleted user that end in one transaction.
-const STEP: u32 = 200;
 
 /// A member of a room, found by the room.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,14 +29,6 @@ pub(super) struct MemberDocument {
     pub role: RoomRole,
     read_seq: i64,
     joined_at: DateTime,
-}
-
-/// That a user is in a room, found by the user.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct MembershipDocument {
-    user_id: UserId,
-    room_id: RoomId,
 }
 
 impl MemberDocument {
@@ -79,7 +67,8 @@ fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn of(room: &RoomId, user: &UserId) -> Document {
+/// One member, by the room.
+pub(super) fn of(room: &RoomId, user: &UserId) -> Document {
     doc! { "roomId": room.as_str(), "userId": user.as_str() }
 }
 
@@ -127,7 +116,7 @@ impl MongoStore {
     }
 
     /// Removes a member and sees to it that an owner remains.
-    async fn leave(&self, room: &RoomId, user: &UserId) -> Outcome<Removal> {
+    pub(super) async fn leave(&self, room: &RoomId, user: &UserId) -> Outcome<Removal> {
         let left = self.remove(room, user).await;
         self.forget_member(room, user);
         if let Ok(Removal {
@@ -153,43 +142,6 @@ impl MongoStore {
                 }
             }
             Ok(Removal { new_owner })
-        })
-    }
-
-    pub async fn set_member_role(
-        &self,
-        room: &RoomId,
-        user: &UserId,
-        role: RoomRole,
-    ) -> Result<(), StoreError> {
-        if self.room_document(room).await?.kind == RoomKind::Direct {
-            return Err(StoreError::Forbidden);
-        }
-        let (store, room, user) = (self.clone(), room.clone(), user.clone());
-        to_the_end(async move {
-            let changed = store.change_role(&room, &user, role).await;
-            store.forget_member(&room, &user);
-            changed
-        })
-        .await
-    }
-
-    async fn change_role(&self, room: &RoomId, user: &UserId, role: RoomRole) -> Outcome<()> {
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
-            let before = role_of(collections, room, user, session).await?;
-            let before = before.ok_or(StoreError::NotFound)?;
-            if before == role {
-                return Ok(());
-            }
-            set_role(collections, room, user, role, session).await?;
-            if before == RoomRole::Owner || role == RoomRole::Owner {
-                change_owners(collections, room, session).await?;
-                if !has_owner(collections, room, session).await? {
-                    return Err(StoreError::conflict("role", "a room needs an owner").into());
-                }
-            }
-            Ok(())
         })
     }
 
@@ -285,84 +237,6 @@ impl MongoStore {
         Ok(Page::cut(ids.collect(), limit))
     }
 
-    pub async fn room_ids(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: u32,
-    ) -> Result<Page<RoomId>, StoreError> {
-        Ok(self.rooms_of(user, after, limit).await?)
-    }
-
-    /// The rooms of a user that exist, in the order of their ids. `NotFound` if there is no such user, `Invalid`
-    /// naming `after` if there is no trace of that room.
-    pub(super) async fn rooms_of(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: u32,
-    ) -> Outcome<Page<RoomId>> {
-        self.must_be_user(user).await?;
-        self.must_have_been_room(after).await?;
-        let wanted = limit as usize + 1;
-        let mut rooms: Vec<RoomId> = Vec::new();
-        let mut last = after.cloned();
-        // Those of deleted rooms are left out, until they are purged: the first part may be too short.
-        while rooms.len() < wanted {
-            let part = self.memberships_of(user, last.as_ref(), limit + 1).await?;
-            let is_last = part.len() < wanted;
-            last = part.last().cloned();
-            let existing = self.existing_rooms(&part).await?;
-            rooms.extend(part.into_iter().filter(|room| existing.contains(room)));
-            if is_last {
-                break;
-            }
-        }
-        rooms.truncate(wanted);
-        Ok(Page::cut(rooms, limit))
-    }
-
-    async fn memberships_of(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: u32,
-    ) -> Outcome<Vec<RoomId>> {
-        let mut filter = doc! { "userId": user.as_str() };
-        if let Some(after) = after {
-            filter.insert("roomId", doc! { "$gt": after.as_str() });
-        }
-        let find = self
-            .collections()
-            .await?
-            .memberships
-            .find(filter)
-            .sort(doc! { "roomId": 1 })
-            .limit(i64::from(limit));
-        let found = all(find).await?;
-        Ok(found
-            .into_iter()
-            .map(|membership| membership.room_id)
-            .collect())
-    }
-
-    async fn existing_rooms(&self, rooms: &[RoomId]) -> Outcome<HashSet<RoomId>> {
-        #[derive(Deserialize)]
-        struct Id {
-            #[serde(rename = "_id")]
-            id: RoomId,
-        }
-        if rooms.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let ids: Vec<&str> = rooms.iter().map(RoomId::as_str).collect();
-        let rooms = self.collections().await?.rooms.clone_with_type::<Id>();
-        let find = rooms
-            .find(doc! { "_id": { "$in": ids }, "deletedAt": null })
-            .projection(doc! { "_id": 1 });
-        Ok(all(find).await?.into_iter().map(|room| room.id).collect())
-    }
-
     pub async fn set_read(
         &self,
         room: &RoomId,
@@ -381,57 +255,6 @@ impl MongoStore {
             .return_document(ReturnDocument::After);
         let member = bounded(raise).await?.ok_or(StoreError::NotFound)?;
         Ok(member.read())
-    }
-
-    /// Ends the memberships of a user who was deleted and says in which rooms that exist.
-    pub(super) async fn leave_all_rooms(&self, user: &UserId) -> Outcome<Vec<RoomId>> {
-        let collections = self.collections().await?;
-        let mut left = Vec::new();
-        loop {
-            let rooms = self.memberships_of(user, None, STEP).await?;
-            if rooms.is_empty() {
-                return Ok(left);
-            }
-            let existing = self.existing_rooms(&rooms).await?;
-            let owned = in_transaction!(self, async |session| {
-                let ids: Vec<&str> = rooms.iter().map(RoomId::as_str).collect();
-                let owned =
-                    doc! { "roomId": { "$in": ids }, "userId": user.as_str(), "role": "owner" };
-                let mut owned = collections
-                    .members
-                    .find(owned)
-                    .session(&mut *session)
-                    .await?;
-                let owned: HashSet<RoomId> = owned
-                    .stream(session)
-                    .map_ok(|member| member.room_id)
-                    .try_collect()
-                    .await?;
-                let others: Vec<RoomId> = rooms
-                    .iter()
-                    .filter(|room| !owned.contains(*room))
-                    .cloned()
-                    .collect();
-                if !others.is_empty() {
-                    delete(collections, &others, user, session).await?;
-                }
-                Ok(owned)
-            })?;
-            for room in &owned {
-                match self.leave(room, user).await {
-                    Ok(_) | Err(Failure::Refused(StoreError::NotFound)) => {}
-                    Err(failure) => return Err(failure),
-                }
-            }
-            for room in &rooms {
-                self.forget_member(room, user);
-            }
-            left.extend(rooms.into_iter().filter(|room| existing.contains(room)));
-        }
-    }
-
-    pub fn forget_everything(&self) {
-        unimplemented!()
     }
 }
 
@@ -475,7 +298,7 @@ pub(super) async fn insert(
 }
 
 /// Ends a user's memberships of these rooms.
-async fn delete(
+pub(super) async fn delete(
     collections: &Collections,
     rooms: &[RoomId],
     user: &UserId,
@@ -487,77 +310,4 @@ async fn delete(
     bounded(members.session(&mut *session)).await?;
     bounded(collections.memberships.delete_many(filter).session(session)).await?;
     Ok(())
-}
-
-/// What a user may do in a room; nothing for who isn't a member.
-pub(super) async fn role_of(
-    collections: &Collections,
-    room: &RoomId,
-    user: &UserId,
-    session: &mut ClientSession,
-) -> Outcome<Option<RoomRole>> {
-    let find = collections
-        .members
-        .find_one(of(room, user))
-        .session(session);
-    Ok(bounded(find).await?.map(|member| member.role))
-}
-
-async fn set_role(
-    collections: &Collections,
-    room: &RoomId,
-    user: &UserId,
-    role: RoomRole,
-    session: &mut ClientSession,
-) -> Outcome<()> {
-    let role = mongodb::bson::serialize_to_bson(&role).map_err(Failure::unserializable)?;
-    let set = doc! { "$set": { "role": role } };
-    let update = collections.members.update_one(of(room, user), set);
-    bounded(update.session(session)).await.map(drop)
-}
-
-/// Makes two transactions that change the owners of a room meet. `NotFound` if there is no such room.
-async fn change_owners(
-    collections: &Collections,
-    room: &RoomId,
-    session: &mut ClientSession,
-) -> Outcome<()> {
-    let by_id = doc! { "_id": room.as_str() };
-    let update = collections
-        .rooms
-        .update_one(by_id, doc! { "$inc": { "leading": 1 } });
-    bounded(update.session(session)).await.map(drop)
-}
-
-async fn has_owner(
-    collections: &Collections,
-    room: &RoomId,
-    session: &mut ClientSession,
-) -> Outcome<bool> {
-    let owner = doc! { "roomId": room.as_str(), "role": "owner" };
-    Ok(
-        bounded(collections.members.find_one(owner).session(session))
-            .await?
-            .is_some(),
-    )
-}
-
-/// Makes the moderator, or else the member, who has been there longest the owner.
-async fn succeed(
-    collections: &Collections,
-    room: &RoomId,
-    session: &mut ClientSession,
-) -> Outcome<Option<UserId>> {
-    for role in ["moderator", "member"] {
-        let find = collections
-            .members
-            .find_one(doc! { "roomId": room.as_str(), "role": role })
-            .sort(doc! { "joinedAt": 1, "userId": 1 })
-            .session(&mut *session);
-        if let Some(next) = bounded(find).await? {
-            set_role(collections, room, &next.user_id, RoomRole::Owner, session).await?;
-            return Ok(Some(next.user_id));
-        }
-    }
-    Ok(None)
 }

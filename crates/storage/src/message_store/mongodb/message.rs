@@ -10,7 +10,7 @@ use super::MongoStore;
 use super::collections::all;
 use super::documents::{EntryDocument, ReactionDocument, reaction_key};
 use super::failure::Outcome;
-use super::users::timestamp;
+use super::values::timestamp;
 
 impl MongoStore {
     /// Messages of a room, in the order given, by the present names of their senders and with the reactions of `viewer`

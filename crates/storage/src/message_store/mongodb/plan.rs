@@ -9,7 +9,7 @@ use super::super::Change;
 use super::documents::{
     EntryDocument, Kind, ReactionCount, ReactionDocument, ReactionKey, stored_seq,
 };
-use super::users::time;
+use super::values::time;
 use crate::StoreError;
 
 /// Different emoji on one message, at most.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collections::{Collections, all};
 use super::failure::{Outcome, bounded};
-use super::users::texts;
+use super::values::texts;
 use super::{MongoStore, Shared};
 use crate::StoreError;
 

@@ -33,11 +33,15 @@ pub(super) enum Thing<'a> {
     Member(&'a RoomId, &'a UserId),
     /// Who is in a room.
     Crowd(&'a RoomId),
+    /// Anything: changes may have been missed.
+    Everything,
 }
 
 /// Things that may change, as marks.
 pub(super) struct Marks {
     marks: Box<[AtomicU32]>,
+    /// Moves with [`Thing::Everything`].
+    everything: AtomicU32,
     hasher: RandomState,
 }
 
@@ -45,6 +49,7 @@ pub(super) struct Marks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     marks: [(u16, u32); 3],
+    everything: u32,
     pub at: Instant,
 }
 
@@ -52,6 +57,7 @@ impl Marks {
     pub(super) fn new() -> Self {
         Self {
             marks: (0..MARKS).map(|_| AtomicU32::new(0)).collect(),
+            everything: AtomicU32::new(0),
             hasher: RandomState::new(),
         }
     }
@@ -69,23 +75,34 @@ impl Marks {
     /// To be called before the value is read that depends on these things.
     pub(super) fn see(&self, things: [Thing<'_>; 3]) -> Seen {
         let at = Instant::now();
+        let everything = self.everything.load(Ordering::Acquire);
         let marks = things.map(|thing| {
             let place = self.place(&thing);
             (place, self.stands(place))
         });
-        Seen { marks, at }
+        Seen {
+            marks,
+            everything,
+            at,
+        }
     }
 
     /// To be called after a thing has changed, or may have.
     pub(super) fn changed(&self, thing: &Thing<'_>) {
-        self.marks[usize::from(self.place(thing))].fetch_add(1, Ordering::AcqRel);
+        let mark = match thing {
+            Thing::Everything => &self.everything,
+            thing => &self.marks[usize::from(self.place(thing))],
+        };
+        mark.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether nothing was heard of since.
     pub(super) fn unchanged(&self, seen: Seen) -> bool {
-        seen.marks
-            .iter()
-            .all(|&(place, stood)| self.stands(place) == stood)
+        self.everything.load(Ordering::Acquire) == seen.everything
+            && seen
+                .marks
+                .iter()
+                .all(|&(place, stood)| self.stands(place) == stood)
     }
 }
 
@@ -180,6 +197,10 @@ mod tests {
         recent.put("role", "member", seen(&marks, &room));
         assert_eq!(recent.get(&"role", &marks), Some("member"));
         marks.changed(&Thing::Crowd(&room));
+        assert_eq!(recent.get(&"role", &marks), None);
+        recent.put("role", "owner", seen(&marks, &room));
+        assert_eq!(recent.get(&"role", &marks), Some("owner"));
+        marks.changed(&Thing::Everything);
         assert_eq!(recent.get(&"role", &marks), None);
     }
 

@@ -1,24 +1,21 @@
-//! Rooms: making, finding, renaming and deleting them. Who is in them is in `members.rs`.
-//!
-//! The id of a direct room is made of the ids of its two, so that there is one however often and wherever it is made at
-//! once. It sorts behind the ids of all others.
+//! Rooms: making, renaming and deleting them. Who is in them is in `members.rs`, how they are shown in `room_views.rs`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use mongodb::bson::{DateTime, Document, doc};
 use protocol::{Epoch, RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::super::{NewRoom, Page, RoomViewer, StoredRoom};
+use super::super::{NewRoom, RoomViewer, StoredRoom};
 use super::MongoStore;
-use super::collections::{Collections, all};
-use super::failure::{Failure, Outcome, bounded, is_duplicate};
+use super::collections::Collections;
+use super::failure::{Outcome, bounded};
 use super::members::{self, MemberDocument};
-use super::name_index::{Named, holding};
+use super::name_index::Named;
+use super::owners::role_of;
 use super::purge::Purge;
 use super::transaction::{in_transaction, to_the_end};
-use super::users::{new_id, time, timestamp};
+use super::values::{new_id, time, timestamp};
 use crate::StoreError;
 
 /// A room, deleted or not.
@@ -45,15 +42,19 @@ pub(super) struct RoomDocument {
     deleted_at: Option<DateTime>,
 }
 
+/// Random, so that a room restored twice from one backup has two different epochs.
+pub(super) fn new_epoch() -> String {
+    new_id().chars().rev().take(8).collect()
+}
+
 impl RoomDocument {
-    fn new(id: RoomId, kind: RoomKind, name: String, now: Timestamp) -> Self {
+    pub(super) fn new(id: RoomId, kind: RoomKind, name: String, now: Timestamp) -> Self {
         Self {
             id,
             kind,
             name,
             created_at: time(now),
-            // Random, so that a room restored twice from one backup has two different epochs.
-            epoch: new_id().chars().rev().take(8).collect(),
+            epoch: new_epoch(),
             floor_seq: 0,
             head_hint: 0,
             pair: None,
@@ -62,7 +63,8 @@ impl RoomDocument {
         }
     }
 
-    fn stored(self) -> StoredRoom {
+    /// What it shows by itself.
+    pub(super) fn stored(self) -> StoredRoom {
         StoredRoom {
             id: self.id,
             kind: self.kind,
@@ -84,20 +86,6 @@ impl RoomDocument {
 /// Selects a room that isn't deleted.
 pub(super) fn existing(room: &RoomId) -> Document {
     doc! { "_id": room.as_str(), "deletedAt": null }
-}
-
-/// The room of two users, the smaller id first. 160 bits of a hash: no two pairs have the same.
-fn direct_id((low, high): &(UserId, UserId)) -> RoomId {
-    let hash = Sha256::new()
-        .chain_update(low.as_str())
-        .chain_update("\n")
-        .chain_update(high.as_str())
-        .finalize();
-    let digits: String = hash[..20]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    RoomId::trusted(format!("direct-{digits}"))
 }
 
 impl MongoStore {
@@ -163,234 +151,11 @@ impl MongoStore {
         })
     }
 
-    pub async fn direct_room(
-        &self,
-        user: &UserId,
-        peer: &UserId,
-        now: Timestamp,
-    ) -> Result<(StoredRoom, bool), StoreError> {
-        let (store, user, peer) = (self.clone(), user.clone(), peer.clone());
-        to_the_end(async move { store.make_direct_room(&user, &peer, now).await }).await
-    }
-
-    async fn make_direct_room(
-        &self,
-        user: &UserId,
-        peer: &UserId,
-        now: Timestamp,
-    ) -> Outcome<(StoredRoom, bool)> {
-        if user == peer {
-            return Err(StoreError::invalid("members", "expected somebody else").into());
-        }
-        let pair = (user.min(peer).clone(), user.max(peer).clone());
-        let users = self.users_by_id(vec![user.as_str(), peer.as_str()]).await?;
-        if users.len() < 2 {
-            return Err(StoreError::NotFound.into());
-        }
-        if self.is_between(user, std::slice::from_ref(peer)).await? {
-            return Err(StoreError::Forbidden.into());
-        }
-        let id = direct_id(&pair);
-        let both = [user.clone(), peer.clone()];
-        let (room, is_new) = match self.room_document(&id).await {
-            Err(Failure::Refused(StoreError::NotFound)) => {
-                let mut room = RoomDocument::new(id, RoomKind::Direct, String::new(), now);
-                room.pair = Some(pair);
-                match self.insert_direct_room(&room, &both, now).await {
-                    // Made by somebody else at the same time.
-                    Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
-                        (self.room_document(&room.id).await?, false)
-                    }
-                    made => {
-                        made?;
-                        (room, true)
-                    }
-                }
-            }
-            found => (found?, false),
-        };
-        if !is_new {
-            self.bring_back(&room.id, &both, now).await?;
-        }
-        Ok((self.view(room, Some(user)).await?, is_new))
-    }
-
-    async fn insert_direct_room(
-        &self,
-        room: &RoomDocument,
-        both: &[UserId; 2],
-        now: Timestamp,
-    ) -> Outcome<()> {
-        let member = |id| MemberDocument::new(&room.id, id, RoomRole::Member, 0, now);
-        let members = both.each_ref().map(member);
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
-            bounded(collections.rooms.insert_one(room).session(&mut *session)).await?;
-            members::insert(collections, &members, session).await
-        })
-    }
-
-    /// Makes those of the two members who left before.
-    async fn bring_back(&self, room: &RoomId, both: &[UserId; 2], now: Timestamp) -> Outcome<()> {
-        for user in both {
-            if self.member_document(room, user).await?.is_none() {
-                self.join(room, user, RoomRole::Member, now).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// `NotFound` if there is no such room.
     pub(super) async fn room_document(&self, room: &RoomId) -> Outcome<RoomDocument> {
         let rooms = &self.collections().await?.rooms;
         let found = bounded(rooms.find_one(existing(room))).await?;
         found.ok_or_else(|| StoreError::NotFound.into())
-    }
-
-    pub async fn room(
-        &self,
-        room: &RoomId,
-        viewer: Option<&UserId>,
-    ) -> Result<StoredRoom, StoreError> {
-        let room = self.room_document(room).await?;
-        Ok(self.view(room, viewer).await?)
-    }
-
-    async fn view(&self, room: RoomDocument, viewer: Option<&UserId>) -> Outcome<StoredRoom> {
-        let seen = self.views(vec![room], viewer).await?.pop();
-        seen.ok_or_else(|| StoreError::internal("a room isn't seen").into())
-    }
-
-    /// Rooms as `viewer` sees them, in the order given.
-    async fn views(
-        &self,
-        rooms: Vec<RoomDocument>,
-        viewer: Option<&UserId>,
-    ) -> Outcome<Vec<StoredRoom>> {
-        let ids: Vec<RoomId> = rooms.iter().map(|room| room.id.clone()).collect();
-        let peer_of = |pair: &(UserId, UserId)| match viewer {
-            Some(viewer) if *viewer == pair.0 => Some(pair.1.clone()),
-            Some(viewer) if *viewer == pair.1 => Some(pair.0.clone()),
-            _ => None,
-        };
-        let peer_ids: Vec<Option<UserId>> = rooms
-            .iter()
-            .map(|room| room.pair.as_ref().and_then(peer_of))
-            .collect();
-        let known: Vec<UserId> = peer_ids.iter().flatten().cloned().collect();
-        let (counts, heads, mut viewers, peers) = tokio::try_join!(
-            self.member_counts(&ids),
-            self.heads(&ids),
-            self.viewers(&ids, viewer),
-            self.senders(&known),
-        )?;
-        let mut peers = peers.into_iter();
-        let rooms = rooms.into_iter().zip(heads).zip(peer_ids);
-        let seen = rooms.map(|((room, head_seq), peer)| StoredRoom {
-            member_count: counts.get(&room.id).copied().unwrap_or(0),
-            head_seq,
-            viewer: viewers.remove(&room.id),
-            peer: peer.and_then(|_| peers.next()),
-            ..room.stored()
-        });
-        Ok(seen.collect())
-    }
-
-    /// What rooms are to a user, for those that the user is in.
-    async fn viewers(
-        &self,
-        rooms: &[RoomId],
-        viewer: Option<&UserId>,
-    ) -> Outcome<HashMap<RoomId, RoomViewer>> {
-        let Some(user) = viewer else {
-            return Ok(HashMap::new());
-        };
-        let rooms: Vec<&str> = rooms.iter().map(RoomId::as_str).collect();
-        let members = &self.collections().await?.members;
-        let own = doc! { "roomId": { "$in": rooms }, "userId": user.as_str() };
-        let own = all(members.find(own)).await?;
-        let read: Vec<(RoomId, u64)> = own
-            .iter()
-            .map(|member| (member.room_id.clone(), member.read()))
-            .collect();
-        let unread = self.unread_in(user, &read).await?;
-        let viewers = own.into_iter().zip(unread).map(|(member, unread)| {
-            let viewer = RoomViewer {
-                role: member.role,
-                read_seq: member.read(),
-                unread,
-            };
-            (member.room_id, viewer)
-        });
-        Ok(viewers.collect())
-    }
-
-    pub async fn public_rooms(
-        &self,
-        query: Option<&str>,
-        after: Option<&RoomId>,
-        limit: u32,
-        viewer: Option<&UserId>,
-    ) -> Result<Page<StoredRoom>, StoreError> {
-        Ok(self.find_public_rooms(query, after, limit, viewer).await?)
-    }
-
-    async fn find_public_rooms(
-        &self,
-        query: Option<&str>,
-        after: Option<&RoomId>,
-        limit: u32,
-        viewer: Option<&UserId>,
-    ) -> Outcome<Page<StoredRoom>> {
-        self.must_have_been_room(after).await?;
-        let find = self
-            .collections()
-            .await?
-            .public_rooms
-            .find(holding(
-                query.unwrap_or_default(),
-                after.map(RoomId::as_str),
-            ))
-            .sort(doc! { "_id": 1 })
-            .limit(i64::from(limit) + 1);
-        let page = Page::cut(all(find).await?, limit);
-        let ids = page.items.iter().map(|named| named.id.as_str()).collect();
-        Ok(Page {
-            items: self.views(self.rooms_by_id(ids).await?, viewer).await?,
-            has_more: page.has_more,
-        })
-    }
-
-    /// Those of these rooms that exist, in the order of their ids.
-    async fn rooms_by_id(&self, ids: Vec<&str>) -> Outcome<Vec<RoomDocument>> {
-        let rooms = &self.collections().await?.rooms;
-        let filter = doc! { "_id": { "$in": ids }, "deletedAt": null };
-        let mut rooms = all(rooms.find(filter)).await?;
-        rooms.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(rooms)
-    }
-
-    pub async fn my_rooms(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: u32,
-    ) -> Result<Page<StoredRoom>, StoreError> {
-        Ok(self.find_my_rooms(user, after, limit).await?)
-    }
-
-    async fn find_my_rooms(
-        &self,
-        user: &UserId,
-        after: Option<&RoomId>,
-        limit: u32,
-    ) -> Outcome<Page<StoredRoom>> {
-        let page = self.rooms_of(user, after, limit).await?;
-        let ids = page.items.iter().map(RoomId::as_str).collect();
-        Ok(Page {
-            items: self.views(self.rooms_by_id(ids).await?, Some(user)).await?,
-            has_more: page.has_more,
-        })
     }
 
     pub async fn rename_room(&self, room: &RoomId, name: String) -> Result<(), StoreError> {
@@ -447,7 +212,7 @@ impl MongoStore {
         let collections = self.collections().await?;
         in_transaction!(self, async |session| {
             find_room(collections, room, session).await?;
-            match members::role_of(collections, room, owner, session).await? {
+            match role_of(collections, room, owner, session).await? {
                 Some(RoomRole::Owner) => {}
                 Some(_) => return Err(StoreError::Forbidden.into()),
                 None => return Err(StoreError::NotFound.into()),

@@ -20,6 +20,7 @@ use super::lanes::Job;
 use super::message::message;
 use super::places::is_named;
 use super::sequencer::{Got, Name, Want};
+use super::standing::Standing;
 use crate::StoreError;
 
 /// Rooms that are prepared at once.
@@ -149,13 +150,17 @@ impl MongoStore {
 
     /// Asks of each message whether its sender may send it, and answers those that can't be sent.
     async fn admit(&self, room: &RoomId, jobs: Vec<Job>) -> Vec<Candidate> {
-        let mut refusals: HashMap<UserId, Option<StoreError>> = HashMap::new();
-        for job in &jobs {
-            let actor = &job.entry.actor;
-            if !refusals.contains_key(actor) {
-                refusals.insert(actor.clone(), self.refusal(room, actor).await.err());
+        let actors: HashSet<UserId> = jobs.iter().map(|job| job.entry.actor.clone()).collect();
+        let actors: Vec<UserId> = actors.into_iter().collect();
+        let standings = match self.standings(room, &actors).await {
+            Ok(standings) => standings,
+            Err(failure) => {
+                fail(jobs, failure);
+                return Vec::new();
             }
-        }
+        };
+        let refusals = actors.into_iter().zip(standings.into_iter().map(refusal));
+        let refusals: HashMap<UserId, Option<StoreError>> = refusals.collect();
         let mut admitted = Vec::with_capacity(jobs.len());
         for job in jobs {
             if job.is_stale() {
@@ -172,16 +177,6 @@ impl MongoStore {
             }
         }
         self.check_answered(room, admitted).await
-    }
-
-    /// Why somebody can't write to a room at all.
-    async fn refusal(&self, room: &RoomId, actor: &UserId) -> Result<(), StoreError> {
-        let standing = self.standing(room, actor).await?;
-        match standing.role {
-            None => Err(StoreError::NotFound),
-            Some(_) if standing.blocked => Err(StoreError::Forbidden),
-            Some(_) => Ok(()),
-        }
     }
 
     /// Takes out the messages that answer something which isn't a message of the room.
@@ -390,6 +385,15 @@ impl MongoStore {
         let shown = self.shown(room, vec![earlier], Some(actor)).await?.pop();
         let shown = shown.ok_or_else(|| StoreError::internal("a duplicate has no original"))?;
         Ok(sent(shown, false))
+    }
+}
+
+/// Why somebody can't write to a room at all.
+fn refusal(standing: Standing) -> Option<StoreError> {
+    match standing.role {
+        None => Some(StoreError::NotFound),
+        Some(_) if standing.blocked => Some(StoreError::Forbidden),
+        Some(_) => None,
     }
 }
 

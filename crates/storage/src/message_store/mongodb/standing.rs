@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::MongoStore;
 use super::collections::all;
-use super::failure::{Outcome, bounded};
+use super::failure::Outcome;
 use super::recent::{LIFE, Marks, Recent, Seen, Thing};
-use super::users::{DELETED, texts};
+use super::users::DELETED;
+use super::values::texts;
 use crate::StoreError;
 
 /// What somebody is to a room.
@@ -114,17 +115,32 @@ impl Memory {
 impl MongoStore {
     /// What somebody is to a room; up to ten seconds old where the bus is down. `NotFound` if there is no such room.
     pub(super) async fn standing(&self, room: &RoomId, user: &UserId) -> Outcome<Standing> {
+        let standings = self.standings(room, std::slice::from_ref(user)).await?;
+        let standing = standings.into_iter().next();
+        Ok(standing.ok_or_else(|| StoreError::internal("nobody was asked about"))?)
+    }
+
+    /// What several are to a room, in the order of `users`.
+    pub(super) async fn standings(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Outcome<Vec<Standing>> {
         let facts = self.room_facts(room).await?;
-        let role = self.role(room, user).await?;
+        let roles = self.roles(room, users).await?;
         let blocked = match &facts.pair {
-            Some(pair) if role.is_some() => self.is_blocked_in(room, pair).await?,
+            Some(pair) if !roles.is_empty() => self.is_blocked_in(room, pair).await?,
             _ => false,
         };
-        Ok(Standing {
-            kind: facts.kind,
-            role,
-            blocked,
-        })
+        let standing = |user| {
+            let role = roles.get(user).copied();
+            Standing {
+                kind: facts.kind,
+                role,
+                blocked: blocked && role.is_some(),
+            }
+        };
+        Ok(users.iter().map(standing).collect())
     }
 
     /// Of a room that exists. `NotFound` if there is no such room.
@@ -144,32 +160,53 @@ impl MongoStore {
         Ok(facts)
     }
 
-    /// Somebody's role in a room; nothing for who isn't a member. That somebody isn't one is never remembered: who
-    /// joined by way of another instance may write at once.
-    async fn role(&self, room: &RoomId, user: &UserId) -> Outcome<Option<RoomRole>> {
+    /// The roles in a room of those of these users who are members. That somebody isn't one is never remembered: who
+    /// joined by way of another instance may write at once. One read for all who aren't remembered: a crowd that
+    /// writes at once is looked up at once, every ten seconds.
+    async fn roles(&self, room: &RoomId, users: &[UserId]) -> Outcome<HashMap<UserId, RoomRole>> {
         #[derive(Deserialize)]
-        struct Role {
+        #[serde(rename_all = "camelCase")]
+        struct Member {
+            user_id: UserId,
             role: RoomRole,
         }
         let memory = &self.shared.memory;
-        let key = (room.clone(), user.clone());
-        if let Some(role) = memory.roles.get(&key, &memory.marks) {
-            return Ok(Some(role));
+        let mut roles = HashMap::with_capacity(users.len());
+        let mut missing = HashMap::new();
+        for user in users {
+            let key = (room.clone(), user.clone());
+            if let Some(role) = memory.roles.get(&key, &memory.marks) {
+                roles.insert(user.clone(), role);
+            } else {
+                let seen = memory.marks.see([
+                    Thing::Member(room, user),
+                    Thing::Room(room),
+                    Thing::User(user),
+                ]);
+                missing.insert(user.clone(), seen);
+            }
         }
-        let seen = memory.marks.see([
-            Thing::Member(room, user),
-            Thing::Room(room),
-            Thing::User(user),
-        ]);
-        let members = self.collections().await?.members.clone_with_type::<Role>();
+        if missing.is_empty() {
+            return Ok(roles);
+        }
+        let members = self
+            .collections()
+            .await?
+            .members
+            .clone_with_type::<Member>();
+        let wanted = texts(missing.keys());
         let find = members
-            .find_one(doc! { "roomId": room.as_str(), "userId": user.as_str() })
-            .projection(doc! { "_id": 0, "role": 1 });
-        let found = bounded(find).await?;
-        if let Some(Role { role }) = found {
-            memory.roles.put(key, role, seen);
+            .find(doc! { "roomId": room.as_str(), "userId": { "$in": wanted } })
+            .projection(doc! { "_id": 0, "userId": 1, "role": 1 });
+        for Member { user_id, role } in all(find).await? {
+            if let Some(seen) = missing.remove(&user_id) {
+                memory
+                    .roles
+                    .put((room.clone(), user_id.clone()), role, seen);
+            }
+            roles.insert(user_id, role);
         }
-        Ok(found.map(|Role { role }| role))
+        Ok(roles)
     }
 
     async fn is_blocked_in(&self, room: &RoomId, pair: &(UserId, UserId)) -> Outcome<bool> {
@@ -332,6 +369,11 @@ impl MongoStore {
     /// The name, the blocks or the account of this user have changed.
     pub fn forget_user(&self, user: &UserId) {
         self.shared.memory.marks.changed(&Thing::User(user));
+    }
+
+    /// Changes may have been missed.
+    pub fn forget_everything(&self) {
+        self.shared.memory.marks.changed(&Thing::Everything);
     }
 }
 

@@ -1,8 +1,5 @@
 //! What needs a hand inside: crashes between two steps, races, and what nobody sees from outside.
 
-#[path = "../../../tests/store/stack.rs"]
-mod stack;
-
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +10,7 @@ use mongodb::event::EventHandler;
 use protocol::{RoomId, RoomKind, RoomRole, Secret, Timestamp, UserId};
 use redis_client::Options;
 
-use super::users::Claim;
+use super::claims::Claim;
 use super::*;
 use crate::{NewRoom, NewUser};
 

@@ -2,12 +2,11 @@
 //! bounded, so that a room left alone for a year costs no more than one left for a day; it reads the index alone.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
 use mongodb::options::Hint;
-use protocol::{RoomId, UserId};
+use protocol::{RoomId, UserId, limits::SEQ_MAX};
 use serde::Deserialize;
 
 use super::super::UNREAD_MAX;
@@ -19,9 +18,6 @@ use crate::StoreError;
 
 /// How many of the newest messages are looked at, one's own and deleted ones among them.
 const LOOKED_AT: i64 = 10_000;
-
-/// How old the visible head may be that is counted up to.
-const HEAD_AGE: Duration = Duration::from_millis(250);
 
 /// Rooms that are counted in at once.
 const AT_ONCE: usize = 16;
@@ -74,13 +70,9 @@ impl MongoStore {
         struct Counted {
             unread: i64,
         }
-        let head = self.room_head(room).await?;
-        let visible = self.visible_within(room, &head, HEAD_AGE).await?;
-        if read_seq >= visible {
-            return Ok(0);
-        }
+        // Also what stands above a hole: it is there for good, and will be seen.
         let pipeline = [
-            doc! { "$match": messages_between(room, read_seq, visible + 1) },
+            doc! { "$match": messages_between(room, read_seq, SEQ_MAX) },
             doc! { "$sort": { "seq": -1 } },
             doc! { "$limit": LOOKED_AT },
             doc! { "$match": { "deletedSeq": null, "senderId": { "$ne": user.as_str() } } },

@@ -1,22 +1,22 @@
 //! Accounts. A deleted one keeps its document, without anything that says who it was, because messages refer to it.
-//!
-//! A name or an address is claimed by a document of which it is the key, in the transaction that makes the account:
-//! both are there or neither, whatever happens in between, and no claim is ever left without its account.
 
 use std::collections::HashMap;
 
+use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
-use mongodb::{ClientSession, Collection};
 use protocol::{Role, RoomId, Secret, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser};
 use super::MongoStore;
+use super::claims::{claim, release};
 use super::collections::{Collections, all};
-use super::failure::{Failure, Outcome, bounded, is_duplicate};
+use super::failure::{Failure, Outcome, bounded};
+use super::guests::GuestDocument;
 use super::name_index::{Named, holding};
 use super::purge::Purge;
 use super::transaction::{in_transaction, to_the_end};
+use super::values::{new_id, texts, time, timestamp};
 use crate::StoreError;
 
 /// What is shown of a deleted user.
@@ -38,46 +38,9 @@ pub(super) struct UserDocument {
     pub guest: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     password_hash: Option<String>,
-    created_at: DateTime,
+    pub created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<DateTime>,
-}
-
-/// A username or an e-mail address that is taken.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Claim {
-    /// Lower-case.
-    #[serde(rename = "_id")]
-    name: String,
-    user_id: UserId,
-}
-
-/// A guest, of whom it is to be seen some day whether anybody will come back.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct GuestDocument {
-    #[serde(rename = "_id")]
-    id: UserId,
-    created_at: DateTime,
-}
-
-pub(super) fn time(at: Timestamp) -> DateTime {
-    DateTime::from_millis(at.unix_ms())
-}
-
-pub(super) fn timestamp(at: DateTime) -> Timestamp {
-    Timestamp::from_unix_ms(at.timestamp_millis())
-}
-
-/// The ids as a list for `$in`.
-pub(super) fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<&'a str> {
-    ids.into_iter().map(UserId::as_str).collect()
-}
-
-/// A new id, later in order than every earlier one of this process.
-pub(super) fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }
 
 impl UserDocument {
@@ -140,32 +103,7 @@ impl MongoStore {
         self.make_user(stored, Some(user.password_hash)).await
     }
 
-    pub async fn create_guest(
-        &self,
-        display_name: String,
-        now: Timestamp,
-    ) -> Result<StoredUser, StoreError> {
-        let id = new_id();
-        // The end of the id is its random part.
-        let tail: String = id
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .skip(20)
-            .collect();
-        let stored = StoredUser {
-            id: UserId::trusted(id),
-            username: format!("guest-{tail}"),
-            display_name,
-            email: None,
-            avatar_url: None,
-            role: Role::User,
-            guest: true,
-            created_at: now,
-        };
-        self.make_user(stored, None).await
-    }
-
-    async fn make_user(
+    pub(super) async fn make_user(
         &self,
         user: StoredUser,
         password_hash: Option<Secret>,
@@ -408,46 +346,6 @@ impl MongoStore {
             Purge::of_user(id).insert(collections, session).await
         })
     }
-
-    pub async fn guests(
-        &self,
-        created_before: Timestamp,
-        after: Option<&UserId>,
-        limit: u32,
-    ) -> Result<Vec<UserId>, StoreError> {
-        Ok(self.list_guests(created_before, after, limit).await?)
-    }
-
-    async fn list_guests(
-        &self,
-        created_before: Timestamp,
-        after: Option<&UserId>,
-        limit: u32,
-    ) -> Outcome<Vec<UserId>> {
-        // To the server a limit of 0 is none.
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let collections = self.collections().await?;
-        let mut filter = doc! { "createdAt": { "$lt": time(created_before) } };
-        if let Some(after) = after {
-            // A deleted one still says when it came.
-            let after = bounded(collections.users.find_one(doc! { "_id": after.as_str() })).await?;
-            let after = after.ok_or_else(|| StoreError::invalid("after", "no such user"))?;
-            let (id, at) = (after.id.as_str(), after.created_at);
-            let behind = [
-                doc! { "createdAt": { "$gt": at } },
-                doc! { "createdAt": at, "_id": { "$gt": id } },
-            ];
-            filter.insert("$or", behind.to_vec());
-        }
-        let find = collections
-            .guests
-            .find(filter)
-            .sort(doc! { "createdAt": 1, "_id": 1 })
-            .limit(i64::from(limit));
-        Ok(all(find).await?.into_iter().map(|guest| guest.id).collect())
-    }
 }
 
 /// Selects a user who isn't deleted.
@@ -464,38 +362,4 @@ async fn find_user(
     bounded(find)
         .await?
         .ok_or_else(|| StoreError::NotFound.into())
-}
-
-/// Takes a name for a user; `Conflict` naming `field` if it is another's, or this user's already.
-async fn claim(
-    claims: &Collection<Claim>,
-    field: &'static str,
-    name: &str,
-    user: &UserId,
-    session: &mut ClientSession,
-) -> Outcome<()> {
-    let claim = Claim {
-        name: name.to_lowercase(),
-        user_id: user.clone(),
-    };
-    match bounded(claims.insert_one(claim).session(session)).await {
-        Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
-            Err(StoreError::conflict(field, "is taken").into())
-        }
-        result => result.map(drop),
-    }
-}
-
-/// Gives a name back, if it is this user's.
-async fn release(
-    claims: &Collection<Claim>,
-    name: Option<&str>,
-    user: &UserId,
-    session: &mut ClientSession,
-) -> Outcome<()> {
-    let Some(name) = name else { return Ok(()) };
-    let filter = doc! { "_id": name.to_lowercase(), "userId": user.as_str() };
-    bounded(claims.delete_one(filter).session(session))
-        .await
-        .map(drop)
 }

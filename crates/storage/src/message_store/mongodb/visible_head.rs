@@ -82,8 +82,6 @@ struct State {
     visible: Option<u64>,
     /// Runs of places that are known to be written, above the visible head: the first of each, and the last.
     above: BTreeMap<u64, u64>,
-    /// When the log was last read from the visible head on.
-    read_at: Option<Instant>,
     noted: u64,
     noted_at: Instant,
     /// The time of the last entry that was made here.
@@ -98,7 +96,6 @@ impl RoomHead {
                 issued: 0,
                 visible: None,
                 above: BTreeMap::new(),
-                read_at: None,
                 noted: 0,
                 noted_at: Instant::now(),
                 time: Timestamp::from_unix_ms(0),
@@ -129,11 +126,6 @@ impl RoomHead {
     /// The visible head as far as it is known; it may be further.
     pub(super) fn known(&self) -> Option<u64> {
         self.state.lock().visible
-    }
-
-    /// When the log was last read from the visible head on.
-    fn read_at(&self) -> Option<Instant> {
-        self.state.lock().read_at
     }
 
     /// Notes that these places are written and durable. Says whether the visible head has reached them all.
@@ -232,23 +224,9 @@ impl MongoStore {
         Ok(self.look(room, head).await?.visible)
     }
 
-    /// The visible head, which was read no longer ago than `age`.
-    pub(super) async fn visible_within(
-        &self,
-        room: &RoomId,
-        head: &RoomHead,
-        age: Duration,
-    ) -> Outcome<u64> {
-        match (head.known(), head.read_at()) {
-            (Some(visible), Some(at)) if at.elapsed() < age => Ok(visible),
-            _ => self.visible(room, head).await,
-        }
-    }
-
     /// Reads on from the visible head, as far as nothing is missing.
     pub(super) async fn look(&self, room: &RoomId, head: &RoomHead) -> Outcome<Looked> {
         let mut visible = self.known(room, head).await?;
-        let began = Instant::now();
         loop {
             let places = self.places_after(room, visible).await?;
             let whole = places.len() < LOOKED_THROUGH;
@@ -258,7 +236,6 @@ impl MongoStore {
             visible = reached;
             self.seen(room, head, visible);
             if whole || stuck {
-                head.state.lock().read_at = Some(began);
                 let above: Vec<u64> = above;
                 if !above.is_empty() {
                     self.shared.logs.holes.watch(room);

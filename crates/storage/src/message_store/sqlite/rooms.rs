@@ -191,6 +191,14 @@ impl SqliteStore {
         self.database.read(read).await
     }
 
+    pub async fn renew_epochs(&self) -> Result<u64, StoreError> {
+        const SQL: &str = "UPDATE rooms SET epoch = lower(hex(randomblob(4)))";
+        let write = |transaction: &Transaction<'_>| {
+            Ok(transaction.prepare_cached(SQL)?.execute([])? as u64)
+        };
+        self.database.write(write).await
+    }
+
     pub async fn rename_room(&self, room: &RoomId, name: String) -> Result<(), StoreError> {
         const SQL: &str = "
             UPDATE rooms SET name = ?2, name_key = CASE WHEN kind = 'public' THEN ?3 END

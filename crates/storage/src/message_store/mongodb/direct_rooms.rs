@@ -1,0 +1,106 @@
+//! Two people's own rooms. The id of one is made of the ids of its two, so that there is one however often and wherever it
+//! is made at once. It sorts behind the ids of all other rooms.
+
+use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
+use sha2::{Digest, Sha256};
+
+use super::super::StoredRoom;
+use super::MongoStore;
+use super::failure::{Failure, Outcome, bounded, is_duplicate};
+use super::members::{self, MemberDocument};
+use super::rooms::RoomDocument;
+use super::transaction::{in_transaction, to_the_end};
+use crate::StoreError;
+
+/// The room of two users, the smaller id first. 160 bits of a hash: no two pairs have the same.
+fn direct_id((low, high): &(UserId, UserId)) -> RoomId {
+    let hash = Sha256::new()
+        .chain_update(low.as_str())
+        .chain_update("\n")
+        .chain_update(high.as_str())
+        .finalize();
+    let digits: String = hash[..20]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    RoomId::trusted(format!("direct-{digits}"))
+}
+
+impl MongoStore {
+    pub async fn direct_room(
+        &self,
+        user: &UserId,
+        peer: &UserId,
+        now: Timestamp,
+    ) -> Result<(StoredRoom, bool), StoreError> {
+        let (store, user, peer) = (self.clone(), user.clone(), peer.clone());
+        to_the_end(async move { store.make_direct_room(&user, &peer, now).await }).await
+    }
+
+    async fn make_direct_room(
+        &self,
+        user: &UserId,
+        peer: &UserId,
+        now: Timestamp,
+    ) -> Outcome<(StoredRoom, bool)> {
+        if user == peer {
+            return Err(StoreError::invalid("members", "expected somebody else").into());
+        }
+        let pair = (user.min(peer).clone(), user.max(peer).clone());
+        let users = self.users_by_id(vec![user.as_str(), peer.as_str()]).await?;
+        if users.len() < 2 {
+            return Err(StoreError::NotFound.into());
+        }
+        if self.is_between(user, std::slice::from_ref(peer)).await? {
+            return Err(StoreError::Forbidden.into());
+        }
+        let id = direct_id(&pair);
+        let both = [user.clone(), peer.clone()];
+        let (room, is_new) = match self.room_document(&id).await {
+            Err(Failure::Refused(StoreError::NotFound)) => {
+                let mut room = RoomDocument::new(id, RoomKind::Direct, String::new(), now);
+                room.pair = Some(pair);
+                match self.insert_direct_room(&room, &both, now).await {
+                    // Made by somebody else at the same time.
+                    Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
+                        (self.room_document(&room.id).await?, false)
+                    }
+                    made => {
+                        made?;
+                        (room, true)
+                    }
+                }
+            }
+            found => (found?, false),
+        };
+        if !is_new {
+            self.bring_back(&room.id, &both, now).await?;
+        }
+        Ok((self.view(room, Some(user)).await?, is_new))
+    }
+
+    async fn insert_direct_room(
+        &self,
+        room: &RoomDocument,
+        both: &[UserId; 2],
+        now: Timestamp,
+    ) -> Outcome<()> {
+        let member = |id| MemberDocument::new(&room.id, id, RoomRole::Member, 0, now);
+        let members = both.each_ref().map(member);
+        let collections = self.collections().await?;
+        in_transaction!(self, async |session| {
+            bounded(collections.rooms.insert_one(room).session(&mut *session)).await?;
+            members::insert(collections, &members, session).await
+        })
+    }
+
+    /// Makes those of the two members who left before.
+    async fn bring_back(&self, room: &RoomId, both: &[UserId; 2], now: Timestamp) -> Outcome<()> {
+        for user in both {
+            if self.member_document(room, user).await?.is_none() {
+                self.join(room, user, RoomRole::Member, now).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Users who came without registering.
+
+use mongodb::bson::{DateTime, doc};
+use protocol::{Role, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::super::StoredUser;
+use super::MongoStore;
+use super::collections::all;
+use super::failure::{Outcome, bounded};
+use super::values::{new_id, time};
+use crate::StoreError;
+
+/// A guest, of whom it is to be seen some day whether anybody will come back.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GuestDocument {
+    #[serde(rename = "_id")]
+    pub id: UserId,
+    pub created_at: DateTime,
+}
+
+impl MongoStore {
+    pub async fn create_guest(
+        &self,
+        display_name: String,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        let id = new_id();
+        // The end of the id is its random part.
+        let tail: String = id
+            .chars()
+            .filter(char::is_ascii_hexdigit)
+            .skip(20)
+            .collect();
+        let stored = StoredUser {
+            id: UserId::trusted(id),
+            username: format!("guest-{tail}"),
+            display_name,
+            email: None,
+            avatar_url: None,
+            role: Role::User,
+            guest: true,
+            created_at: now,
+        };
+        self.make_user(stored, None).await
+    }
+
+    pub async fn guests(
+        &self,
+        created_before: Timestamp,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<UserId>, StoreError> {
+        Ok(self.list_guests(created_before, after, limit).await?)
+    }
+
+    async fn list_guests(
+        &self,
+        created_before: Timestamp,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Outcome<Vec<UserId>> {
+        // To the server a limit of 0 is none.
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let collections = self.collections().await?;
+        let mut filter = doc! { "createdAt": { "$lt": time(created_before) } };
+        if let Some(after) = after {
+            // A deleted one still says when it came.
+            let after = bounded(collections.users.find_one(doc! { "_id": after.as_str() })).await?;
+            let after = after.ok_or_else(|| StoreError::invalid("after", "no such user"))?;
+            let (id, at) = (after.id.as_str(), after.created_at);
+            let behind = [
+                doc! { "createdAt": { "$gt": at } },
+                doc! { "createdAt": at, "_id": { "$gt": id } },
+            ];
+            filter.insert("$or", behind.to_vec());
+        }
+        let find = collections
+            .guests
+            .find(filter)
+            .sort(doc! { "createdAt": 1, "_id": 1 })
+            .limit(i64::from(limit));
+        Ok(all(find).await?.into_iter().map(|guest| guest.id).collect())
+    }
+}

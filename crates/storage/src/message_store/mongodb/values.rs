@@ -1,0 +1,24 @@
+//! Values as documents hold them.
+
+use mongodb::bson::DateTime;
+use protocol::{Timestamp, UserId};
+
+/// A moment as it is stored.
+pub(super) fn time(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.unix_ms())
+}
+
+/// A moment that was stored.
+pub(super) fn timestamp(at: DateTime) -> Timestamp {
+    Timestamp::from_unix_ms(at.timestamp_millis())
+}
+
+/// The ids as a list for `$in`.
+pub(super) fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<&'a str> {
+    ids.into_iter().map(UserId::as_str).collect()
+}
+
+/// A new id, later in order than every earlier one of this process.
+pub(super) fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
