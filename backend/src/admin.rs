@@ -1,41 +1,133 @@
-//! What only who has the data may do.
+//! What only who has the data may do, from the command line: on the data directory of a server that is alone, which must
+//! not be running, or on the database of a fleet.
 
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use gateway::InstanceId;
 use protocol::Role;
-use storage::{MessageStore, OpenError, StoreError};
+use redis_client::RedisClient;
+use storage::{MessageStore, MongoConfig, OpenError, StoreError};
+
+use crate::{
+    config::{Config, FleetConfig},
+    error::causes,
+    instances::{Instances, RenewError},
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The data directory can't be opened; a running server has it to itself.
+    /// The data directory can't be opened, since a running server has it to itself; or the address of the database is
+    /// malformed.
     #[error("{0}")]
     Open(#[from] OpenError),
     /// Nobody has this name.
     #[error("there is no user {0:?}")]
     Unknown(String),
+    /// Instances run that must not.
+    #[error("stop the other instances first: {0} are running")]
+    Running(usize),
+    /// Whether instances run can't be found out.
+    #[error("whether instances are running isn't known: {0}")]
+    Registry(#[from] RenewError),
     /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{error}{}", causes(.error))]
+    Store {
+        /// Its own words.
+        #[from]
+        error: StoreError,
+    },
+}
+
+/// The store of a configuration, for one command.
+struct Opened {
+    store: MessageStore,
+    /// Of a fleet.
+    redis: Option<RedisClient>,
+}
+
+impl Opened {
+    async fn new(config: &Config) -> Result<Self, OpenError> {
+        let Some(fleet) = &config.fleet else {
+            return Ok(Self {
+                store: MessageStore::open(&config.data_dir).await?,
+                redis: None,
+            });
+        };
+        let redis = RedisClient::new(fleet.redis_url.clone(), fleet.redis_options("main"));
+        let store = MessageStore::connect(MongoConfig {
+            uri: fleet.mongodb_uri.clone(),
+            redis: redis.clone(),
+            key_prefix: fleet.redis_prefix.clone(),
+        });
+        Ok(Self {
+            store: store.await?,
+            redis: Some(redis),
+        })
+    }
+
+    async fn close<T>(self, outcome: Result<T, AdminError>) -> Result<T, AdminError> {
+        self.store.close().await;
+        outcome
+    }
 }
 
 /// Makes the user of this name an administrator, who has to sign in again to become one.
 ///
 /// # Errors
-/// If a server is running on the directory, or nobody has this name.
-pub async fn grant(data_dir: &Path, username: &str) -> Result<(), AdminError> {
-    let store = MessageStore::open(data_dir).await?;
+/// If a server is running on the directory, the database isn't reached, or nobody has this name.
+pub async fn grant(config: &Config, username: &str) -> Result<(), AdminError> {
+    let opened = Opened::new(config).await?;
     let granted = async {
-        let credentials = store
+        let credentials = opened
+            .store
             .credentials(username)
             .await?
             .ok_or_else(|| AdminError::Unknown(username.to_owned()))?;
-        store
-            .set_user_role(&credentials.user.id, Role::Admin)
-            .await?;
-        Ok(())
+        let user = &credentials.user.id;
+        Ok(opened.store.set_user_role(user, Role::Admin).await?)
     };
     let granted = granted.await;
-    store.close().await;
-    granted
+    opened.close(granted).await
+}
+
+/// Makes what the database lacks: collections and indexes, and on a router the sharding.
+///
+/// # Errors
+/// If a server is running on the directory, the database isn't reached, or its user may not.
+pub async fn migrate(config: &Config) -> Result<(), AdminError> {
+    let opened = Opened::new(config).await?;
+    let migrated = opened.store.migrate().await.map_err(AdminError::from);
+    opened.close(migrated).await
+}
+
+/// After the database was restored from a backup: gives every room's log a new life, so that clients who know what came
+/// after the backup load their rooms anew. Returns the number of rooms.
+///
+/// # Errors
+/// If a server is running, which remembers the logs as they were, or the database isn't reached.
+pub async fn restored(config: &Config) -> Result<u64, AdminError> {
+    let opened = Opened::new(config).await?;
+    let renewed = async {
+        if let (Some(redis), Some(fleet)) = (&opened.redis, &config.fleet) {
+            nobody_runs(redis, fleet).await?;
+        }
+        Ok(opened.store.renew_epochs().await?)
+    };
+    let renewed = renewed.await;
+    opened.close(renewed).await
+}
+
+/// Makes sure of it by being one of the instances for a moment, who are told of each other.
+async fn nobody_runs(redis: &RedisClient, fleet: &FleetConfig) -> Result<(), AdminError> {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let prefix = fleet.redis_prefix.as_str();
+    let instances = Instances::of_fleet(InstanceId::random(), nowhere, redis.clone(), prefix);
+    instances.join().await?;
+    let others = instances.live().len() - 1;
+    instances.leave().await;
+    if others > 0 {
+        return Err(AdminError::Running(others));
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use crate::{
         users_here::UsersHere,
     },
     config::Config,
+    emitter::EmitterCounts,
     http::health::Health,
     instances::Instances,
     passwords::Passwords,
@@ -48,6 +49,8 @@ pub struct App {
     pub sign_in_limits: SignInLimits,
     /// Who may publish events from outside.
     pub publishing: Publishing,
+    /// What became of the messages of Redis emitters.
+    pub emitter_counts: EmitterCounts,
     /// Sessions that ended while their access tokens are still valid.
     pub revocations: Revocations,
     /// When sessions were last seen, until that is written.

@@ -2,6 +2,7 @@
 //!
 //! Numbers that nobody tunes are constants beside the code they are for; what is here differs between deployments.
 
+mod emitter;
 mod fleet;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use ipnet::IpNet;
 use protocol::Secret;
 
+pub use emitter::EmitterConfig;
 pub use fleet::FleetConfig;
 
 /// The settings of one server.
@@ -35,6 +37,8 @@ pub struct Config {
     pub jwt_secret: Option<Secret>,
     /// `PUBLISH_API_KEY`: what other programs publish events with, at least 32 bytes. Without it they can't.
     pub publish_api_key: Option<Secret>,
+    /// What of the official Redis emitter is taken.
+    pub emitter: Option<EmitterConfig>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
     /// development). The server's own pages always may.
     pub allowed_origins: Option<Vec<String>>,
@@ -118,12 +122,15 @@ impl Config {
         let production = reader.choice("TERTULIA_ENV", &["development", "production"]) == 1;
         let single_instance = reader.flag("SINGLE_INSTANCE", false);
         let host = reader.parse("HOST", "an IP address", IpAddr::from([0, 0, 0, 0]));
+        let tls_ca_file = reader.tls_ca_file();
+        let fleet = reader.fleet(tls_ca_file.as_ref());
         let config = Self {
             production,
             host,
             port: reader.parse("PORT", "a port number", 4000),
             data_dir: reader.text("DATA_DIR").map_or("data".into(), PathBuf::from),
-            fleet: reader.fleet(),
+            emitter: reader.emitter(fleet.as_ref(), tls_ca_file),
+            fleet,
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),
             publish_api_key: reader.text("PUBLISH_API_KEY").map(Secret::from),
             allowed_origins: reader.origins(production),
@@ -525,12 +532,12 @@ mod tests {
         assert_eq!(named(&[SECRET, own]), ["REDIS_URL"]);
         let wrong = [
             SECRET,
+            ("TLS_CA_FILE", "/nowhere"),
             ("MONGODB_URI", "mongodb+srv://ann:hunter2@db"),
             ("REDIS_URL", "http://ann:hunter2@a"),
             ("REDIS_RATE_LIMIT_URL", "redis://hunter2@a"),
             ("REDIS_SESSION_URL", "redis://:hunter2@a:b"),
             ("REDIS_PREFIX", "{a}"),
-            ("TLS_CA_FILE", "/nowhere"),
         ];
         let wanted = wrong[1..].iter().map(|(name, _)| *name);
         assert_eq!(named(&wrong), wanted.collect::<Vec<_>>());
@@ -538,6 +545,51 @@ mod tests {
             assert_eq!(
                 named(&[SECRET, REDIS, ("MONGODB_URI", uri)]),
                 ["MONGODB_URI"]
+            );
+        }
+    }
+
+    #[test]
+    fn emitters_are_taken_when_that_is_wanted() {
+        assert!(read(&[]).unwrap().emitter.is_none());
+        let (own, wanted) = (
+            ("EMITTER_REDIS_URL", "redis://events"),
+            ("EMITTER_NAMESPACES", "/"),
+        );
+        assert!(read(&[own]).unwrap().emitter.is_none());
+        let emitter = read(&[own, wanted]).unwrap().emitter.unwrap();
+        assert_eq!(emitter.redis_url.to_string(), "redis://events:6379");
+        assert_eq!(
+            (emitter.namespaces, &*emitter.key),
+            (vec!["/"], "socket.io")
+        );
+        let key = ("EMITTER_KEY", "chat:events");
+        let emitter = read(&[SECRET, MONGODB, REDIS, wanted, key])
+            .unwrap()
+            .emitter
+            .unwrap();
+        assert_eq!(emitter.redis_url.to_string(), "redis://a:1,b:2");
+        assert_eq!(emitter.key, "chat:events");
+        for (variables, name) in [
+            (&[wanted][..], "EMITTER_REDIS_URL"),
+            (
+                &[own, ("EMITTER_NAMESPACES", "/,/nowhere")],
+                "EMITTER_NAMESPACES",
+            ),
+            (
+                &[own, ("EMITTER_NAMESPACES", "/admin")],
+                "EMITTER_NAMESPACES",
+            ),
+            (&[own, wanted, ("EMITTER_KEY", "socket.*")], "EMITTER_KEY"),
+            (
+                &[("EMITTER_REDIS_URL", "events"), wanted],
+                "EMITTER_REDIS_URL",
+            ),
+        ] {
+            let errors = read(variables).unwrap_err();
+            assert!(
+                errors.len() == 1 && errors[0].starts_with(name),
+                "{errors:?}"
             );
         }
     }

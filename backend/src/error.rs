@@ -9,6 +9,18 @@ use http::{HeaderValue, StatusCode, header};
 use protocol::{ErrorBody, ErrorCode, Invalid, Problem};
 use storage::StoreError;
 
+/// What is behind an error, each behind a colon: for the log and the command line.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut causes = String::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        causes.push_str(": ");
+        causes.push_str(&error.to_string());
+        source = error.source();
+    }
+    causes
+}
+
 /// The refusal of a request.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", body.message)]

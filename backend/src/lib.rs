@@ -12,6 +12,7 @@ pub mod app;
 pub mod bus;
 pub mod chat;
 pub mod config;
+pub mod emitter;
 pub mod error;
 pub mod fleet;
 pub mod health;

@@ -1,8 +1,9 @@
-//! `tertulia serve | health | admin grant USERNAME`.
+//! The command line: one server, and the commands for those who run it.
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use tertulia::{
+    admin,
     config::Config,
     logging,
     server::{self, Listeners},
@@ -14,7 +15,9 @@ usage: tertulia [COMMAND]
 
   serve                  serve clients until SIGTERM or SIGINT (the default)
   health                 ask the server on PORT whether it is ready; exit status 0 if so
+  migrate                make the collections and indexes that the database of a fleet lacks, and shard it
   admin grant USERNAME   make a user an administrator
+  admin restored         after the database was restored from a backup, have clients load their rooms anew
   version                print the version
 
 Configuration is read from the environment; docs/configuration.md names every variable.";
@@ -25,10 +28,12 @@ fn main() -> ExitCode {
     let ended = match arguments[..] {
         [] | ["serve"] => run(serve),
         ["health"] => run(health),
+        ["migrate"] => run(migrate),
         ["admin", "grant", username] => {
             let username = username.to_owned();
             run(|config| grant(config, username))
         }
+        ["admin", "restored"] => run(restored),
         ["version"] => {
             println!("tertulia {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -49,7 +54,6 @@ where
     F: Future<Output = Result<(), String>>,
 {
     let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| e.to_string())?;
-    logging::init(&config).map_err(|e| e.to_string())?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = config.worker_threads {
         runtime.worker_threads(workers);
@@ -59,6 +63,8 @@ where
 }
 
 async fn serve(config: Config) -> Result<(), String> {
+    // The other commands say themselves what became of them.
+    logging::init(&config).map_err(|e| e.to_string())?;
     let listeners = Listeners::bind(&config).await?;
     let port = listeners
         .clients
@@ -113,8 +119,22 @@ async fn health(config: Config) -> Result<(), String> {
     }
 }
 
+async fn migrate(config: Config) -> Result<(), String> {
+    admin::migrate(&config).await.map_err(|e| e.to_string())?;
+    println!("The database has everything that this version needs.");
+    Ok(())
+}
+
 async fn grant(config: Config, username: String) -> Result<(), String> {
-    tertulia::admin::grant(&config.data_dir, &username)
+    admin::grant(&config, &username)
         .await
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+    println!("{username} is an administrator from the next sign-in on.");
+    Ok(())
+}
+
+async fn restored(config: Config) -> Result<(), String> {
+    let rooms = admin::restored(&config).await.map_err(|e| e.to_string())?;
+    println!("Clients will load their rooms anew ({rooms} in all).");
+    Ok(())
 }

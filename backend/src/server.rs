@@ -17,6 +17,7 @@ use crate::{
         users_here::UsersHere,
     },
     config::Config,
+    emitter::{self, EmitterCounts},
     fleet::{Fleet, Parts},
     housekeeping, http,
     http::health::Health,
@@ -210,6 +211,7 @@ fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp,
         sign_in_limits: parts.sign_in_limits,
         revocations: Revocations::default(),
         publishing: Publishing::new(&config),
+        emitter_counts: EmitterCounts::default(),
         sessions_seen: SessionsSeen::default(),
         fan_out: FanOut::start(workers.unwrap_or(lanes)),
         feeds: RoomFeeds::default(),
@@ -253,6 +255,10 @@ fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
     tasks.spawn(async move { shared.sessions_seen.run(&shared.sessions).await });
     let shared = app.clone();
     tasks.spawn(async move { housekeeping::run(&shared).await });
+    if app.config.emitter.is_some() {
+        let shared = app.clone();
+        tasks.spawn(async move { emitter::run(&shared).await });
+    }
     if app.bus.link().is_none() {
         return;
     }

@@ -8,7 +8,7 @@ use rand::RngExt;
 use redis_client::{RedisClient, RedisError};
 use storage::StoreError;
 
-use crate::{app::SharedApp, instances::RenewError, revocations};
+use crate::{app::SharedApp, error::causes, instances::RenewError, revocations};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ enum NotYet {
     Evicting(String),
     #[error(transparent)]
     Registry(#[from] RenewError),
-    #[error("{error}: {}", cause(error))]
+    #[error("{error}{}", causes(error))]
     Store { error: StoreError },
 }
 
@@ -48,16 +48,6 @@ impl NotYet {
 
 fn not_yet(error: StoreError) -> NotYet {
     NotYet::Store { error }
-}
-
-fn cause(error: &StoreError) -> String {
-    let mut causes = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        causes.push(error.to_string());
-        source = error.source();
-    }
-    causes.join(": ")
 }
 
 impl Startup {

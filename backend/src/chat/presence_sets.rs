@@ -40,6 +40,9 @@ const SAY_AGAIN_EVERY: Duration = Duration::from_secs(1_200);
 /// Rooms looked at, or users written, in one pipeline.
 const BATCH: usize = 256;
 
+/// How long who asks for those online waits for this instance's own to be written.
+const WRITE_WAIT: Duration = Duration::from_millis(100);
+
 /// After Redis refused.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,8 +53,10 @@ static UNION: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("pres
 pub struct PresenceSets {
     client: RedisClient,
     prefix: String,
-    /// Users who came or went and have yet to be written.
-    unwritten: Mutex<HashMap<RoomId, HashSet<UserId>>>,
+    changes: Mutex<Changes>,
+    /// There are some to be written.
+    noted: Notify,
+    /// Some were written.
     written: Notify,
     /// Everything has to be written anew.
     say_again: AtomicBool,
@@ -60,6 +65,14 @@ pub struct PresenceSets {
     looked: Notify,
     /// What the subscribers here know; of rooms that have some.
     told: DashMap<RoomId, Told>,
+}
+
+/// Who came and went, and isn't known to be written.
+#[derive(Default)]
+struct Changes {
+    unwritten: HashMap<RoomId, HashSet<UserId>>,
+    /// Rooms of which some are on their way.
+    writing: HashSet<RoomId>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,7 +103,8 @@ impl PresenceSets {
         Self {
             client,
             prefix: prefix.to_owned(),
-            unwritten: Mutex::default(),
+            changes: Mutex::default(),
+            noted: Notify::new(),
             written: Notify::new(),
             say_again: AtomicBool::new(false),
             due: Mutex::default(),
@@ -101,21 +115,22 @@ impl PresenceSets {
 
     /// `user` came to `room` here or left it, and who they were is looked up when it is written.
     pub(super) fn note(&self, room: &RoomId, user: &UserId, empty: bool) {
-        let mut unwritten = self.unwritten.lock();
-        match unwritten.get_mut(room) {
-            Some(users) => drop(users.insert(user.clone())),
-            None => drop(unwritten.insert(room.clone(), HashSet::from([user.clone()]))),
+        {
+            let unwritten = &mut self.changes.lock().unwritten;
+            match unwritten.get_mut(room) {
+                Some(users) => drop(users.insert(user.clone())),
+                None => drop(unwritten.insert(room.clone(), HashSet::from([user.clone()]))),
+            }
         }
-        drop(unwritten);
         if empty {
             self.told.remove(room);
         }
-        self.written.notify_one();
+        self.noted.notify_one();
     }
 
     pub(super) fn say_again(&self) {
         self.say_again.store(true, Ordering::Release);
-        self.written.notify_one();
+        self.noted.notify_one();
     }
 
     pub(super) fn forget(&self, room: &RoomId) {
@@ -161,7 +176,7 @@ impl PresenceSets {
 
     async fn write(&self, app: &App) {
         loop {
-            self.written.notified().await;
+            self.noted.notified().await;
             if self.say_again.swap(false, Ordering::AcqRel) {
                 self.put_back(app.presence.subscribed());
             }
@@ -170,8 +185,13 @@ impl PresenceSets {
                 if batch.is_empty() {
                     break;
                 }
-                if !self.write_batch(app, &batch).await {
+                let taken = self.write_batch(app, &batch).await;
+                if !taken {
                     self.put_back(batch);
+                }
+                self.changes.lock().writing.clear();
+                self.written.notify_waiters();
+                if !taken {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -182,22 +202,37 @@ impl PresenceSets {
         &self,
         batch: impl IntoIterator<Item = (RoomId, impl IntoIterator<Item = UserId>)>,
     ) {
-        let mut unwritten = self.unwritten.lock();
+        let unwritten = &mut self.changes.lock().unwritten;
         for (room, users) in batch {
             unwritten.entry(room).or_default().extend(users);
         }
     }
 
     fn take_unwritten(&self) -> Vec<(RoomId, HashSet<UserId>)> {
-        let mut unwritten = self.unwritten.lock();
-        if unwritten.len() <= BATCH {
-            return unwritten.drain().collect();
-        }
-        let rooms: Vec<RoomId> = unwritten.keys().take(BATCH).cloned().collect();
+        let mut changes = self.changes.lock();
+        let Changes { unwritten, writing } = &mut *changes;
+        writing.extend(unwritten.keys().take(BATCH).cloned());
+        let rooms = writing.iter();
         rooms
-            .into_iter()
-            .filter_map(|room| unwritten.remove_entry(&room))
+            .filter_map(|room| unwritten.remove_entry(room))
             .collect()
+    }
+
+    /// What came and went in `room` before this is written, unless that takes [`WRITE_WAIT`].
+    async fn settle(&self, room: &RoomId) {
+        let settled = async {
+            loop {
+                let written = self.written.notified();
+                {
+                    let changes = self.changes.lock();
+                    if !changes.unwritten.contains_key(room) && !changes.writing.contains(room) {
+                        return;
+                    }
+                }
+                written.await;
+            }
+        };
+        drop(tokio::time::timeout(WRITE_WAIT, settled).await);
     }
 
     /// Writes each user's presence as it is now; says whether Redis took it.
@@ -342,6 +377,8 @@ impl PresenceSets {
         app: &App,
         room: &RoomId,
     ) -> Result<PresenceAnswer, AppError> {
+        // Whoever has just joined here is among them.
+        self.settle(room).await;
         let (count, users) = self
             .client
             .run::<(u64, Vec<String>)>(self.union(app, room))

@@ -37,13 +37,12 @@ impl FleetConfig {
 
 impl Reader<'_> {
     /// `None` if the server is alone, or if something is wrong.
-    pub(super) fn fleet(&mut self) -> Option<FleetConfig> {
+    pub(super) fn fleet(&mut self, tls_ca_file: Option<&PathBuf>) -> Option<FleetConfig> {
         let mongodb_uri = self.mongodb_uri();
         let redis_url = self.redis_url("REDIS_URL");
         let rate_limit_url = self.redis_url("REDIS_RATE_LIMIT_URL");
         let session_url = self.redis_url("REDIS_SESSION_URL");
         let redis_prefix = self.redis_prefix();
-        let tls_ca_file = self.tls_ca_file();
         for (present, other) in [
             ("MONGODB_URI", "REDIS_URL"),
             ("REDIS_URL", "MONGODB_URI"),
@@ -63,7 +62,7 @@ impl Reader<'_> {
             session_url: session_url.unwrap_or_else(|| redis_url.clone()),
             redis_url,
             redis_prefix,
-            tls_ca_file,
+            tls_ca_file: tls_ca_file.cloned(),
         })
     }
 
@@ -72,7 +71,7 @@ impl Reader<'_> {
         self.text("MONGODB_URI").is_some() || self.text("REDIS_URL").is_some()
     }
 
-    fn redis_url(&mut self, name: &str) -> Option<RedisUrl> {
+    pub(super) fn redis_url(&mut self, name: &str) -> Option<RedisUrl> {
         match self.text(name)?.parse() {
             Ok(url) => Some(url),
             Err(error) => {
@@ -108,7 +107,7 @@ impl Reader<'_> {
         }
     }
 
-    fn tls_ca_file(&mut self) -> Option<PathBuf> {
+    pub(super) fn tls_ca_file(&mut self) -> Option<PathBuf> {
         let path = PathBuf::from(self.text("TLS_CA_FILE")?);
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => Some(path),

@@ -69,11 +69,20 @@ impl Handler for Connector {
 /// The client knows that it is connected: its own topics, then the rooms it had.
 pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
     let ChatSession { app, actor, .. } = &*session;
-    let topics = [
+    let own = [
         topics::user(&actor.user_id),
         topics::session(&actor.session_id),
     ];
-    if topics.iter().any(|topic| socket.join(topic, 0).is_err()) {
+    // Costs every connection something, so only where somebody can publish to it.
+    let emitter = app.config.emitter.as_ref();
+    let everybody = emitter
+        .filter(|emitter| emitter.namespaces.contains(&"/"))
+        .map(|_| topics::everybody("/"));
+    if own
+        .iter()
+        .chain(&everybody)
+        .any(|topic| socket.join(topic, 0).is_err())
+    {
         // The connection is closing already.
         return None;
     }
