@@ -25,6 +25,8 @@ stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel
 
 stack-down: ## Stop them and delete what they hold
 	scripts/stack down
+	@# Those that tests kill, which are started by the tests.
+	if [ -d target/stack-of-faults ]; then STACK_DIR=target/stack-of-faults scripts/stack down; fi
 
 fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
 	@if command -v npm >/dev/null; then $(MAKE) web; fi
@@ -35,7 +37,7 @@ fleet-down: ## Stop them, and the stack
 	scripts/fleet down
 	scripts/stack down
 
-test: test-rust test-sdk test-browser ## Install what the tests need, and run them
+test: test-rust test-fleet test-sdk test-browser ## Install what the tests need, and run them
 
 # The server that the tests start holds the web client.
 test-rust: web test-clients stack
@@ -76,7 +78,7 @@ bench: bench-peers ## Measure the server beside its peers (about 15 minutes; wri
 	mkdir -p target/bench
 	target/release/load-generator bench --out target/bench/report.md
 
-bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 10 minutes; writes target/bench/fleet.md)
+bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 5 minutes; writes target/bench/fleet.md)
 	scripts/stack up mongodb redis-cluster
 	cargo build --release --package load-generator --package tertulia
 	mkdir -p target/bench

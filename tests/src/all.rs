@@ -14,4 +14,3 @@ mod fleet;
 mod gateway;
 mod nginx;
 mod server;
-mod stack;

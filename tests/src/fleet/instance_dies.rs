@@ -2,41 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    deadline::within,
-    server::{chat_client::ChatClient, server_process::ServerProcess},
-    stack,
-};
-
-/// Two processes of one fleet, on the services that all tests share.
-async fn two(data: &tempfile::TempDir) -> (ServerProcess, ServerProcess) {
-    let name = format!("test-{:016x}", rand::random::<u64>());
-    let mongodb = stack::mongodb(&name);
-    let redis = ::stack::address("REDIS_URL");
-    let variables = [
-        ("MONGODB_URI", mongodb.as_str()),
-        ("REDIS_URL", redis.as_str()),
-        ("REDIS_PREFIX", name.as_str()),
-        ("JWT_SECRET", "a secret that all instances share"),
-        ("INTERNAL_PORT", "0"),
-    ];
-    let start = async |name| {
-        let server = ServerProcess::start(&data.path().join(name), &variables).await;
-        within("a server that is ready", async {
-            while server.get("/health/ready", None).await.status != 200 {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-        server
-    };
-    (start("one").await, start("other").await)
-}
+use super::fleet::Fleet;
+use crate::server::chat_client::ChatClient;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_instance_acked_is_everywhere_once_and_in_order() {
-    let data = tempfile::tempdir().unwrap();
-    let (dies, lives) = two(&data).await;
+    let fleet = Fleet::new();
+    let (dies, lives) = (fleet.start().await, fleet.start().await);
     let (ana, bea) = (dies.register("ana").await, lives.register("bea").await);
     let (mut anas, mut beas) = (dies.connect(&ana).await, lives.connect(&bea).await);
     let room = anas.create("public", "hall").await;
@@ -120,8 +92,8 @@ async fn bodies_of(socket: &mut ChatClient, room: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_on_a_killed_instance_goes_offline_and_leaves_no_ghost() {
-    let data = tempfile::tempdir().unwrap();
-    let (dies, lives) = two(&data).await;
+    let fleet = Fleet::new();
+    let (dies, lives) = (fleet.start().await, fleet.start().await);
     let (ana, bea) = (dies.register("ana").await, lives.register("bea").await);
     let (mut anas, mut beas) = (dies.connect(&ana).await, lives.connect(&bea).await);
     let room = beas.create("public", "hall").await;

@@ -1,4 +1,10 @@
-//! What a fleet promises when a part of it fails: instances that die, Redis that is away.
+//! What a fleet promises when a part of it fails, and the commands for those who run it.
 
+mod commands;
+mod crowd;
+mod faults;
+#[expect(clippy::module_inception, reason = "the fleet that these tests start")]
+mod fleet;
 mod instance_dies;
+mod link;
 mod redis_away;

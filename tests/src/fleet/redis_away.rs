@@ -2,15 +2,14 @@
 
 use serde_json::json;
 
-use crate::{deadline::within, server::test_app::TestApp, stack::Stack};
+use stack::Stack;
 
-/// Ports of this test's own Redis.
-const PORTS: u16 = 21_200;
+use crate::{deadline::within, server::test_app::TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_go_on_without_redis_and_signing_in_comes_back_with_it() {
-    let stack = Stack::start(PORTS, &["redis"]).await;
-    let app = TestApp::start_fleet(&[("REDIS_URL", stack.get("REDIS_SINGLE_URL"))]).await;
+    let stack = Stack::start(&["redis"]);
+    let app = TestApp::start_fleet(&[("REDIS_URL", &stack.get("REDIS_SINGLE_URL"))]).await;
     let (ana, bea) = (app.register("ana").await, app.register("bea").await);
     // On one instance each.
     let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
@@ -19,7 +18,7 @@ async fn messages_go_on_without_redis_and_signing_in_comes_back_with_it() {
     let before = anas.say(&room, "before").await["seq"].as_u64().unwrap();
     beas.before("before").await;
 
-    stack.kill("redis");
+    stack.signal_all("redis", "KILL");
     let mut seqs = vec![before];
     for n in 0..20 {
         seqs.push(
@@ -60,7 +59,7 @@ async fn messages_go_on_without_redis_and_signing_in_comes_back_with_it() {
     // Degraded, but it goes on.
     app.get("/health/ready", None).await.expect(200);
 
-    stack.up().await;
+    stack.up();
     within("signing in", async {
         while app
             .post("/api/v1/auth/login", None, sign_in.clone())

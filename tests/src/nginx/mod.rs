@@ -7,7 +7,7 @@ mod limits;
 mod logs;
 mod polls;
 mod problem;
-mod proxy;
+pub mod proxy;
 mod reload;
 mod tls;
 mod transports;

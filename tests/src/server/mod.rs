@@ -9,6 +9,7 @@ pub mod chat_client;
 mod configuration;
 mod conversations;
 mod crash;
+mod emitter;
 mod history;
 mod http;
 mod logs;

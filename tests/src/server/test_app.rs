@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::api::Api;
 pub use super::api::{Answer, Person, person};
-use crate::{deadline::within, stack};
+use crate::deadline::within;
 
 /// A running server, or fleet. Dropping it leaves its clients to the end of the test; [`stop`](Self::stop) ends it
 /// properly.
@@ -63,7 +63,7 @@ impl TestApp {
         let name = format!("test-{:016x}", rand::random::<u64>());
         let of_fleet = [
             ("MONGODB_URI", stack::mongodb(&name)),
-            ("REDIS_URL", ::stack::address("REDIS_URL")),
+            ("REDIS_URL", stack::address("REDIS_URL")),
             ("REDIS_PREFIX", name),
             ("JWT_SECRET", "a secret that all instances share".to_owned()),
             ("HOST", "127.0.0.1".to_owned()),
@@ -142,6 +142,27 @@ impl TestApp {
             within("the server's end", running).await.unwrap().unwrap();
         }
         (self.data, self.variables)
+    }
+
+    /// Somebody's access token isn't good any more, on any instance: of a fleet, one that didn't end the session itself
+    /// hears of it a moment later.
+    ///
+    /// # Panics
+    /// If it is good for long.
+    pub async fn is_out(&self, person: &Person) {
+        within("the end of a session on every instance", async {
+            let mut refused = 0;
+            while refused < 2 {
+                let answer = self.get("/api/v1/me", Some(person)).await;
+                if on_a_fleet() && answer.status == 200 {
+                    refused = 0;
+                    continue;
+                }
+                assert_eq!(answer.code(), "unauthenticated");
+                refused += 1;
+            }
+        })
+        .await;
     }
 
     /// Stops the server and starts another one on the same data.

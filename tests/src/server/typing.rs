@@ -14,7 +14,11 @@ async fn writing_is_told_and_taken_back_at_the_end() {
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
     let room = anas.create("public", "hall").await;
+    let beas_presence = |(name, told): &(String, Value), online: bool| {
+        name == "presence:changed" && told["userId"] == bea.id && told["online"] == online
+    };
     beas.join(&room).await;
+    anas.event_that(|told| beas_presence(told, true)).await;
     let set = |on: bool| json!({ "roomId": room, "on": on });
     let told = |on: bool| json!({ "roomId": room, "userId": bea.id, "on": on });
     for on in [true, false, true] {
@@ -25,18 +29,16 @@ async fn writing_is_told_and_taken_back_at_the_end() {
     assert_eq!(anas.say(&room, "one").await["seq"], 1);
     drop(beas);
     assert_eq!(anas.event("typing:changed").await, told(false));
+    anas.event_that(|told| beas_presence(told, false)).await;
 
     // Who stopped before has nothing to take back.
     let mut beas = app.connect(&bea).await;
     beas.join(&room).await;
+    anas.event_that(|told| beas_presence(told, true)).await;
     beas.done("typing:set", set(true)).await;
     beas.done("typing:set", set(false)).await;
     drop(beas);
-    let left =
-        |(name, told): &(String, Value)| name == "presence:changed" && told["online"] == false;
-    for _ in 0..2 {
-        anas.event_that(left).await;
-    }
+    anas.event_that(|told| beas_presence(told, false)).await;
     anas.say(&room, "end").await;
     let heard = anas.before("end").await;
     assert_eq!(

@@ -198,7 +198,7 @@ async fn a_deleted_account_is_gone_but_not_what_it_said() {
     .expect(201);
 
     app.delete(ME, &ada).await.expect(204);
-    app.get(ME, Some(&ada)).await.refused("unauthenticated");
+    app.is_out(&ada).await;
     let login = json!({ "username": "ada", "password": "correct horse" });
     app.post("/api/v1/auth/login", None, login)
         .await

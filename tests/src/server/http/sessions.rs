@@ -10,10 +10,7 @@ use tertulia::{
 };
 
 use super::{ask, each_is_invalid};
-use crate::{
-    deadline::within,
-    server::test_app::{Answer, Person, TestApp, on_a_fleet, person},
-};
+use crate::server::test_app::{Answer, Person, TestApp, person};
 
 const REFRESH: &str = "/api/v1/auth/refresh";
 const SESSIONS: &str = "/api/v1/sessions";
@@ -31,20 +28,7 @@ async fn log_in(app: &TestApp, username: &str) -> Person {
 
 /// Neither token of somebody is good any more.
 async fn is_out(app: &TestApp, person: &Person) {
-    // Other instances hear of it a moment later than the client of the answer.
-    within("the end of a session on every instance", async {
-        let mut out = 0;
-        while out < 4 {
-            match app.get(ME, Some(person)).await.status.as_u16() {
-                200 if on_a_fleet() => out = 0,
-                _ => {
-                    app.get(ME, Some(person)).await.refused("unauthenticated");
-                    out += 1;
-                }
-            }
-        }
-    })
-    .await;
+    app.is_out(person).await;
     refresh(app, &person.refresh_token)
         .await
         .refused("unauthenticated");
