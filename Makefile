@@ -20,7 +20,8 @@ run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; w
 	cargo build --release --package tertulia
 	exec target/release/tertulia serve
 
-stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set (scripts/stack)
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set; install nginx (scripts/stack)
+	scripts/debian-package nginx nginx
 	scripts/stack up
 
 stack-down: ## Stop them and delete what they hold
@@ -41,7 +42,6 @@ test: test-rust test-fleet test-sdk test-browser ## Install what the tests need,
 
 # The server that the tests start holds the web client.
 test-rust: web test-clients stack
-	scripts/debian-package nginx nginx
 	cargo build --package tertulia
 	cargo test --workspace
 

@@ -54,14 +54,24 @@ impl Fleet {
 
     /// One more instance, which takes clients.
     pub async fn start(&self) -> ServerProcess {
-        let server = ServerProcess::start(self.data.path(), &self.variables()).await;
+        let server = self.start_waiting().await;
+        self.is_ready(&server).await;
+        server
+    }
+
+    /// One more instance, which may have to wait for its services.
+    pub async fn start_waiting(&self) -> ServerProcess {
+        ServerProcess::start(self.data.path(), &self.variables()).await
+    }
+
+    /// Waits until an instance takes clients.
+    pub async fn is_ready(&self, server: &ServerProcess) {
         within("a server that is ready", async {
             while server.get("/health/ready", None).await.status != 200 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
         .await;
-        server
     }
 
     /// Runs a command of the server's with the same configuration; says whether it succeeded and what it printed.

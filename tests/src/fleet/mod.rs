@@ -8,3 +8,4 @@ mod fleet;
 mod instance_dies;
 mod link;
 mod redis_away;
+mod start;
