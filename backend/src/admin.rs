@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use gateway::InstanceId;
 use protocol::Role;
 use redis_client::RedisClient;
-use storage::{MessageStore, MongoConfig, OpenError, StoreError};
+use storage::{MessageStore, OpenError, StoreError};
 
 use crate::{
     config::{Config, FleetConfig},
@@ -55,13 +55,8 @@ impl Opened {
             });
         };
         let redis = RedisClient::new(fleet.redis_url.clone(), fleet.redis_options("main"));
-        let store = MessageStore::connect(MongoConfig {
-            uri: fleet.mongodb_uri.clone(),
-            redis: redis.clone(),
-            key_prefix: fleet.redis_prefix.clone(),
-        });
         Ok(Self {
-            store: store.await?,
+            store: MessageStore::connect(fleet.store(&redis)).await?,
             redis: Some(redis),
         })
     }

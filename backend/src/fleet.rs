@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use gateway::{InstanceId, Peers};
 use redis_client::{RedisClient, Subscriber};
-use storage::{MessageStore, MongoConfig, OpenError, Sessions};
+use storage::{MessageStore, OpenError, Sessions};
 
 use crate::{
     bus::{Bus, Link, Traffic},
@@ -94,12 +94,7 @@ impl Parts {
         let own = InstanceId::random();
         let subscriber = Subscriber::new(config.redis_url.clone(), options("bus"), INCOMING);
         let (link, traffic) = Link::new(redis.clone(), subscriber, secret, own, prefix);
-        let store = MessageStore::connect(MongoConfig {
-            uri: config.mongodb_uri.clone(),
-            redis: redis.clone(),
-            key_prefix: prefix.to_owned(),
-        })
-        .await?;
+        let store = MessageStore::connect(config.store(&redis)).await?;
         Ok(Self {
             store,
             sessions: Sessions::redis(redis_sessions.clone(), prefix),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use protocol::Secret;
-use redis_client::{Options, RedisUrl};
+use redis_client::{Options, RedisClient, RedisUrl};
+use storage::MongoConfig;
 
 use super::Reader;
 
@@ -26,6 +27,15 @@ pub struct FleetConfig {
 }
 
 impl FleetConfig {
+    /// How the store is reached, whose places `redis` gives out: the Redis of `REDIS_URL`.
+    pub fn store(&self, redis: &RedisClient) -> MongoConfig {
+        MongoConfig {
+            uri: self.mongodb_uri.clone(),
+            redis: redis.clone(),
+            key_prefix: self.redis_prefix.clone(),
+        }
+    }
+
     /// How the client of a Redis behaves that is for `name`.
     pub fn redis_options(&self, name: &'static str) -> Options {
         Options {

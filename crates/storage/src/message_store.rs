@@ -4,6 +4,7 @@
 mod append;
 mod blocks;
 mod history;
+mod ids;
 mod log;
 mod members;
 mod message;

@@ -3,6 +3,7 @@
 
 use protocol::{Role, RoomId, Secret, Timestamp, UserId};
 
+use super::ids::new_id;
 use super::{MessageStore, Page, on_backend};
 use crate::StoreError;
 
@@ -25,6 +26,43 @@ pub struct StoredUser {
     pub guest: bool,
     /// When the account was made.
     pub created_at: Timestamp,
+}
+
+impl StoredUser {
+    /// Somebody who has just come; what `new` says but for the password.
+    pub(super) fn registered(new: &NewUser, now: Timestamp) -> Self {
+        Self {
+            id: UserId::trusted(new_id()),
+            username: new.username.clone(),
+            display_name: new.display_name.clone(),
+            email: new.email.clone(),
+            avatar_url: None,
+            role: Role::User,
+            guest: false,
+            created_at: now,
+        }
+    }
+
+    /// Somebody who has just come without registering, under a name that nobody has.
+    pub(super) fn guest(display_name: String, now: Timestamp) -> Self {
+        let id = new_id();
+        // The end of the id is its random part.
+        let tail: String = id
+            .chars()
+            .filter(char::is_ascii_hexdigit)
+            .skip(20)
+            .collect();
+        Self {
+            id: UserId::trusted(id),
+            username: format!("guest-{tail}"),
+            display_name,
+            email: None,
+            avatar_url: None,
+            role: Role::User,
+            guest: true,
+            created_at: now,
+        }
+    }
 }
 
 /// An account to be made.

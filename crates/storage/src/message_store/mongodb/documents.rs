@@ -9,7 +9,8 @@ use protocol::limits::SEQ_MAX;
 use protocol::{RoomId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::values::{new_id, time};
+use super::super::ids::new_id;
+use super::values::time;
 
 /// A `seq` as it is stored. One beyond every log becomes the last that could be.
 pub(super) fn stored_seq(seq: u64) -> i64 {

@@ -7,10 +7,10 @@ use mongodb::bson::doc;
 use protocol::RoomId;
 use serde::Deserialize;
 
+use super::super::ids::new_epoch;
 use super::MongoStore;
 use super::collections::all;
 use super::failure::{Outcome, bounded};
-use super::rooms::new_epoch;
 use crate::StoreError;
 
 /// Rooms that are read at once.

@@ -1,14 +1,14 @@
 //! Users who came without registering.
 
 use mongodb::bson::{DateTime, doc};
-use protocol::{Role, Timestamp, UserId};
+use protocol::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::super::StoredUser;
 use super::MongoStore;
 use super::collections::all;
 use super::failure::{Outcome, bounded};
-use super::values::{new_id, time};
+use super::values::time;
 use crate::StoreError;
 
 /// A guest, of whom it is to be seen some day whether anybody will come back.
@@ -26,23 +26,7 @@ impl MongoStore {
         display_name: String,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
-        let id = new_id();
-        // The end of the id is its random part.
-        let tail: String = id
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .skip(20)
-            .collect();
-        let stored = StoredUser {
-            id: UserId::trusted(id),
-            username: format!("guest-{tail}"),
-            display_name,
-            email: None,
-            avatar_url: None,
-            role: Role::User,
-            guest: true,
-            created_at: now,
-        };
+        let stored = StoredUser::guest(display_name, now);
         self.make_user(stored, None).await
     }
 

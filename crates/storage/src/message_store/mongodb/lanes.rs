@@ -20,8 +20,8 @@ use redis_client::partition_of;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
+use super::super::ids::new_id;
 use super::super::{Appended, Change, NewEntry};
-use super::values::new_id;
 use super::{MongoStore, Shared, changes, round};
 use crate::StoreError;
 

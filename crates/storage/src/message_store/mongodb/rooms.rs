@@ -6,6 +6,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use protocol::{Epoch, RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::super::ids::{new_epoch, new_id};
 use super::super::{NewRoom, RoomViewer, StoredRoom};
 use super::MongoStore;
 use super::collections::Collections;
@@ -15,7 +16,7 @@ use super::name_index::Named;
 use super::owners::role_of;
 use super::purge::Purge;
 use super::transaction::{in_transaction, to_the_end};
-use super::values::{new_id, time, timestamp};
+use super::values::{time, timestamp};
 use crate::StoreError;
 
 /// A room, deleted or not.
@@ -40,11 +41,6 @@ pub(super) struct RoomDocument {
     leading: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<DateTime>,
-}
-
-/// Random, so that a room restored twice from one backup has two different epochs.
-pub(super) fn new_epoch() -> String {
-    new_id().chars().rev().take(8).collect()
 }
 
 impl RoomDocument {

@@ -16,7 +16,7 @@ use super::guests::GuestDocument;
 use super::name_index::{Named, holding};
 use super::purge::Purge;
 use super::transaction::{in_transaction, to_the_end};
-use super::values::{new_id, texts, time, timestamp};
+use super::values::{texts, time, timestamp};
 use crate::StoreError;
 
 /// What is shown of a deleted user.
@@ -90,16 +90,7 @@ impl MongoStore {
         user: NewUser,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
-        let stored = StoredUser {
-            id: UserId::trusted(new_id()),
-            username: user.username,
-            display_name: user.display_name,
-            email: user.email,
-            avatar_url: None,
-            role: Role::User,
-            guest: false,
-            created_at: now,
-        };
+        let stored = StoredUser::registered(&user, now);
         self.make_user(stored, Some(user.password_hash)).await
     }
 

@@ -17,8 +17,3 @@ pub(super) fn timestamp(at: DateTime) -> Timestamp {
 pub(super) fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<&'a str> {
     ids.into_iter().map(UserId::as_str).collect()
 }
-
-/// A new id, later in order than every earlier one of this process.
-pub(super) fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
-}

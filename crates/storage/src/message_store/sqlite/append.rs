@@ -4,7 +4,8 @@
 //! The steps of one append are counted: a message takes one look-up and one insert, plus its part
 //! of the search index at the end of the group.
 
-use super::columns::{new_id, room_kind};
+use super::super::ids::new_id;
+use super::columns::room_kind;
 use super::entry::{SEQ_MAX, entry, seq_of};
 use super::message::{id_list, load};
 use super::{Appended, Change, NewEntry};

@@ -146,8 +146,3 @@ pub(super) fn room_cursor(connection: &Connection, after: Option<&RoomId>) -> Ou
         .optional()?
         .ok_or_else(|| StoreError::invalid("after", "no such room").into())
 }
-
-/// A new id, later in order than every earlier one of this process.
-pub(super) fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
-}

@@ -1,8 +1,9 @@
 //! Rooms: making, finding, renaming and deleting them. Who is in them is in `members.rs`.
 
+use super::super::ids::{new_epoch, new_id};
 use super::columns::{
-    new_id, room_cursor, room_id, room_kind, room_kind_text, room_no, room_role_option, timestamp,
-    user_id, user_no, viewer_no,
+    room_cursor, room_id, room_kind, room_kind_text, room_no, room_role_option, timestamp, user_id,
+    user_no, viewer_no,
 };
 use super::unread::unread;
 use super::{NewRoom, RoomViewer, StoredRoom};
@@ -348,8 +349,7 @@ fn insert(
             (id, kind, name, name_key, created_at, epoch, member_count, direct_low, direct_high)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)";
     let id = new_id();
-    // Random, so that a room restored twice from one backup has two different epochs.
-    let epoch: String = new_id().chars().rev().take(8).collect();
+    let epoch = new_epoch();
     transaction.prepare_cached(SQL)?.execute((
         &id,
         room_kind_text(kind),

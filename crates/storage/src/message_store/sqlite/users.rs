@@ -1,7 +1,7 @@
 //! Accounts. A deleted one keeps its row, without anything that says who it was, because messages
 //! refer to it.
 
-use super::columns::{new_id, role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
+use super::columns::{role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
 use super::message::id_list;
 use super::{Credentials, NewUser, ProfileChange, StoredUser};
 use super::{Page, SqliteStore, members, name_index};
@@ -40,16 +40,7 @@ impl SqliteStore {
         user: NewUser,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
-        let stored = StoredUser {
-            id: UserId::trusted(new_id()),
-            username: user.username,
-            display_name: user.display_name,
-            email: user.email,
-            avatar_url: None,
-            role: Role::User,
-            guest: false,
-            created_at: now,
-        };
+        let stored = StoredUser::registered(&user, now);
         let hash = user.password_hash;
         self.database
             .write(move |transaction| insert(transaction, stored, Some(hash)))
@@ -61,23 +52,7 @@ impl SqliteStore {
         display_name: String,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
-        let id = new_id();
-        // The end of the id is its random part.
-        let tail: String = id
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .skip(20)
-            .collect();
-        let stored = StoredUser {
-            id: UserId::trusted(id),
-            username: format!("guest-{tail}"),
-            display_name,
-            email: None,
-            avatar_url: None,
-            role: Role::User,
-            guest: true,
-            created_at: now,
-        };
+        let stored = StoredUser::guest(display_name, now);
         self.database
             .write(move |transaction| insert(transaction, stored, None))
             .await
