@@ -21,8 +21,40 @@ settings() {
       fail "$STACK_DIR was started with STACK_PORTS=$STACK_PORTS STACK_TLS=$STACK_TLS; take it down first"
     fi
   else
-    STACK_PORTS=${ports:-21000} STACK_TLS=${tls:-0}
+    STACK_PORTS=$ports STACK_TLS=${tls:-0}
   fi
+}
+
+# Takes STACK_PORTS, or a hundred ports that no other stack of this user has, and notes them with STACK_TLS.
+choose_settings() {
+  if [ -e "$STACK_DIR/settings" ]; then return; fi
+  local stacks=${TMPDIR:-/tmp}/tertulia-stacks-$(id -u)
+  {
+    flock 8
+    local ports directory taken=" " lines=()
+    # A stack that was taken down, or deleted with its checkout, has none any more.
+    while read -r ports directory; do
+      if grep -qs "^STACK_PORTS=$ports " "$directory/settings"; then
+        lines+=("$ports $directory")
+        taken+="$ports "
+      fi
+    done <"$stacks"
+    for ((ports = 21000; ports < 23000 && ${#STACK_PORTS} == 0; ports += 100)); do
+      if [[ $taken != *" $ports "* ]] && ! any_listening "$ports"; then STACK_PORTS=$ports; fi
+    done
+    if [ -z "$STACK_PORTS" ]; then fail "no hundred ports from 21000 to 22999 are free; STACK_PORTS chooses others"; fi
+    lines+=("$STACK_PORTS $STACK_DIR")
+    printf '%s\n' "${lines[@]}" >"$stacks"
+    printf 'STACK_PORTS=%s STACK_TLS=%s\n' "$STACK_PORTS" "$STACK_TLS" >"$STACK_DIR/settings"
+  } 8>>"$stacks"
+}
+
+any_listening() {
+  local port
+  for ((port = $1; port < $1 + 100; port++)); do
+    if listening "$port"; then return 0; fi
+  done
+  return 1
 }
 
 # One command at a time works on a stack.

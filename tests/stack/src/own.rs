@@ -15,16 +15,14 @@ use crate::{ROOT, in_database, value};
 /// The first ports of the hundreds that stacks may have which tests start for themselves.
 const HUNDREDS: std::ops::Range<u16> = 230..250;
 
-/// Those of the one that is left running.
-const KEPT_PORTS: u16 = 25_000;
-
 /// How long a test waits for ports that nobody has.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Services that nobody else uses meanwhile.
 pub struct Stack {
     directory: PathBuf,
-    ports: u16,
+    /// `None` until the script has chosen them.
+    ports: Option<u16>,
     tls: bool,
     services: Vec<&'static str>,
     kept: bool,
@@ -49,7 +47,7 @@ impl Stack {
         let (ports, lock) = free_ports();
         let stack = Self {
             directory: env::temp_dir().join(format!("tertulia-stack-{ports}")),
-            ports,
+            ports: Some(ports),
             tls,
             services: services.to_vec(),
             kept: false,
@@ -73,15 +71,20 @@ impl Stack {
         fs::create_dir_all(&directory).unwrap();
         let lock = File::create(directory.join("lock-of-tests")).unwrap();
         lock.lock().unwrap();
-        let stack = Self {
+        let mut stack = Self {
             directory,
-            ports: KEPT_PORTS,
+            ports: None,
             tls: false,
             services: vec!["redis-cluster", "mongodb"],
             kept: true,
             _lock: lock,
         };
         stack.up();
+        let settings = fs::read_to_string(stack.directory.join("settings")).unwrap();
+        let ports = settings
+            .split(' ')
+            .find_map(|setting| setting.strip_prefix("STACK_PORTS="));
+        stack.ports = Some(ports.unwrap().parse().unwrap());
         stack
     }
 
@@ -114,7 +117,7 @@ impl Stack {
 
     /// The port of this number in `scripts/stack`'s list.
     pub fn port(&self, number: u16) -> u16 {
-        self.ports + number
+        self.ports.unwrap() + number
     }
 
     /// Sends a signal to a member, such as `KILL` to `mongodb/member-0`.
@@ -202,11 +205,12 @@ impl Stack {
     }
 
     fn script(&self, command: &str, services: &[&str]) {
+        let ports = self.ports.map(|ports| ports.to_string());
         let output = Command::new("scripts/stack")
             .arg(command)
             .args(services)
             .env("STACK_DIR", &self.directory)
-            .env("STACK_PORTS", self.ports.to_string())
+            .env("STACK_PORTS", ports.unwrap_or_default())
             .env("STACK_TLS", if self.tls { "1" } else { "0" })
             .current_dir(ROOT)
             .output()
