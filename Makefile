@@ -40,21 +40,21 @@ fleet-down: ## Stop them, and the stack
 
 test: test-rust test-fleet test-sdk test-browser ## Install what the tests need, and run them
 
-# The server that the tests start holds the web client.
+# Everywhere the features of the whole workspace, so that nothing is built twice. The server that the tests start is built
+# with them (target/debug/server-under-test) and holds the web client.
 test-rust: web test-clients stack
-	cargo build --package tertulia
 	cargo test --workspace
 
-test-fleet: test-clients stack ## The server's tests once more, on a fleet of two
-	TERTULIA_TEST_FLEET=1 cargo test --package integration-tests server::
+test-fleet: web test-clients stack ## The server's tests once more, on a fleet of two
+	TERTULIA_TEST_FLEET=1 cargo test --workspace --test all server::
 
-test-sdk: $(SDK)/node_modules/.package-lock.json
-	cargo build --package tertulia
+test-sdk: web $(SDK)/node_modules/.package-lock.json
+	cargo test --workspace --test all --no-run
 	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm run size && npm test && npm run test:server
 
 test-browser: web $(BROWSER)/node_modules/.package-lock.json ## Of the tests, those that drive the web client in Chromium
 	scripts/chromium
-	cargo build --package tertulia
+	cargo test --workspace --test all --no-run
 	cd $(BROWSER) && npm test
 
 web: $(WEB)/dist/index.html

@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,13 +13,15 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const START_MS = 30_000;
 
-/** The binary that `TERTULIA` names, or the one that was built last for tests. */
-function binary() {
-  const found = [process.env.TERTULIA, join(root, "target/debug/tertulia"), join(root, "target/release/tertulia")].find(
-    (path) => path && existsSync(path),
-  );
-  if (!found) throw new Error("no server: cargo build --package tertulia");
-  return found;
+const PROGRAMS = ["target/debug/server-under-test", "target/debug/tertulia", "target/release/tertulia"];
+
+/** The program that `TERTULIA` names, or the one that was built last. */
+function program() {
+  if (process.env.TERTULIA) return process.env.TERTULIA;
+  const built = PROGRAMS.map((path) => join(root, path)).filter(existsSync);
+  if (built.length === 0) throw new Error("no server: cargo test --workspace --test all --no-run");
+  const builtAt = (path) => statSync(path).mtimeMs;
+  return built.sort((a, b) => builtAt(b) - builtAt(a))[0];
 }
 
 async function freePort() {
@@ -54,7 +56,7 @@ export class Server {
       DRAIN_SECONDS: "1",
       LOG_LEVEL: "warn",
     };
-    const child = spawn(binary(), ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program(), ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
     const until = Date.now() + START_MS;

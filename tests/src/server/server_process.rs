@@ -1,10 +1,9 @@
 //! The built server as a process of its own: for what ends a process, limits it, or is printed by it.
 
 use std::{
-    env,
     net::{Ipv4Addr, SocketAddr},
     ops::Deref,
-    path::{Path, PathBuf},
+    path::Path,
     process::{ExitStatus, Stdio},
     sync::Arc,
 };
@@ -14,50 +13,18 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
-    sync::OnceCell,
     task::JoinHandle,
 };
 
 use super::api::Api;
 use crate::deadline::within;
 
-/// The binary, built as these tests are. It belongs to another package, so cargo doesn't build it by itself.
-pub async fn binary() -> &'static Path {
-    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    let build = async || {
-        // target/debug/deps/all-….
-        let tests = env::current_exe().unwrap();
-        let [_, _, outputs, target] = tests.ancestors().take(4).collect::<Vec<_>>()[..] else {
-            panic!("{} isn't where cargo puts tests", tests.display());
-        };
-        let profile = match outputs.file_name().and_then(|name| name.to_str()).unwrap() {
-            "debug" => "dev",
-            other => other,
-        };
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "tertulia",
-                "--profile",
-                profile,
-                "--target-dir",
-            ])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .await
-            .expect("cargo");
-        assert!(built.success(), "the server doesn't build");
-        outputs.join("tertulia")
-    };
-    BINARY.get_or_init(build).await
-}
+/// The server's program, built with these tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_server-under-test");
 
 /// The server's command line, with these variables and no others of its own.
 pub async fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary().await);
+    let mut command = Command::new(PROGRAM);
     command.args(arguments);
     piped(command, variables)
 }
@@ -104,7 +71,7 @@ impl ServerProcess {
         // A file that may not grow shall be an error, as on a full disk, not the end.
         shell
             .args(["-c", "trap '' XFSZ; exec \"$0\" serve"])
-            .arg(binary().await);
+            .arg(PROGRAM);
         let mut child = piped(shell, &all).spawn().expect("the server");
         let printed = Arc::new(Mutex::new(Vec::new()));
         let readers = [

@@ -69,12 +69,12 @@ export class RealServer {
 }
 
 async function builtLast(): Promise<string> {
-  const paths = ["debug", "release"].map((profile) => join(REPOSITORY, "target", profile, "tertulia"));
+  const paths = ["debug/server-under-test", "debug/tertulia", "release/tertulia"].map((path) => join(REPOSITORY, "target", path));
   const built = await Promise.all(
     paths.map(async (path) => ({ path, at: (await stat(path).catch(() => null))?.mtimeMs ?? 0 })),
   );
   const last = built.sort((a, b) => b.at - a.at)[0];
-  if (!last?.at) throw new Error("there is no server to test against; run `cargo build` first");
+  if (!last?.at) throw new Error("there is no server to test against; run `cargo test --workspace --test all --no-run` first");
   return last.path;
 }
 
