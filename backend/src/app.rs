@@ -16,12 +16,12 @@ use crate::{
     emitter::EmitterCounts,
     http::health::Health,
     instances::Instances,
+    limits::Limits,
     passwords::Passwords,
     publish::Publishing,
     refresh_tokens::RefreshTokens,
     revocations::Revocations,
     sessions_seen::SessionsSeen,
-    sign_in_limits::SignInLimits,
     startup::Startup,
 };
 
@@ -45,8 +45,8 @@ pub struct App {
     pub refresh_tokens: RefreshTokens,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
-    /// Failed sign-ins, against guessing.
-    pub sign_in_limits: SignInLimits,
+    /// How much is allowed in a time.
+    pub limits: Limits,
     /// Who may publish events from outside.
     pub publishing: Publishing,
     /// What became of the messages of Redis emitters.

@@ -13,8 +13,8 @@ use crate::{
     config::{Config, FleetConfig},
     http::health::Checks,
     instances::Instances,
+    limits::Limits,
     server::StartError,
-    sign_in_limits::SignInLimits,
     signing_secret::SigningSecret,
 };
 
@@ -30,7 +30,7 @@ pub struct Parts {
     pub instances: Instances,
     pub peers: Peers,
     pub presence: Presence,
-    pub sign_in_limits: SignInLimits,
+    pub limits: Limits,
     /// What health is made of.
     pub checks: Checks,
     /// What of a fleet has to run.
@@ -70,7 +70,7 @@ impl Parts {
             instances: Instances::alone(InstanceId::random()),
             peers: Peers::default(),
             presence: Presence::new(None),
-            sign_in_limits: SignInLimits::in_memory(),
+            limits: Limits::in_memory(),
             fleet: None,
         };
         Ok((parts, secret))
@@ -101,7 +101,7 @@ impl Parts {
             bus: Bus::redis(link),
             instances: Instances::of_fleet(own, address, redis.clone(), prefix),
             peers: Peers::new(secret.key_for("internal routes")),
-            sign_in_limits: SignInLimits::redis(redis_rate_limits.clone(), prefix),
+            limits: Limits::redis(redis_rate_limits.clone(), prefix),
             presence: Presence::new(Some(PresenceSets::new(redis.clone(), prefix))),
             checks: Checks::of_fleet(&redis, &redis_sessions, &redis_rate_limits),
             fleet: Some(Fleet { redis, traffic }),

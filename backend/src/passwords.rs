@@ -11,13 +11,19 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{Error, PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{
+        Error,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
 };
 use protocol::{ErrorBody, ErrorCode, Secret};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::AppError;
+use crate::{
+    error::AppError,
+    fair_queue::{FairQueue, Full, Place},
+    network::Network,
+};
 
 /// What OWASP asks for argon2id: 19 MiB, two passes, one lane.
 static ARGON2: LazyLock<Argon2<'static>> = LazyLock::new(|| {
@@ -25,7 +31,8 @@ static ARGON2: LazyLock<Argon2<'static>> = LazyLock::new(|| {
         clippy::expect_used,
         reason = "constants within the bounds of the algorithm"
     )]
-    let params = Params::new(19 * 1024, 2, 1, None).expect("the parameters are valid");
+    let params = Params::new(19 * 1024, 2, 1, Some(Params::DEFAULT_OUTPUT_LEN))
+        .expect("the parameters are valid");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 });
 
@@ -35,18 +42,31 @@ const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$cm1bRk+FKg8VZY4OU148VA$PLB
 /// Requests that may wait for their turn. With some 30 ms a hash, the last one waits about a second on two cores.
 const WAITING: usize = 64;
 
+/// Bytes of address space behind a hash's memory. glibc keeps what is freed for later, up to 32 MiB a piece and apart for
+/// many threads; what is larger it always gives back. Only what is used of them takes memory.
+const MAPPED: usize = 33 << 20;
+
 /// Hashes and checks passwords, a few at a time.
-pub struct Passwords {
-    /// Places for those who wait and those whose turn it is.
-    places: Arc<Semaphore>,
-    /// Those whose turn it is.
-    turns: Arc<Semaphore>,
-}
+pub struct Passwords(Arc<FairQueue<Memory>>);
 
 /// A place in the queue for one hash or check.
-pub struct PasswordPlace {
-    place: OwnedSemaphorePermit,
-    turns: Arc<Semaphore>,
+pub struct PasswordPlace(Place<Memory>);
+
+/// What a hash is computed in. It goes from one to the next, so that there is one for each that runs at a time and none
+/// when nobody signs in.
+#[derive(Default)]
+struct Memory(Vec<Block>);
+
+impl Memory {
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.is_empty() {
+            self.0.reserve_exact(count.max(MAPPED / Block::SIZE));
+        }
+        if self.0.len() < count {
+            self.0.resize(count, Block::new());
+        }
+        &mut self.0[..count]
+    }
 }
 
 impl Passwords {
@@ -57,29 +77,24 @@ impl Passwords {
     }
 
     fn bounded(turns: usize, waiting: usize) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(turns + waiting)),
-            turns: Arc::new(Semaphore::new(turns)),
-        }
+        Self(Arc::new(FairQueue::new(turns, waiting)))
     }
 
-    /// Takes a place in the queue.
+    /// Takes a place in the queue. Networks take turns, and a crowd from one of them makes room for the others.
     ///
     /// # Errors
-    /// `unavailable` if 64 wait already.
-    pub fn place(&self) -> Result<PasswordPlace, AppError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            let body = ErrorBody::new(
-                ErrorCode::Unavailable,
-                "too many are signing in at once; try again",
-            );
-            AppError::from(body.retry_after_ms(Duration::from_secs(1).as_millis() as u64))
-        })?;
-        Ok(PasswordPlace {
-            place,
-            turns: Arc::clone(&self.turns),
-        })
+    /// `unavailable` if 64 wait already, and none of them is to make room.
+    pub fn place(&self, network: Network) -> Result<PasswordPlace, AppError> {
+        self.0.place(network).map(PasswordPlace).map_err(full)
     }
+}
+
+fn full(Full: Full) -> AppError {
+    let body = ErrorBody::new(
+        ErrorCode::Unavailable,
+        "too many are signing in at once; try again",
+    );
+    AppError::from(body.retry_after_ms(Duration::from_secs(1).as_millis() as u64))
 }
 
 impl Default for Passwords {
@@ -89,12 +104,20 @@ impl Default for Passwords {
 }
 
 impl PasswordPlace {
+    /// Waits for what has to be done before the password's turn.
+    ///
+    /// # Errors
+    /// `unavailable` if the place goes to another network before that is done.
+    pub async fn hold<F: Future>(&mut self, work: F) -> Result<F::Output, AppError> {
+        self.0.hold(work).await.map_err(full)
+    }
+
     /// Hashes a new password with a salt of its own, in the PHC string format.
     ///
     /// # Errors
-    /// `internal`, if the system gives no random numbers.
+    /// `unavailable` if the place goes to another network; `internal`, if the system gives no random numbers.
     pub async fn hash(self, password: Secret) -> Result<Secret, AppError> {
-        self.run(move || hash(&password))
+        self.run(move |memory| hash(&password, memory))
             .await?
             .map_err(AppError::internal)
     }
@@ -102,9 +125,9 @@ impl PasswordPlace {
     /// Whether a password is the one that was hashed. Without a hash it isn't, which takes as long to find out.
     ///
     /// # Errors
-    /// `internal`, if the hash isn't one.
+    /// `unavailable` if the place goes to another network; `internal`, if the hash isn't one.
     pub async fn verify(self, password: Secret, hash: Option<Secret>) -> Result<bool, AppError> {
-        self.run(move || verify(&password, hash.as_ref()))
+        self.run(move |memory| verify(&password, hash.as_ref(), memory))
             .await?
             .map_err(AppError::internal)
     }
@@ -112,46 +135,76 @@ impl PasswordPlace {
     /// Runs `work` when its turn has come. It keeps its turn until it is done, even if nobody waits for it any more.
     async fn run<T: Send + 'static>(
         self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, AppError> {
-        let turn = self
-            .turns
-            .acquire_owned()
-            .await
-            .map_err(AppError::internal)?;
-        let place = self.place;
-        let running = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop((turn, place));
-            done
-        });
+        let mut turn = self.0.turn().await.map_err(full)?;
+        let running = tokio::task::spawn_blocking(move || work(turn.tool()));
         running.await.map_err(AppError::internal)
     }
 }
 
-fn hash(password: &Secret) -> Result<Secret, Error> {
-    let hash = ARGON2.hash_password(password.expose().as_bytes())?;
+fn hash(password: &Secret, memory: &mut Memory) -> Result<Secret, Error> {
+    let salt = Salt::new(&rand::random::<[u8; 16]>())?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(ARGON2.params())?,
+        hash: Some(output(&ARGON2, password, &salt, memory)?),
+        salt: Some(salt),
+    };
     Ok(hash.to_string().into())
 }
 
-fn verify(password: &Secret, hash: Option<&Secret>) -> Result<bool, Error> {
+fn verify(password: &Secret, hash: Option<&Secret>, memory: &mut Memory) -> Result<bool, Error> {
     let stored = PasswordHash::new(hash.map_or(NOBODYS, Secret::expose))?;
-    match ARGON2.verify_password(password.expose().as_bytes(), &stored) {
-        Ok(()) => Ok(hash.is_some()),
-        Err(Error::PasswordInvalid) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let version = match stored.version {
+        Some(version) => Version::try_from(version)?,
+        None => Version::default(),
+    };
+    // As it was made: the parameters may have been others.
+    let argon2 = Argon2::new(
+        Algorithm::try_from(stored.algorithm.as_str())?,
+        version,
+        Params::try_from(&stored)?,
+    );
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else {
+        return Err(Error::EncodingInvalid);
+    };
+    // Compared in constant time, as the type does.
+    let matches = output(&argon2, password, salt, memory)? == *expected;
+    Ok(matches && hash.is_some())
+}
+
+fn output(
+    argon2: &Argon2<'_>,
+    password: &Secret,
+    salt: &Salt,
+    memory: &mut Memory,
+) -> Result<Output, Error> {
+    let params = argon2.params();
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let mut bytes = [0; Output::MAX_LENGTH];
+    let bytes = bytes.get_mut(..length).ok_or(Error::OutputSize)?;
+    let blocks = memory.blocks(params.block_count());
+    argon2.hash_password_into_with_memory(password.expose().as_bytes(), salt, bytes, blocks)?;
+    Ok(Output::new(bytes)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+
+    fn here() -> Network {
+        Network::from(IpAddr::from([127, 0, 0, 1]))
+    }
 
     #[tokio::test]
     async fn only_the_password_itself_matches() {
         let passwords = Passwords::new();
         let hash = passwords
-            .place()
+            .place(here())
             .unwrap()
             .hash("correct horse".into())
             .await
@@ -164,7 +217,7 @@ mod tests {
         let parameters = |hash: &str| hash.split('$').take(4).collect::<String>();
         assert_eq!(parameters(hash.expose()), parameters(NOBODYS));
         let again = passwords
-            .place()
+            .place(here())
             .unwrap()
             .hash("correct horse".into())
             .await
@@ -176,7 +229,7 @@ mod tests {
             ("correct horse", None, false),
         ] {
             let matches = passwords
-                .place()
+                .place(here())
                 .unwrap()
                 .verify(password.into(), hash)
                 .await
@@ -184,7 +237,7 @@ mod tests {
             assert_eq!(matches, expected, "{password}");
         }
         let broken = passwords
-            .place()
+            .place(here())
             .unwrap()
             .verify("x".into(), Some("plain".into()))
             .await;
@@ -194,8 +247,8 @@ mod tests {
     #[tokio::test]
     async fn beyond_the_queue_it_is_unavailable_until_somebody_is_done() {
         let passwords = Passwords::bounded(1, 2);
-        let places: Vec<_> = (0..3).map(|_| passwords.place().unwrap()).collect();
-        let refused: ErrorBody = passwords.place().err().unwrap().into();
+        let places: Vec<_> = (0..3).map(|_| passwords.place(here()).unwrap()).collect();
+        let refused: ErrorBody = passwords.place(here()).err().unwrap().into();
         assert_eq!(
             (refused.code, refused.retryable),
             (ErrorCode::Unavailable, true)
@@ -204,6 +257,18 @@ mod tests {
         for place in places {
             assert!(!place.verify("x".into(), None).await.unwrap());
         }
-        assert!(passwords.place().is_ok());
+        assert!(passwords.place(here()).is_ok());
+    }
+
+    /// Made by the `argon2` program of the reference implementation.
+    #[tokio::test]
+    async fn hashes_of_others_and_of_other_parameters_are_understood() {
+        let passwords = Passwords::new();
+        let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        for (password, expected) in [("password", true), ("passwort", false)] {
+            let place = passwords.place(here()).unwrap();
+            let matches = place.verify(password.into(), Some(reference.into())).await;
+            assert_eq!(matches.unwrap(), expected, "{password}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     bus::{self, Control},
     chat::{members, wire},
     error::AppError,
+    network::Network,
     revocations::revoke,
 };
 
@@ -64,11 +65,12 @@ pub async fn change_password(
     if known.password_hash.is_none() {
         return Err(AppError::forbidden("guests have no password"));
     }
-    let place = app.passwords.place()?;
+    let network = Network::from(address);
+    let mut place = app.passwords.place(network)?;
     let attempt = app
-        .sign_in_limits
-        .attempt(address, &known.user.username, Instant::now())
-        .await?;
+        .limits
+        .attempt(network, &known.user.username, Instant::now());
+    let attempt = place.hold(attempt).await??;
     if !place
         .verify(request.current_password, known.password_hash)
         .await?
@@ -77,7 +79,11 @@ pub async fn change_password(
         return Err(AppError::forbidden("currentPassword: is wrong"));
     }
     attempt.succeeded().await;
-    let hash = app.passwords.place()?.hash(request.new_password).await?;
+    let hash = app
+        .passwords
+        .place(network)?
+        .hash(request.new_password)
+        .await?;
     app.store
         .set_password(&actor.user_id, hash)
         .await

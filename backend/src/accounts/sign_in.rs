@@ -6,18 +6,24 @@ use protocol::{ErrorCode, GuestRequest, LoginRequest, RegisterRequest, Timestamp
 use storage::NewUser;
 
 use super::sessions::{self, Device};
-use crate::{app::App, error::AppError};
+use crate::{app::App, error::AppError, limits::Action, network::Network};
 
 /// Makes an account and a first session.
 ///
 /// # Errors
-/// `conflict` if the username or the e-mail address is taken, `unavailable` if too many are signing in.
+/// `conflict` if the username is taken, `rate_limited` beyond 60 a minute from one network, `unavailable` if too many are
+/// signing in.
 pub async fn register(
     app: &App,
     request: RegisterRequest,
     device: Device,
 ) -> Result<Tokens, AppError> {
-    let password_hash = app.passwords.place()?.hash(request.password).await?;
+    let network = Network::from(device.address);
+    // The place comes first: it bounds how many are counted at a time.
+    let mut place = app.passwords.place(network)?;
+    let registration = count(app, Action::Registration, network);
+    place.hold(registration).await??;
+    let password_hash = place.hash(request.password).await?;
     let user = NewUser {
         display_name: request
             .display_name
@@ -37,11 +43,12 @@ pub async fn register(
 /// `unavailable` if too many are signing in.
 pub async fn log_in(app: &App, request: LoginRequest, device: Device) -> Result<Tokens, AppError> {
     // The place comes first: it bounds how many wait for the tries before theirs.
-    let place = app.passwords.place()?;
+    let network = Network::from(device.address);
+    let mut place = app.passwords.place(network)?;
     let attempt = app
-        .sign_in_limits
-        .attempt(device.address, &request.username, Instant::now())
-        .await?;
+        .limits
+        .attempt(network, &request.username, Instant::now());
+    let attempt = place.hold(attempt).await??;
     let (user, hash) = match app.store.credentials(&request.username).await? {
         Some(known) => (Some(known.user), known.password_hash),
         None => (None, None),
@@ -65,7 +72,7 @@ pub async fn log_in(app: &App, request: LoginRequest, device: Device) -> Result<
 /// Makes a user without a password and the only session that user will have.
 ///
 /// # Errors
-/// `forbidden` where guests aren't wanted, `rate_limited` beyond 60 a minute from one address.
+/// `forbidden` where guests aren't wanted, `rate_limited` beyond 60 a minute from one network.
 pub async fn come_as_guest(
     app: &App,
     request: GuestRequest,
@@ -74,12 +81,15 @@ pub async fn come_as_guest(
     if !app.config.guests {
         return Err(AppError::forbidden("this server takes no guests"));
     }
-    app.sign_in_limits
-        .guest(device.address, Instant::now())
-        .await?;
+    count(app, Action::Guest, Network::from(device.address)).await?;
     let user = app
         .store
         .create_guest(request.display_name, Timestamp::now())
         .await?;
     sessions::open(app, user, device).await
+}
+
+async fn count(app: &App, action: Action, network: Network) -> Result<(), AppError> {
+    let network = network.to_string();
+    app.limits.take(action, &network, 1, Instant::now()).await
 }

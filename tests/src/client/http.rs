@@ -1,12 +1,12 @@
 //! HTTP/1.1 requests, one connection each.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 use crate::deadline::within;
 
@@ -39,8 +39,26 @@ pub async fn request(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Response {
+    let anywhere = IpAddr::from([0, 0, 0, 0]);
+    request_from(anywhere, address, method, target, headers, body).await
+}
+
+/// The same from an address of this machine's.
+///
+/// # Panics
+/// If there is no answer within the deadline.
+pub async fn request_from(
+    source: IpAddr,
+    address: SocketAddr,
+    method: Method,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Response {
     within(target, async {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("a source address");
+        let stream = socket.connect(address).await.expect("a connection");
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .expect("an HTTP connection");

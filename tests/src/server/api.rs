@@ -1,7 +1,7 @@
 //! What people ask of a running server, wherever it runs.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -82,15 +82,18 @@ impl Api {
             headers.push(("authorization", bearer));
         }
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let response = http::request(self.address(), method, path, &headers, body).await;
-        Answer {
-            status: response.status,
-            body: if response.body.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_slice(&response.body).expect("JSON")
-            },
-        }
+        http::request(self.address(), method, path, &headers, body)
+            .await
+            .into()
+    }
+
+    /// A request without a token, from an address of this machine's.
+    pub async fn post_from(&self, source: IpAddr, path: &str, body: Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        let (address, body) = (self.address(), body.to_string());
+        http::request_from(source, address, Method::POST, path, &headers, body)
+            .await
+            .into()
     }
 
     pub async fn get(&self, path: &str, person: Option<&Person>) -> Answer {
@@ -142,6 +145,19 @@ impl Api {
     pub async fn resume(&self, person: &Person, rooms: Value) -> ChatClient {
         let auth = json!({ "token": person.access_token, "resume": rooms });
         ChatClient::connect(self.address(), auth).await
+    }
+}
+
+impl From<http::Response> for Answer {
+    fn from(response: http::Response) -> Self {
+        Self {
+            status: response.status,
+            body: if response.body.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&response.body).expect("JSON")
+            },
+        }
     }
 }
 

@@ -1,10 +1,17 @@
 //! Registering, signing in, coming as a guest, and the limits against guessing.
 
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
 use ::http::Method;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{ask, each_is_invalid};
-use crate::server::test_app::TestApp;
+use crate::{deadline::within, server::test_app::TestApp};
 
 const REGISTER: &str = "/api/v1/auth/register";
 const LOGIN: &str = "/api/v1/auth/login";
@@ -213,5 +220,69 @@ async fn guests_of_one_address_are_limited() {
         .await
         .refused("rate_limited");
     app.register("ada").await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_one_address_keeps_nobody_else_out() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let (crowds, adas) = (IpAddr::from([127, 0, 0, 3]), IpAddr::from([127, 0, 0, 4]));
+    let is_in = AtomicBool::new(false);
+    let refused = AtomicUsize::new(0);
+    // Names that nobody has: each takes as long to check as a right one.
+    let crowd = (0..150).map(async |number| {
+        for round in 0.. {
+            let name = format!("nobody-{number}-{round}");
+            let body = json!({ "username": name, "password": "wrong horse" });
+            let path = if number % 3 == 0 { REGISTER } else { LOGIN };
+            let answer = app.post_from(crowds, path, body).await;
+            if answer.status == 503 {
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+            if is_in.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    });
+    let ada = async {
+        let is_crowded = async || {
+            while refused.load(Ordering::Relaxed) < 20 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        within("a crowd", is_crowded()).await;
+        let right = json!({ "username": "ada", "password": "correct horse" });
+        for _ in 0..5 {
+            app.post_from(adas, LOGIN, right.clone()).await.expect(200);
+        }
+        is_in.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(join_all(crowd), ada);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn new_accounts_from_one_address_are_limited() {
+    let app = TestApp::start().await;
+    let body =
+        |number| json!({ "username": format!("user-{number}"), "password": "correct horse" });
+    for twenty in 0..3 {
+        let new = (0..20).map(|number| app.post(REGISTER, None, body(twenty * 20 + number)));
+        for answer in join_all(new).await {
+            answer.expect(201);
+        }
+    }
+    let elsewhere = IpAddr::from([127, 0, 0, 5]);
+    app.post_from(elsewhere, REGISTER, body(100))
+        .await
+        .expect(201);
+    app.post(REGISTER, None, body(101))
+        .await
+        .refused("rate_limited");
+    // A name isn't looked up for who makes too many.
+    app.post(REGISTER, None, body(0))
+        .await
+        .refused("rate_limited");
     app.stop().await;
 }

@@ -1,8 +1,7 @@
 //! Sliding windows that the instances of a fleet share, in Redis and by its clock.
 //!
 //! What must stay true: a place is taken before the outcome is known, so that what is tried on many instances at once
-//! is counted as if one after the other. What was tried isn't in Redis, only a hash of it: people type passwords into
-//! the wrong field.
+//! is counted as if one after the other.
 
 use std::{
     sync::{
@@ -13,9 +12,8 @@ use std::{
 };
 
 use redis_client::{RedisClient, RedisError, Script, cmd, partition_of, tag};
-use sha2::{Digest, Sha256};
 
-use super::Limit;
+use super::{Key, Limit};
 
 static SLIDING_WINDOW: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("sliding_window.lua")));
@@ -52,14 +50,14 @@ impl SharedWindows {
         }
     }
 
-    /// Takes a place for who is described by `parts`.
-    pub(super) async fn take(&self, limit: Limit, parts: &[&str]) -> Verdict {
+    /// Takes `count` places, of which the first can be given back.
+    pub(super) async fn take(&self, limit: Limit, key: Key, count: usize) -> Verdict {
         let place = Place {
-            key: self.key(limit, parts),
+            key: self.key(limit, key),
             member: format!("{:032x}", rand::random::<u128>()),
         };
         let window = limit.window.as_millis() as u64;
-        let args = (window, limit.most, &place.member);
+        let args = (window, limit.most, &place.member, count);
         let wait = self
             .redis
             .script::<u64>(&SLIDING_WINDOW, &[&place.key], args)
@@ -83,7 +81,7 @@ impl SharedWindows {
         let give_back = async move {
             let command = cmd("ZREM").arg(place.key).arg(place.member).take();
             if let Err(error) = redis.run::<()>(command).await {
-                tracing::debug!(%error, "a place among the sign-ins wasn't given back; it ends by itself");
+                tracing::debug!(%error, "a place in a window wasn't given back; it ends by itself");
             }
         };
         // None at the end of the program: then it ends by itself as well.
@@ -92,17 +90,8 @@ impl SharedWindows {
         }
     }
 
-    fn key(&self, limit: Limit, parts: &[&str]) -> String {
-        let mut hash = Sha256::new();
-        for part in parts {
-            // The length first, so that no other parts make the same text.
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let name: String = hash.finalize()[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+    fn key(&self, limit: Limit, Key(key): Key) -> String {
+        let name: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let tag = tag(partition_of(&name));
         format!("{{{tag}}}{}:{}:{name}", self.key_prefix, limit.name)
     }
@@ -112,13 +101,13 @@ impl SharedWindows {
         match answer {
             Ok(answer) => {
                 if self.away.load(Relaxed) && self.away.swap(false, Relaxed) {
-                    tracing::info!("sign-ins are counted together again");
+                    tracing::info!("limits are counted together again");
                 }
                 Some(answer)
             }
             Err(error) => {
                 if !self.away.swap(true, Relaxed) {
-                    tracing::warn!(%error, "sign-ins are counted by this instance alone while Redis is away");
+                    tracing::warn!(%error, "limits are counted by this instance alone while Redis is away");
                 }
                 None
             }

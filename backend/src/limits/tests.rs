@@ -1,8 +1,11 @@
 //! The same tests on memory, on one Redis and on a Cluster.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::future::join_all;
@@ -11,13 +14,19 @@ use redis_client::{Options, RedisUrl, cmd};
 
 use super::windows::REMEMBERED;
 use super::*;
+use crate::network::Network;
 
-const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+const FAILURES: Limit = Action::FailedSignIn.limit();
+const GUESTS: Limit = Action::Guest.limit();
+
+fn home() -> Network {
+    Network::from(IpAddr::from([127, 0, 0, 1]))
+}
 
 /// One place that counts, for one test alone, and a clock that can be put forward.
 struct Counted {
     /// Of one instance, or of two.
-    limits: Vec<Arc<SignInLimits>>,
+    limits: Vec<Arc<Limits>>,
     now: Instant,
     redis: Option<(RedisClient, String)>,
 }
@@ -25,7 +34,7 @@ struct Counted {
 impl Counted {
     fn in_memory() -> Self {
         Self {
-            limits: vec![Arc::new(SignInLimits::in_memory())],
+            limits: vec![Arc::new(Limits::in_memory())],
             now: Instant::now(),
             redis: None,
         }
@@ -43,7 +52,7 @@ impl Counted {
         let url: RedisUrl = stack::address(address).parse().unwrap();
         let prefix = format!("test-{:016x}", rand::random::<u64>());
         let client = || RedisClient::new(url.clone(), Options::new("test"));
-        let limits = || Arc::new(SignInLimits::redis(client(), prefix.clone()));
+        let limits = || Arc::new(Limits::redis(client(), prefix.clone()));
         Self {
             limits: vec![limits(), limits()],
             now: Instant::now(),
@@ -52,7 +61,7 @@ impl Counted {
     }
 
     /// Those of one instance or of another: there is no telling which will be asked.
-    fn limits(&self) -> &SignInLimits {
+    fn limits(&self) -> &Limits {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         &self.limits[NEXT.fetch_add(1, Ordering::Relaxed) % self.limits.len()]
     }
@@ -76,7 +85,7 @@ impl Counted {
     }
 
     async fn attempt(&self, username: &str) -> Result<Attempt<'_>, ErrorBody> {
-        let attempt = self.limits().attempt(HOME, username, self.now).await;
+        let attempt = self.limits().attempt(home(), username, self.now).await;
         attempt.map_err(ErrorBody::from)
     }
 
@@ -114,7 +123,8 @@ on_each! {
     success_forgives,
     a_try_without_an_outcome_is_none,
     guesses_sent_at_once_are_counted_one_by_one,
-    guests_are_counted_by_network,
+    several_at_once_are_taken_together_or_not_at_all,
+    each_action_is_counted_for_itself,
 }
 
 async fn the_sixth_try_waits_for_the_end_of_the_window(mut counted: Counted) {
@@ -136,7 +146,7 @@ async fn the_sixth_try_waits_for_the_end_of_the_window(mut counted: Counted) {
         counted.attempt("grace").await.is_ok(),
         "other users aren't kept out"
     );
-    let elsewhere = IpAddr::from([192, 0, 2, 1]);
+    let elsewhere = Network::from(IpAddr::from([192, 0, 2, 1]));
     let attempt = counted.limits().attempt(elsewhere, "ada", counted.now);
     assert!(attempt.await.is_ok(), "nor the user at another address");
     counted.later(wait).await;
@@ -190,7 +200,7 @@ async fn guesses_sent_at_once_are_counted_one_by_one(counted: Counted) {
         let limits = counted.limits[number % counted.limits.len()].clone();
         let (checked, now) = (checked.clone(), counted.now);
         tokio::spawn(async move {
-            if let Ok(attempt) = limits.attempt(HOME, "ada", now).await {
+            if let Ok(attempt) = limits.attempt(home(), "ada", now).await {
                 tokio::task::yield_now().await;
                 checked.fetch_add(1, Ordering::Relaxed);
                 attempt.failed(now);
@@ -201,20 +211,49 @@ async fn guesses_sent_at_once_are_counted_one_by_one(counted: Counted) {
         guess.unwrap();
     }
     assert_eq!(checked.load(Ordering::Relaxed), FAILURES.most);
+    assert!(counted.limits.iter().all(|limits| limits.lanes.len() == 0));
 }
 
-async fn guests_are_counted_by_network(mut counted: Counted) {
-    for host in 1..=GUESTS.most {
-        let address = IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host as u16]);
-        counted.limits().guest(address, counted.now).await.unwrap();
+async fn several_at_once_are_taken_together_or_not_at_all(mut counted: Counted) {
+    let most = Action::Addition.limit().most;
+    let take = async |counted: &Counted, count| {
+        let limits = counted.limits();
+        let taken = limits.take(Action::Addition, "ada", count, counted.now);
+        taken.await.map_err(ErrorBody::from)
+    };
+    take(&counted, most / 2).await.unwrap();
+    let window = Action::Addition.limit().window;
+    counted.later(window / 2).await;
+    take(&counted, most / 4).await.unwrap();
+    let refused = take(&counted, most / 2).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::RateLimited);
+    let wait = Duration::from_millis(refused.retry_after_ms.unwrap());
+    assert!(wait <= window / 2 && wait > window / 3, "{wait:?}");
+    // What was refused takes nothing, and nobody else is concerned.
+    take(&counted, most / 4).await.unwrap();
+    assert!(take(&counted, 1).await.is_err());
+    take(&counted, 0).await.unwrap();
+    let others = counted
+        .limits()
+        .take(Action::Addition, "bea", most, counted.now);
+    others.await.unwrap();
+    counted.later(wait).await;
+    take(&counted, most / 2).await.unwrap();
+    assert!(take(&counted, 1).await.is_err());
+}
+
+async fn each_action_is_counted_for_itself(counted: Counted) {
+    for action in [Action::Guest, Action::Registration] {
+        let most = action.limit().most;
+        for _ in 0..most {
+            let taken = counted.limits().take(action, "home", 1, counted.now);
+            taken.await.unwrap();
+        }
+        let refused = counted.limits().take(action, "home", 1, counted.now);
+        assert_eq!(refused.await.unwrap_err().code(), ErrorCode::RateLimited);
     }
-    let same = IpAddr::from([0x2001, 0xdb8, 0, 1, 9, 9, 9, 9]);
-    let refused = counted.limits().guest(same, counted.now).await;
-    assert_eq!(refused.unwrap_err().code(), ErrorCode::RateLimited);
-    let other = IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]);
-    counted.limits().guest(other, counted.now).await.unwrap();
-    counted.later(GUESTS.window).await;
-    counted.limits().guest(same, counted.now).await.unwrap();
+    let refusals: u64 = counted.limits.iter().map(|limits| limits.refusals()).sum();
+    assert_eq!(refusals, 2);
 }
 
 #[tokio::test]
@@ -224,29 +263,34 @@ async fn while_redis_is_away_each_counts_alone() {
     let url = format!("redis://{}", closed.local_addr().unwrap());
     drop(closed);
     let client = RedisClient::new(url.parse().unwrap(), Options::new("test"));
-    let limits = SignInLimits::redis(client, "test");
+    let limits = Limits::redis(client, "test");
     let now = Instant::now();
     for _ in 0..FAILURES.most {
-        limits.attempt(HOME, "ada", now).await.unwrap().failed(now);
+        limits
+            .attempt(home(), "ada", now)
+            .await
+            .unwrap()
+            .failed(now);
     }
-    assert!(limits.attempt(HOME, "ada", now).await.is_err());
+    assert!(limits.attempt(home(), "ada", now).await.is_err());
     for _ in 0..GUESTS.most {
-        limits.guest(HOME, now).await.unwrap();
+        limits.take(Action::Guest, "home", 1, now).await.unwrap();
     }
-    assert!(limits.guest(HOME, now).await.is_err());
+    assert!(limits.take(Action::Guest, "home", 1, now).await.is_err());
 }
 
 #[tokio::test]
 async fn redis_holds_no_names_and_nothing_for_ever() {
     let counted = Counted::one_redis();
     counted.fail("ada-and-her-password").await;
-    counted.limits().guest(HOME, counted.now).await.unwrap();
+    let guest = counted.limits().take(Action::Guest, "home", 1, counted.now);
+    guest.await.unwrap();
     let (client, prefix) = counted.redis.as_ref().unwrap();
     let keys = cmd("KEYS").arg(format!("*{prefix}*")).take();
     let keys: Vec<String> = client.run(keys).await.unwrap();
     assert_eq!(keys.len(), 2, "{keys:?}");
     for key in keys {
-        assert!(!key.contains("ada") && !key.contains("127"), "{key}");
+        assert!(!key.contains("ada") && !key.contains("home"), "{key}");
         let left: i64 = client.run(cmd("PTTL").arg(&key)).await.unwrap();
         let window = FAILURES.window.max(GUESTS.window).as_millis() as i64;
         assert!(left > 0 && left <= window, "{key}: {left}");
@@ -264,7 +308,7 @@ fn memory_is_bounded_and_emptied() {
     }
     assert_eq!(windows.sizes().1, REMEMBERED);
     assert!(windows.sizes().0 <= REMEMBERED);
-    assert!(windows.wait(&(REMEMBERED + 9), now).is_some());
+    assert!(windows.wait(&(REMEMBERED + 9), 1, now).is_some());
     windows.count(0, now + GUESTS.window);
     assert_eq!(windows.sizes(), (1, 1));
     windows.forgive(&0);

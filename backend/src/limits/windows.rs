@@ -10,8 +10,8 @@ use std::{
 
 use super::Limit;
 
-/// Times that are remembered, a few megabytes. To push one's own out before they end takes far more wrong passwords
-/// than are checked in 15 minutes.
+/// Times that are remembered, a few megabytes an action. To push one's own out before they end takes far more wrong
+/// passwords than are checked in 15 minutes.
 pub(super) const REMEMBERED: usize = 100_000;
 
 /// What each key did in the last window.
@@ -31,10 +31,11 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         }
     }
 
-    /// How long a key has to wait that did too much.
-    pub(super) fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
+    /// How long a key has to wait that did too much for `count` more, which are at most what a window allows.
+    pub(super) fn wait(&self, key: &K, count: usize, now: Instant) -> Option<Duration> {
         let times = self.times.get(key)?;
-        let first = times.get(times.len().checked_sub(self.limit.most)?)?;
+        let missing = (times.len() + count).checked_sub(self.limit.most)?;
+        let first = times.get(missing.checked_sub(1)?)?;
         let left = self
             .limit
             .window
