@@ -11,6 +11,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::{env, fs, path::PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 pub use own::Stack;
 
 /// The repository.
@@ -47,6 +49,22 @@ static ADDRESSES: LazyLock<String> = LazyLock::new(|| {
     let file = directory.join("env");
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 });
+
+/// Sends a signal, such as `KILL`, to a process. The program that does it isn't on every machine.
+///
+/// # Panics
+/// If there is no such process, or if tests have no use for the signal.
+pub fn signal_process(pid: u32, signal: &str) {
+    let signal = match signal {
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        "TERM" => Signal::TERM,
+        other => panic!("{other} isn't among the signals that tests send"),
+    };
+    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
 
 /// The value of a name in `NAME=value` lines.
 fn value(lines: &str, name: &str) -> String {

@@ -10,7 +10,7 @@ use std::{env, thread};
 
 use mongodb::bson::doc;
 
-use crate::{ROOT, in_database, value};
+use crate::{ROOT, in_database, signal_process, value};
 
 /// The first ports of the hundreds that stacks may have which tests start for themselves.
 const HUNDREDS: std::ops::Range<u16> = 230..250;
@@ -126,11 +126,7 @@ impl Stack {
     /// If it doesn't run.
     pub fn signal(&self, member: &str, signal: &str) {
         let pid = fs::read_to_string(self.directory.join(member).join("pid")).unwrap();
-        let kill = Command::new("kill")
-            .args([&format!("-{signal}"), pid.trim()])
-            .status()
-            .unwrap();
-        assert!(kill.success(), "{member} doesn't run");
+        signal_process(pid.trim().parse().unwrap(), signal);
     }
 
     /// Sends a signal to every member of a service.
@@ -242,7 +238,10 @@ fn free_ports() -> (u16, File) {
         for hundred in HUNDREDS {
             let ports = hundred * 100;
             let path = env::temp_dir().join(format!("tertulia-stack-{ports}.lock"));
-            let lock = File::create(path).unwrap();
+            // Another user's checkout may be under test as well.
+            let Ok(lock) = File::create(path) else {
+                continue;
+            };
             let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
             if lock.try_lock().is_ok() && (ports..ports + 45).all(is_free) {
                 return (ports, lock);

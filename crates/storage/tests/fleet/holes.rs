@@ -186,10 +186,7 @@ impl Killed {
     }
 
     fn signal(&self, signal: &str) {
-        let kill = Command::new("kill")
-            .args([signal, &self.0.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        stack::signal_process(self.0.id(), signal);
     }
 }
 
@@ -216,13 +213,13 @@ async fn writers_are_killed_and_stopped_with_writes_on_their_way() {
         let mut lines = acked(BufReader::new(writer.0.stdout.take().unwrap()).lines());
         told.extend(lines.by_ref().take(100));
         // Stopped longer than a place may be missing, with writes on their way; it comes back and goes on.
-        writer.signal("-STOP");
+        writer.signal("STOP");
         go_on(&store, &room, &users[1], &format!("stopped {round}")).await;
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         go_on(&store, &room, &users[1], &format!("sealed {round}")).await;
-        writer.signal("-CONT");
+        writer.signal("CONT");
         told.extend(lines.by_ref().take(100));
-        writer.signal("-KILL");
+        writer.signal("KILL");
         told.extend(lines);
         go_on(&store, &room, &users[1], &format!("killed {round}")).await;
     }
