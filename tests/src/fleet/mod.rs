@@ -8,4 +8,5 @@ mod fleet;
 mod instance_dies;
 mod link;
 mod redis_away;
+mod scripts;
 mod start;

@@ -20,7 +20,7 @@ use super::api::Api;
 use crate::deadline::within;
 
 /// The server's program, built with these tests.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_server-under-test");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_server-under-test");
 
 /// The server's command line, with these variables and no others of its own.
 pub async fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
