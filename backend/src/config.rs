@@ -15,6 +15,7 @@ use std::{
 
 use ipnet::IpNet;
 use protocol::Secret;
+use tracing_subscriber::filter::Targets;
 
 pub use emitter::EmitterConfig;
 pub use fleet::FleetConfig;
@@ -164,7 +165,7 @@ impl Config {
                 reader.wrong(name, "at least 32 bytes")
             }
         }
-        if tracing_subscriber::EnvFilter::try_new(&config.log_level).is_err() {
+        if config.log_level.parse::<Targets>().is_err() {
             reader.wrong("LOG_LEVEL", "a filter such as info or info,tertulia=debug")
         }
         let fleet = reader.wants_fleet();

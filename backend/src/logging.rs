@@ -2,8 +2,7 @@
 //! (passwords, tokens, bodies of messages) is kept out where it is, by types that don't print.
 
 use tracing_subscriber::{
-    EnvFilter,
-    filter::ParseError,
+    filter::{ParseError, Targets},
     fmt,
     layer::SubscriberExt,
     util::{SubscriberInitExt, TryInitError},
@@ -27,7 +26,7 @@ pub enum LoggingError {
 /// # Errors
 /// If the filter doesn't parse or the process has a log already.
 pub fn init(config: &Config) -> Result<(), LoggingError> {
-    let filter = EnvFilter::try_new(&config.log_level)?;
+    let filter: Targets = config.log_level.parse()?;
     let registry = tracing_subscriber::registry().with(filter);
     if config.log_json {
         registry
