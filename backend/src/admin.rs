@@ -76,7 +76,7 @@ pub async fn grant(config: &Config, username: &str) -> Result<(), AdminError> {
     let granted = async {
         let credentials = opened
             .store
-            .credentials(username)
+            .credentials(&text::username(username))
             .await?
             .ok_or_else(|| AdminError::Unknown(username.to_owned()))?;
         let user = &credentials.user.id;

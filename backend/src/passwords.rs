@@ -149,7 +149,12 @@ fn hash(password: &Secret, memory: &mut Memory) -> Result<Secret, Error> {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
         params: ParamsString::try_from(ARGON2.params())?,
-        hash: Some(output(&ARGON2, password, &salt, memory)?),
+        hash: Some(output(
+            &ARGON2,
+            &text::opaque(password.expose()),
+            &salt,
+            memory,
+        )?),
         salt: Some(salt),
     };
     Ok(hash.to_string().into())
@@ -171,13 +176,18 @@ fn verify(password: &Secret, hash: Option<&Secret>, memory: &mut Memory) -> Resu
         return Err(Error::EncodingInvalid);
     };
     // Compared in constant time, as the type does.
-    let matches = output(&argon2, password, salt, memory)? == *expected;
+    let mut is =
+        |password: &str| Ok::<_, Error>(output(&argon2, password, salt, memory)? == *expected);
+    let typed = password.expose();
+    let form = text::opaque(typed);
+    // A hash may be older than the one form of a password; then it is of what was typed.
+    let matches = is(&form)? || (form != typed && is(typed)?);
     Ok(matches && hash.is_some())
 }
 
 fn output(
     argon2: &Argon2<'_>,
-    password: &Secret,
+    password: &str,
     salt: &Salt,
     memory: &mut Memory,
 ) -> Result<Output, Error> {
@@ -186,7 +196,7 @@ fn output(
     let mut bytes = [0; Output::MAX_LENGTH];
     let bytes = bytes.get_mut(..length).ok_or(Error::OutputSize)?;
     let blocks = memory.blocks(params.block_count());
-    argon2.hash_password_into_with_memory(password.expose().as_bytes(), salt, bytes, blocks)?;
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, bytes, blocks)?;
     Ok(Output::new(bytes)?)
 }
 
@@ -258,6 +268,21 @@ mod tests {
             assert!(!place.verify("x".into(), None).await.unwrap());
         }
         assert!(passwords.place(here()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_in_every_normal_form() {
+        use argon2::password_hash::PasswordHasher;
+        let passwords = Passwords::new();
+        let place = || passwords.place(here()).unwrap();
+        let known = place().hash("caf\u{e9}\u{a0}noir".into()).await.unwrap();
+        let typed = "cafe\u{301} noir";
+        // As it was kept before passwords had one form.
+        let older = ARGON2.hash_password(typed.as_bytes()).unwrap().to_string();
+        for hash in [known, older.into()] {
+            let matches = place().verify(typed.into(), Some(hash)).await;
+            assert!(matches.unwrap());
+        }
     }
 
     /// Made by the `argon2` program of the reference implementation.

@@ -27,13 +27,32 @@ pub(crate) fn characters(field: &str, text: &str, min: usize, max: usize) -> Che
     }
 }
 
-/// One line of text that people see, already trimmed.
+/// One line of text, already trimmed.
 fn line(field: &str, text: &str, max: usize) -> Checked {
     characters(field, text, 1, max)?;
-    if text.chars().any(char::is_control) {
+    let breaks = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    if text.chars().any(breaks) {
         return Err(Invalid::new(field, "expected no control characters"));
     }
     Ok(())
+}
+
+/// One line of text that is shown beside others' text, and must leave that as it is.
+fn name(field: &str, text: &str, max: usize) -> Checked {
+    line(field, text, max)?;
+    let fault = if !text::has_visible(text) {
+        "expected something that can be seen".to_owned()
+    } else if text::turns_direction(text) {
+        "expected no characters that turn the direction of the text around it".to_owned()
+    } else if text::piles_marks(text) {
+        format!(
+            "expected at most {} combining marks on a character",
+            text::MARKS_MAX
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Invalid::new(field, fault))
 }
 
 pub(crate) fn username(field: &str, text: &str) -> Checked {
@@ -50,15 +69,17 @@ pub(crate) fn username(field: &str, text: &str) -> Checked {
 }
 
 pub(crate) fn password(field: &str, password: &Secret) -> Checked {
-    characters(field, password.expose(), PASSWORD_MIN, PASSWORD_MAX)
+    // As it is hashed.
+    let password = text::opaque(password.expose());
+    characters(field, &password, PASSWORD_MIN, PASSWORD_MAX)
 }
 
 pub(crate) fn display_name(field: &str, text: &str) -> Checked {
-    line(field, text, DISPLAY_NAME_MAX)
+    name(field, text, DISPLAY_NAME_MAX)
 }
 
 pub(crate) fn room_name(field: &str, text: &str) -> Checked {
-    line(field, text, ROOM_NAME_MAX)
+    name(field, text, ROOM_NAME_MAX)
 }
 
 pub(crate) fn query(field: &str, text: &str) -> Checked {
@@ -75,6 +96,7 @@ pub(crate) fn email(field: &str, text: &str) -> Checked {
     let parts = text.rsplit_once('@');
     if parts.is_none_or(|(local, domain)| local.is_empty() || domain.is_empty())
         || text.chars().any(char::is_whitespace)
+        || !text::visible_only(text)
     {
         return Err(Invalid::new(field, "expected an e-mail address"));
     }
@@ -105,6 +127,14 @@ pub(crate) fn message_body(field: &str, text: &str) -> Checked {
 }
 
 pub(crate) fn emoji(field: &str, text: &str) -> Checked {
+    match text::emoji(text) {
+        Some(_) => Ok(()),
+        None => Err(Invalid::new(field, "expected one emoji")),
+    }
+}
+
+/// What may have been put to a message as an emoji, whenever that was.
+pub(crate) fn former_emoji(field: &str, text: &str) -> Checked {
     if !(1..=EMOJI_MAX).contains(&text.len()) {
         return Err(Invalid::new(
             field,
@@ -172,6 +202,54 @@ pub(crate) fn trimmed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
     text.truncate(text.trim_end().len());
     text.drain(..text.len() - text.trim_start().len());
     Ok(text)
+}
+
+/// Reads a name that people see, without the white space around it.
+pub(crate) fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(text::composed(&trimmed(deserializer)?))
+}
+
+/// Reads an optional name that people see, without the white space around it.
+pub(crate) fn shown_option<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(trimmed_option(deserializer)?.map(|name| text::composed(&name)))
+}
+
+/// Reads a username in the form in which it is kept.
+pub(crate) fn username_form<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    Ok(text::username(&String::deserialize(deserializer)?))
+}
+
+/// Reads an emoji in its full spelling.
+pub(crate) fn emoji_form<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let written = String::deserialize(deserializer)?;
+    Ok(text::emoji(&written).map_or(written, str::to_owned))
+}
+
+/// Reads an optional e-mail address in the form in which it is kept.
+pub(crate) fn email_option<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(trimmed_option(deserializer)?.map(email_form))
+}
+
+/// Reads an e-mail address of which `null` means "remove" and absence "leave as it is".
+pub(crate) fn removable_email<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<String>>, D::Error> {
+    email_option(deserializer).map(Some)
+}
+
+fn email_form(address: String) -> String {
+    match address.rsplit_once('@') {
+        Some((local, domain)) if !address.is_ascii() || domain.contains("xn--") => {
+            format!("{}@{}", text::composed(local), text::domain(domain))
+        }
+        _ => address,
+    }
 }
 
 /// Reads optional text without the white space around it.

@@ -155,7 +155,8 @@ pub struct EventPage<E = RoomEvent> {
 pub struct SearchRequest {
     /// The room.
     pub room_id: RoomId,
-    /// Words that the message holds, all of them.
+    /// Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
+    /// beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
     #[serde(deserialize_with = "bounds::trimmed")]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
     pub query: String,
@@ -177,7 +178,8 @@ impl Request for SearchRequest {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct SearchQuery {
-    /// Words that the message holds, all of them.
+    /// Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
+    /// beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
     #[serde(deserialize_with = "bounds::trimmed")]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
     pub query: String,

@@ -316,7 +316,9 @@ pub struct ReactToMessage {
     /// The message.
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub seq: u64,
-    /// The emoji: 1 to 64 bytes in UTF-8, without white space.
+    /// One emoji of Unicode's list. However it is spelled (`❤` or `❤️`), it is one; it is answered and shown in its full
+    /// spelling.
+    #[serde(deserialize_with = "bounds::emoji_form")]
     #[schemars(length(min = 1, max = EMOJI_MAX))]
     pub emoji: String,
     /// Whether it is put or taken back.
@@ -326,7 +328,10 @@ pub struct ReactToMessage {
 impl Request for ReactToMessage {
     fn validate(&self) -> Result<(), Invalid> {
         bounds::seq("seq", self.seq)?;
-        bounds::emoji("emoji", &self.emoji)
+        match self.on {
+            true => bounds::emoji("emoji", &self.emoji),
+            false => bounds::former_emoji("emoji", &self.emoji),
+        }
     }
 }
 

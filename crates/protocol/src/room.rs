@@ -81,7 +81,7 @@ pub struct CreateRoom {
     /// The name; a direct room needs none. White space around it is dropped.
     #[serde(
         default,
-        deserialize_with = "bounds::trimmed_option",
+        deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(length(min = 1, max = ROOM_NAME_MAX))]
@@ -124,7 +124,7 @@ pub struct UpdateRoom {
     /// The name. White space around it is dropped.
     #[serde(
         default,
-        deserialize_with = "bounds::trimmed_option",
+        deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(length(min = 1, max = ROOM_NAME_MAX))]
@@ -142,7 +142,8 @@ impl Request for UpdateRoom {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListRooms {
-    /// Part of the name, without regard to case.
+    /// A part of the name, without regard to case, width and accents. One or two letters of a script that has spaces
+    /// between its words are looked for at the beginning.
     #[serde(
         default,
         deserialize_with = "bounds::trimmed_option",

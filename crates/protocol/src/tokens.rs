@@ -32,19 +32,20 @@ pub struct Tokens {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct RegisterRequest {
-    /// Letters a to z, digits, `_`, `.` and `-`; unique without regard to case.
+    /// Letters a to z, digits, `_`, `.` and `-`; unique without regard to case and width.
     #[schemars(
         length(min = USERNAME_MIN, max = USERNAME_MAX),
         regex(pattern = bounds::USERNAME_PATTERN)
     )]
+    #[serde(deserialize_with = "bounds::username_form")]
     pub username: String,
-    /// Kept only as a salted hash.
+    /// Kept only as a salted hash. The same in every Unicode normal form.
     #[schemars(with = "String", length(min = PASSWORD_MIN, max = PASSWORD_MAX))]
     pub password: Secret,
     /// The name that others read, the username unless given; white space around it is dropped.
     #[serde(
         default,
-        deserialize_with = "bounds::trimmed_option",
+        deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
@@ -52,7 +53,7 @@ pub struct RegisterRequest {
     /// Shown to nobody else.
     #[serde(
         default,
-        deserialize_with = "bounds::trimmed_option",
+        deserialize_with = "bounds::email_option",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(length(min = 3, max = EMAIL_MAX))]
@@ -76,8 +77,9 @@ impl Request for RegisterRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginRequest {
-    /// Without regard to case.
+    /// Without regard to case and width.
     #[schemars(length(min = 1, max = USERNAME_MAX))]
+    #[serde(deserialize_with = "bounds::username_form")]
     pub username: String,
     /// The password.
     #[schemars(with = "String", length(min = 1, max = PASSWORD_MAX))]
@@ -96,7 +98,7 @@ impl Request for LoginRequest {
 #[serde(rename_all = "camelCase")]
 pub struct GuestRequest {
     /// The name that others read; white space around it is dropped.
-    #[serde(deserialize_with = "bounds::trimmed")]
+    #[serde(deserialize_with = "bounds::shown")]
     #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
     pub display_name: String,
 }

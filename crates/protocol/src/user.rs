@@ -60,7 +60,7 @@ pub struct UpdateMe {
     /// The name that others read; white space around it is dropped.
     #[serde(
         default,
-        deserialize_with = "bounds::trimmed_option",
+        deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(with = "String", length(min = 1, max = DISPLAY_NAME_MAX))]
@@ -76,7 +76,7 @@ pub struct UpdateMe {
     /// `null` removes it.
     #[serde(
         default,
-        deserialize_with = "bounds::removable",
+        deserialize_with = "bounds::removable_email",
         skip_serializing_if = "Option::is_none"
     )]
     #[schemars(with = "Option<String>", length(min = 3, max = EMAIL_MAX))]
@@ -103,12 +103,13 @@ impl Request for UpdateMe {
     }
 }
 
-/// Looks for users by the beginning of their username or display name.
+/// Looks for users by a part of their username or display name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListUsers {
-    /// The beginning of a username or display name, without regard to case.
+    /// A part of a username or display name, without regard to case, width and accents. One or two letters of a script
+    /// that has spaces between its words are looked for at the beginning.
     #[serde(deserialize_with = "bounds::trimmed")]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
     pub query: String,

@@ -49,6 +49,39 @@ fn is_a_trimmed_line<T: Request>(base: &Value, field: &str, max: usize) {
     );
 }
 
+/// A name that is shown beside others' text.
+#[track_caller]
+fn is_a_shown_name<T: Request>(base: &Value, field: &str, max: usize) {
+    is_a_trimmed_line::<T>(base, field, max);
+    let piled = format!("a{}", "\u{301}".repeat(60));
+    let fine = [
+        "王小明",
+        "דנה (Dana)",
+        "\u{2068}דנה\u{2069}",
+        "❤️",
+        "Z\u{30c}e\u{301}",
+        "می\u{200c}خواهم",
+        "👩🏽‍🚀",
+    ];
+    accepts::<T>(base, field, fine.map(|name| json!(name)));
+    let refused = [
+        "\u{200b}",
+        "\u{3164}",
+        "\u{2800}",
+        "\u{ad}",
+        "\u{fe0f}",
+        "\u{e0067}\u{e007f}",
+        "\u{301}",
+        "ann\u{202e}",
+        "\u{202a}ann\u{202c}",
+        "\u{2067}ann",
+        "ann\u{2069}",
+        "a\u{2028}b",
+        &piled,
+    ];
+    refuses::<T>(base, field, refused.map(|name| json!(name)));
+}
+
 #[track_caller]
 fn is_an_id<T: Request>(base: &Value, field: &str) {
     accepts::<T>(
@@ -148,7 +181,7 @@ fn register() {
             json!(null),
         ],
     );
-    is_a_trimmed_line::<RegisterRequest>(&base, "displayName", DISPLAY_NAME_MAX);
+    is_a_shown_name::<RegisterRequest>(&base, "displayName", DISPLAY_NAME_MAX);
     let long = format!("{}@example.org", "x".repeat(EMAIL_MAX - 12));
     accepts::<RegisterRequest>(
         &base,
@@ -175,11 +208,38 @@ fn register() {
 }
 
 #[test]
+fn what_is_typed_twice_has_one_form() {
+    let typed = |username: &str, name: &str, email: &str| {
+        let base = json!({
+            "username": username, "password": "long enough", "displayName": name, "email": email
+        });
+        let request: RegisterRequest = read(base).unwrap();
+        (request.username, request.display_name, request.email)
+    };
+    assert_eq!(
+        typed("ａｎａ", "Ana\u{301}", "ana\u{301}@bu\u{308}cher.example"),
+        typed("ana", "Aná", "aná@xn--bcher-kva.example"),
+    );
+    let login: LoginRequest = read(json!({ "username": "ａｎａ", "password": "x" })).unwrap();
+    assert_eq!(login.username, "ana");
+    let base = json!({ "username": "ana" });
+    let decomposed = |length| json!("e\u{301}".repeat(length));
+    accepts::<RegisterRequest>(&base, "password", [decomposed(8), decomposed(128)]);
+    refuses::<RegisterRequest>(&base, "password", [decomposed(7)]);
+    let mail = json!({ "username": "ana", "password": "long enough" });
+    refuses::<RegisterRequest>(
+        &mail,
+        "email",
+        [json!("a\u{200b}@b.org"), json!("a@b\u{202e}")],
+    );
+}
+
+#[test]
 fn login_guest_refresh_and_password() {
     let login = json!({ "username": "ana", "password": "long enough" });
     holds_characters::<LoginRequest>(&login, "username", USERNAME_MAX);
     holds_characters::<LoginRequest>(&login, "password", PASSWORD_MAX);
-    is_a_trimmed_line::<GuestRequest>(&json!({}), "displayName", DISPLAY_NAME_MAX);
+    is_a_shown_name::<GuestRequest>(&json!({}), "displayName", DISPLAY_NAME_MAX);
     holds_characters::<RefreshRequest>(&json!({}), "refreshToken", TOKEN_MAX);
     let change = json!({ "currentPassword": "x", "newPassword": "long enough" });
     holds_characters::<PasswordChange>(&change, "currentPassword", PASSWORD_MAX);
@@ -198,7 +258,7 @@ fn login_guest_refresh_and_password() {
 #[test]
 fn one_s_own_user() {
     let none = json!({});
-    is_a_trimmed_line::<UpdateMe>(&none, "displayName", DISPLAY_NAME_MAX);
+    is_a_shown_name::<UpdateMe>(&none, "displayName", DISPLAY_NAME_MAX);
     let long = format!("https://{}", "x".repeat(AVATAR_URL_MAX - 8));
     accepts::<UpdateMe>(
         &none,
@@ -250,7 +310,7 @@ fn lists_of_users_rooms_and_members() {
 fn rooms() {
     for kind in ["public", "private"] {
         let base = json!({ "name": "Plaza", "kind": kind });
-        is_a_trimmed_line::<CreateRoom>(&base, "name", ROOM_NAME_MAX);
+        is_a_shown_name::<CreateRoom>(&base, "name", ROOM_NAME_MAX);
         refuses::<CreateRoom>(&base, "name", [json!(null)]);
         accepts::<CreateRoom>(&base, "members", [json!([]), ids(ROOM_INITIAL_MEMBERS_MAX)]);
         refuses::<CreateRoom>(&base, "members", [ids(ROOM_INITIAL_MEMBERS_MAX + 1)]);
@@ -260,7 +320,7 @@ fn rooms() {
     refuses::<CreateRoom>(&direct, "members", [json!([]), json!(null), ids(3)]);
     accepts::<CreateRoom>(&direct, "name", [json!(null), json!(""), json!("ignored")]);
     refuses::<CreateRoom>(&direct, "kind", [json!("Public"), json!(null), json!(1)]);
-    is_a_trimmed_line::<UpdateRoom>(&json!({}), "name", ROOM_NAME_MAX);
+    is_a_shown_name::<UpdateRoom>(&json!({}), "name", ROOM_NAME_MAX);
 }
 
 #[test]
@@ -304,17 +364,41 @@ fn messages() {
     let react = json!({ "roomId": "r1", "seq": 7, "emoji": "👍", "on": true });
     is_an_id::<ReactToMessage>(&react, "roomId");
     is_a_seq::<ReactToMessage>(&react, "seq");
-    accepts::<ReactToMessage>(&react, "emoji", [json!("👩🏽‍❤️‍💋‍👩🏽"), json!("x".repeat(EMOJI_MAX))]);
+    accepts::<ReactToMessage>(
+        &react,
+        "emoji",
+        [json!("👩🏽‍❤️‍💋‍👩🏽"), json!("❤"), json!("1⃣"), json!("🇺🇳")],
+    );
     refuses::<ReactToMessage>(
         &react,
         "emoji",
         [
             json!(""),
-            json!("x".repeat(EMOJI_MAX + 1)),
+            json!("idiot"),
+            json!("1"),
+            json!("👍👍"),
+            json!("\u{200d}"),
             json!("👍 "),
             json!("a\0"),
             json!("👍".repeat(17)),
         ],
+    );
+    let read_as = |emoji: &str| {
+        let mut react = react.clone();
+        react["emoji"] = json!(emoji);
+        read::<ReactToMessage, _>(react).unwrap().emoji
+    };
+    assert_eq!(
+        [read_as("❤"), read_as("❤\u{fe0f}")],
+        ["❤\u{fe0f}", "❤\u{fe0f}"]
+    );
+    // What was put before only emoji were taken can be taken back.
+    let take_back = json!({ "roomId": "r1", "seq": 7, "emoji": "👍", "on": false });
+    accepts::<ReactToMessage>(&take_back, "emoji", [json!("x".repeat(EMOJI_MAX))]);
+    refuses::<ReactToMessage>(
+        &take_back,
+        "emoji",
+        [json!(""), json!("a b"), json!("x".repeat(EMOJI_MAX + 1))],
     );
     refuses::<ReactToMessage>(&react, "on", [json!(null), json!(1), json!("true")]);
 }

@@ -552,7 +552,8 @@ export interface MessagePage {
  */
 export interface ReactToMessage {
   /**
-   * The emoji: 1 to 64 bytes in UTF-8, without white space.
+   * One emoji of Unicode's list. However it is spelled (`❤` or `❤️`), it is one; it is answered and shown in its full
+   * spelling.
    */
   emoji: string;
   /**
@@ -577,7 +578,8 @@ export interface SearchRequest {
    */
   limit?: number;
   /**
-   * Words that the message holds, all of them.
+   * Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
+   * beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
    */
   query: string;
   /**

@@ -627,7 +627,7 @@ export interface components {
         LoginRequest: {
             /** @description The password. */
             password: string;
-            /** @description Without regard to case. */
+            /** @description Without regard to case and width. */
             username: string;
         };
         /** @description The answer that holds one member. */
@@ -849,9 +849,9 @@ export interface components {
             displayName?: string;
             /** @description Shown to nobody else. */
             email?: string;
-            /** @description Kept only as a salted hash. */
+            /** @description Kept only as a salted hash. The same in every Unicode normal form. */
             password: string;
-            /** @description Letters a to z, digits, `_`, `.` and `-`; unique without regard to case. */
+            /** @description Letters a to z, digits, `_`, `.` and `-`; unique without regard to case and width. */
             username: string;
         };
         /** @description What a user may do in the whole system. */
@@ -1591,7 +1591,10 @@ export interface operations {
                 after?: components["schemas"]["RoomId"];
                 /** @description Rooms of the page; 50 unless given. */
                 limit?: number;
-                /** @description Part of the name, without regard to case. */
+                /**
+                 * @description A part of the name, without regard to case, width and accents. One or two letters of a script that has spaces
+                 *     between its words are looked for at the beginning.
+                 */
                 query?: string;
             };
             header?: never;
@@ -1947,7 +1950,10 @@ export interface operations {
             query: {
                 /** @description Messages at most; 20 unless given. */
                 limit?: number;
-                /** @description Words that the message holds, all of them. */
+                /**
+                 * @description Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
+                 *     beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
+                 */
                 query: string;
             };
             header?: never;
@@ -2032,7 +2038,10 @@ export interface operations {
                 after?: components["schemas"]["UserId"];
                 /** @description Users of the page; 50 unless given. */
                 limit?: number;
-                /** @description The beginning of a username or display name, without regard to case. */
+                /**
+                 * @description A part of a username or display name, without regard to case, width and accents. One or two letters of a script
+                 *     that has spaces between its words are looked for at the beginning.
+                 */
                 query: string;
             };
             header?: never;

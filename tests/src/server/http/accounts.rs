@@ -286,3 +286,62 @@ async fn new_accounts_from_one_address_are_limited() {
         .refused("rate_limited");
     app.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_typed_twice_is_the_same_in_every_normal_form() {
+    let app = TestApp::start().await;
+    let account = json!({
+        "username": "ada", "password": "cafe\u{301} noir", "displayName": "Ad\u{e0}",
+        "email": "ada@bu\u{308}cher.example",
+    });
+    let tokens = app.post(REGISTER, None, account).await.expect(201);
+    assert_eq!(tokens["user"]["email"], "ada@b\u{fc}cher.example");
+    for (username, password) in [
+        ("ada", "cafe\u{301} noir"),
+        ("ADA", "caf\u{e9} noir"),
+        ("ａｄａ", "caf\u{e9}\u{a0}noir"),
+    ] {
+        let typed = json!({ "username": username, "password": password });
+        app.post(LOGIN, None, typed).await.expect(200);
+    }
+    let wrong = json!({ "username": "ada", "password": "cafe noir" });
+    assert_eq!(app.post(LOGIN, None, wrong).await.status, 401);
+    for taken in [
+        json!({ "username": "ａda", "password": "correct horse" }),
+        json!({ "username": "eve", "password": "correct horse", "email": "ada@xn--bcher-kva.example" }),
+    ] {
+        app.post(REGISTER, None, taken).await.refused("conflict");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_shows_something_and_leaves_what_is_around_it_alone() {
+    let app = TestApp::start().await;
+    let ada = app.register("ada").await;
+    let piled = format!("a{}", "\u{301}".repeat(60));
+    for name in [
+        "\u{200b}",
+        "\u{3164}",
+        "\u{2800}",
+        "ada\u{202e}",
+        "\u{2067}ada",
+        &piled,
+    ] {
+        let body = json!({ "displayName": name });
+        let guest = app.post(GUEST, None, body.clone()).await;
+        assert!(
+            guest.refused("invalid").starts_with("displayName: "),
+            "{name:?}"
+        );
+        let me = app.request(Method::PATCH, "/api/v1/me", Some(&ada), Some(body));
+        assert!(
+            me.await.refused("invalid").starts_with("displayName: "),
+            "{name:?}"
+        );
+        let room = json!({ "kind": "public", "name": name });
+        let room = app.post("/api/v1/rooms", Some(&ada), room).await;
+        assert!(room.refused("invalid").starts_with("name: "), "{name:?}");
+    }
+    app.stop().await;
+}
