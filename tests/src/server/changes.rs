@@ -224,19 +224,52 @@ async fn reactions_are_counted_by_user() {
         let react = json!({ "roomId": room, "seq": seq, "emoji": "👍", "on": true });
         assert_eq!(anas.refused("message:react", react).await.0, "not_found");
     }
-    for n in 2..20 {
-        anas.done("message:react", react(&n.to_string(), true))
-            .await;
+    for animal in '🐀'..='🐑' {
+        let animal = animal.to_string();
+        anas.done("message:react", react(&animal, true)).await;
     }
     assert_eq!(
-        anas.refused("message:react", react("20", true)).await.0,
+        anas.refused("message:react", react("🦊", true)).await.0,
         "conflict"
     );
-    beas.done("message:react", react("19", true)).await;
+    beas.done("message:react", react("🐑", true)).await;
     anas.done("message:delete", json!({ "roomId": room, "seq": 1 }))
         .await;
     assert_eq!(
         anas.refused("message:react", react("👍", true)).await.0,
         "conflict"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reaction_is_an_emoji_however_it_is_spelled() {
+    let app = TestApp::start().await;
+    let (_, _, mut anas, mut beas, room) = a_room_with_two_messages(&app).await;
+    let react =
+        |emoji: &str, on: bool| json!({ "roomId": room, "seq": 1, "emoji": emoji, "on": on });
+    anas.done("message:react", react("❤", true)).await;
+    beas.done("message:react", react("❤\u{fe0f}", true)).await;
+    let shown = async |socket: &mut ChatClient| {
+        let history = json!({ "roomId": room });
+        socket.done("message:history", history).await["messages"][0]["reactions"].clone()
+    };
+    let heart =
+        |count: u64, mine: bool| json!([{ "emoji": "❤\u{fe0f}", "count": count, "mine": mine }]);
+    assert_eq!(shown(&mut anas).await, heart(2, true));
+    anas.done("message:react", react("❤\u{fe0f}", false)).await;
+    assert_eq!(shown(&mut anas).await, heart(1, false));
+    beas.done("message:react", react("❤", false)).await;
+    assert_eq!(shown(&mut anas).await, json!([]));
+    for other in ["idiot", "1", "👍👍", "\u{200d}", "🏽"] {
+        let (code, message) = anas.refused("message:react", react(other, true)).await;
+        assert_eq!(
+            (code.as_str(), message.as_str()),
+            ("invalid", "emoji: expected one emoji")
+        );
+    }
+    for skin_tone_or_sequence in ["👍🏽", "👩🏽‍🚀", "🏳️‍🌈", "🇺🇳"] {
+        let put = react(skin_tone_or_sequence, true);
+        anas.done("message:react", put).await;
+    }
+    assert_eq!(shown(&mut anas).await.as_array().unwrap().len(), 4);
 }

@@ -8,6 +8,7 @@ use std::fmt;
 
 use protocol::{RoomId, UserId};
 
+use super::message::full_spelling;
 use super::{Backend, MessageStore, StoredEvent};
 use crate::StoreError;
 
@@ -55,7 +56,7 @@ pub enum Change {
     React {
         /// The `seq` of the message.
         of: u64,
-        /// The emoji.
+        /// The emoji; all its spellings are one.
         emoji: String,
         /// Put, or taken back.
         on: bool,
@@ -97,9 +98,12 @@ impl MessageStore {
     /// `Unavailable` if it isn't known to be durable.
     pub fn append(
         &self,
-        entry: NewEntry,
+        mut entry: NewEntry,
         done: impl FnOnce(Result<Appended, StoreError>) + Send + 'static,
     ) {
+        if let Change::React { emoji, .. } = &mut entry.change {
+            *emoji = full_spelling(std::mem::take(emoji));
+        }
         match &self.0 {
             Backend::Sqlite(store) => store.append(entry, done),
             Backend::Mongodb(store) => store.append(entry, done),

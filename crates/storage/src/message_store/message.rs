@@ -33,6 +33,27 @@ pub struct StoredMessage {
     pub reactions: Vec<Reaction>,
 }
 
+/// An emoji as it is kept and told. Entries may be older than the rule that there is one spelling.
+pub(super) fn full_spelling(emoji: String) -> String {
+    text::emoji(&emoji).map_or(emoji, str::to_owned)
+}
+
+/// The reactions to a message, of which those that are one emoji in two spellings may be counted apart, each once.
+pub(super) fn united(reactions: impl IntoIterator<Item = Reaction>) -> Vec<Reaction> {
+    let mut united: Vec<Reaction> = Vec::new();
+    for reaction in reactions {
+        let emoji = full_spelling(reaction.emoji);
+        match united.iter_mut().find(|known| known.emoji == emoji) {
+            Some(known) => {
+                known.count += reaction.count;
+                known.mine |= reaction.mine;
+            }
+            None => united.push(Reaction { emoji, ..reaction }),
+        }
+    }
+    united
+}
+
 /// Without the text, which must not reach a log.
 impl fmt::Debug for StoredMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,6 +17,7 @@ on_each! {
     a_deletion_empties_the_message_and_keeps_its_place,
     a_moderator_deletes_what_others_wrote,
     reactions_are_counted_by_emoji_in_the_order_of_their_coming,
+    an_emoji_is_one_in_every_spelling,
     a_message_takes_twenty_different_emoji,
     the_log_is_read_in_order_and_in_pages,
     the_head_is_that_of_the_room,
@@ -435,6 +436,69 @@ async fn reactions_are_counted_by_emoji_in_the_order_of_their_coming(fixture: Fi
         on: false,
     };
     assert_eq!(fixture.log(&room).await[5].occurrence, reacted);
+}
+
+async fn an_emoji_is_one_in_every_spelling(fixture: Fixture) {
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
+    fixture.send(&room, &ann, "hello").await;
+    let seq = async |actor, emoji, on| {
+        let appended = fixture.react(&room, actor, 1, emoji, on).await.unwrap();
+        (appended.event.seq, appended.recorded)
+    };
+    let shown = async || {
+        let message = fixture.store.message(&room, 1, Some(&ann)).await.unwrap();
+        reactions(&message)
+    };
+    assert_eq!(seq(&ann, "❤", true).await, (2, true));
+    assert_eq!(seq(&bob, "❤\u{fe0f}", true).await, (3, true));
+    assert_eq!(seq(&ann, "❤\u{fe0f}", true).await, (2, false));
+    assert_eq!(shown().await, "❤\u{fe0f}2*");
+    assert_eq!(seq(&ann, "❤\u{fe0f}", false).await, (4, true));
+    assert_eq!(seq(&bob, "❤", false).await, (5, true));
+    assert_eq!(shown().await, "");
+    let told = fixture.log(&room).await.into_iter().skip(1);
+    for event in told {
+        match event.occurrence {
+            Occurrence::Reacted { emoji, .. } => assert_eq!(emoji, "❤\u{fe0f}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn reactions_from_before_there_was_one_spelling_stay_and_can_be_taken_back() {
+    let fixture = Fixture::embedded().await;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let room = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
+    fixture.send(&room, &ann, "hello").await;
+    fixture.react(&room, &ann, 1, "❤", true).await.unwrap();
+    fixture.react(&room, &ann, 1, "word", true).await.unwrap();
+    fixture.store.close().await;
+    let path = fixture.directory().join("messages.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    for table in ["reactions", "reaction_counts", "changes"] {
+        let old = format!("UPDATE {table} SET emoji = '❤' WHERE emoji = '❤\u{fe0f}'");
+        assert_eq!(database.execute(&old, []).unwrap(), 1);
+    }
+    drop(database);
+    let fixture = fixture.reopened().await;
+    let shown = async || {
+        let message = fixture.store.message(&room, 1, Some(&ann)).await.unwrap();
+        reactions(&message)
+    };
+    let again = fixture.react(&room, &ann, 1, "❤", true).await.unwrap();
+    assert_eq!((again.event.seq, again.recorded), (2, false));
+    fixture.react(&room, &bob, 1, "❤", true).await.unwrap();
+    assert_eq!(shown().await, "❤\u{fe0f}2* word1*");
+    let first = fixture.log(&room).await.swap_remove(1).occurrence;
+    assert!(matches!(first, Occurrence::Reacted { emoji, .. } if emoji == "❤\u{fe0f}"));
+    for emoji in ["❤\u{fe0f}", "word"] {
+        fixture.react(&room, &ann, 1, emoji, false).await.unwrap();
+    }
+    assert_eq!(shown().await, "❤\u{fe0f}1");
 }
 
 async fn a_message_takes_twenty_different_emoji(fixture: Fixture) {

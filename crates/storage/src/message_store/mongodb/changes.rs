@@ -410,10 +410,12 @@ fn wanted_reactions(room: &RoomId, proposals: &[Proposal]) -> Option<Document> {
     let reactions = proposals
         .iter()
         .filter_map(|proposal| match &proposal.change {
-            Change::React { of, emoji, .. } => {
-                Some(reaction_key(room, *of, &proposal.actor, emoji))
-            }
+            Change::React { of, emoji, .. } => Some((*of, &proposal.actor, text::spellings(emoji))),
             _ => None,
+        })
+        .flat_map(|(of, actor, spellings)| {
+            let keys = spellings.into_iter();
+            keys.map(move |emoji| reaction_key(room, of, actor, &emoji))
         });
     let keys: Vec<Bson> = reactions.collect();
     (!keys.is_empty()).then(|| doc! { "roomId": room.as_str(), "_id": { "$in": keys } })

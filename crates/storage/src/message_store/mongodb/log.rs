@@ -8,6 +8,7 @@ use mongodb::options::Hint;
 use protocol::{RoomId, UserId};
 use redis_client::RedisClient;
 
+use super::super::message::full_spelling;
 use super::super::{Head, Occurrence, Page, StoredEvent, StoredMessage};
 use super::MongoStore;
 use super::collections::{all, log_order};
@@ -211,7 +212,7 @@ fn event(entry: EntryDocument, messages: &HashMap<u64, StoredMessage>) -> Outcom
         Kind::Reacted | Kind::Unreacted => Occurrence::Reacted {
             of: of()?,
             on: entry.kind == Kind::Reacted,
-            emoji: entry.emoji.ok_or_else(incomplete)?,
+            emoji: full_spelling(entry.emoji.ok_or_else(incomplete)?),
             user_id: entry.actor_id.ok_or_else(incomplete)?,
         },
         Kind::Void => Occurrence::Void,

@@ -6,6 +6,7 @@ use mongodb::bson::{Bson, doc};
 use protocol::{MessageId, Reaction, RoomId, Sender, UserId};
 
 use super::super::StoredMessage;
+use super::super::message::united;
 use super::MongoStore;
 use super::collections::all;
 use super::documents::{EntryDocument, ReactionDocument, reaction_key};
@@ -94,6 +95,6 @@ pub(super) fn message(
         mentions: entry.mentions,
         edited_at: entry.edited_at.map(timestamp),
         deleted_at: entry.deleted_at.map(timestamp),
-        reactions: entry.reactions.into_iter().map(reaction).collect(),
+        reactions: united(entry.reactions.into_iter().map(reaction)),
     }
 }

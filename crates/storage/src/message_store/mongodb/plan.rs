@@ -155,18 +155,31 @@ impl Plan {
                     return Err(StoreError::Forbidden);
                 }
                 must_not_be_deleted(message)?;
-                let name = (of, proposal.actor.clone(), emoji.clone());
-                let last = self.state.reactions.get(&name);
-                if last.is_some_and(|last| last.present) == *on {
-                    return Ok(Decision::Nothing(
-                        last.map_or(of, |last| last.seq.unsigned_abs()),
-                    ));
+                // Reactions may be older than the rule that an emoji has one spelling.
+                let names = text::spellings(emoji).into_iter();
+                let mut names: Vec<ReactionName> = names
+                    .map(|spelling| (of, proposal.actor.clone(), spelling))
+                    .collect();
+                let known = names
+                    .iter()
+                    .filter_map(|name| self.state.reactions.get(name));
+                let last = known.clone().map(|reaction| reaction.seq).max();
+                if known.clone().any(|reaction| reaction.present) == *on {
+                    return Ok(Decision::Nothing(last.map_or(of, i64::unsigned_abs)));
                 }
-                count(&mut message.reactions, emoji, *on, seq)?;
+                if *on {
+                    names.truncate(1);
+                } else {
+                    let reactions = &self.state.reactions;
+                    names.retain(|name| reactions.get(name).is_some_and(|it| it.present));
+                }
+                for name in names {
+                    count(&mut message.reactions, &name.2, *on, seq)?;
+                    let reaction = reaction(room, &name, *on, seq);
+                    self.state.reactions.insert(name.clone(), reaction);
+                    self.reactions.insert(name);
+                }
                 self.messages.insert(of);
-                let reaction = reaction(room, &name, *on, seq);
-                self.state.reactions.insert(name.clone(), reaction);
-                self.reactions.insert(name);
                 let kind = if *on { Kind::Reacted } else { Kind::Unreacted };
                 self.enter(room, proposal, kind, Some(emoji.clone()), seq, at);
                 Ok(Decision::Recorded { seq, message: None })
@@ -238,4 +251,52 @@ fn count(
     }
     counts.retain(|count| count.n > 0);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "❤";
+    const FULL: &str = "❤\u{fe0f}";
+
+    fn plan(on: bool, put_as: &str) -> Plan {
+        let (room, ann) = (RoomId::trusted("r"), UserId::trusted("ann"));
+        let at = Timestamp::from_unix_ms(0);
+        let mut message = EntryDocument::new(&room, 1, Kind::Message, "m".to_owned(), at);
+        count(&mut message.reactions, put_as, true, 2).unwrap();
+        let name = (1, ann.clone(), put_as.to_owned());
+        let state = State {
+            messages: HashMap::from([(1, message)]),
+            reactions: HashMap::from([(name.clone(), reaction(&room, &name, true, 2))]),
+        };
+        let proposal = Proposal {
+            id: "p".to_owned(),
+            actor: ann,
+            blocked: false,
+            change: Change::React {
+                of: 1,
+                emoji: FULL.to_owned(),
+                on,
+            },
+        };
+        Plan::new(&room, &[proposal], state, 3.., at)
+    }
+
+    #[test]
+    fn an_emoji_that_was_put_in_another_spelling_is_there_and_can_be_taken_back() {
+        for put_as in [OLD, FULL] {
+            let again = plan(true, put_as);
+            assert!(
+                matches!(again.decisions[0], Decision::Nothing(2)),
+                "{put_as}"
+            );
+            let back = plan(false, put_as);
+            assert_eq!(back.state.messages[&1].reactions, []);
+            let name = (1, UserId::trusted("ann"), put_as.to_owned());
+            assert_eq!(back.reactions, HashSet::from([name.clone()]));
+            assert!(!back.state.reactions[&name].present);
+            assert_eq!(back.entries[0].emoji.as_deref(), Some(FULL));
+        }
+    }
 }

@@ -205,22 +205,13 @@ impl<'a> Log<'a> {
     }
 
     fn react(self, of: u64, emoji: String, on: bool) -> Outcome<Appended> {
-        const LAST: &str = "
-            SELECT present, seq FROM reactions WHERE entry = ?1 AND user = ?2 AND emoji = ?3";
         const SET: &str = "
             INSERT INTO reactions (entry, user, emoji, present, seq) VALUES (?1, ?2, ?3, ?4, ?5)
             ON CONFLICT DO UPDATE SET present = excluded.present, seq = excluded.seq";
         let target = self.target(of)?;
         self.must_not_be_blocked()?;
         target.must_not_be_deleted()?;
-        let (present, seq) = self
-            .transaction
-            .prepare_cached(LAST)?
-            .query_row((target.entry, self.actor, &emoji), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?
-            .unwrap_or((false, of));
+        let (present, seq) = self.own_reactions(target.entry, &emoji)?;
         let user_id = self.sender.id.clone();
         let reacted = |emoji| Occurrence::Reacted {
             of,
@@ -228,14 +219,41 @@ impl<'a> Log<'a> {
             user_id,
             on,
         };
-        if present == on {
-            return Ok(self.nothing_new(seq, reacted(emoji)));
+        if present.is_empty() != on {
+            return Ok(self.nothing_new(seq.unwrap_or(of), reacted(emoji)));
         }
-        self.count_reaction(target.entry, &emoji, on)?;
-        let row = (target.entry, self.actor, &emoji, on, self.next);
-        self.transaction.prepare_cached(SET)?.execute(row)?;
+        let changed = if on { vec![emoji.clone()] } else { present };
+        for spelling in &changed {
+            self.count_reaction(target.entry, spelling, on)?;
+            let row = (target.entry, self.actor, spelling, on, self.next);
+            self.transaction.prepare_cached(SET)?.execute(row)?;
+        }
         self.insert_change(if on { "reacted" } else { "unreacted" }, of, Some(&emoji))?;
         Ok(self.recorded(reacted(emoji)))
+    }
+
+    /// In which spellings the actor has an emoji on a message, and the `seq` at which that last changed.
+    fn own_reactions(&self, entry: i64, emoji: &str) -> Outcome<(Vec<String>, Option<u64>)> {
+        const LAST: &str = "
+            SELECT present, seq FROM reactions WHERE entry = ?1 AND user = ?2 AND emoji = ?3";
+        let mut present = Vec::new();
+        let mut last = None;
+        let mut statement = self.transaction.prepare_cached(LAST)?;
+        for spelling in text::spellings(emoji) {
+            let found: Option<(bool, u64)> = statement
+                .query_row((entry, self.actor, &spelling), |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((is_present, seq)) = found else {
+                continue;
+            };
+            last = last.max(Some(seq));
+            if is_present {
+                present.push(spelling);
+            }
+        }
+        Ok((present, last))
     }
 
     fn count_reaction(&self, entry: i64, emoji: &str, on: bool) -> Outcome<()> {

@@ -1,5 +1,6 @@
 //! Reading a room's log: its head, and its events in order.
 
+use super::super::message::full_spelling;
 use super::columns::{room_no, user_id, viewer_no};
 use super::entry::{entry, seq_of};
 use super::message::load_all;
@@ -145,7 +146,7 @@ impl EntryRow {
                 None,
             ) => Occurrence::Reacted {
                 of,
-                emoji,
+                emoji: full_spelling(emoji),
                 user_id: actor,
                 on: kind == "reacted",
             },

@@ -1,5 +1,6 @@
 //! Messages in their present state, as every reader and every append returns them.
 
+use super::super::message::united;
 use super::StoredMessage;
 use super::columns::{timestamp, timestamp_option, user_id};
 use super::entry::seq_of;
@@ -112,10 +113,8 @@ pub(super) fn with_reactions(
     let with_reactions = |(entry, mut message): (i64, StoredMessage)| {
         let first = reactions.partition_point(|(of, _)| *of < entry);
         let count = reactions[first..].partition_point(|(of, _)| *of == entry);
-        message.reactions = reactions
-            .drain(first..first + count)
-            .map(|(_, reaction)| reaction)
-            .collect();
+        let its = reactions.drain(first..first + count);
+        message.reactions = united(its.map(|(_, reaction)| reaction));
         message
     };
     Ok(messages.into_iter().map(with_reactions).collect())
