@@ -9,8 +9,8 @@ use crate::{
     access_tokens::AccessTokens,
     bus::Bus,
     chat::{
-        fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, unread::UnreadNotices,
-        users_here::UsersHere,
+        fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, search_turns::SearchTurns,
+        unread::UnreadNotices, users_here::UsersHere,
     },
     config::Config,
     emitter::EmitterCounts,
@@ -35,6 +35,8 @@ pub struct App {
     pub health: Health,
     /// Topics of live connections.
     pub hub: Hub,
+    /// Whose searches run or wait.
+    pub search_turns: SearchTurns,
     /// Everything durable but sessions.
     pub store: MessageStore,
     /// Who is signed in.

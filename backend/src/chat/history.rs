@@ -66,7 +66,8 @@ pub async fn events(
 /// `message:search`, the newest first.
 ///
 /// # Errors
-/// `not_found` for a room that the actor may not see.
+/// `not_found` for a room that the actor may not see, `rate_limited` for too many searches of the actor at once,
+/// `unavailable` for one that takes too long.
 pub async fn search(
     app: &App,
     actor: &Actor,
@@ -75,6 +76,7 @@ pub async fn search(
     access::see(app, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(SEARCH_DEFAULT);
+    let _turn = app.search_turns.take(&actor.user_id).await?;
     let page = app
         .store
         .search(&request.room_id, &request.query, limit, viewer)

@@ -13,6 +13,7 @@ pub mod room_feed;
 pub mod room_feeds;
 pub mod room_repair;
 pub mod rooms;
+pub mod search_turns;
 pub mod send_message;
 pub mod topics;
 pub mod typing;

@@ -83,6 +83,10 @@ pub async fn list(
     request: ListRooms,
 ) -> Result<RoomPage, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
+    let _turn = match &request.query {
+        Some(_) => Some(app.search_turns.take(&actor.user_id).await?),
+        None => None,
+    };
     let page = app
         .store
         .public_rooms(

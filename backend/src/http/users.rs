@@ -9,10 +9,11 @@ use crate::{actor::Actor, app::SharedApp, chat::wire, error::AppError};
 
 pub async fn list(
     State(app): State<SharedApp>,
-    _: Actor,
+    actor: Actor,
     Query(request): Query<ListUsers>,
 ) -> Result<Json<UserPage>, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
+    let _turn = app.search_turns.take(&actor.user_id).await?;
     let page = app
         .store
         .find_users(&request.query, request.after.as_ref(), limit)

@@ -22,7 +22,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{OpenError, StoreError};
 
 pub(crate) use failure::{Failure, Outcome};
-pub(crate) use migrations::Migrations;
+pub(crate) use migrations::{Migrations, Step};
 pub(crate) use writer::{Maintenance, Transaction};
 
 use reader::Readers;
@@ -34,6 +34,9 @@ const PREPARED_STATEMENTS: usize = 192;
 /// Another program that holds a lock, such as a copy being taken, is waited for this long; all
 /// writes wait with it, so it is short.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long a search may read. Of a room's own index nearly all are done in a hundredth of that.
+const SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// An open database and the lock on its directory.
 pub(crate) struct Database {
@@ -103,6 +106,15 @@ impl Database {
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.readers.read(work).await
+    }
+
+    /// The same for what may take long, such as a search: for [`SEARCH_TIME`] at most, and so few at once that there
+    /// is always a connection for the others.
+    pub(crate) async fn search<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.search(SEARCH_TIME, work).await
     }
 
     /// Refuses new work, finishes what is queued, folds the write-ahead log into the database and

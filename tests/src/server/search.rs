@@ -88,3 +88,34 @@ async fn nothing_in_a_query_is_syntax() {
         assert_eq!(find(&mut anas, &room, query).await, expected, "{query}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_meets_what_is_stored_in_every_script() {
+    let app = TestApp::start().await;
+    let ana = app.register("ana").await;
+    let mut anas = app.connect(&ana).await;
+    let room = anas.create("public", "王小明之家").await;
+    anas.say(&room, "我家在上海东边").await;
+    anas.say(&room, "検索機能のテスト ｶﾞﾗｽ").await;
+    anas.say(&room, "cafe\u{301} 👍🏽 C++").await;
+    for (query, expected) in [
+        ("上海", vec![1]),
+        ("東", vec![]),
+        ("機能", vec![2]),
+        ("ガラス", vec![2]),
+        ("CAF\u{c9}", vec![3]),
+        ("👍", vec![3]),
+        ("c++", vec![3]),
+    ] {
+        assert_eq!(find(&mut anas, &room, query).await, expected, "{query}");
+    }
+    let name = json!({ "displayName": "王小明" });
+    let renamed = app.request(::http::Method::PATCH, "/api/v1/me", Some(&ana), Some(name));
+    renamed.await.expect(200);
+    let encoded = "%E5%B0%8F%E6%98%8E"; // 小明
+    for (path, found) in [("users", "users"), ("rooms", "rooms")] {
+        let path = format!("/api/v1/{path}?query={encoded}");
+        let answer = app.get(&path, Some(&ana)).await.expect(200);
+        assert_eq!(answer[found].as_array().unwrap().len(), 1, "{path}");
+    }
+}

@@ -33,6 +33,7 @@ mod places;
 mod plan;
 mod purge;
 mod recent;
+mod renewal;
 mod room_views;
 mod rooms;
 mod round;
@@ -48,7 +49,6 @@ mod users;
 mod values;
 mod visible_head;
 mod word_index;
-mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +177,9 @@ impl MongoStore {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(migrate::run(&self.shared.database, Unauthorized::Fail).await?)
+        migrate::run(&self.shared.database, Unauthorized::Fail).await?;
+        while renewal::step(self).await? {}
+        Ok(())
     }
 
     /// The collections, once it is sure that they have their indexes: what is missing is made at the first use, so
@@ -186,7 +188,11 @@ impl MongoStore {
         let shared = &self.shared;
         let made = async || {
             migrate::run(&shared.database, Unauthorized::Warn).await?;
-            Ok(Collections::of(&shared.database))
+            let collections = Collections::of(&shared.database);
+            if renewal::is_due(&collections).await? {
+                renewal::start(shared);
+            }
+            Ok(collections)
         };
         shared.collections.get_or_try_init(made).await
     }

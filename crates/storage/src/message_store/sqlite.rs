@@ -8,6 +8,7 @@ mod entry;
 #[cfg(test)]
 mod faults;
 mod history;
+mod indexes;
 mod log;
 mod members;
 mod message;
@@ -28,10 +29,19 @@ use super::{
     StoredUser, UNREAD_MAX,
 };
 use crate::error::cause;
-use crate::sqlite::{Database, Migrations};
+use crate::sqlite::{Database, Migrations, Step};
 use crate::{OpenError, StoreError};
 
-const MIGRATIONS: Migrations = Migrations(&[include_str!("sqlite/schema.sql")]);
+const MIGRATIONS: Migrations = Migrations(&[
+    Step::Sql(include_str!("sqlite/schema.sql")),
+    Step::Run(indexes::renew),
+]);
+
+// What the last step makes of names and messages is of this version.
+const _: () = assert!(
+    text::VERSION == 2,
+    "the indexes of the embedded store need another step"
+);
 
 /// The store in one file. Cloning shares it.
 #[derive(Clone)]

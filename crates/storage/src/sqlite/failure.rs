@@ -51,7 +51,9 @@ impl From<Failure> for StoreError {
                 | ErrorCode::SystemIoFailure
                 | ErrorCode::ReadOnly
                 | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory,
+                | ErrorCode::OutOfMemory
+                // A read that took longer than it may.
+                | ErrorCode::OperationInterrupted,
             ) => Self::Unavailable(cause(error)),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Corrupt(cause(error))

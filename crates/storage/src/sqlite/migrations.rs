@@ -3,12 +3,20 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Failure;
+use super::{Failure, Outcome};
 use crate::OpenError;
 
 /// The steps from an empty file to the present schema.
 #[derive(Clone, Copy)]
-pub(crate) struct Migrations(pub(crate) &'static [&'static str]);
+pub(crate) struct Migrations(pub(crate) &'static [Step]);
+
+/// From one version of the schema to the next.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Sql(&'static str),
+    /// What takes more than statements, such as an index of what this program makes of the rows.
+    Run(fn(&Connection) -> Outcome<()>),
+}
 
 impl Migrations {
     /// Brings the database up to date, all steps or none.
@@ -24,7 +32,10 @@ impl Migrations {
             return Err(OpenError::Newer { found, known });
         }
         for step in self.0.iter().skip(found as usize) {
-            transaction.execute_batch(step).map_err(Failure::from)?;
+            match step {
+                Step::Sql(sql) => transaction.execute_batch(sql).map_err(Failure::from)?,
+                Step::Run(run) => run(&transaction)?,
+            }
         }
         if found < known {
             transaction
@@ -49,12 +60,13 @@ mod tests {
     #[test]
     fn runs_only_the_steps_that_are_missing() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let first = "CREATE TABLE a (x); INSERT INTO a VALUES (1);";
-        Migrations(&["CREATE TABLE a (x); INSERT INTO a VALUES (1);"])
-            .run(&mut connection)
-            .unwrap();
-        const BOTH: &[&str] = &["not run again", "INSERT INTO a VALUES (2);"];
-        assert_eq!(version(&connection), 1, "{first}");
+        const FIRST: &[Step] = &[Step::Sql("CREATE TABLE a (x); INSERT INTO a VALUES (1);")];
+        Migrations(FIRST).run(&mut connection).unwrap();
+        fn insert(connection: &Connection) -> Outcome<()> {
+            Ok(connection.execute_batch("INSERT INTO a VALUES (2);")?)
+        }
+        const BOTH: &[Step] = &[Step::Sql("not run again"), Step::Run(insert)];
+        assert_eq!(version(&connection), 1);
         Migrations(BOTH).run(&mut connection).unwrap();
         Migrations(BOTH).run(&mut connection).unwrap();
         assert_eq!(version(&connection), 2);
@@ -67,7 +79,8 @@ mod tests {
     #[test]
     fn a_step_that_fails_leaves_the_file_as_it_was() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let result = Migrations(&["CREATE TABLE a (x);", "nonsense"]).run(&mut connection);
+        const STEPS: &[Step] = &[Step::Sql("CREATE TABLE a (x);"), Step::Sql("nonsense")];
+        let result = Migrations(STEPS).run(&mut connection);
         assert!(matches!(result, Err(OpenError::Database(_))), "{result:?}");
         assert_eq!(version(&connection), 0);
         assert!(connection.prepare("SELECT x FROM a").is_err());
@@ -77,7 +90,7 @@ mod tests {
     fn a_newer_file_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection.pragma_update(None, "user_version", 3).unwrap();
-        let result = Migrations(&["CREATE TABLE a (x);"]).run(&mut connection);
+        let result = Migrations(&[Step::Sql("CREATE TABLE a (x);")]).run(&mut connection);
         assert!(
             matches!(result, Err(OpenError::Newer { found: 3, known: 1 })),
             "{result:?}"

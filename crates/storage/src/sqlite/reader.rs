@@ -2,6 +2,7 @@
 //! snapshot: what was durable when it began, and nothing newer.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -18,12 +19,23 @@ const CONNECTIONS: usize = 4;
 /// Reads that may wait for a connection; beyond it the answer is `Unavailable` at once.
 const WAITING: usize = 4_096;
 
+/// Searches that run at once: short reads find a connection meanwhile.
+const SEARCHES: usize = CONNECTIONS / 2;
+
+/// How long a search may wait for those before it.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Steps of SQLite's machine between two looks at the clock: some microseconds.
+const STEPS: i32 = 1_000;
+
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     /// One permit for each connection.
     connections: Arc<Semaphore>,
     /// One permit for each read that runs or waits.
     admitted: Semaphore,
+    /// One permit for each search that runs.
+    searches: Semaphore,
 }
 
 impl Readers {
@@ -37,11 +49,33 @@ impl Readers {
             idle: Arc::new(Mutex::new(idle)),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             admitted: Semaphore::new(CONNECTIONS + WAITING),
+            searches: Semaphore::new(SEARCHES),
         })
     }
 
     pub(super) async fn read<T: Send + 'static>(
         &self,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(None, work).await
+    }
+
+    /// Runs what may take long, in its turn and for `time` at most; then the answer is `Unavailable`.
+    pub(super) async fn search<T: Send + 'static>(
+        &self,
+        time: Duration,
+        work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = tokio::time::timeout(SEARCH_PATIENCE, self.searches.acquire())
+            .await
+            .map_err(|_| StoreError::unavailable("too many searches are waiting"))?
+            .map_err(|_| StoreError::unavailable("the store is closed"))?;
+        self.run(Some(time), work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        time: Option<Duration>,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let _admitted = self
@@ -56,7 +90,7 @@ impl Readers {
         let read = move || {
             let connection = idle.lock().pop();
             let mut lease = Lease { idle, connection };
-            let result = lease.snapshot(work).map_err(StoreError::from);
+            let result = lease.snapshot(time, work).map_err(StoreError::from);
             // The connection goes back before the permit does.
             drop(lease);
             drop(permit);
@@ -70,6 +104,7 @@ impl Readers {
 
     /// Ends waiting reads and closes the idle connections; those at work finish first.
     pub(super) fn close(&self) {
+        self.searches.close();
         self.connections.close();
         self.idle.lock().clear();
     }
@@ -82,10 +117,18 @@ struct Lease {
 }
 
 impl Lease {
-    fn snapshot<T>(&mut self, work: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
+    fn snapshot<T>(
+        &mut self,
+        time: Option<Duration>,
+        work: impl FnOnce(&Connection) -> Outcome<T>,
+    ) -> Outcome<T> {
         let Some(connection) = &mut self.connection else {
             return Err(StoreError::unavailable("the store is closed").into());
         };
+        let deadline = time.map(|time| Instant::now() + time);
+        let is_over = deadline.map(|deadline| move || Instant::now() >= deadline);
+        // Without a time this takes the clock of the last search away.
+        connection.progress_handler(STEPS, is_over)?;
         let transaction = connection.transaction()?;
         let value = work(&transaction)?;
         transaction.finish()?;

@@ -10,11 +10,13 @@ use tempfile::TempDir;
 
 use super::*;
 
-const SCHEMA: Migrations = Migrations(&["
+const SCHEMA: Migrations = Migrations(&[Step::Sql(
+    "
     CREATE TABLE parents (id INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE numbers (number INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents) STRICT;
     CREATE TABLE purged (step INTEGER PRIMARY KEY) STRICT;
-"]);
+",
+)]);
 
 /// Long enough for a slow machine; no test waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -504,4 +506,117 @@ fn statements_are_planned_once() {
         statement.get_status(rusqlite::StatementStatus::RePrepare),
         0
     );
+}
+
+/// Counts without end.
+const ENDLESS: &str = "
+    WITH RECURSIVE n (number) AS (VALUES (1) UNION ALL SELECT number + 1 FROM n)
+    SELECT count(*) FROM n";
+
+#[tokio::test]
+async fn a_search_ends_with_its_time_and_leaves_its_connection_to_others() {
+    let fixture = Fixture::new();
+    let endless = |connection: &Connection| Ok(connection.query_row(ENDLESS, [], |_| Ok(()))?);
+    for _ in 0..5 {
+        let ended = fixture
+            .database
+            .readers
+            .search(Duration::ZERO, endless)
+            .await;
+        assert!(
+            matches!(ended, Err(StoreError::Unavailable(_))),
+            "{ended:?}"
+        );
+    }
+    for _ in 0..5 {
+        assert_eq!(fixture.numbers().await, [0; 0]);
+        let quick = |connection: &Connection| {
+            let count = "SELECT count(*) FROM numbers";
+            Ok(connection.query_row(count, [], |row| row.get::<_, i64>(0))?)
+        };
+        assert_eq!(fixture.database.search(quick).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_leave_connections_to_other_reads() {
+    let fixture = Fixture::new();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let searches: Vec<_> = (0..20)
+        .map(|_| {
+            let (database, released) = (Arc::clone(&fixture.database), Arc::clone(&released));
+            tokio::spawn(async move {
+                let search = move |_: &Connection| {
+                    // Ends when the sender is dropped.
+                    assert!(released.lock().recv_timeout(PATIENCE).is_err());
+                    Ok(())
+                };
+                drop(database.search(search).await);
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        tokio::time::timeout(PATIENCE, fixture.numbers())
+            .await
+            .unwrap();
+    }
+    drop(release);
+    for search in searches {
+        search.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_log_begins_anew_though_there_is_always_a_read() {
+    const WRITTEN: u64 = 96;
+    let fixture = Fixture::new();
+    let database = &fixture.database;
+    let make = |transaction: &Transaction<'_>| {
+        Ok(transaction.execute_batch("CREATE TABLE bulk (bytes BLOB) STRICT")?)
+    };
+    database.write(make).await.unwrap();
+    // Each read ends when the next one has begun.
+    let stop = Arc::new(AtomicBool::new(false));
+    let reads = {
+        let (database, stop) = (Arc::clone(database), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut before: Option<(mpsc::Sender<()>, tokio::task::JoinHandle<_>)> = None;
+            while !stop.load(Ordering::Relaxed) {
+                let (end, ended) = mpsc::channel::<()>();
+                let (begin, begun) = tokio::sync::oneshot::channel();
+                let database = Arc::clone(&database);
+                let read = tokio::spawn(async move {
+                    let read = move |connection: &Connection| {
+                        let count = "SELECT count(*) FROM numbers";
+                        connection.query_row(count, [], |row| row.get::<_, i64>(0))?;
+                        begin.send(()).unwrap();
+                        assert!(ended.recv_timeout(PATIENCE).is_err());
+                        Ok(())
+                    };
+                    database.read(read).await
+                });
+                begun.await.unwrap();
+                if let Some((end, read)) = before.replace((end, read)) {
+                    drop(end);
+                    read.await.unwrap().unwrap();
+                }
+            }
+        })
+    };
+    let log = fixture.directory.path().join("test.db-wal");
+    let mut longest = 0;
+    for _ in 0..WRITTEN {
+        let write = |transaction: &Transaction<'_>| {
+            // Of one size and one place: the database itself stays small.
+            transaction
+                .execute_batch("DELETE FROM bulk; INSERT INTO bulk VALUES (zeroblob(1048576))")?;
+            Ok(())
+        };
+        database.write(write).await.unwrap();
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    stop.store(true, Ordering::Relaxed);
+    reads.await.unwrap();
+    assert!(longest < WRITTEN / 2 * (1 << 20), "{longest}");
 }

@@ -37,6 +37,10 @@ const BATCH: usize = 512;
 /// commit. Larger makes restarts and reads slower, smaller writes hot pages more often.
 const CHECKPOINT_PAGES: usize = 4_000;
 
+/// Pages of the log from which on it begins anew, for which the reads that still need it are waited for: while one read
+/// follows the other it would grow for ever.
+const RESTART_PAGES: usize = 2 * CHECKPOINT_PAGES;
+
 /// Work that is too long for one transaction, in steps: does one and says whether there is more.
 /// It runs when the thread starts and after a job asked for it.
 pub(crate) type Maintenance = fn(&Transaction<'_>) -> Outcome<bool>;
@@ -111,6 +115,7 @@ impl Writer {
             began: Timestamp::from_unix_ms(0),
             failing: false,
             log_pages: Arc::clone(&log_pages),
+            checkpoint_at: CHECKPOINT_PAGES,
         };
         // Instead of SQLite's own checkpoint, which would run inside COMMIT, before the acks.
         committer
@@ -261,6 +266,8 @@ struct Committer {
     failing: bool,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
+    /// With how many it is next folded in.
+    checkpoint_at: usize,
 }
 
 impl Committer {
@@ -273,10 +280,7 @@ impl Committer {
                     tracing::error!("the completion of a write panicked");
                 }
             }
-            if self.log_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
-                self.checkpoint("PASSIVE");
-                self.log_pages.store(0, Ordering::Relaxed);
-            }
+            self.fold_log_in();
         }
         self.checkpoint("TRUNCATE");
         if let Err((_, error)) = self.connection.close() {
@@ -371,6 +375,26 @@ impl Committer {
                 tracing::error!(error = error.source(), "maintenance of the store failed");
                 false
             }
+        }
+    }
+
+    /// Moves the write-ahead log to the database when it has become long. If reads still need what is in it, that is
+    /// tried again only when it has grown by another part, for it takes time away from those who write.
+    fn fold_log_in(&mut self) {
+        let pages = self.log_pages.swap(0, Ordering::Relaxed);
+        let (mode, part) = match pages {
+            0 => return,
+            RESTART_PAGES.. => ("RESTART", CHECKPOINT_PAGES),
+            CHECKPOINT_PAGES.. => ("PASSIVE", CHECKPOINT_PAGES / 4),
+            _ => {
+                // It began anew.
+                self.checkpoint_at = CHECKPOINT_PAGES;
+                return;
+            }
+        };
+        if pages >= self.checkpoint_at {
+            self.checkpoint(mode);
+            self.checkpoint_at = pages + part;
         }
     }
 

@@ -218,7 +218,14 @@ async fn public_rooms_are_found_by_part_of_their_name(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let mut ids: Vec<RoomId> = Vec::new();
-    for name in ["Rust news", "Trust & safety", "Go", "ÉCOLE", "100%"] {
+    for name in [
+        "Rust news",
+        "Trust & safety",
+        "Go",
+        "ÉCOLE",
+        "100%",
+        "王小明之家",
+    ] {
         let room = new_room(RoomKind::Public, name, &ann);
         ids.push(store.create_room(room, now()).await.unwrap().id);
     }
@@ -241,7 +248,14 @@ async fn public_rooms_are_found_by_part_of_their_name(fixture: Fixture) {
     for (query, wanted) in [
         (
             None,
-            &["Rust news", "Trust & safety", "Go", "ÉCOLE", "100%"][..],
+            &[
+                "Rust news",
+                "Trust & safety",
+                "Go",
+                "ÉCOLE",
+                "100%",
+                "王小明之家",
+            ][..],
         ),
         (Some("rust"), &["Rust news", "Trust & safety"]),
         (Some("t & s"), &["Trust & safety"]),
@@ -251,7 +265,9 @@ async fn public_rooms_are_found_by_part_of_their_name(fixture: Fixture) {
         (Some("éc"), &["ÉCOLE"]),
         (Some("école"), &["ÉCOLE"]),
         (Some("ecole"), &["ÉCOLE"]),
-        (Some("ec"), &[]),
+        (Some("ec"), &["ÉCOLE"]),
+        (Some("小"), &["王小明之家"]),
+        (Some("明之"), &["王小明之家"]),
         (Some("%"), &[]),
         (Some("00%"), &["100%"]),
         (Some("secret"), &[]),

@@ -11,6 +11,8 @@ use crate::{Fixture, assert_error, reactions};
 
 on_each! {
     every_word_must_be_there_and_the_last_may_be_a_beginning,
+    letters_without_spaces_symbols_and_emoji_are_found,
+    spellings_of_a_word_meet,
     nothing_in_a_query_is_syntax,
     any_query_is_answered,
     what_is_found_is_the_present_text,
@@ -64,6 +66,73 @@ async fn every_word_must_be_there_and_the_last_may_be_a_beginning(fixture: Fixtu
     let nowhere = "nowhere".parse().unwrap();
     let missing = fixture.store.search(&nowhere, "brown", 10, None).await;
     assert_error!(missing, StoreError::NotFound);
+}
+
+async fn letters_without_spaces_symbols_and_emoji_are_found(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
+    for body in [
+        "我家在上海东边",
+        "検索機能のテスト",
+        "ฉันรักภาษาไทย",
+        "학교에 갑니다",
+        "C++ costs 5€ 👍🏽 ❤\u{fe0f}",
+        "iPhone手机 #1️⃣",
+    ] {
+        fixture.send(&room, &ann, body).await;
+    }
+    for (query, wanted) in [
+        ("上海", &[1][..]),
+        ("海", &[1]),
+        ("海上", &[]),
+        ("上海 家", &[1]),
+        ("機能", &[2]),
+        ("テスト", &[2]),
+        ("ﾃｽﾄ", &[2]),
+        ("ภาษา", &[3]),
+        ("학교", &[4]),
+        ("교에", &[4]),
+        ("c++", &[5]),
+        ("€", &[5]),
+        ("5€", &[5]),
+        ("👍", &[5]),
+        ("👍🏽", &[5]),
+        ("👍🏿", &[]),
+        ("❤", &[5]),
+        ("手机", &[6]),
+        ("iphone手", &[6]),
+        ("phone", &[]),
+        ("1️⃣", &[6]),
+    ] {
+        assert_eq!(found(&fixture, &room, query).await, wanted, "{query:?}");
+    }
+}
+
+async fn spellings_of_a_word_meet(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
+    for body in [
+        "Cafe\u{301} Stra\u{df}e",
+        "ＦＵＬＬ ｗｉｄｔｈ ｶﾞﾗｽ",
+        "\u{1112}\u{1161}\u{11ab}",
+        "co\u{ad}operate \u{fb01}ne",
+        "\u{39f}\u{394}\u{39f}\u{3a3}",
+    ] {
+        fixture.send(&room, &ann, body).await;
+    }
+    for (query, wanted) in [
+        ("caf\u{e9}", &[1][..]),
+        ("CAFE", &[1]),
+        ("strasse", &[1]),
+        ("full WIDTH", &[2]),
+        ("ガラス", &[2]),
+        ("カ\u{3099}ラス", &[2]),
+        ("\u{d55c}", &[3]),
+        ("cooperate", &[4]),
+        ("fine", &[4]),
+        ("\u{3bf}\u{3b4}\u{3bf}\u{3c2}", &[5]),
+        ("\u{200b}", &[]),
+    ] {
+        assert_eq!(found(&fixture, &room, query).await, wanted, "{query:?}");
+    }
 }
 
 async fn nothing_in_a_query_is_syntax(fixture: Fixture) {
@@ -186,4 +255,62 @@ async fn a_search_is_of_one_room_and_bounded(fixture: Fixture) {
     let seqs: Vec<u64> = page.items.iter().map(|message| message.seq).collect();
     assert_eq!((seqs.as_slice(), page.has_more), (&[5, 4][..], true));
     assert!(page.items.iter().all(|message| message.room_id == other));
+}
+
+/// The tables as they were before the indexes held what the crate `text` makes of names and messages.
+#[tokio::test]
+async fn an_older_database_is_opened_and_its_indexes_made_anew() {
+    let fixture = Fixture::embedded().await;
+    let (room, ann) = room_of_one(&fixture).await;
+    fixture
+        .store
+        .rename_room(&room, "上海广场".to_owned())
+        .await
+        .unwrap();
+    fixture.send(&room, &ann, "我家在上海东边").await;
+    fixture.send(&room, &ann, "gone").await;
+    fixture.delete(&room, &ann, 2).await.unwrap();
+    fixture.store.close().await;
+    let path = fixture.directory().join("messages.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "DROP TABLE messages_index;
+             DROP TABLE users_index;
+             DROP TABLE rooms_index;
+             DROP TABLE user_name_pieces;
+             DROP TABLE room_name_pieces;
+             CREATE VIRTUAL TABLE messages_index USING fts5 (
+                 body, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+             );
+             CREATE VIRTUAL TABLE users_index USING fts5 (
+                 username, display_name, content = '', contentless_delete = 1,
+                 tokenize = 'trigram remove_diacritics 1'
+             );
+             CREATE VIRTUAL TABLE rooms_index USING fts5 (
+                 name, content = '', contentless_delete = 1, tokenize = 'trigram remove_diacritics 1'
+             );
+             INSERT INTO messages_index (rowid, body) SELECT entry, body FROM messages;
+             ALTER TABLE users ADD COLUMN display_name_key TEXT;
+             ALTER TABLE rooms ADD COLUMN name_key TEXT;
+             CREATE INDEX users_by_display_name ON users (display_name_key);
+             CREATE INDEX public_rooms_by_name ON rooms (name_key);
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(database);
+    let fixture = fixture.reopened().await;
+    assert_eq!(found(&fixture, &room, "上海").await, [1]);
+    assert_eq!(found(&fixture, &room, "gone").await, NOTHING);
+    let rooms = fixture.store.public_rooms(Some("广场"), None, 10, None);
+    assert_eq!(rooms.await.unwrap().items.len(), 1);
+    for query in ["a", "ann"] {
+        let users = fixture.store.find_users(query, None, 10).await.unwrap();
+        assert_eq!(users.items[0].id, ann);
+    }
+    fixture.edit(&room, &ann, 1, "in 北京").await.unwrap();
+    assert_eq!(found(&fixture, &room, "上海").await, NOTHING);
+    assert_eq!(found(&fixture, &room, "北京").await, [1]);
+    let fixture = fixture.reopened().await;
+    assert_eq!(found(&fixture, &room, "北京").await, [1]);
 }

@@ -10,7 +10,7 @@ use super::super::{Page, RoomViewer, StoredRoom};
 use super::MongoStore;
 use super::collections::all;
 use super::failure::Outcome;
-use super::name_index::holding;
+use super::name_index::{behind, holding};
 use super::rooms::RoomDocument;
 use crate::StoreError;
 
@@ -115,14 +115,15 @@ impl MongoStore {
         viewer: Option<&UserId>,
     ) -> Outcome<Page<StoredRoom>> {
         self.must_have_been_room(after).await?;
+        let after = after.map(RoomId::as_str);
         let find = self
             .collections()
             .await?
             .public_rooms
-            .find(holding(
-                query.unwrap_or_default(),
-                after.map(RoomId::as_str),
-            ))
+            .find(match query {
+                Some(query) if !query.is_empty() => holding(query, after),
+                _ => behind(after),
+            })
             .sort(doc! { "_id": 1 })
             .limit(i64::from(limit) + 1);
         let page = Page::cut(all(find).await?, limit);

@@ -74,7 +74,7 @@ impl RoomDocument {
         }
     }
 
-    fn named(&self) -> Option<Named> {
+    pub(super) fn named(&self) -> Option<Named> {
         (self.kind == RoomKind::Public).then(|| Named::new(self.id.as_str(), &[&self.name]))
     }
 }

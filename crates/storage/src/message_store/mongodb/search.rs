@@ -1,6 +1,8 @@
 //! Full-text search in the messages of a room: the newest first, so it goes through the log backwards. What was written
 //! lately is looked through; of what is older, only the blocks that have the words (see `word_index.rs`).
 
+use std::time::Duration;
+
 use mongodb::bson::doc;
 use mongodb::options::Hint;
 use protocol::{RoomId, UserId};
@@ -12,12 +14,15 @@ use super::collections::{all, log_order};
 use super::failure::Outcome;
 use super::history::messages_between;
 use super::word_index::{BLOCK, block_of};
-use super::words::Query;
 use crate::StoreError;
+use text::Query;
 
 /// Blocks that one search looks through at most, those that aren't written yet among them. Only words that are never
 /// in the same message need so many, and then somebody waits a second.
 const LOOKED_THROUGH: u32 = 256;
+
+/// How long a search may take. Nearly all are done in a hundredth of that.
+const SEARCH_TIME: Duration = Duration::from_secs(2);
 
 impl MongoStore {
     pub async fn search(
@@ -37,7 +42,10 @@ impl MongoStore {
             return Ok(nothing);
         };
         let visible = self.visible(room, &head).await?;
-        let (found, all) = self.find(room, &query, visible, limit).await?;
+        let find = self.find(room, &query, visible, limit);
+        let found = tokio::time::timeout(SEARCH_TIME, find).await;
+        let took_too_long = |_| StoreError::unavailable("the search took too long");
+        let (found, all) = found.map_err(took_too_long)??;
         let page = Page::cut(found, limit);
         let mut entries = self.entries_at(room, page.items).await?;
         entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.seq));

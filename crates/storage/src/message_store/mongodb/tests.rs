@@ -435,3 +435,59 @@ async fn a_deleted_user_who_was_joining_is_purged_from_the_room() {
     assert_eq!(fixture.count("memberships", doc! {}).await, 1);
     assert_eq!(fixture.count("purges", doc! {}).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_version_made_findable_is_made_anew() {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let fixture = Fixture::new().await;
+    let ann = fixture.user("王小明").await;
+    let room = fixture.room(&[&ann]).await;
+    let (done, sent) = tokio::sync::oneshot::channel();
+    let entry = crate::NewEntry {
+        room_id: room.clone(),
+        actor: ann.clone(),
+        change: crate::Change::Send {
+            client_id: None,
+            body: "我家在上海东边".to_owned(),
+            reply_to: None,
+            mentions: Vec::new(),
+        },
+    };
+    fixture
+        .store
+        .append(entry, |result| done.send(result).unwrap());
+    sent.await.unwrap().unwrap();
+    let database = &fixture.store.shared.database;
+    let older = doc! { "$unset": { "version": "" }, "$set": { "pieces": ["王"] } };
+    for names in [collections::PEOPLE, collections::PUBLIC_ROOMS] {
+        let names = database.collection::<Document>(names);
+        names.update_many(doc! {}, older.clone()).await.unwrap();
+    }
+    let block = doc! {
+        "_id": { "r": room.as_str(), "b": 0i64 }, "roomId": room.as_str(), "block": 0i64,
+        "words": ["我家在上海东边"], "complete": true,
+    };
+    let blocks = database.collection::<Document>(collections::WORD_BLOCKS);
+    blocks.insert_one(block).await.unwrap();
+
+    let store = MongoStore::connect(config(&fixture.uri)).await.unwrap();
+    let found = store.search(&room, "上海", 10, None).await.unwrap();
+    assert_eq!(found.items.len(), 1);
+    let renewed = async {
+        loop {
+            let users = store.find_users("小明", None, 10).await.unwrap().items;
+            let rooms = store.public_rooms(Some("room"), None, 10, None);
+            if users.len() == 1 && rooms.await.unwrap().items.len() == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, renewed).await.unwrap();
+    assert!(
+        !renewal::is_due(store.collections().await.unwrap())
+            .await
+            .unwrap()
+    );
+    store.close().await;
+}

@@ -79,7 +79,7 @@ impl UserDocument {
         }
     }
 
-    fn named(&self) -> Named {
+    pub(super) fn named(&self) -> Named {
         Named::new(self.id.as_str(), &[&self.username, &self.display_name])
     }
 }

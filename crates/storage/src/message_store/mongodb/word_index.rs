@@ -30,15 +30,18 @@ use super::documents::stored_seq;
 use super::failure::{Outcome, bounded};
 use super::history::messages_between;
 use super::transaction::Transaction;
-use super::words::{Query, words};
 use super::{MongoStore, Shared};
+use text::{Query, Token};
 
 /// Places of a block. Larger makes fewer index entries a message, and searches read more messages for each block that
 /// has the words: this many take some milliseconds.
 pub(super) const BLOCK: u64 = 1_024;
 
-/// Different words of a block that are written down. One that has more is looked through for whatever is searched.
-const WORDS: usize = 20_000;
+/// Different words of a block that are written down, in scripts without spaces every letter and every two in a row. One that has more is looked through for whatever is searched.
+const WORDS: usize = 40_000;
+
+/// Parts of a query that are looked for in the blocks; what these leave is compared with the whole of it.
+const PARTS: usize = 16;
 
 /// Stands for the words of such a block. No word is like it.
 const ANY: &str = "*";
@@ -66,6 +69,9 @@ pub(super) struct BlockDocument {
     /// Whether the words of all its messages are there.
     #[serde(default)]
     complete: bool,
+    /// Of what made the words. A block of an earlier version is as good as none.
+    #[serde(default)]
+    version: i32,
     /// Whether there may be words that none of its messages has any more.
     #[serde(default)]
     stale: bool,
@@ -196,16 +202,20 @@ impl MongoStore {
         let bodies = all_in(&log, messages, session).await?;
         let mut found = BTreeSet::new();
         for Body { body } in bodies {
-            found.extend(words(&body));
+            found.extend(words(&text::tokens(&body)));
         }
         let found: Vec<String> = match found.len() > WORDS {
             true => vec![ANY.to_owned()],
             false => found.into_iter().collect(),
         };
-        let set = doc! { "$set": { "words": found, "complete": true, "stale": false } };
+        let set = doc! {
+            "words": found, "complete": true, "version": text::VERSION, "stale": false,
+        };
+        let set = doc! { "$set": set };
         let mut filter = key(room, block);
         if !complete {
             filter.insert("complete", true);
+            filter.insert("version", text::VERSION);
         }
         let numbered = doc! { "block": stored_seq(block) };
         let mut update = set;
@@ -231,6 +241,7 @@ impl MongoStore {
             "roomId": room.as_str(),
             "_id": { "$gte": first, "$lte": last },
             "complete": true,
+            "version": text::VERSION,
         };
         let blocks = self
             .collections()
@@ -288,9 +299,59 @@ struct Body {
     body: String,
 }
 
-/// That a block has all words of a query, as parts of a filter.
+/// What of a message is written down: its words, the letters that stand for themselves, and every two of these in a row.
+fn words(tokens: &[Token]) -> BTreeSet<String> {
+    let words = tokens.iter().map(|token| joined(&[token]));
+    words.chain(tokens.windows(2).filter_map(pair)).collect()
+}
+
+fn pair(tokens: &[Token]) -> Option<String> {
+    match tokens {
+        [one @ Token::Single(_), other @ Token::Single(_)] => Some(joined(&[one, other])),
+        _ => None,
+    }
+}
+
+fn joined(tokens: &[&Token]) -> String {
+    let mut text = String::new();
+    for token in tokens {
+        token.push_to(&mut text);
+    }
+    text
+}
+
+/// What must be in a block that has a query, and the beginning of a word that must be.
+fn parts(query: &Query) -> (Vec<String>, Option<String>) {
+    let mut whole = BTreeSet::new();
+    let mut beginning = None;
+    for phrase in query.phrases() {
+        let mut words = words(phrase);
+        let pairs: Vec<String> = phrase.windows(2).filter_map(pair).collect();
+        // A letter says nothing beside a pair with it.
+        words.retain(|word| {
+            pairs
+                .iter()
+                .all(|pair| pair == word || !pair.contains(word))
+        });
+        whole.extend(words);
+    }
+    if query.is_open()
+        && let Some(last) = query.phrases().last().and_then(|phrase| phrase.last())
+    {
+        let last = joined(&[last]);
+        let tokens = query.phrases().iter().flatten();
+        // Elsewhere in the query it may be a whole word.
+        if tokens.filter(|token| joined(&[token]) == last).count() == 1 {
+            whole.remove(&last);
+        }
+        beginning = Some(last);
+    }
+    (whole.into_iter().take(PARTS).collect(), beginning)
+}
+
+/// The same as parts of a filter.
 fn having(query: &Query) -> Vec<Document> {
-    let (words, beginning) = query.parts();
+    let (words, beginning) = parts(query);
     let words = words.into_iter().map(|word| doc! { "words": word });
     let beginning = beginning.map(|first| {
         let end = format!("{first}{}", char::MAX);
@@ -313,8 +374,7 @@ pub(super) fn touch(room: &RoomId, of: u64, seq: u64, body: &str) -> Option<Docu
     if seq <= end_of(block) {
         return None;
     }
-    let added: BTreeSet<String> = words(body).into_iter().collect();
-    let added: Vec<String> = added.into_iter().collect();
+    let added: Vec<String> = words(&text::tokens(body)).into_iter().collect();
     Some(doc! {
         "q": key(room, block),
         "u": {
@@ -324,4 +384,28 @@ pub(super) fn touch(room: &RoomId, of: u64, seq: u64, body: &str) -> Option<Docu
         },
         "upsert": true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_has_words_letters_and_pairs_and_a_query_the_least_of_them() {
+        let found: Vec<String> = words(&text::tokens("上海 tower C++")).into_iter().collect();
+        assert_eq!(found, ["+", "++", "c", "tower", "上", "上海", "海"]);
+        for (query, whole, beginning) in [
+            ("b a-b a", &["a", "b"][..], Some("a")),
+            ("b a", &["b"], Some("a")),
+            ("b a *", &["a", "b"], None),
+            ("上", &["上"], None),
+            ("上海市", &["上海", "海市"], None),
+            ("上a海", &["a", "上", "海"], None),
+            ("上海 tow", &["上海"], Some("tow")),
+        ] {
+            let (found, first) = parts(&Query::new(query).unwrap());
+            assert_eq!(found, whole, "{query}");
+            assert_eq!(first.as_deref(), beginning, "{query}");
+        }
+    }
 }

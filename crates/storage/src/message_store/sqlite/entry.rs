@@ -13,3 +13,8 @@ pub(super) fn entry(room: i64, seq: u64) -> i64 {
 pub(super) fn seq_of(entry: i64) -> u64 {
     entry.unsigned_abs() & u64::from(u32::MAX)
 }
+
+/// The room of a key.
+pub(super) fn room_of(entry: i64) -> i64 {
+    entry >> 32
+}

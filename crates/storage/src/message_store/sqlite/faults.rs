@@ -172,8 +172,9 @@ async fn a_deleted_room_leaves_nothing_behind() {
         SELECT (SELECT count(*) FROM rooms) + (SELECT count(*) FROM members)
             + (SELECT count(*) FROM messages) + (SELECT count(*) FROM changes)
             + (SELECT count(*) FROM reactions) + (SELECT count(*) FROM reaction_counts)
-            + (SELECT count(*) FROM messages_index WHERE messages_index MATCH 'filler')
-            + (SELECT count(*) FROM rooms_index WHERE rooms_index MATCH 'room')";
+            + (SELECT count(*) FROM messages_index WHERE messages_index MATCH '\"1_filler\"')
+            + (SELECT count(*) FROM rooms_index WHERE rooms_index MATCH 'room')
+            + (SELECT count(*) FROM room_name_pieces)";
     let fixture = Fixture::new().await;
     let count = async || -> i64 {
         fixture
@@ -201,7 +202,7 @@ async fn a_deleted_room_leaves_nothing_behind() {
             .append(entry, |result| done.send(result).unwrap());
         durable.await.unwrap().unwrap();
     }
-    assert_eq!(count().await, 1 + 1 + 1_200 + 3 + 3 + 3 + 1_200 + 1);
+    assert_eq!(count().await, 1 + 1 + 1_200 + 3 + 3 + 3 + 1_200 + 1 + 2);
     fixture
         .store
         .delete_room(&fixture.room, &fixture.user, Timestamp::now())

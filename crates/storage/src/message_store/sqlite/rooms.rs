@@ -5,6 +5,7 @@ use super::columns::{
     room_cursor, room_id, room_kind, room_kind_text, room_no, room_role_option, timestamp, user_id,
     user_no, viewer_no,
 };
+use super::name_index::Wanted;
 use super::unread::unread;
 use super::{NewRoom, RoomViewer, StoredRoom};
 use super::{Page, SqliteStore, blocks, members, name_index};
@@ -117,17 +118,13 @@ impl SqliteStore {
             " WHERE rooms_index MATCH ?4 AND i.rowid > ?2 AND r.deleted_at IS NULL
               ORDER BY i.rowid LIMIT ?3"
         );
-        // Cut to the page before the columns are computed.
-        const BEGINS: &str = concat!(
+        const HAS_PIECE: &str = concat!(
             "SELECT ",
             room_columns!(),
-            " FROM (
-                SELECT no FROM rooms
-                WHERE name_key >= ?4 AND name_key < ?5 AND no > ?2 AND deleted_at IS NULL
-                ORDER BY no LIMIT ?3
-              ) page CROSS JOIN rooms r ON r.no = page.no ",
+            " FROM room_name_pieces named CROSS JOIN rooms r ON r.no = named.no ",
             room_joins!(),
-            " ORDER BY page.no"
+            " WHERE named.piece = ?4 AND named.no > ?2 AND r.deleted_at IS NULL
+              ORDER BY named.no LIMIT ?3"
         );
         const ALL: &str = concat!(
             "SELECT ",
@@ -138,31 +135,36 @@ impl SqliteStore {
               ORDER BY r.no LIMIT ?3"
         );
         let query = query.unwrap_or_default().to_owned();
+        let is_search = !query.is_empty();
         let (after, viewer) = (after.cloned(), viewer.cloned());
         let read = move |connection: &Connection| {
             let viewer = viewer_no(connection, viewer.as_ref())?;
             let after = room_cursor(connection, after.as_ref())?;
             let limit_and_one = u64::from(limit) + 1;
+            let named = |sql, wanted| {
+                connection
+                    .prepare_cached(sql)?
+                    .query_map((viewer, after, limit_and_one, wanted), from_row)?
+                    .collect::<rusqlite::Result<_>>()
+            };
             let rooms = if query.is_empty() {
                 connection
                     .prepare_cached(ALL)?
                     .query_map((viewer, after, limit_and_one), from_row)?
                     .collect::<Result<_, _>>()?
-            } else if let Some(expression) = name_index::holding(&query) {
-                connection
-                    .prepare_cached(HOLDS)?
-                    .query_map((viewer, after, limit_and_one, expression), from_row)?
-                    .collect::<Result<_, _>>()?
             } else {
-                let (first, end) = name_index::beginning(&query);
-                connection
-                    .prepare_cached(BEGINS)?
-                    .query_map((viewer, after, limit_and_one, first, end), from_row)?
-                    .collect::<Result<_, _>>()?
+                match Wanted::new(&query) {
+                    Some(Wanted::Part(expression)) => named(HOLDS, expression)?,
+                    Some(Wanted::Piece(piece)) => named(HAS_PIECE, piece)?,
+                    None => Vec::new(),
+                }
             };
             Ok(Page::cut(rooms, limit))
         };
-        self.database.read(read).await
+        match is_search {
+            true => self.database.search(read).await,
+            false => self.database.read(read).await,
+        }
     }
 
     pub async fn my_rooms(
@@ -201,15 +203,11 @@ impl SqliteStore {
     }
 
     pub async fn rename_room(&self, room: &RoomId, name: String) -> Result<(), StoreError> {
-        const SQL: &str = "
-            UPDATE rooms SET name = ?2, name_key = CASE WHEN kind = 'public' THEN ?3 END
-            WHERE no = ?1";
+        const SQL: &str = "UPDATE rooms SET name = ?2 WHERE no = ?1";
         let room = room.clone();
         let write = move |transaction: &Transaction<'_>| {
             let (no, kind) = must_not_be_direct(transaction, &room)?;
-            transaction
-                .prepare_cached(SQL)?
-                .execute((no, &name, name.to_lowercase()))?;
+            transaction.prepare_cached(SQL)?.execute((no, &name))?;
             if kind == RoomKind::Public {
                 name_index::put_room(transaction, no, &name)?;
             }
@@ -224,7 +222,7 @@ impl SqliteStore {
         owner: &UserId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE rooms SET deleted_at = ?2, name_key = NULL WHERE no = ?1";
+        const SQL: &str = "UPDATE rooms SET deleted_at = ?2 WHERE no = ?1";
         let (room, owner) = (room.clone(), owner.clone());
         let write = move |transaction: &Transaction<'_>| {
             let no = room_no(transaction, &room)?;
@@ -346,15 +344,14 @@ fn insert(
 ) -> Outcome<(i64, RoomId)> {
     const SQL: &str = "
         INSERT INTO rooms
-            (id, kind, name, name_key, created_at, epoch, member_count, direct_low, direct_high)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)";
+            (id, kind, name, created_at, epoch, member_count, direct_low, direct_high)
+        VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)";
     let id = new_id();
     let epoch = new_epoch();
     transaction.prepare_cached(SQL)?.execute((
         &id,
         room_kind_text(kind),
         name,
-        (kind == RoomKind::Public).then(|| name.to_lowercase()),
         now.unix_ms(),
         epoch,
         pair.map(|(low, _)| low),

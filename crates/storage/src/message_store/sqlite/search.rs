@@ -1,17 +1,15 @@
-//! Full-text search in the messages of a room. The index holds words, no texts; it changes at the
+//! Full-text search in the messages of a room. The index holds words, no texts, in the order of the messages; it changes at the
 //! end of the transaction that changes the messages (see `Transaction::before_commit`).
 
 use super::columns::{room_no, viewer_no};
-use super::entry::entry;
+use super::entry::{entry, room_of};
 use super::message::load_all;
 use super::{Page, SqliteStore, StoredMessage};
 use crate::StoreError;
 use crate::sqlite::Transaction;
 use protocol::{RoomId, UserId};
 use rusqlite::Connection;
-
-/// Words of a query that count; more only cost.
-const TERMS: usize = 16;
+use text::{Query, Token};
 
 impl SqliteStore {
     pub async fn search(
@@ -26,11 +24,11 @@ impl SqliteStore {
             SELECT rowid FROM messages_index
             WHERE messages_index MATCH ?1 AND rowid > ?2 AND rowid < ?3
             ORDER BY rowid DESC LIMIT ?4";
-        let (room, viewer, words) = (room.clone(), viewer.cloned(), all_words(query));
+        let (room, viewer, query) = (room.clone(), viewer.cloned(), Query::new(query));
         let read = move |connection: &Connection| {
             let no = room_no(connection, &room)?;
             let viewer = viewer_no(connection, viewer.as_ref())?;
-            let Some(words) = words else {
+            let Some(words) = query.map(|query| expression(no, &query)) else {
                 return Ok(Page {
                     items: Vec::new(),
                     has_more: false,
@@ -49,19 +47,22 @@ impl SqliteStore {
                 has_more: page.has_more,
             })
         };
-        self.database.read(read).await
+        self.database.search(read).await
     }
 }
 
 /// Adds a message's text to the index.
 pub(super) fn put(transaction: &Transaction<'_>, entry: i64, body: String) {
-    const SQL: &str = "INSERT INTO messages_index (rowid, body) VALUES (?1, ?2)";
-    transaction.before_commit(entry, move |connection| {
-        connection
-            .prepare_cached(SQL)?
-            .execute((entry, body))
-            .map(drop)
-    });
+    transaction.before_commit(entry, move |connection| insert(connection, entry, &body));
+}
+
+pub(super) fn insert(connection: &Connection, entry: i64, body: &str) -> rusqlite::Result<()> {
+    const SQL: &str = "INSERT INTO messages_index (rowid, tokens) VALUES (?1, ?2)";
+    let tokens = of_room(room_of(entry), &text::tokens(body));
+    connection
+        .prepare_cached(SQL)?
+        .execute((entry, tokens))
+        .map(drop)
 }
 
 /// Takes a message out of the index.
@@ -72,10 +73,26 @@ pub(super) fn remove(transaction: &Transaction<'_>, entry: i64) {
     });
 }
 
-/// The query as an expression of FTS5: every word a quoted string, the last one a prefix.
-fn all_words(query: &str) -> Option<String> {
-    let words: Vec<String> = query.split_whitespace().take(TERMS).map(quoted).collect();
-    (!words.is_empty()).then(|| words.join(" ") + "*")
+/// Tokens as the index has them, each with the number of its room.
+fn of_room(no: i64, tokens: &[Token]) -> String {
+    let room = format!("{no:x}_");
+    let mut text = String::with_capacity(tokens.len() * (room.len() + 8));
+    for token in tokens {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&room);
+        token.push_to(&mut text);
+    }
+    text
+}
+
+/// The query as an expression of FTS5: every phrase a quoted string, the last one with a word that may go on.
+fn expression(no: i64, query: &Query) -> String {
+    let phrases = query.phrases().iter();
+    let phrases: Vec<String> = phrases.map(|it| quoted(&of_room(no, it))).collect();
+    let end = if query.is_open() { "*" } else { "" };
+    phrases.join(" ") + end
 }
 
 /// Text as a string of FTS5, in which nothing is syntax. Its parser would end at a NUL.

@@ -3,6 +3,7 @@
 
 use super::columns::{role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
 use super::message::id_list;
+use super::name_index::Wanted;
 use super::{Credentials, NewUser, ProfileChange, StoredUser};
 use super::{Page, SqliteStore, members, name_index};
 use crate::StoreError;
@@ -134,35 +135,27 @@ impl SqliteStore {
             " FROM users_index i CROSS JOIN users u ON u.no = i.rowid
               WHERE users_index MATCH ?1 AND i.rowid > ?2 ORDER BY i.rowid LIMIT ?3"
         );
-        const BEGINS: &str = concat!(
+        const HAS_PIECE: &str = concat!(
             "SELECT ",
             user_columns!(),
-            " FROM users u WHERE u.no IN (
-                SELECT no FROM users WHERE username_key >= ?1 AND username_key < ?4
-                UNION
-                SELECT no FROM users WHERE display_name_key >= ?1 AND display_name_key < ?4
-              ) AND u.no > ?2 ORDER BY u.no LIMIT ?3"
+            " FROM user_name_pieces p CROSS JOIN users u ON u.no = p.no
+              WHERE p.piece = ?1 AND p.no > ?2 ORDER BY p.no LIMIT ?3"
         );
-        let (query, after) = (query.to_owned(), after.cloned());
+        let (wanted, after) = (Wanted::new(query), after.cloned());
         let read = move |connection: &Connection| {
             let after = user_cursor(connection, after.as_ref())?;
-            let limit_and_one = u64::from(limit) + 1;
-            let users = match name_index::holding(&query) {
-                Some(expression) => connection
-                    .prepare_cached(HOLDS)?
-                    .query_map((expression, after, limit_and_one), from_row)?
-                    .collect::<Result<_, _>>()?,
-                None => {
-                    let (first, end) = name_index::beginning(&query);
-                    connection
-                        .prepare_cached(BEGINS)?
-                        .query_map((first, after, limit_and_one, end), from_row)?
-                        .collect::<Result<_, _>>()?
-                }
+            let (sql, wanted) = match wanted {
+                Some(Wanted::Part(expression)) => (HOLDS, expression),
+                Some(Wanted::Piece(piece)) => (HAS_PIECE, piece),
+                None => return Ok(Page::cut(Vec::new(), limit)),
             };
+            let users = connection
+                .prepare_cached(sql)?
+                .query_map((wanted, after, u64::from(limit) + 1), from_row)?
+                .collect::<Result<_, _>>()?;
             Ok(Page::cut(users, limit))
         };
-        self.database.read(read).await
+        self.database.search(read).await
     }
 
     pub async fn update_user(
@@ -171,8 +164,7 @@ impl SqliteStore {
         change: ProfileChange,
     ) -> Result<StoredUser, StoreError> {
         const SQL: &str = "
-            UPDATE users SET display_name = ?2, display_name_key = ?3, avatar_url = ?4,
-                email = ?5, email_key = ?6
+            UPDATE users SET display_name = ?2, avatar_url = ?3, email = ?4, email_key = ?5
             WHERE no = ?1";
         let id = id.clone();
         let write = move |transaction: &Transaction<'_>| {
@@ -188,7 +180,6 @@ impl SqliteStore {
             transaction.prepare_cached(SQL)?.execute((
                 no,
                 &changed.display_name,
-                changed.display_name.to_lowercase(),
                 &changed.avatar_url,
                 &changed.email,
                 changed.email.as_deref().map(str::to_lowercase),
@@ -231,8 +222,7 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<RoomId>, StoreError> {
         const SQL: &str = "
-            UPDATE users SET username = ?2, username_key = NULL, display_name = ?2,
-                display_name_key = NULL, email = NULL, email_key = NULL, avatar_url = NULL,
+            UPDATE users SET username = ?2, username_key = NULL, display_name = ?2, email = NULL, email_key = NULL, avatar_url = NULL,
                 role = 'user', password_hash = NULL, deleted_at = ?3
             WHERE no = ?1";
         const UNBLOCK: &str = "DELETE FROM blocks WHERE user = ?1 OR blocked = ?1";
@@ -299,9 +289,9 @@ fn insert(
     password_hash: Option<Secret>,
 ) -> Outcome<StoredUser> {
     const SQL: &str = "
-        INSERT INTO users (id, username, username_key, display_name, display_name_key, email,
-            email_key, role, guest, password_hash, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        INSERT INTO users (id, username, username_key, display_name, email, email_key, role, guest,
+            password_hash, created_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let username_key = user.username.to_lowercase();
     must_be_free(transaction, &username_key, user.email.as_deref(), 0)?;
     transaction.prepare_cached(SQL)?.execute((
@@ -309,7 +299,6 @@ fn insert(
         &user.username,
         username_key,
         &user.display_name,
-        user.display_name.to_lowercase(),
         &user.email,
         user.email.as_deref().map(str::to_lowercase),
         role_text(user.role),
