@@ -10,6 +10,12 @@ SDK := frontend-assets/sdk
 WEB := frontend-assets/web
 NPM_CI := npm ci --no-audit --no-fund --prefix
 
+# Who hasn't worked with cargo itself here builds everything once: what a next build would save takes longer to write and
+# as much space as all the rest. cargo's default is used where cargo has left its own.
+ifeq ($(wildcard target/debug/incremental),)
+export CARGO_INCREMENTAL ?= 0
+endif
+
 .PHONY: help run web stack stack-down stack-of-faults-down fleet fleet-down test test-quick test-rust test-fleet test-sdk test-browser \
 	test-clients server-under-test check bench bench-fleet bench-peers node-peer
 
@@ -19,8 +25,11 @@ help: ## What can be made
 run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; with Node it gets the web client)
 	@scripts/prerequisites rust
 	@$(WEB_WHERE_NODE_IS)
-	cargo build --release --package tertulia
+	$(RELEASE)
 	exec target/release/tertulia serve
+
+# By itself, as another package in the same call would have other features, and all of it built again.
+RELEASE := cargo build --release --package tertulia
 
 # Without Node, or with one that is too old, everything but the web client works.
 WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo "The server gets a plain page only." >&2; fi
@@ -28,7 +37,7 @@ WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo 
 fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
 	@scripts/prerequisites rust libcurl nginx openssl python redis
 	@$(WEB_WHERE_NODE_IS)
-	cargo build --release --package tertulia
+	$(RELEASE)
 	scripts/fleet up 3
 	@echo "make fleet-down ends it." >&2
 
@@ -52,15 +61,19 @@ test: ## Install what the tests need, run all of them, and end the services that
 	trap "$(MAKE) --no-print-directory $$end" EXIT; \
 	$(MAKE) test-rust test-fleet test-sdk test-browser
 
-test-quick: ## Of the tests, those that need neither services nor a browser (under two minutes once built)
-	cargo test --workspace --lib --bins
+test-quick: web $(SDK)/node_modules/.package-lock.json ## Of the tests, those that need neither services nor a browser (under two minutes once built)
+	cargo test --workspace --lib --bins --test all --test contract --test sockets --test store -- $(addprefix --skip ,$(OF_SERVICES))
 	cd $(SDK) && npm test
+
+# What the names of tests have in them that need services, or the official clients.
+OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients redis
 
 # The features of the whole workspace are used by every step, so that nothing is built twice. The server that the tests
 # start is built along with them (target/debug/server-under-test), and holds the web client.
 test-rust: web test-clients ## Of the tests, those in Rust; the services that they start go on running (make stack-down)
-	scripts/prerequisites nginx
-	cargo test --workspace
+	scripts/prerequisites nginx openssl
+	cargo test --workspace --lib --bins --tests
+	cargo test --workspace --doc
 
 test-fleet: web test-clients ## The server's tests once more, on a fleet of two; likewise
 	TERTULIA_TEST_FLEET=1 cargo test --workspace --test all server::
@@ -93,10 +106,12 @@ $(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WE
 check: ## Format, lints and documentation, with warnings denied
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items
+	@# With the examples, cargo resolves the features as for the lints, and checks nothing anew.
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --lib --bins --examples
 
 bench: bench-peers ## Measure the server beside its peers (about 15 minutes; writes target/bench/report.md)
-	cargo build --release --package load-generator --package tertulia
+	$(RELEASE)
+	cargo build --release --package load-generator
 	cargo build --release --package gateway --example bench_server
 	mkdir -p target/bench
 	target/release/load-generator bench --out target/bench/report.md
@@ -104,7 +119,8 @@ bench: bench-peers ## Measure the server beside its peers (about 15 minutes; wri
 bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 5 minutes; writes target/bench/fleet.md)
 	scripts/prerequisites ss
 	scripts/stack up mongodb redis-cluster
-	cargo build --release --package load-generator --package tertulia
+	$(RELEASE)
+	cargo build --release --package load-generator
 	mkdir -p target/bench
 	target/release/load-generator bench-fleet --out target/bench/fleet.md
 
