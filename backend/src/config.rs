@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use gateway::Origin;
 use ipnet::IpNet;
 use protocol::Secret;
 use tracing_subscriber::filter::Targets;
@@ -42,7 +43,7 @@ pub struct Config {
     pub emitter: Option<EmitterConfig>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
     /// development). The server's own pages always may.
-    pub allowed_origins: Option<Vec<String>>,
+    pub allowed_origins: Option<Vec<Origin>>,
     /// `TRUSTED_PROXIES`: addresses and networks, with commas between, whose `X-Forwarded-For` is believed; none by
     /// default.
     pub trusted_proxies: Vec<IpNet>,
@@ -295,7 +296,7 @@ impl Reader<'_> {
         })
     }
 
-    fn origins(&mut self, production: bool) -> Option<Vec<String>> {
+    fn origins(&mut self, production: bool) -> Option<Vec<Origin>> {
         let Some(value) = self.text("ALLOWED_ORIGINS") else {
             return production.then(Vec::new);
         };
@@ -305,23 +306,16 @@ impl Reader<'_> {
             }
             return None;
         }
-        let origins: Vec<String> = value
+        let origins: Result<Vec<Origin>, _> = value
             .split(',')
-            .map(|origin| origin.trim().trim_end_matches('/').to_owned())
+            .map(|origin| origin.trim().parse())
             .collect();
-        let is_origin = |origin: &String| {
-            origin.split_once("://").is_some_and(|(scheme, host)| {
-                !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '*', ' '])
-            })
-        };
-        if origins.iter().all(is_origin) {
-            Some(origins)
-        } else {
+        origins.map(Some).unwrap_or_else(|_| {
             self.wrong(
                 "ALLOWED_ORIGINS",
                 "* or origins such as https://chat.example.org with commas between",
             )
-        }
+        })
     }
 }
 
@@ -460,18 +454,28 @@ mod tests {
 
     #[test]
     fn origins_are_taken_as_browsers_send_them() {
-        let config = read(&[(
-            "ALLOWED_ORIGINS",
-            "https://a.example/, http://localhost:5173",
-        )])
-        .unwrap();
+        let origins = |value| {
+            let config = read(&[("ALLOWED_ORIGINS", value)])?;
+            let origins = config.allowed_origins.unwrap_or_default();
+            let origins = origins.iter().map(|origin| origin.as_str().to_owned());
+            Ok::<Vec<_>, Vec<String>>(origins.collect())
+        };
         assert_eq!(
-            config.allowed_origins,
-            Some(vec![
-                "https://a.example".into(),
-                "http://localhost:5173".into()
-            ])
+            origins("https://A.example:443/, http://localhost:5173").unwrap(),
+            ["https://a.example", "http://localhost:5173"]
         );
+        assert_eq!(
+            origins("capacitor://localhost").unwrap(),
+            ["capacitor://localhost"]
+        );
+        for wrong in [
+            "a.example",
+            "https://a.example,",
+            "https://*.example",
+            "null",
+        ] {
+            assert_eq!(origins(wrong).unwrap_err().len(), 1, "{wrong}");
+        }
     }
 
     const SECRET: (&str, &str) = ("JWT_SECRET", "a secret of at least thirty-two bytes");

@@ -16,7 +16,7 @@ use axum::{
 use gateway::Gateway;
 use http::{
     HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use protocol::{
     ErrorBody, ErrorCode, Method,
@@ -29,7 +29,7 @@ use tower_http::{
         CompressionLayer, Predicate,
         predicate::{NotForContentType, SizeAbove},
     },
-    cors::{AllowOrigin, CorsLayer},
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
 
 use super::{
@@ -116,6 +116,17 @@ where
 pub fn router(app: SharedApp, gateway: Gateway) -> Router {
     let cors = cors(&app.config);
     let transport = gateway.config().path.clone();
+    // Its path is written with more slashes or fewer by some, which no pattern of a route covers.
+    let transport_or_file = move |request: Request| {
+        let gateway = gateway.clone();
+        async move {
+            if gateway.config().serves(request.uri().path()) {
+                gateway.http(request).await.into_response()
+            } else {
+                web_client::file(request).await.into_response()
+            }
+        }
+    };
     table()
         .into_iter()
         .fold(Router::new(), |router, (_, path, handler)| {
@@ -126,11 +137,8 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
         .layer(from_fn_with_state(app.clone(), once_started))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))
-        .route(
-            &transport,
-            any(move |request: Request| async move { gateway.http(request).await }),
-        )
-        .fallback(web_client::file)
+        .route(&transport, any(transport_or_file.clone()))
+        .fallback(transport_or_file)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CompressionLayer::new().compress_when(worth_compressing()))
@@ -205,17 +213,22 @@ fn worth_compressing() -> impl Predicate {
     SizeAbove::new(COMPRESS_FROM).and(NotForContentType::IMAGES)
 }
 
+/// Pages of allowed origins may use all of the server, with whatever headers and credentials: nothing is granted for a
+/// cookie, but a proxy in front may need its own, and clients that send them aren't answered without this.
 fn cors(config: &Config) -> CorsLayer {
     let origins = match &config.allowed_origins {
-        None => AllowOrigin::any(),
-        Some(origins) => AllowOrigin::list(
-            origins
-                .iter()
-                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
-        ),
+        None => AllowOrigin::mirror_request(),
+        Some(origins) => {
+            let origins = origins.clone();
+            AllowOrigin::predicate(move |origin, _| {
+                let origin = origin.to_str().ok().and_then(|origin| origin.parse().ok());
+                origin.is_some_and(|origin| origins.contains(&origin))
+            })
+        }
     };
     CorsLayer::new()
         .allow_origin(origins)
+        .allow_credentials(true)
         .allow_methods([
             http::Method::GET,
             http::Method::POST,
@@ -223,11 +236,7 @@ fn cors(config: &Config) -> CorsLayer {
             http::Method::PATCH,
             http::Method::DELETE,
         ])
-        .allow_headers([
-            AUTHORIZATION,
-            CONTENT_TYPE,
-            HeaderName::from_static("idempotency-key"),
-        ])
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             RETRY_AFTER,
             HeaderName::from_static("ratelimit-limit"),

@@ -58,9 +58,10 @@ fn answer(files: &Files, request: &Request) -> Option<Response> {
 /// Whether a browser wants to show what is at this path.
 fn is_page(path: &str, headers: &HeaderMap) -> bool {
     let accepts_html = headers
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|accept| accept.to_str().ok())
+        .any(|accept| accept.to_ascii_lowercase().contains("text/html"));
     accepts_html && !NOT_PAGES.iter().any(|prefix| path.starts_with(prefix))
 }
 

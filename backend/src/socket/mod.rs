@@ -92,6 +92,17 @@ impl Session for ChatSession {
         }
     }
 
+    fn unreadable(&self, ack: Ack) {
+        refuse(
+            ack,
+            wire::Invalid::new(
+                "event",
+                "expected a name, as text that is no half of a character",
+            )
+            .into(),
+        );
+    }
+
     fn overloaded(&self, event: Event) {
         let after = std::time::Duration::from_secs(1);
         refuse(

@@ -17,6 +17,8 @@ pub enum CloseReason {
     ConnectTimeout,
     /// Bytes that aren't valid WebSocket, Engine.IO or Socket.IO.
     Protocol,
+    /// Text that isn't UTF-8.
+    NotText,
     /// A message above `maxPayload`.
     TooLarge,
     /// Events far beyond the admitted rate.
@@ -33,12 +35,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Client,
         Self::TransportError,
         Self::PingTimeout,
         Self::ConnectTimeout,
         Self::Protocol,
+        Self::NotText,
         Self::TooLarge,
         Self::Flood,
         Self::SlowConsumer,
@@ -55,6 +58,7 @@ impl CloseReason {
             Self::PingTimeout => "ping timeout",
             Self::ConnectTimeout => "no namespace connected in time",
             Self::Protocol => "protocol error",
+            Self::NotText => "text is not UTF-8",
             Self::TooLarge => "message too large",
             Self::Flood => "too many events",
             Self::SlowConsumer => "slow consumer",
@@ -86,6 +90,7 @@ impl CloseReason {
             Self::Client | Self::Server => 1000,
             Self::Draining => 1001,
             Self::Protocol | Self::TransportError => 1002,
+            Self::NotText => 1007,
             Self::Flood | Self::ConnectTimeout | Self::PingTimeout => 1008,
             Self::TooLarge => 1009,
             Self::SlowConsumer | Self::TryLater => 1013,

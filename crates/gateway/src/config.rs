@@ -8,13 +8,16 @@ use http::{
 };
 use ipnet::IpNet;
 
-use crate::{instance::InstanceId, peers::Peers, trusted_proxies::FORWARDED_PROTO};
+use crate::{
+    header_list, instance::InstanceId, origin::Origin, peers::Peers,
+    trusted_proxies::FORWARDED_PROTO,
+};
 
 /// Settings of one [`Gateway`](crate::Gateway). Every default is what the official server uses, or a bound that no
 /// honest client meets.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Request path with both slashes, `/socket.io/` by default.
+    /// Request path with both slashes, `/socket.io/` by default; see [`serves`](Self::serves).
     pub path: String,
     /// Pause between a pong (or the opening) and the next ping. 25 s.
     pub ping_interval: Duration,
@@ -49,7 +52,7 @@ pub struct Config {
     pub event_abuse: u32,
     /// `Origin`s whose pages may connect beside the server's own; `None` allows all. Requests without an `Origin`
     /// aren't a page's.
-    pub allowed_origins: Option<Vec<String>>,
+    pub allowed_origins: Option<Vec<Origin>>,
     /// Proxies whose word is taken for where a client is (`X-Forwarded-For`: the last address in it that isn't
     /// trusted itself), and for the host and scheme that a page was loaded from (`X-Forwarded-Host` and `-Proto`).
     /// None by default.
@@ -96,30 +99,41 @@ impl Config {
         self.ping_interval + self.ping_timeout
     }
 
+    /// Whether a request for `path` is for this gateway: its slashes may be doubled, and the last one missing.
+    pub fn serves(&self, path: &str) -> bool {
+        fn segments(path: &str) -> impl Iterator<Item = &str> {
+            path.split('/').filter(|segment| !segment.is_empty())
+        }
+        path == self.path || segments(path).eq(segments(&self.path))
+    }
+
     /// Whether a request with these headers may open a connection: no browser's, of the server's own pages, or of an
     /// allowed origin.
     pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {
         let (Some(allowed), Some(origin)) = (&self.allowed_origins, headers.get(ORIGIN)) else {
             return true;
         };
-        let Ok(origin) = origin.to_str() else {
+        let Some(origin) = origin.to_str().ok().and_then(|o| o.parse().ok()) else {
             return false;
         };
-        let text = |name| headers.get(name)?.to_str().ok();
-        let scheme = text(FORWARDED_PROTO).map(|scheme| match scheme {
-            // As some proxies say it of an upgrade.
-            "wss" => "https",
-            "ws" => "http",
-            other => other,
-        });
-        let own = text(HOST).zip(origin.split_once("://")).is_some_and(
-            |(host, (origins_scheme, authority))| {
-                host.eq_ignore_ascii_case(authority)
-                    && scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case(origins_scheme))
-            },
-        );
-        own || allowed.iter().any(|allowed| allowed == origin)
+        allowed.contains(&origin) || own(headers, &origin).as_ref() == Some(&origin)
     }
+}
+
+/// The origin of the server's own pages, as far as the headers of a request say; otherwise it has the scheme of `origin`.
+fn own(headers: &HeaderMap, origin: &Origin) -> Option<Origin> {
+    let scheme = header_list::elements(headers, &FORWARDED_PROTO).next_back();
+    let scheme = match scheme.map(str::to_ascii_lowercase).as_deref() {
+        // As some proxies say it of an upgrade.
+        Some("wss") => "https",
+        Some("ws") => "http",
+        Some("https") => "https",
+        Some("http") => "http",
+        Some(_) => return None,
+        None => origin.as_str().split_once("://")?.0,
+    };
+    let host = headers.get(HOST)?.to_str().ok()?;
+    format!("{scheme}://{host}").parse().ok()
 }
 
 #[cfg(test)]
@@ -129,31 +143,58 @@ mod tests {
     #[test]
     fn pages_of_the_server_and_of_allowed_origins_may_connect() {
         let config = |allowed: Option<&[&str]>| Config {
-            allowed_origins: allowed.map(|a| a.iter().map(|&o| o.to_owned()).collect()),
+            allowed_origins: allowed.map(|a| a.iter().map(|o| o.parse().unwrap()).collect()),
             ..Config::default()
         };
-        let headers = |origin: Option<&'static str>| {
+        let headers = |host: &'static str, origin: Option<&'static str>| {
             let mut headers = HeaderMap::new();
-            headers.insert(HOST, http::HeaderValue::from_static("chat.example:4000"));
+            headers.insert(HOST, http::HeaderValue::from_static(host));
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, http::HeaderValue::from_static(origin));
             }
             headers
         };
-        let some = config(Some(&["https://app.example"]));
-        assert!(some.allows(&headers(None)));
-        assert!(some.allows(&headers(Some("https://chat.example:4000"))));
-        assert!(some.allows(&headers(Some("https://app.example"))));
-        assert!(!some.allows(&headers(Some("https://app.example.evil"))));
-        assert!(!some.allows(&headers(Some("https://chat.example"))));
-        assert!(!some.allows(&headers(Some("null"))));
-        assert!(config(None).allows(&headers(Some("https://evil.example"))));
-        let loaded_by = |scheme: &'static str| {
-            let mut headers = headers(Some("https://chat.example:4000"));
-            headers.insert(FORWARDED_PROTO, http::HeaderValue::from_static(scheme));
-            headers
+        const CHAT: &str = "chat.example:4000";
+        let some = config(Some(&["https://App.Example:443"]));
+        for (host, origin, allowed) in [
+            (CHAT, None, true),
+            (CHAT, Some("https://chat.example:4000"), true),
+            (CHAT, Some("https://app.example"), true),
+            (CHAT, Some("https://app.example.evil"), false),
+            (CHAT, Some("http://app.example"), false),
+            (CHAT, Some("https://chat.example"), false),
+            (CHAT, Some("null"), false),
+            ("chat.example:443", Some("https://chat.example"), true),
+            ("Chat.Example", Some("http://chat.example"), true),
+            ("chat.example:80", Some("https://chat.example"), false),
+        ] {
+            assert_eq!(
+                some.allows(&headers(host, origin)),
+                allowed,
+                "{host} {origin:?}"
+            );
+        }
+        assert!(config(None).allows(&headers(CHAT, Some("https://evil.example"))));
+        let loaded_by = |schemes: &[&'static str]| {
+            let mut headers = headers(CHAT, Some("https://chat.example:4000"));
+            for scheme in schemes {
+                headers.append(FORWARDED_PROTO, http::HeaderValue::from_static(scheme));
+            }
+            some.allows(&headers)
         };
-        assert!(some.allows(&loaded_by("https")) && some.allows(&loaded_by("wss")));
-        assert!(!some.allows(&loaded_by("http")) && !some.allows(&loaded_by("ws")));
+        assert!(loaded_by(&["https"]) && loaded_by(&["WSS"]) && loaded_by(&["http, https"]));
+        assert!(loaded_by(&["http", "https"]) && !loaded_by(&["https", "http"]));
+        assert!(!loaded_by(&["http"]) && !loaded_by(&["ws"]) && !loaded_by(&["gopher"]));
+    }
+
+    #[test]
+    fn slashes_make_no_other_path() {
+        let config = Config::default();
+        for path in ["/socket.io/", "/socket.io", "//socket.io/", "/socket.io//"] {
+            assert!(config.serves(path), "{path}");
+        }
+        for path in ["/", "", "/socket.io/x", "/socketXio/", "/x/socket.io/"] {
+            assert!(!config.serves(path), "{path}");
+        }
     }
 }

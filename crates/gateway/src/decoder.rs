@@ -208,10 +208,19 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, DecodeError> {
         [] => Ok(None),
         [_] => Err(DecodeError::Protocol),
         [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            if !may_be_sent(code) {
+                return Err(DecodeError::Protocol);
+            }
             std::str::from_utf8(reason).map_err(|_| DecodeError::InvalidUtf8)?;
-            Ok(Some(u16::from_be_bytes([*high, *low])))
+            Ok(Some(code))
         }
     }
+}
+
+/// Close codes of RFC 6455, 7.4, and its registry but those that stand for the lack of one, and the free ones.
+fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Eight bytes at a time; the compiler turns it into vector instructions.

@@ -45,6 +45,11 @@ pub trait Session: Send + Sync + 'static {
     /// An event of the client.
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled;
 
+    /// An event that has no name to be read, or one that clients keep for themselves. The ack can say so.
+    fn unreadable(&self, ack: Ack) {
+        drop(ack);
+    }
+
     /// An event beyond the connection's bounds (rate, or answers outstanding). It isn't handled; the ack can say so.
     fn overloaded(&self, event: Event) {
         drop(event);
@@ -138,16 +143,12 @@ pub struct Event {
 pub struct PayloadError(String);
 
 impl Event {
-    pub(crate) fn new(data: Value, ack: Ack) -> Option<Self> {
-        let name = match CommonParser.read_event(&data) {
-            Ok(name) => Str::copy_from_slice(name),
-            // The library reads no name with an escape in it; python-socketio escapes all but ASCII.
-            Err(_) => {
-                let Ends { name, .. } = serde_json::from_str(data.as_str()?).ok()?;
-                serde_json::from_str::<String>(name?.get()).ok()?.into()
-            }
-        };
-        Some(Self { name, data, ack })
+    /// The event in `data`; its ack alone if it has no name to be read, or one that clients keep for themselves.
+    pub(crate) fn new(data: Value, ack: Ack) -> Result<Self, Ack> {
+        match name(&data).filter(|name| !RESERVED.contains(&name.as_str())) {
+            Some(name) => Ok(Self { name, data, ack }),
+            None => Err(ack),
+        }
     }
 
     /// The event's name.
@@ -205,6 +206,26 @@ impl Event {
     pub fn into_ack(self) -> Ack {
         self.ack
     }
+}
+
+/// Events that the official client keeps for itself.
+const RESERVED: [&str; 5] = [
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "newListener",
+];
+
+fn name(data: &Value) -> Option<Str> {
+    if let Ok(name) = CommonParser.read_event(data) {
+        return Some(Str::copy_from_slice(name));
+    }
+    // The library reads no name with an escape in it; python-socketio escapes all but ASCII. Whether what follows can be
+    // read is for the application to say.
+    let elements = data.as_str()?.trim_start().strip_prefix('[')?;
+    let mut elements = serde_json::Deserializer::from_str(elements).into_iter::<String>();
+    Some(elements.next()?.ok()?.into())
 }
 
 /// The text after the name in `["name",…]`; `None` if that isn't JSON.
@@ -325,6 +346,28 @@ mod tests {
             (r#"{"e":1}"#, None),
         ] {
             assert_eq!(arguments(event), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_text_whatever_follows() {
+        for (event, expected) in [
+            (r#"["e",1]"#, Some("e")),
+            (r#" [ "e" ]"#, Some("e")),
+            (r#"["\u00e9",NaN]"#, Some("é")),
+            (r#"["e",NaN]"#, Some("e")),
+            (r#"["e""#, Some("e")),
+            (r#"["bad\ud800",1]"#, None),
+            ("[7,{}]", None),
+            ("[null]", None),
+            ("[[\"e\"]]", None),
+            ("[]", None),
+            ("{}", None),
+            (r#""e""#, None),
+            ("", None),
+        ] {
+            let data = Value::Str(event.into(), None);
+            assert_eq!(name(&data).as_deref(), expected, "{event}");
         }
     }
 

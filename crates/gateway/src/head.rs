@@ -5,7 +5,7 @@ use std::io;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::net::TcpStream;
 
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, handshake};
 
 /// A larger head is left to hyper.
 const MAX_HEAD: usize = 8 * 1024;
@@ -51,16 +51,17 @@ fn parse(gateways: &[Gateway], received: &[u8]) -> Head {
         Ok(httparse::Status::Partial) => return Head::Incomplete,
         Err(_) => return Head::Other,
     };
-    let is_websocket = parsed.headers.iter().any(|h| {
-        h.name.eq_ignore_ascii_case("upgrade") && h.value.eq_ignore_ascii_case(b"websocket")
-    });
     let target = parsed.path.unwrap_or_default();
     let path = target.split_once('?').map_or(target, |(path, _)| path);
-    let gateway = gateways.iter().position(|g| g.config().path == path);
-    let (true, Some(gateway), Some(request)) = (is_websocket, gateway, owned(&parsed)) else {
+    let Some(gateway) = gateways.iter().position(|g| g.config().serves(path)) else {
         return Head::Other;
     };
-    Head::WebSocket(gateway, length, Box::new(request))
+    match owned(&parsed) {
+        Some(request) if handshake::is_asked_for(request.headers()) => {
+            Head::WebSocket(gateway, length, Box::new(request))
+        }
+        _ => Head::Other,
+    }
 }
 
 /// The parsed head as an owned request; `None` if a part isn't valid HTTP after all.

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
 };
 use http_body::Body;
 use http_body_util::Full;
@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use crate::{
     connection::Connection,
     gateway::Gateway,
+    handshake,
     outbox::Transport,
     peers::Peer,
     query::{Query, TransportName},
@@ -38,6 +39,8 @@ pub(crate) enum Refused {
     UnknownSession,
     BadMethod,
     Malformed,
+    /// A WebSocket handshake of a version that isn't spoken.
+    WebSocketVersion,
     Forbidden,
     UnsupportedVersion,
     /// Too many connections, or draining: the official clients try again.
@@ -50,7 +53,7 @@ impl Refused {
             Self::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
             Self::UnknownSession => r#"{"code":1,"message":"Session ID unknown"}"#,
             Self::BadMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
-            Self::Malformed => r#"{"code":3,"message":"Bad request"}"#,
+            Self::Malformed | Self::WebSocketVersion => r#"{"code":3,"message":"Bad request"}"#,
             Self::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
             Self::UnsupportedVersion => r#"{"code":5,"message":"Unsupported protocol version"}"#,
             Self::NoRoom => r#"{"message":"No room for more connections now"}"#,
@@ -69,6 +72,12 @@ impl Refused {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self == Self::WebSocketVersion {
+            let version = handshake::VERSION;
+            response
+                .headers_mut()
+                .insert(SEC_WEBSOCKET_VERSION, version);
         }
         response
     }
@@ -165,10 +174,9 @@ impl Gateway {
         owner: Option<Arc<Peer>>,
         peer: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        let Ok(response) =
-            tungstenite::handshake::server::create_response_with_body(request, Full::default)
-        else {
-            return self.refuse(Refused::Malformed);
+        let response = match handshake::accept(request) {
+            Ok(response) => response.map(|()| Full::default()),
+            Err(refused) => return self.refuse(refused),
         };
         let target = match owner {
             Some(owner) => {

@@ -110,7 +110,7 @@ impl Gateway {
         };
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let sid = query.ok().and_then(|query| query.sid);
-        let Some(sid) = sid.filter(|_| request.uri().path() == self.config().path) else {
+        let Some(sid) = sid.filter(|_| self.config().serves(request.uri().path())) else {
             return Refused::UnknownSession.response();
         };
         if request.headers().contains_key(RELEASE) {

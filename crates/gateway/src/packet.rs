@@ -1,7 +1,8 @@
 //! What packets of the client do: Engine.IO's few kinds, and Socket.IO's inside its messages.
 //!
-//! Everything that isn't valid ends the connection, as with the official server; a valid packet for a namespace that
-//! isn't connected (any more) is ignored, since the client may not know yet that it was disconnected.
+//! A packet that can't be framed ends the connection, as with the official server. What is in a packet costs its sender
+//! no more than an answer: an event or an answer that can't be read is the application's to refuse. A valid packet for a
+//! namespace that isn't connected (any more) is ignored, since the client may not know yet that it was disconnected.
 
 use std::sync::Arc;
 
@@ -27,15 +28,6 @@ use crate::{
 /// Attachments of one packet; the official parser allows 10 unless told otherwise. The parser's work grows with their
 /// square.
 const MAX_ATTACHMENTS: usize = 1_000;
-
-/// Events that the official client keeps for itself.
-const RESERVED: [&str; 5] = [
-    "connect",
-    "connect_error",
-    "disconnect",
-    "disconnecting",
-    "newListener",
-];
 
 impl Connection {
     /// Handles a text packet of Engine.IO, its type included.
@@ -147,9 +139,6 @@ impl Connection {
                 self.receive_event(&namespace, data, ack)
             }
             PacketData::EventAck(data, id) | PacketData::BinaryAck(data, id) => {
-                if !data.as_str().is_some_and(|text| text.starts_with('[')) {
-                    return self.violated();
-                }
                 if let Some(waiting) = self.take_request(id) {
                     // Nobody waits any more if the request timed out just now.
                     drop(waiting.send(Reply { data }));
@@ -232,10 +221,15 @@ impl Connection {
         let key = self.find_namespace(namespace)?;
         let socket = Socket::new(self.clone(), key);
         let ack = Ack::new(socket.clone(), ack);
-        let Some(event) = Event::new(data, ack).filter(|e| !RESERVED.contains(&e.name())) else {
-            return self.violated();
-        };
         let session = self.session(key)?;
+        let event = match Event::new(data, ack) {
+            Ok(event) => event,
+            Err(ack) => {
+                self.gateway().stats().event_unreadable();
+                session.unreadable(ack);
+                return None;
+            }
+        };
         if admission == Admission::Refused {
             self.gateway().stats().event_overloaded();
             session.overloaded(event);

@@ -2,7 +2,10 @@
 //!
 //! One of each may be under way; a second one ends the connection, as does one that the client breaks off.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use engineioxide_core::{PacketParseError, ProtocolVersion, payload};
@@ -22,6 +25,10 @@ use crate::{
 const NOOP: &str = "6";
 const CLOSE: &str = "1";
 const SEPARATOR: char = '\u{1e}';
+
+/// How long a poll waits for something to send while its client goes over to a WebSocket. As with the official server:
+/// long enough that who polls on meanwhile does no harm, and short enough that nobody waits for the WebSocket.
+const PROBED_POLL: Duration = Duration::from_millis(100);
 
 /// A request that is waited for. If it is dropped before that is over, the client went away in the middle of it.
 struct Waiting<'a>(Option<&'a Arc<Connection>>);
@@ -89,17 +96,23 @@ impl Connection {
                 if !payload.is_empty() {
                     return text(payload);
                 }
-                // The client waits for this poll to end before it goes over, or has gone.
-                if released
-                    || outbox.transport() == Transport::WebSocket
-                    || self.probed.load(Ordering::Acquire)
-                {
+                // The client has gone over, or waits for this poll to end before it does.
+                if released || outbox.transport() == Transport::WebSocket {
                     return text(NOOP);
                 }
                 outbox.wait_poll()
             };
             let guard = Waiting(Some(&self));
-            released = waiting.await.is_ok();
+            released = if self.probed.load(Ordering::Acquire) {
+                // It may not know yet that its WebSocket works, or never learn it, and polls on.
+                let ended = tokio::time::timeout(PROBED_POLL, waiting).await;
+                if ended.is_err() {
+                    self.outbox().wake_poll();
+                }
+                ended.map_or(true, |ended| ended.is_ok())
+            } else {
+                waiting.await.is_ok() || self.probed.load(Ordering::Acquire)
+            };
             guard.over();
         }
     }

@@ -24,11 +24,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
-use tungstenite::handshake::server::create_response;
 
 use crate::{
     config::Config,
     gateway::Gateway,
+    handshake,
     head::{self, Head},
     http::{PeerAddress, Refused},
     peers,
@@ -308,7 +308,7 @@ async fn upgrade_first(
             TransportName::Polling => Err(Refused::Malformed),
         })
         .and_then(|sid| {
-            let response = create_response(&request).map_err(|_| Refused::Malformed)?;
+            let response = handshake::accept(&request)?;
             Ok((response, sid))
         });
     let accepted = match accepted {

@@ -12,6 +12,7 @@ pub struct Stats {
     closed: [AtomicU64; CloseReason::ALL.len()],
     refused: AtomicU64,
     events: AtomicU64,
+    unreadable: AtomicU64,
     deliveries: AtomicU64,
     overloaded: AtomicU64,
     lagged: AtomicU64,
@@ -44,6 +45,10 @@ impl Stats {
     /// Events received from clients.
     pub fn events(&self) -> u64 {
         self.events.load(Relaxed)
+    }
+    /// Of them, those without a name to be read.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Relaxed)
     }
     /// Recipients of published frames.
     pub fn deliveries(&self) -> u64 {
@@ -93,6 +98,9 @@ impl Stats {
     }
     pub(crate) fn event(&self) {
         self.events.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn event_unreadable(&self) {
+        self.unreadable.fetch_add(1, Relaxed);
     }
     pub(crate) fn event_overloaded(&self) {
         self.overloaded.fetch_add(1, Relaxed);

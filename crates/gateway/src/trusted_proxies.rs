@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 use ipnet::IpNet;
 
+use crate::header_list;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -28,13 +30,14 @@ impl TrustedProxies {
     /// the host as `Host`, and the scheme.
     pub(crate) fn admit(&self, peer: SocketAddr, headers: &mut HeaderMap) -> SocketAddr {
         let trusted = self.trust(peer.ip().to_canonical());
-        let host = headers.remove(FORWARDED_HOST);
+        let host = nearest(headers, &FORWARDED_HOST);
+        headers.remove(FORWARDED_HOST);
         if !trusted {
             headers.remove(FORWARDED_FOR);
             headers.remove(FORWARDED_PROTO);
             return peer;
         }
-        if let Some(host) = host.as_ref().and_then(nearest) {
+        if let Some(host) = host {
             headers.insert(HOST, host);
         }
         match self.client(peer.ip(), headers) {
@@ -73,9 +76,8 @@ fn address(name: &str) -> Option<IpAddr> {
 }
 
 /// What the nearest proxy said, of a list that every one may have appended to.
-fn nearest(list: &HeaderValue) -> Option<HeaderValue> {
-    let value = list.to_str().ok()?.rsplit(',').next()?.trim();
-    HeaderValue::from_str(value).ok().filter(|v| !v.is_empty())
+fn nearest(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    HeaderValue::from_str(header_list::elements(headers, name).next_back()?).ok()
 }
 
 #[cfg(test)]
@@ -147,7 +149,8 @@ mod tests {
         let proxies = proxies(&["10.0.0.0/8"]);
         let sent = headers(&[
             (HOST, "backend:4000"),
-            (FORWARDED_HOST, "evil.example, chat.example"),
+            (FORWARDED_HOST, "evil.example"),
+            (FORWARDED_HOST, "other.example,\tchat.example"),
             (FORWARDED_PROTO, "https"),
             (FORWARDED_FOR, "203.0.113.9"),
         ]);

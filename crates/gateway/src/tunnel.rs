@@ -29,6 +29,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use crate::{
     gateway::{Gateway, Shared},
+    handshake,
     http::Refused,
     peers::{self, Peer},
     splice::Splice,
@@ -194,10 +195,11 @@ impl Gateway {
             HeaderValue::from_str(&owner.address.to_string()).map_err(http::Error::from)?,
         );
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        for name in [UPGRADE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
-            if let Some(value) = request.headers().get(&name) {
-                headers.insert(name, value.clone());
-            }
+        headers.insert(UPGRADE, handshake::WEBSOCKET);
+        headers.insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
+        // What else the client asks for, such as subprotocols, is answered here.
+        if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) {
+            headers.insert(SEC_WEBSOCKET_KEY, key.clone());
         }
         let stream = TcpStream::connect(owner.address).await?;
         stream.set_nodelay(true)?;

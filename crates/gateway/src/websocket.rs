@@ -116,7 +116,8 @@ impl Task {
         if let Err(error) = decoded {
             connection.close(match error {
                 DecodeError::TooLarge => CloseReason::TooLarge,
-                DecodeError::InvalidUtf8 | DecodeError::Protocol => CloseReason::Protocol,
+                DecodeError::InvalidUtf8 => CloseReason::NotText,
+                DecodeError::Protocol => CloseReason::Protocol,
             });
         }
     }

@@ -75,6 +75,8 @@ pub fn binary(message: &[u8]) -> Vec<u8> {
 pub struct WebSocket {
     stream: TcpStream,
     received: BytesMut,
+    /// The subprotocol that the server chose.
+    pub protocol: Option<String>,
 }
 
 impl WebSocket {
@@ -115,6 +117,7 @@ impl WebSocket {
         let mut socket = Self {
             stream,
             received: BytesMut::new(),
+            protocol: None,
         };
         let head = within("an answer to the handshake", socket.head()).await;
         let status = head
@@ -128,6 +131,11 @@ impl WebSocket {
         }
         let accept = format!("sec-websocket-accept: {}\r\n", ACCEPT.to_ascii_lowercase());
         assert!(head.to_ascii_lowercase().contains(&accept), "{head}");
+        socket.protocol = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
+            .map(|(_, protocol)| protocol.to_owned());
         Ok(socket)
     }
 

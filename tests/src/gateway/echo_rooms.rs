@@ -207,6 +207,10 @@ impl Session for Visitor {
         None
     }
 
+    fn unreadable(&self, ack: Ack) {
+        ack.send("unreadable").unwrap();
+    }
+
     fn overloaded(&self, event: Event) {
         event.into_ack().send("overloaded").unwrap();
     }

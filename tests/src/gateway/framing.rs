@@ -11,6 +11,11 @@ use crate::{
     deadline::becomes,
 };
 
+/// A close frame with this code.
+fn close(code: u16) -> Vec<u8> {
+    frame(CLOSE, true, &code.to_be_bytes())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_violation_closes_with_its_reason() {
     let gateway = TestGateway::start(Config::default()).await;
@@ -24,11 +29,27 @@ async fn a_violation_closes_with_its_reason() {
     let cases = [
         (unmasked, 1002),
         (frame(CONTINUE, true, b"x"), 1002),
-        (frame(TEXT, true, b"4\xff"), 1002),
+        (frame(TEXT, true, b"4\xff"), 1007),
         (frame(PING, false, b""), 1002),
         (text("4x"), 1002),
         (frame(BINARY, true, b"unasked"), 1002),
-        (frame(CLOSE, true, &[0x03, 0xe8]), 1000),
+        (frame(CLOSE, true, &[0x03, 0xe8, 0xff]), 1007),
+        (frame(CLOSE, true, &[0x03]), 1002),
+        (close(0), 1002),
+        (close(999), 1002),
+        (close(1004), 1002),
+        (close(1005), 1002),
+        (close(1006), 1002),
+        (close(1015), 1002),
+        (close(1016), 1002),
+        (close(2999), 1002),
+        (close(5000), 1002),
+        (close(1000), 1000),
+        (close(1001), 1000),
+        (close(1014), 1000),
+        (close(3000), 1000),
+        (close(4999), 1000),
+        (frame(CLOSE, true, b""), 1000),
         (text("1"), 1000),
     ];
     let count = cases.len() as u64;
@@ -40,8 +61,9 @@ async fn a_violation_closes_with_its_reason() {
         assert!(!reason.is_empty());
     }
     becomes("all have ended", 0, || gateway.gateway.connections()).await;
-    assert_eq!(gateway.closed(CloseReason::Client), 2);
-    assert_eq!(gateway.closed(CloseReason::Protocol), count - 2);
+    assert_eq!(gateway.closed(CloseReason::Client), 7);
+    assert_eq!(gateway.closed(CloseReason::NotText), 2);
+    assert_eq!(gateway.closed(CloseReason::Protocol), count - 9);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! Requests that open a connection, or try to.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use ::http::{Method, StatusCode};
 use gateway::Config;
@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::test_gateway::TestGateway;
+use super::{fleet::fleet, test_gateway::TestGateway};
 use crate::{
     client::{
         http::request,
@@ -133,10 +133,101 @@ async fn a_wrong_one_is_answered_as_by_the_official_server() {
     assert_eq!(gateway.hub.stats().opened(), 0);
 }
 
+/// A handshake as the first request of its connection, or behind another one, which an HTTP server answers both.
+async fn asked(address: SocketAddr, first: bool, handshake: &str) -> WebSocket {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    if !first {
+        let other = "GET /socket.io/?EIO=4 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(other.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            let reading = stream.read_buf(&mut answer);
+            assert_ne!(within("an answer", reading).await.unwrap(), 0);
+        }
+    }
+    stream.write_all(handshake.as_bytes()).await.unwrap();
+    let accepted = WebSocket::accepted(stream).await;
+    accepted.unwrap_or_else(|refused| panic!("{handshake}: {refused:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_subprotocols_are_understood_on_every_way() {
+    let [owner, other] = fleet(Config::default()).await;
+    for (line, instead, protocol) in [
+        ("Upgrade: websocket", "Upgrade: websocket", None),
+        (
+            "Connection: Upgrade",
+            "Connection: keep-alive\r\nConnection: Upgrade",
+            None,
+        ),
+        (
+            "Connection: Upgrade",
+            "Connection: keep-alive,\tupgrade ,",
+            None,
+        ),
+        ("Upgrade: websocket", "Upgrade: h2c, WebSocket", None),
+        (
+            "Upgrade: websocket",
+            "upgrade:\th2c\r\nUPGRADE:websocket\t",
+            None,
+        ),
+        (
+            "Upgrade: websocket",
+            "Upgrade: websocket\r\nSec-WebSocket-Protocol: Chat,\tv2",
+            Some("Chat"),
+        ),
+        (
+            "Upgrade: websocket",
+            "Upgrade: websocket\r\nSec-WebSocket-Protocol: v2\r\nSec-WebSocket-Protocol: Chat",
+            Some("v2"),
+        ),
+    ] {
+        for first in [true, false] {
+            let handshake = |query: &str| {
+                let valid = websocket::request(query);
+                assert!(valid.contains(line));
+                valid.replace(line, instead)
+            };
+            let new = handshake("EIO=4&transport=websocket");
+            let mut socket = asked(owner.address, first, &new).await;
+            assert_eq!(socket.protocol.as_deref(), protocol, "{instead}");
+            assert!(socket.text().await.starts_with("0{"));
+            let polling = owner.polling().await;
+            let upgrade = handshake(&format!("EIO=4&transport=websocket&sid={}", polling.sid));
+            let mut socket = asked(other.address, first, &upgrade).await;
+            assert_eq!(socket.protocol.as_deref(), protocol, "{instead}");
+            socket.send("2probe").await;
+            assert_eq!(socket.text().await, "3probe");
+        }
+    }
+    assert_eq!(other.hub.stats().tunnelled_upgrades(), 14);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slashes_make_no_other_path() {
+    let [owner, other] = fleet(Config::default()).await;
+    for path in ["/socket.io", "//socket.io/", "/socket.io//"] {
+        let target = format!("{path}?EIO=4&transport=polling");
+        let response = request(owner.address, Method::GET, &target, &[], "").await;
+        assert_eq!(response.status, StatusCode::OK, "{path}");
+        let sid = response.text().split('"').nth(3).unwrap().to_owned();
+        let target = format!("{target}&sid={sid}");
+        let posted = request(other.address, Method::POST, &target, &[], "40").await;
+        assert_eq!(posted.text(), "ok", "{path}");
+        for first in [true, false] {
+            let handshake = websocket::request("EIO=4&transport=websocket");
+            let handshake = handshake.replace("/socket.io/", path);
+            let mut socket = asked(owner.address, first, &handshake).await;
+            assert!(socket.text().await.starts_with("0{"), "{path}");
+        }
+    }
+    assert_eq!(other.hub.stats().tunnelled_polls(), 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_origin_is_refused() {
     let gateway = TestGateway::start(Config {
-        allowed_origins: Some(vec!["https://chat.example".into()]),
+        allowed_origins: Some(vec!["https://Chat.example:443".parse().unwrap()]),
         ..Config::default()
     })
     .await;

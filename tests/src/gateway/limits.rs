@@ -250,3 +250,35 @@ async fn unanswered_requests_to_a_client_are_bounded() {
     socket.send(r#"42999["ask",null]"#).await;
     assert!(socket.text().await.contains("question"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_answered_and_costs_nothing_else() {
+    let gateway = TestGateway::start(Config::default()).await;
+    let events = [
+        r#"["bad\ud800",1]"#,
+        r#"["disconnect"]"#,
+        "[7,{}]",
+        "[null]",
+        "[]",
+        r#"{"echo":1}"#,
+    ];
+    let mut socket = gateway.websocket().await;
+    let polling = gateway.polling().await;
+    for event in events {
+        socket.send(&format!("42{event}")).await;
+        socket.send(&format!("427{event}")).await;
+        assert_eq!(socket.text().await, r#"437["unreadable"]"#, "{event}");
+        polling.send(&format!("427{event}")).await;
+        assert_eq!(polling.receive().await, [r#"437["unreadable"]"#], "{event}");
+    }
+    // No id to answer to.
+    for event in ["42", r#"42"echo""#, "42-1[\"echo\"]"] {
+        socket.send(event).await;
+    }
+    socket.send(r#"458["echo",{}"#).await;
+    assert_eq!(socket.closed().await.0, 1002);
+    let count = events.len() as u64 * 3 + 3;
+    assert_eq!(gateway.hub.stats().unreadable(), count);
+    polling.send(r#"428["echo",NaN]"#).await;
+    assert_eq!(polling.receive().await, ["438[]"]);
+}

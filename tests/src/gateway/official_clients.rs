@@ -58,6 +58,13 @@ async fn socket_io_client() {
     javascript_tests("gateway.test.mjs", &[("GATEWAY_URL", &url)]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ws() {
+    let gateway = gateway().await;
+    let url = format!("http://{}", gateway.address);
+    javascript_tests("websocket.test.mjs", &[("GATEWAY_URL", &url)]).await;
+}
+
 async fn python_socketio(cases: &str) {
     let gateway = gateway().await;
     let url = format!("http://{}", gateway.address);

@@ -11,7 +11,7 @@ use crate::{
         polling::Polling,
         websocket::{Incoming, WebSocket, text},
     },
-    deadline::becomes,
+    deadline::{becomes, within},
 };
 
 async fn upgrading(gateway: &TestGateway, polling: &Polling) -> WebSocket {
@@ -141,4 +141,38 @@ async fn a_second_one_closes_only_itself() {
     upgrading(&gateway, &polling).await.closed().await;
     first.send(r#"422["echo",2]"#).await;
     assert_eq!(first.text().await, "432[2]");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_polls_on_meanwhile_does_not_spin() {
+    let gateway = TestGateway::start(Config {
+        handshake_timeout: Duration::from_secs(1),
+        ..Config::default()
+    })
+    .await;
+    let polling = gateway.polling().await;
+    let mut socket = upgrading(&gateway, &polling).await;
+    probe(&mut socket).await;
+    // What there is to send doesn't wait.
+    polling.send(r#"421["echo",1]"#).await;
+    while polling.receive().await != ["431[1]"] {}
+    let polls = async {
+        let mut polls = 0;
+        loop {
+            assert_eq!(polling.receive().await, ["6"]);
+            polls += 1;
+            // Nothing comes of the upgrade: the server gives it up.
+            if ended(&mut socket).await {
+                return polls;
+            }
+        }
+    };
+    let polls = within("the end of the upgrade", polls).await;
+    assert!(polls <= 12, "{polls} polls in a second");
+}
+
+/// Whether the server has ended the socket by now.
+async fn ended(socket: &mut WebSocket) -> bool {
+    let next = tokio::time::timeout(Duration::from_millis(1), socket.next()).await;
+    matches!(next, Ok(Incoming::End))
 }

@@ -97,7 +97,7 @@ async fn only_a_websocket_leaves_http() {
         (socket, "websocket", Some("websocket")),
         (socket, "WebSocket", Some("websocket")),
         (socket, "h2c", None),
-        (socket, "h2c, websocket", None),
+        (socket, "h2c, websocket", Some("websocket")),
         ("/api/v1/me", "websocket", None),
     ] {
         let headers = [("connection", "upgrade"), ("upgrade", upgrade)];

@@ -343,6 +343,50 @@ async fn what_isnt_an_event_is_answered_and_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_answered_and_closes_nothing() {
+    let app = TestApp::start().await;
+    let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
+    let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
+    let room = anas.create("public", "hall").await;
+    beas.join(&room).await;
+    beas.event("room:member").await;
+    for (id, (event, field)) in [
+        ("[1,{}]".to_owned(), "event"),
+        (r#"["bad\ud800",{}]"#.to_owned(), "event"),
+        (r#"["disconnect",{}]"#.to_owned(), "event"),
+        ("{}".to_owned(), "event"),
+        (r#"["message:send",NaN]"#.to_owned(), "payload"),
+        (r#"["mess\u0061ge:send",NaN]"#.to_owned(), "payload"),
+        (r#"["message:send",{"roomId":"#.to_owned(), "payload"),
+        (
+            format!(
+                r#"["message:send",{{"roomId":"{room}","clientId":"c","body":"half \ud800"}}]"#
+            ),
+            "body",
+        ),
+        (
+            format!(
+                r#"["message:send",{{"roomId":"{room}","clientId":"c","body":"x","\udc00":1}}]"#
+            ),
+            "",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        anas.send_raw(&format!("42{event}")).await;
+        let id = 2_000 + id as u64;
+        anas.send_raw(&format!("42{id}{event}")).await;
+        let answer = anas.ack(id).await;
+        assert_eq!(answer["error"]["code"], "invalid", "{event}: {answer}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(field), "{event}: {message}");
+    }
+    assert_eq!(anas.say(&room, "end").await["seq"], 1);
+    assert_eq!(beas.before("end").await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attachments_that_nobody_expects_are_a_mistake_in_their_field() {
     let app = TestApp::start().await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);

@@ -9,7 +9,7 @@ use proptest::{
     sample::{Index, select},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     case::{answer, binary, text},
@@ -126,6 +126,38 @@ fn unordered(mut outcome: Outcome) -> Outcome {
     outcome
 }
 
+/// The steps without the events that can't be read: ours drops them, the reference closes.
+fn readable(steps: &[Step]) -> Vec<Step> {
+    let is_readable = |step: &Step| match step {
+        Step::Text(packet) => packet.strip_prefix("42").is_none_or(|event| {
+            let event = match event.strip_prefix('/') {
+                Some(namespaced) => namespaced.split_once(',').map_or("", |(_, event)| event),
+                None => event,
+            };
+            let digits = event.trim_start_matches(|c: char| c.is_ascii_digit());
+            // Digits are an id only before arguments.
+            let event = if digits.starts_with(['[', '{']) {
+                digits
+            } else {
+                event
+            };
+            let mut arrays =
+                serde_json::Deserializer::from_str(event).into_iter::<Vec<&RawValue>>();
+            let name = arrays
+                .next()
+                .and_then(Result::ok)
+                .and_then(|e| e.first().copied());
+            name.is_some_and(|name| name.get().starts_with('"'))
+        }),
+        _ => true,
+    };
+    steps
+        .iter()
+        .filter(|step| is_readable(step))
+        .cloned()
+        .collect()
+}
+
 #[test]
 fn sequences() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -148,12 +180,12 @@ fn sequences() {
             runtime.block_on(async {
                 let (we, they) = (
                     over_websocket(ours.address, &steps).await,
-                    over_websocket(theirs.address, &steps).await,
+                    over_websocket(theirs.address, &readable(&steps)).await,
                 );
                 prop_assert_eq!(unordered(we), unordered(they));
                 let (we, they) = (
                     over_polling(ours.address, &steps).await,
-                    over_polling(theirs.address, &steps).await,
+                    over_polling(theirs.address, &readable(&steps)).await,
                 );
                 prop_assert_eq!(unordered(we), unordered(they));
                 Ok(())

@@ -1,6 +1,6 @@
 //! What every answer has, whatever was asked: headers, compression, caching; and the documents and pages themselves.
 
-use ::http::Method;
+use ::http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::ask;
@@ -119,32 +119,61 @@ async fn pages_of_other_origins_may_do_what_is_configured() {
         ("access-control-request-method", "PATCH"),
         (
             "access-control-request-headers",
-            "authorization,content-type,idempotency-key",
+            "authorization,content-type,idempotency-key,x-my-header",
         ),
     ];
     for (origins, origin, expected) in [
-        ("*", wanted, Some("*")),
-        (wanted, wanted, Some(wanted)),
+        ("*", wanted, Some(wanted)),
+        ("https://Chat.Example:443/", wanted, Some(wanted)),
         (wanted, "https://evil.example", None),
+        (wanted, "null", None),
     ] {
         let app = TestApp::start_with(&[("ALLOWED_ORIGINS", origins)]).await;
-        let mut headers = vec![("origin", origin)];
-        for path in ["/api/v1/me", "/socket.io/?EIO=4&transport=polling"] {
-            let (_, answer, _) = ask(&app, Method::GET, path, &headers, "").await;
-            let allowed = answer
-                .get("access-control-allow-origin")
-                .map(|value| value.to_str().unwrap());
-            assert_eq!(allowed, expected, "{path}");
+        let allows = |answer: &HeaderMap, what: &str| {
+            let header = |name: &str| answer.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header("access-control-allow-origin"), expected, "{what}");
+            if expected.is_some() {
+                assert_eq!(
+                    header("access-control-allow-credentials"),
+                    Some("true"),
+                    "{what}"
+                );
+            }
+        };
+        let mut headers = vec![("origin", origin), ("x-my-header", "1"), ("cookie", "a=b")];
+        let polling = "/socket.io/?EIO=4&transport=polling";
+        for (method, path, status) in [
+            (Method::GET, "/api/v1/me", 401),
+            (Method::GET, "/api/v1/nothing", 404),
+            (Method::DELETE, "/api/v1/publish", 405),
+            (Method::POST, "/api/v1/auth/login", 400),
+            (Method::GET, polling, 200),
+            (Method::GET, "/socket.io?EIO=4&transport=polling", 200),
+            (Method::GET, "/socket.io/?EIO=3&transport=polling", 400),
+            (
+                Method::GET,
+                "/socket.io/?EIO=4&transport=polling&sid=gone",
+                400,
+            ),
+            (Method::POST, polling, 400),
+        ] {
+            let (found, answer, _) = ask(&app, method.clone(), path, &headers, "{}").await;
+            let refused = expected.is_none() && path.starts_with("/socket.io");
+            if !refused {
+                assert_eq!(found, status, "{method} {path}");
+            }
+            allows(&answer, path);
         }
         headers.extend(preflight);
-        let (status, answer, _) = ask(&app, Method::OPTIONS, "/api/v1/me", &headers, "").await;
-        assert_eq!(status, 200);
-        let allowed = answer
-            .get("access-control-allow-origin")
-            .map(|value| value.to_str().unwrap());
-        assert_eq!(allowed, expected);
-        let methods = answer["access-control-allow-methods"].to_str().unwrap();
-        assert!(methods.contains("PATCH"), "{methods}");
+        for path in ["/api/v1/me", polling] {
+            let (status, answer, _) = ask(&app, Method::OPTIONS, path, &headers, "").await;
+            assert_eq!(status, 200);
+            allows(&answer, path);
+            let list = |name: &str| answer[name].to_str().unwrap().to_owned();
+            assert!(list("access-control-allow-methods").contains("PATCH"));
+            assert!(list("access-control-allow-headers").contains("x-my-header"));
+            assert!(list("vary").contains("origin"), "{answer:?}");
+        }
         app.stop().await;
     }
 }

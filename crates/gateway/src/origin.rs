@@ -1,0 +1,86 @@
+//! Where a page comes from, as browsers tell it (RFC 6454).
+
+use std::str::FromStr;
+
+use url::Url;
+
+/// A scheme, a host and a port: two are equal however they are written, in any case, with or without the port that goes
+/// without saying.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin(String);
+
+/// A text that isn't an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an origin such as https://chat.example.org")]
+pub struct NotAnOrigin;
+
+impl Origin {
+    /// The origin as browsers write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = NotAnOrigin;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
+        let url = Url::parse(text).map_err(|_| NotAnOrigin)?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty() && !host.contains('*'));
+        let has_more = !matches!(url.path(), "" | "/")
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some();
+        let (false, Some(host)) = (has_more, host) else {
+            return Err(NotAnOrigin);
+        };
+        let origin = url.origin();
+        if origin.is_tuple() {
+            return Ok(Self(origin.ascii_serialization()));
+        }
+        // Of an app that brings its pages along, such as `capacitor://localhost`.
+        let (scheme, host) = (url.scheme(), host.to_ascii_lowercase());
+        Ok(Self(match url.port() {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spelling_makes_no_other_origin() {
+        let origin = |text: &str| text.parse::<Origin>().map(|origin| origin.0);
+        for (written, read) in [
+            ("https://App.Example:443", "https://app.example"),
+            ("HTTPS://app.example/", "https://app.example"),
+            ("http://app.example:80", "http://app.example"),
+            ("https://app.example:80", "https://app.example:80"),
+            ("https://münchen.example", "https://xn--mnchen-3ya.example"),
+            ("http://[0:0::1]:80", "http://[::1]"),
+            ("Capacitor://LocalHost", "capacitor://localhost"),
+        ] {
+            assert_eq!(origin(written).as_deref(), Ok(read), "{written}");
+        }
+        for wrong in [
+            "",
+            "null",
+            "app.example",
+            "https://",
+            "https://app.example/path",
+            "https://app.example?a",
+            "https://a b.example",
+            "https://*.example",
+            "https://ann@app.example",
+            "file:///",
+        ] {
+            assert_eq!(origin(wrong), Err(NotAnOrigin), "{wrong}");
+        }
+    }
+}
