@@ -62,7 +62,9 @@ impl FromRequestParts<SharedApp> for Actor {
 
 /// What a request has behind `Bearer` in its header `Authorization`.
 pub(crate) fn bearer_of(parts: &Parts) -> Option<&str> {
-    bearer(parts.headers.get(AUTHORIZATION)?.to_str().ok()?)
+    let header = parts.headers.get(AUTHORIZATION)?;
+    // As UTF-8, for a key may hold more than ASCII.
+    bearer(str::from_utf8(header.as_bytes()).ok()?)
 }
 
 /// The token of `Bearer <token>`; the scheme is without regard to case.

@@ -22,7 +22,8 @@ pub(crate) struct ApiKey {
 impl ApiKey {
     pub(crate) fn new(key: &Secret) -> Self {
         let mac = SigningSecret::from_bytes(rand::random::<[u8; 32]>()).mac_for("API key");
-        let signature = mac.clone().chain_update(key.expose()).finalize();
+        let signature = mac.clone().chain_update(text::opaque(key.expose()));
+        let signature = signature.finalize();
         Self {
             mac,
             signature: signature.into_bytes().to_vec(),
@@ -30,7 +31,7 @@ impl ApiKey {
     }
 
     fn is(&self, presented: &str) -> bool {
-        let mac = self.mac.clone().chain_update(presented);
+        let mac = self.mac.clone().chain_update(text::opaque(presented));
         mac.verify_slice(&self.signature).is_ok()
     }
 }
@@ -73,5 +74,7 @@ mod tests {
         ] {
             assert!(!key.is(other), "{other}");
         }
+        let composed = ApiKey::new(&"clé d’accès, longue de plus de 32".into());
+        assert!(composed.is("cle\u{301} d’acce\u{300}s, longue de plus de 32"));
     }
 }

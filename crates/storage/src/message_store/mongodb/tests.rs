@@ -12,7 +12,7 @@ use redis_client::Options;
 
 use super::claims::Claim;
 use super::*;
-use crate::{NewRoom, NewUser};
+use crate::{Change, NewEntry, NewRoom, NewUser};
 
 /// A store on a database of its own.
 struct Fixture {
@@ -69,6 +69,18 @@ impl Fixture {
             .id
     }
 
+    async fn append(&self, room: &RoomId, actor: &UserId, change: Change) {
+        let (done, durable) = tokio::sync::oneshot::channel();
+        let entry = NewEntry {
+            room_id: room.clone(),
+            actor: actor.clone(),
+            change,
+        };
+        self.store
+            .append(entry, |result| done.send(result).unwrap());
+        durable.await.unwrap().unwrap();
+    }
+
     async fn count(&self, collection: &str, filter: Document) -> u64 {
         let collection = self
             .store
@@ -93,6 +105,15 @@ impl Drop for Fixture {
         if !std::thread::panicking() {
             dropped.join().unwrap();
         }
+    }
+}
+
+fn message(body: &str) -> Change {
+    Change::Send {
+        client_id: None,
+        body: body.to_owned(),
+        reply_to: None,
+        mentions: Vec::new(),
     }
 }
 
@@ -442,21 +463,7 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
     let fixture = Fixture::new().await;
     let ann = fixture.user("王小明").await;
     let room = fixture.room(&[&ann]).await;
-    let (done, sent) = tokio::sync::oneshot::channel();
-    let entry = crate::NewEntry {
-        room_id: room.clone(),
-        actor: ann.clone(),
-        change: crate::Change::Send {
-            client_id: None,
-            body: "我家在上海东边".to_owned(),
-            reply_to: None,
-            mentions: Vec::new(),
-        },
-    };
-    fixture
-        .store
-        .append(entry, |result| done.send(result).unwrap());
-    sent.await.unwrap().unwrap();
+    fixture.append(&room, &ann, message("我家在上海东边")).await;
     let database = &fixture.store.shared.database;
     let older = doc! { "$unset": { "version": "" }, "$set": { "pieces": ["王"] } };
     for names in [collections::PEOPLE, collections::PUBLIC_ROOMS] {
@@ -490,4 +497,58 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
             .unwrap()
     );
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_far_back_is_found_by_the_words_of_its_block() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let fixture = Fixture::new().await;
+    let ann = fixture.user("ann").await;
+    let room = fixture.room(&[&ann]).await;
+    for body in ["我家在上海东边", "Crème brûlée 👍🏽"] {
+        fixture.append(&room, &ann, message(body)).await;
+    }
+    for _ in 0..11 {
+        let sends = (0..100).map(|number| {
+            let body = format!("filler {number}");
+            let (fixture, room, ann) = (&fixture, &room, &ann);
+            async move { fixture.append(room, ann, message(&body)).await }
+        });
+        futures_util::future::join_all(sends).await;
+    }
+    let written = async {
+        let complete = doc! { "complete": true, "version": text::VERSION };
+        while fixture
+            .count(collections::WORD_BLOCKS, complete.clone())
+            .await
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    let found = async |query: &str| {
+        let page = fixture.store.search(&room, query, 10, None).await.unwrap();
+        let seqs = page.items.iter().map(|message| message.seq);
+        seqs.collect::<Vec<_>>()
+    };
+    for (query, wanted) in [
+        ("上海", &[1][..]),
+        ("家在上海", &[1]),
+        ("海", &[1]),
+        ("海上", &[]),
+        ("creme brul", &[2]),
+        ("👍", &[2]),
+        ("brulee creme", &[2]),
+        ("creme 上海", &[]),
+    ] {
+        assert_eq!(found(query).await, wanted, "{query}");
+    }
+    let edit = Change::Edit {
+        of: 1,
+        body: "now in 北京".to_owned(),
+    };
+    fixture.append(&room, &ann, edit).await;
+    assert_eq!(found("北京").await, [1]);
+    assert_eq!(found("上海").await, [0; 0]);
 }
