@@ -4,6 +4,7 @@ import { sender, type Api, type Method, type PlainRequest } from "./api.js";
 import { Connection, type Answer, type ConnectionState, type ServerEvent, type SocketFactory } from "./connection.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
 import { TertuliaError } from "./error.js";
+import { FallbackStorage } from "./fallback-storage.js";
 import {
   bounds,
   type ClientEvents,
@@ -17,6 +18,7 @@ import { Room, type RoomHost } from "./room.js";
 import { Session, type SignedOutReason, type User } from "./session.js";
 import { officialClient } from "./socket.js";
 import { indexedDbStorage, memoryStorage, type Storage } from "./storage.js";
+import { Transports } from "./transports.js";
 
 /** Further behind than this, reading the end of a room anew is quicker than following it there. */
 const MAX_BEHIND = 5_000;
@@ -54,7 +56,10 @@ export interface TertuliaEvents {
   "room:member": ServerEvents["room:member"];
   /** A message on its way changed, came, or went; in any room. */
   outgoing: OutgoingMessage;
-  /** Something couldn't be kept over a reload. What is in memory goes on working. */
+  /**
+   * The storage failed, or didn't answer in time; told once until it works again. Everything goes on in memory, and is
+   * stored when that is possible again.
+   */
   "storage-error": Error;
 }
 
@@ -78,17 +83,15 @@ export class Tertulia {
     const origin = (options.url ?? globalThis.location?.origin ?? "").replace(/\/$/, "");
     // Called as a method of something else, the one of a browser throws.
     const fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
-    this.#storage = options.storage ?? (typeof indexedDB === "undefined" ? memoryStorage() : indexedDbStorage());
-    const storageFailed = (error: unknown): void => {
-      this.#events.emit("storage-error", error instanceof Error ? error : new Error(String(error)));
-    };
+    this.#storage = new FallbackStorage(options.storage ?? (hasIndexedDb() ? indexedDbStorage() : memoryStorage()), (error) =>
+      this.#events.emit("storage-error", error instanceof Error ? error : new Error(String(error))),
+    );
 
     this.#session = new Session(sender(origin, fetch), this.#storage, {
-      user: (user) => this.#signedIn(user, storageFailed),
+      user: (user) => this.#signedIn(user),
       ended: (reason) => this.#signedOut(reason),
-      storageFailed,
     });
-    this.#connection = new Connection(options.socket ?? officialClient(origin), {
+    this.#connection = new Connection(options.socket ?? officialClient(origin), new Transports(this.#storage), {
       token: (refused) => this.#session.accessToken(refused),
       resume: () => this.#resume(),
       connected: () => this.#connected(),
@@ -213,7 +216,7 @@ export class Tertulia {
     return user;
   }
 
-  #signedIn(user: User, storageFailed: (error: unknown) => void): void {
+  #signedIn(user: User): void {
     if (this.#outboxOf !== user.id) {
       this.#connection.stop();
       this.#clear();
@@ -225,7 +228,6 @@ export class Tertulia {
           this.#rooms.get(message.roomId)?.outgoingChanged(message);
           this.#events.emit("outgoing", message);
         },
-        storageFailed,
       });
       this.#outbox = outbox;
       this.#outboxOf = user.id;
@@ -316,5 +318,14 @@ export class Tertulia {
         outbox()?.advance(roomId);
       },
     };
+  }
+}
+
+function hasIndexedDb(): boolean {
+  try {
+    return typeof indexedDB !== "undefined";
+  } catch {
+    // Forbidden: there is one, which will fail.
+    return true;
   }
 }

@@ -7,9 +7,9 @@
 import { backOff } from "./back-off.js";
 import { TertuliaError, type TertuliaErrorCode } from "./error.js";
 import type { ClientEvents, ConnectAuth, ErrorBody, ServerEvents } from "./generated/events.js";
+import type { Transports, Way } from "./transports.js";
 
 const ANSWER_MS = 15_000;
-const DIAL_MS = 20_000;
 /** A connection that held so long was a good one. */
 const STEADY_MS = 5_000;
 
@@ -29,12 +29,16 @@ export interface ConnectionState {
 
 /** What this package uses of a socket of `socket.io-client`. */
 export interface SocketLike {
-  connect(): unknown;
+  connect(way: Way): unknown;
   disconnect(): unknown;
   emit(event: string, payload: unknown, answer: (ack: unknown) => void): unknown;
   // As loose as the official client's own types are.
   on(event: string, listener: (...args: any[]) => void): unknown;
   onAny(listener: (...event: any[]) => void): unknown;
+  /** The transport of the connection there is, or was last. */
+  readonly transport?: string | undefined;
+  /** Whether it changed to another transport, by which nothing has come yet. */
+  readonly isSilent?: boolean;
 }
 
 /** Makes a socket that doesn't connect before it is told to, nor again by itself. */
@@ -58,6 +62,7 @@ export interface ConnectionListener {
 
 export class Connection {
   readonly #socket: SocketLike;
+  readonly #transports: Transports;
   readonly #on: ConnectionListener;
   #state: ConnectionState = { status: "stopped" };
   #token = "";
@@ -73,7 +78,8 @@ export class Connection {
   readonly #pending = new Set<(error: TertuliaError) => void>();
   readonly #whenConnected = new Set<(error?: TertuliaError) => void>();
 
-  constructor(create: SocketFactory, on: ConnectionListener) {
+  constructor(create: SocketFactory, transports: Transports, on: ConnectionListener) {
+    this.#transports = transports;
     this.#on = on;
     const socket = create((answer) => {
       this.#isOpening = false;
@@ -84,7 +90,7 @@ export class Connection {
     this.#socket = socket;
     socket.on("connect", () => this.#connected());
     socket.on("connect_error", (error: Error & { data?: Partial<ErrorBody> }) => this.#failed(error));
-    socket.on("disconnect", () => this.#disconnected());
+    socket.on("disconnect", (reason: string) => this.#disconnected(reason));
     socket.onAny((...event) => this.#event(event as ServerEvent));
   }
 
@@ -177,8 +183,10 @@ export class Connection {
     const attempt = ++this.#attempt;
     clearTimeout(this.#timer);
     this.#become({ status: "connecting", ...(this.#state.error && { error: this.#state.error }) });
+    let next;
     try {
       const token = await this.#on.token(this.#refused);
+      next = await this.#transports.next();
       if (attempt !== this.#attempt) return;
       this.#token = token;
     } catch (error) {
@@ -188,16 +196,20 @@ export class Connection {
     this.#timer = setTimeout(() => {
       this.#isOpening = false;
       this.#socket.disconnect();
-      this.#wait(TertuliaError.timeout());
-    }, DIAL_MS);
+      if (this.#transports.hung()) void this.#dial();
+      else this.#wait(TertuliaError.timeout());
+    }, next.patienceMs);
     this.#isOpening = true;
-    this.#socket.connect();
+    this.#socket.connect(next.way);
   }
 
   #connected(): void {
     if (this.#state.status !== "connecting") return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (this.#failures = 0), STEADY_MS);
+    this.#timer = setTimeout(() => {
+      this.#failures = 0;
+      if (!this.#socket.isSilent) this.#transports.held(this.#socket.transport);
+    }, STEADY_MS);
     this.#refused = undefined;
     this.#comeBackAt = 0;
     this.#become({ status: "connected" });
@@ -219,8 +231,9 @@ export class Connection {
     else this.#wait(error);
   }
 
-  #disconnected(): void {
+  #disconnected(reason: string): void {
     if (this.#state.status !== "connected") return;
+    if (reason === "ping timeout" && this.#socket.isSilent) this.#transports.silent();
     this.#wait(TertuliaError.network("the connection was lost"));
   }
 

@@ -14,6 +14,7 @@ export type { Api, ApiAnswer, ApiRequest, Route } from "./api.js";
 export type { Unsubscribe } from "./emitter.js";
 export { TertuliaError, type TertuliaErrorCode } from "./error.js";
 export { indexedDbStorage, memoryStorage, type Storage } from "./storage.js";
+export type { Transport, Way } from "./transports.js";
 
 export { bounds } from "./generated/events.js";
 export type {

@@ -77,7 +77,6 @@ export interface OutboxListener {
   /** Whether the room's listeners are still to be given the message. */
   awaits(message: Message): boolean;
   changed(message: OutgoingMessage): void;
-  storageFailed(error: unknown): void;
 }
 
 export class Outbox {
@@ -87,7 +86,7 @@ export class Outbox {
   readonly #entries = new Map<string, Entry>();
   #lists = new Map<string | undefined, readonly OutgoingMessage[]>();
   #lastKey = 0;
-  readonly #writes: Writes;
+  readonly #writes = new Writes();
   /** Before that, nobody knows what is to be sent first. */
   #loaded = false;
   #closed = false;
@@ -96,32 +95,29 @@ export class Outbox {
     this.#prefix = `outbox/${userId}/`;
     this.#storage = storage;
     this.#on = on;
-    this.#writes = new Writes((error) => on.storageFailed(error));
   }
 
   /** Takes up what was kept; what is written meanwhile comes after it. */
   async load(): Promise<void> {
-    let kept: [string, unknown][] = [];
-    try {
-      kept = await this.#storage.entries(this.#prefix);
-    } catch (error) {
-      this.#on.storageFailed(error);
-    }
+    const kept = await this.#storage.entries(this.#prefix);
     if (this.#closed) return;
     this.#loaded = true;
     const written = [...this.#entries];
     this.#entries.clear();
     for (const [key, value] of kept) {
       const { message, error } = value as Kept;
+      if (written.some(([clientId]) => clientId === message.clientId)) continue;
       // The clock may have gone back since.
       this.#lastKey = Math.max(this.#lastKey, Number(key.slice(this.#prefix.length)));
-      if (written.some(([clientId]) => clientId === message.clientId)) continue;
       const state = error
         ? ({ state: "failed", error: new TertuliaError(error) } as const)
         : ({ state: "queued" } as const);
       this.#entries.set(message.clientId, { message: { ...message, ...state, attempts: 0 }, key, waiters: [] });
     }
-    for (const [clientId, entry] of written) this.#entries.set(clientId, entry);
+    for (const [clientId, entry] of written) {
+      this.#entries.set(clientId, entry);
+      if (Number(entry.key.slice(this.#prefix.length)) <= this.#lastKey) this.#moveToEnd(entry);
+    }
     for (const { message } of [...this.#entries.values()]) this.#tell(message);
     this.flush();
   }
@@ -178,11 +174,9 @@ export class Outbox {
       // The others have gone on, so it is now the last.
       this.#entries.delete(clientId);
       this.#entries.set(clientId, entry);
-      this.#remove(entry.key);
-      entry.key = this.#newKey();
       const { error: _, ...message } = entry.message;
       this.#change(entry, { ...message, state: "queued" });
-      this.#save(entry);
+      this.#moveToEnd(entry);
     } else if (entry?.message.state !== "queued") {
       return;
     }
@@ -309,6 +303,12 @@ export class Outbox {
     // Microseconds, of as many digits until the year 2286: their order is that of the text.
     this.#lastKey = Math.max(this.#lastKey + 1, Date.now() * 1_000);
     return `${this.#prefix}${this.#lastKey}`;
+  }
+
+  #moveToEnd(entry: Entry): void {
+    this.#remove(entry.key);
+    entry.key = this.#newKey();
+    this.#save(entry);
   }
 
   #save({ key, message }: Entry): void {

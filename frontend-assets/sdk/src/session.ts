@@ -29,14 +29,13 @@ interface Kept {
 export interface SessionListener {
   user(user: User): void;
   ended(reason: SignedOutReason): void;
-  storageFailed(error: unknown): void;
 }
 
 export class Session {
   readonly #send: Send;
   readonly #storage: Storage;
   readonly #on: SessionListener;
-  readonly #writes: Writes;
+  readonly #writes = new Writes();
   #kept: Kept | undefined;
   #renewal: Promise<string> | undefined;
 
@@ -44,7 +43,6 @@ export class Session {
     this.#send = send;
     this.#storage = storage;
     this.#on = on;
-    this.#writes = new Writes((error) => on.storageFailed(error));
   }
 
   get user(): User | undefined {
@@ -144,13 +142,8 @@ export class Session {
   }
 
   async #stored(): Promise<Kept | undefined> {
-    try {
-      const [entry] = await this.#storage.entries(KEY);
-      return entry?.[1] as Kept | undefined;
-    } catch (error) {
-      this.#on.storageFailed(error);
-      return undefined;
-    }
+    const [entry] = await this.#storage.entries(KEY);
+    return entry?.[1] as Kept | undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 // What is kept over a reload: the session, and messages that aren't sent yet.
 
-/** A small store of values that can be cloned. Injectable; every method may reject. */
+/** A small store of values that can be cloned. Injectable; every method may reject, or never answer. */
 export interface Storage {
   /** Every entry whose key begins with `prefix`, in the order of the keys. */
   entries(prefix: string): Promise<[key: string, value: unknown][]>;
@@ -62,7 +62,14 @@ export function indexedDbStorage(name = "tertulia"): Storage {
   async function run<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => () => T): Promise<T> {
     const database = await open();
     return new Promise((resolve, reject) => {
-      const transaction = database.transaction(STORE, mode);
+      let transaction;
+      try {
+        transaction = database.transaction(STORE, mode);
+      } catch (error) {
+        // It is closing, or was made by another program: the next call opens it anew.
+        opened = undefined;
+        throw error;
+      }
       const result = work(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(result());
       transaction.onerror = transaction.onabort = () => reject(transaction.error ?? new Error("aborted"));
@@ -92,18 +99,13 @@ export function indexedDbStorage(name = "tertulia"): Storage {
 
 /** Writes to a storage one after the other, so that nothing is put back after it was deleted. Nobody waits for them. */
 export class Writes {
-  readonly #failed: (error: unknown) => void;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(failed: (error: unknown) => void) {
-    this.#failed = failed;
-  }
-
   add(work: () => Promise<void>): void {
-    this.#last = this.#last.then(work).catch(this.#failed);
+    this.#last = this.#last.then(work);
   }
 
-  /** When all until now are done, or have failed. */
+  /** When all until now are done. */
   get done(): Promise<void> {
     return this.#last;
   }

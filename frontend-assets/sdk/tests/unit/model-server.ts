@@ -2,6 +2,7 @@
 // switch for everything that can break on the way. It keeps the contract; tests break it on purpose.
 
 import type { SocketFactory, SocketLike } from "../../src/connection.js";
+import type { Transport, Way } from "../../src/transports.js";
 import type {
   ConnectAuth,
   ErrorBody,
@@ -73,6 +74,10 @@ class ModelSocket implements SocketLike {
   readonly rooms = new Set<string>();
   /** The `auth` of every handshake. */
   readonly handshakes: ConnectAuth[] = [];
+  /** The transports that every connection was begun with. */
+  readonly ways: string[] = [];
+  transport: Transport | undefined;
+  isSilent = false;
   #dialled = 0;
 
   constructor(
@@ -88,10 +93,15 @@ class ModelSocket implements SocketLike {
     this.#any = listener;
   }
 
-  connect(): void {
+  connect({ transports, upgrade }: Way): void {
     const dialled = ++this.#dialled;
+    const [transport] = transports;
+    this.ways.push(`${transports}${upgrade ? " upgrade" : ""}`);
+    this.transport = transport;
+    this.isSilent = false;
     setTimeout(() => {
-      if (dialled !== this.#dialled || this.server.swallowsHandshakes) return;
+      if (dialled !== this.#dialled || this.server.swallows.has(transport!)) return;
+      if (upgrade && !this.server.swallows.has("websocket")) this.transport = "websocket";
       if (!this.server.reachable) return this.tell("connect_error", new Error("websocket error"));
       this.auth((auth) => this.server.handshake(this, auth));
     }, this.server.latency);
@@ -141,7 +151,8 @@ interface Sent {
 
 export class ModelServer {
   reachable = true;
-  swallowsHandshakes = false;
+  /** Transports by which nothing comes through, nor fails. */
+  readonly swallows = new Set<Transport>();
   /** One way, in milliseconds. */
   latency = 1;
   expiresIn = 900;
