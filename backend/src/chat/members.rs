@@ -26,10 +26,11 @@ pub async fn list(
 ) -> Result<MemberPage, AppError> {
     let asker_is_in = access::see(app, actor, room).await?.role.is_some();
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
-    let page = app
-        .store
-        .members(room, request.after.as_ref(), limit)
-        .await?;
+    let after = request.after.as_ref();
+    let page = match &request.query {
+        Some(query) => app.store.find_members(room, query, after, limit).await?,
+        None => app.store.members(room, after, limit).await?,
+    };
     Ok(MemberPage {
         members: page
             .items

@@ -6,6 +6,7 @@ pub mod change_message;
 pub mod fan_out;
 pub mod history;
 pub mod members;
+pub mod mentions;
 pub mod presence;
 pub mod presence_sets;
 pub mod read_receipts;

@@ -3,7 +3,7 @@
 use protocol::{MessageSent, SendMessage};
 use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
 
-use super::{access, wire};
+use super::{access, mentions, wire};
 use crate::{actor::Actor, app::SharedApp, error::AppError};
 
 /// Takes the message's place in the room's log and returns; `done` is called once that is durable, before anybody
@@ -39,7 +39,20 @@ pub fn start(
     });
 }
 
-/// As [`start`], and waits.
+/// As [`start`], once it is known whom the message calls, which takes a look at the room's members.
+pub async fn start_calling(
+    app: &SharedApp,
+    actor: &Actor,
+    mut request: SendMessage,
+    done: impl FnOnce(Result<MessageSent, AppError>) + Send + 'static,
+) {
+    match mentions::decide(&app.store, &mut request).await {
+        Ok(()) => start(app, actor, request, done),
+        Err(error) => done(Err(error.into())),
+    }
+}
+
+/// As [`start_calling`], and waits.
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see, `forbidden` for one that the actor isn't in or where a block
@@ -51,10 +64,11 @@ pub async fn send(
     request: SendMessage,
 ) -> Result<MessageSent, AppError> {
     let (sender, answer) = tokio::sync::oneshot::channel();
-    start(app, actor, request, |result| {
+    start_calling(app, actor, request, |result| {
         // The one who asked may have gone; the message stays.
         drop(sender.send(result));
-    });
+    })
+    .await;
     answer.await.map_err(AppError::internal)?
 }
 

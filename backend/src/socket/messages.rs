@@ -1,9 +1,10 @@
 //! Events that write to a room's log. They take their place here, in the order sent, and are answered when durable.
 
 use gateway::{Event, Handled};
+use protocol::SendMessage;
 
 use super::{ChatSession, read, refuse, reply};
-use crate::chat::{change_message, send_message};
+use crate::chat::{change_message, mentions, send_message};
 
 /// Reads the event and starts the rule; a refusal is answered at once.
 macro_rules! start {
@@ -20,8 +21,28 @@ macro_rules! start {
     }};
 }
 
+/// Waits before it takes its place only if it calls somebody.
 pub(super) fn send(session: &ChatSession, event: Event) -> Handled {
-    start!(session, event, send_message::start)
+    let request = read::<SendMessage>(&event);
+    let ack = event.into_ack();
+    match request {
+        Ok(request) if mentions::has_any(&request) => {
+            let (app, actor) = (session.app.clone(), session.actor.clone());
+            Some(Box::pin(async move {
+                let done = |result| reply(ack, result);
+                send_message::start_calling(&app, &actor, request, done).await;
+            }))
+        }
+        Ok(request) => {
+            let done = |result| reply(ack, result);
+            send_message::start(&session.app, &session.actor, request, done);
+            None
+        }
+        Err(error) => {
+            refuse(ack, error);
+            None
+        }
+    }
 }
 
 pub(super) fn edit(session: &ChatSession, event: Event) -> Handled {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::epoch::Epoch;
 use crate::id::{RoomId, UserId};
-use crate::limits::{MISSED_MAX, PAGE_MAX, SEQ_MAX};
+use crate::limits::{MISSED_MAX, PAGE_MAX, SEARCH_QUERY_MAX, SEQ_MAX};
 use crate::request::{Invalid, Request};
 use crate::room::Room;
 use crate::room_event::RoomEvent;
@@ -119,11 +119,20 @@ pub struct MemberPage {
     pub has_more: bool,
 }
 
-/// Lists the members of a room.
+/// Lists the members of a room, or looks for some of them by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListMembers {
+    /// A part of a username or display name, without regard to case and accents; all members unless given. In a room
+    /// of more than 1,000 members some that match may be left out, unless it is the whole of a username.
+    #[serde(
+        default,
+        deserialize_with = "bounds::trimmed_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "String", length(min = 1, max = SEARCH_QUERY_MAX))]
+    pub query: Option<String>,
     /// The last member of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<UserId>,
@@ -135,6 +144,7 @@ pub struct ListMembers {
 
 impl Request for ListMembers {
     fn validate(&self) -> Result<(), Invalid> {
+        bounds::given("query", self.query.as_ref(), bounds::query)?;
         bounds::limit(self.limit, PAGE_MAX)
     }
 }

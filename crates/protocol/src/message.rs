@@ -148,7 +148,7 @@ pub struct SendMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub reply_to: Option<u64>,
-    /// Members that it calls by name.
+    /// Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out.
     #[serde(
         default,
         deserialize_with = "bounds::list",
@@ -190,7 +190,7 @@ pub struct PostMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub reply_to: Option<u64>,
-    /// Members that it calls by name.
+    /// Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out.
     #[serde(
         default,
         deserialize_with = "bounds::list",

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 pub use append::{Appended, Change, NewEntry};
 pub use log::{Head, Occurrence, StoredEvent};
-pub use members::{Membership, Removal, StoredMember};
+pub use members::{Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;
 pub use mongodb::MongoConfig;
 pub use rooms::{NewRoom, RoomViewer, StoredRoom};

@@ -336,3 +336,57 @@ async fn an_answer_has_to_be_to_a_message_of_the_room() {
     // What was refused left no place behind.
     assert_eq!(anas.say(&room, "next").await["seq"], 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_message_calls_is_decided_by_the_server() {
+    let app = TestApp::start_embedded().await;
+    let [ana, bea, cyd] = [
+        app.register("ana").await,
+        app.register("Bea").await,
+        app.register("cyd").await,
+    ];
+    let eve = app.register("eve").await;
+    let mut anas = app.connect(&ana).await;
+    let room = anas.create("public", "hall").await;
+    for person in [&bea, &cyd] {
+        app.connect(person).await.join(&room).await;
+    }
+    let send = |client_id: &str, body: &str, mentions: Value| json!({ "roomId": room, "clientId": client_id, "body": body, "mentions": mentions });
+    // The order of one who writes stays, whether or not a message calls somebody.
+    let mut seqs = Vec::new();
+    let called = "@bea and `@cyd`, @eve, @nobody: look";
+    for message in [
+        send("1", called, json!([])),
+        send("2", "nobody", json!([])),
+        send("3", "@CYD", json!([bea.id, eve.id, "none"])),
+    ] {
+        seqs.push(anas.done("message:send", message).await["message"]["seq"].clone());
+    }
+    assert_eq!(seqs, [1, 2, 3]);
+    let posted = json!({ "body": "@cyd, by HTTP" });
+    let path = format!("/api/v1/rooms/{}/messages", room.as_str());
+    app.post(&path, Some(&ana), posted).await.expect(201);
+
+    let database = rusqlite::Connection::open_with_flags(
+        app.data_dir().join("messages.db"),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )
+    .unwrap();
+    let stored: Vec<Option<String>> = database
+        .prepare("SELECT mentions FROM messages ORDER BY entry")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let list = |ids: &[&str]| Some(json!(ids).to_string());
+    assert_eq!(
+        stored,
+        [
+            list(&[&bea.id]),
+            None,
+            list(&[&bea.id, &cyd.id]),
+            list(&[&cyd.id])
+        ]
+    );
+}

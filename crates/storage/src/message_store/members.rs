@@ -5,6 +5,13 @@ use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use super::{Backend, MessageStore, Page, StoredUser, on_backend};
 use crate::StoreError;
 
+/// Members among whom one is looked for by reading them all.
+pub const SMALL_ROOM: u32 = 1_000;
+
+/// In larger rooms: users of whom it is looked up at a time whether they are members, and how often.
+const PART: u32 = 200;
+const PARTS: usize = 5;
+
 /// A member of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMember {
@@ -81,6 +88,60 @@ impl MessageStore {
         limit: u32,
     ) -> Result<Page<StoredMember>, StoreError> {
         on_backend!(self, members(room, after, limit))
+    }
+
+    /// Members of a room whose username or display name holds `query`, without regard to case, width and accents, in the order
+    /// of their ids. Of rooms with more than [`SMALL_ROOM`] members, those who are among the first users found by
+    /// [`MessageStore::find_users`]; whose username it is, is found in any case. Errors as of
+    /// [`MessageStore::members`].
+    pub async fn find_members(
+        &self,
+        room: &RoomId,
+        query: &str,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Page<StoredMember>, StoreError> {
+        let all = self.members(room, after, SMALL_ROOM).await?;
+        let wanted = limit as usize + 1;
+        if !all.has_more {
+            let query = text::fold(query);
+            let holds = |member: &StoredMember| {
+                let names = [&member.user.username, &member.user.display_name];
+                !query.is_empty() && names.iter().any(|name| text::fold(name).contains(&query))
+            };
+            let found = all.items.into_iter().filter(holds).take(wanted);
+            return Ok(Page::cut(found.collect(), limit));
+        }
+        let mut found = match after {
+            Some(_) => Vec::new(),
+            None => self.members_among(room, &[], &[query.to_owned()]).await?,
+        };
+        let mut after = after.cloned();
+        for _ in 0..PARTS {
+            let part = self.find_users(query, after.as_ref(), PART).await?;
+            let ids: Vec<UserId> = part.items.into_iter().map(|user| user.id).collect();
+            for member in self.members_among(room, &ids, &[]).await? {
+                if !found.iter().any(|known| known.user.id == member.user.id) {
+                    found.push(member);
+                }
+            }
+            after = ids.last().cloned().or(after);
+            if !part.has_more || found.len() >= wanted {
+                break;
+            }
+        }
+        Ok(Page::cut(found, limit))
+    }
+
+    /// Those of these users, by their ids or by their usernames without regard to case, who are in a room, those by their
+    /// ids in the order of ids. `NotFound` if there is no such room.
+    pub async fn members_among(
+        &self,
+        room: &RoomId,
+        ids: &[UserId],
+        usernames: &[String],
+    ) -> Result<Vec<StoredMember>, StoreError> {
+        on_backend!(self, members_among(room, ids, usernames))
     }
 
     /// One member of a room. `NotFound` if there is no such room or the user isn't in it.

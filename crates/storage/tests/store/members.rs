@@ -1,15 +1,18 @@
 //! Who is in a room, and as what.
 
 use protocol::{RoomKind, RoomRole, UserId};
-use storage::StoreError;
+use storage::{NewUser, SMALL_ROOM, StoreError};
 
-use crate::{Fixture, assert_error, at, now};
+use crate::{Fixture, assert_error, at, new_user, now};
 
 on_each! {
     members_come_and_go_and_are_counted,
     joining_at_once_counts_once,
     a_room_always_has_an_owner,
     members_are_listed_in_pages_in_the_order_of_their_ids,
+    members_are_found_by_their_names,
+    members_of_a_large_room_are_found_by_their_names,
+    members_are_told_from_others,
 }
 
 async fn members_come_and_go_and_are_counted(fixture: Fixture) {
@@ -184,5 +187,128 @@ async fn members_are_listed_in_pages_in_the_order_of_their_ids(fixture: Fixture)
     assert_error!(
         store.member_ids(&room, Some(&nobody), 3).await,
         StoreError::Invalid { field: "after", .. }
+    );
+}
+
+async fn members_are_found_by_their_names(fixture: Fixture) {
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let mut members = vec![ann.clone()];
+    for (username, display_name) in [
+        ("bob", "Ánnika B."),
+        ("cyd", "王小明"),
+        ("dan", "Dan"),
+        ("hannes", "Johannes"),
+    ] {
+        let user = NewUser {
+            display_name: display_name.to_owned(),
+            ..new_user(username)
+        };
+        members.push(store.create_user(user, now()).await.unwrap().id);
+    }
+    let [_, bob, cyd, dan, hannes] = &members[..] else {
+        unreachable!()
+    };
+    let room = fixture
+        .room(RoomKind::Public, &[&ann, bob, cyd, hannes])
+        .await;
+    let found = async |query: &str, after: Option<&UserId>, limit| {
+        let page = store
+            .find_members(&room, query, after, limit)
+            .await
+            .unwrap();
+        let ids: Vec<UserId> = page.items.into_iter().map(|it| it.user.id).collect();
+        (ids, page.has_more)
+    };
+    let all = (vec![ann.clone(), bob.clone(), hannes.clone()], false);
+    assert_eq!(found("ANN", None, 10).await, all);
+    assert_eq!(
+        found("ann", None, 2).await,
+        (vec![ann.clone(), bob.clone()], true)
+    );
+    assert_eq!(
+        found("ann", Some(bob), 2).await,
+        (vec![hannes.clone()], false)
+    );
+    assert_eq!(found("小明", None, 10).await, (vec![cyd.clone()], false));
+    assert_eq!(found("dan", None, 10).await, (vec![], false), "{dan}");
+    let nowhere = "nowhere".parse().unwrap();
+    assert_error!(
+        store.find_members(&nowhere, "ann", None, 10).await,
+        StoreError::NotFound
+    );
+}
+
+async fn members_of_a_large_room_are_found_by_their_names(fixture: Fixture) {
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let room = fixture.room(RoomKind::Public, &[&ann]).await;
+    for n in 0..=SMALL_ROOM {
+        let guest = store
+            .create_guest(format!("Visitor {n}"), now())
+            .await
+            .unwrap();
+        store
+            .add_member(&room, &guest.id, RoomRole::Member, now())
+            .await
+            .unwrap();
+    }
+    let zoe = fixture.user("zoe").await;
+    fixture.user("zoella").await;
+    let role = RoomRole::Member;
+    store.add_member(&room, &zoe, role, now()).await.unwrap();
+    let found = async |query: &str, after: Option<&UserId>, limit| {
+        let page = store
+            .find_members(&room, query, after, limit)
+            .await
+            .unwrap();
+        let names: Vec<String> = page
+            .items
+            .into_iter()
+            .map(|it| it.user.display_name)
+            .collect();
+        (names, page.has_more)
+    };
+    assert_eq!(found("zoe", None, 10).await, (vec!["Zoe".into()], false));
+    assert_eq!(
+        found("visitor 77", None, 3).await,
+        (
+            vec![
+                "Visitor 77".into(),
+                "Visitor 770".into(),
+                "Visitor 771".into()
+            ],
+            true
+        )
+    );
+}
+
+async fn members_are_told_from_others(fixture: Fixture) {
+    let store = &fixture.store;
+    let [ann, bob, cyd, dan] = [
+        fixture.user("ann").await,
+        fixture.user("Bob").await,
+        fixture.user("cyd").await,
+        fixture.user("dan").await,
+    ];
+    let room = fixture.room(RoomKind::Private, &[&ann, &bob, &cyd]).await;
+    let among = async |ids: &[UserId], names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let members = store.members_among(&room, ids, &names).await.unwrap();
+        let mut ids: Vec<UserId> = members.into_iter().map(|it| it.user.id).collect();
+        ids.sort();
+        ids
+    };
+    let nobody: UserId = "nobody".parse().unwrap();
+    assert_eq!(
+        among(&[cyd.clone(), dan.clone(), nobody], &["bOB", "dan", "who"]).await,
+        [bob.clone(), cyd.clone()]
+    );
+    assert_eq!(among(std::slice::from_ref(&ann), &["ANN"]).await, [ann]);
+    assert_eq!(among(&[], &[]).await, []);
+    let nowhere = "nowhere".parse().unwrap();
+    assert_error!(
+        store.members_among(&nowhere, &[bob], &[]).await,
+        StoreError::NotFound
     );
 }

@@ -614,7 +614,7 @@ export interface SendMessage {
    */
   clientId: string;
   /**
-   * Members that it calls by name.
+   * Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out.
    *
    * @maxItems 50
    */

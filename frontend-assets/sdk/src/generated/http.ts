@@ -767,7 +767,7 @@ export interface components {
             body: string;
             /** @description What the sender calls the message, if the header doesn't say. */
             clientId?: string;
-            /** @description Members that it calls by name. */
+            /** @description Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out. */
             mentions?: components["schemas"]["UserId"][];
             /**
              * Format: uint64
@@ -1780,6 +1780,11 @@ export interface operations {
                 after?: components["schemas"]["UserId"];
                 /** @description Members of the page; 50 unless given. */
                 limit?: number;
+                /**
+                 * @description A part of a username or display name, without regard to case and accents; all members unless given. In a room
+                 *     of more than 1,000 members some that match may be left out, unless it is the whole of a username.
+                 */
+                query?: string;
             };
             header?: never;
             path: {

@@ -98,3 +98,43 @@ async fn members_come_go_and_rise() {
     app.delete(&path(&bea.id), &bea).await.refused("not_found");
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_found_by_part_of_a_name() {
+    let app = TestApp::start().await;
+    let ada = app.register("ada").await;
+    let room = json!({ "name": "Crowd", "kind": "public" });
+    let room = app.post("/api/v1/rooms", Some(&ada), room).await;
+    let room = room.expect(201)["room"]["id"].clone();
+    let members = format!("/api/v1/rooms/{}/members", room.as_str().unwrap());
+    for name in ["Béatrice", "王小明", "Zoë"] {
+        let guest = app.guest(name).await;
+        let path = format!("{members}/{}", guest.id);
+        app.request(Method::PUT, &path, Some(&ada), None)
+            .await
+            .expect(200);
+    }
+    let beatrice = app.guest("Beatrice, who isn't in it").await;
+    let found = async |query: &str| {
+        let page = app
+            .get(&format!("{members}?query={query}"), Some(&ada))
+            .await
+            .expect(200);
+        assert_eq!(page["hasMore"], false);
+        let members = page["members"].as_array().unwrap().clone();
+        members
+            .into_iter()
+            .map(|member| member["user"]["displayName"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found("beatr").await, ["Béatrice"]);
+    assert_eq!(found("%E5%B0%8F%E6%98%8E").await, ["王小明"]);
+    assert_eq!(found("ADA").await, ["ada"]);
+    assert_eq!(found("nobody").await, [""; 0]);
+    let too_long = format!("{members}?query={}", "x".repeat(257));
+    for path in [format!("{members}?query="), too_long] {
+        let answer = app.get(&path, Some(&beatrice)).await;
+        assert!(answer.refused("invalid").starts_with("query"));
+    }
+    app.stop().await;
+}

@@ -174,6 +174,40 @@ impl MongoStore {
         })
     }
 
+    pub async fn members_among(
+        &self,
+        room: &RoomId,
+        ids: &[UserId],
+        usernames: &[String],
+    ) -> Result<Vec<StoredMember>, StoreError> {
+        self.room_facts(room).await?;
+        Ok(self.list_among(room, ids, usernames).await?)
+    }
+
+    async fn list_among(
+        &self,
+        room: &RoomId,
+        ids: &[UserId],
+        usernames: &[String],
+    ) -> Outcome<Vec<StoredMember>> {
+        let named = self.user_ids_of(usernames).await?;
+        let wanted = texts(ids.iter().chain(&named));
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members = &self.collections().await?.members;
+        let filter = doc! { "roomId": room.as_str(), "userId": { "$in": wanted } };
+        let found = all(members.find(filter).sort(doc! { "userId": 1 })).await?;
+        let mut users = self
+            .users_by_id(texts(found.iter().map(|member| &member.user_id)))
+            .await?;
+        let members = found.into_iter().filter_map(|member| {
+            let user = users.remove(&member.user_id)?;
+            Some(member.stored(user))
+        });
+        Ok(members.collect())
+    }
+
     async fn list(
         &self,
         room: &RoomId,

@@ -162,6 +162,17 @@ impl MongoStore {
         Ok(found.map(|user| (user.id.clone(), user.stored())).collect())
     }
 
+    /// The ids of those who have these usernames.
+    pub(super) async fn user_ids_of(&self, usernames: &[String]) -> Outcome<Vec<UserId>> {
+        if usernames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = usernames.iter().map(|name| name.to_lowercase()).collect();
+        let claims = &self.collections().await?.usernames;
+        let found = all(claims.find(doc! { "_id": { "$in": names } })).await?;
+        Ok(found.into_iter().map(|claim| claim.user_id).collect())
+    }
+
     pub async fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
         Ok(self.find_credentials(username).await?)
     }

@@ -107,6 +107,48 @@ impl SqliteStore {
         self.database.read(read).await
     }
 
+    pub async fn members_among(
+        &self,
+        room: &RoomId,
+        ids: &[UserId],
+        usernames: &[String],
+    ) -> Result<Vec<StoredMember>, StoreError> {
+        const BY_ID: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", m.role, m.read_seq, m.joined_at
+              FROM json_each(?2) e CROSS JOIN users u ON u.id = e.value
+              CROSS JOIN members m ON m.room = ?1 AND m.user = u.no ORDER BY u.no"
+        );
+        const BY_NAME: &str = concat!(
+            "SELECT ",
+            user_columns!(),
+            ", m.role, m.read_seq, m.joined_at
+              FROM json_each(?2) e CROSS JOIN users u ON u.username_key = e.value
+              CROSS JOIN members m ON m.room = ?1 AND m.user = u.no ORDER BY u.no"
+        );
+        let ids: Vec<&str> = ids.iter().map(UserId::as_str).collect();
+        let ids = serde_json::json!(ids).to_string();
+        let names: Vec<String> = usernames.iter().map(|name| name.to_lowercase()).collect();
+        let names = serde_json::json!(names).to_string();
+        let room = room.clone();
+        let read = move |connection: &Connection| {
+            let room = room_no(connection, &room)?;
+            let mut found: Vec<StoredMember> = Vec::new();
+            for (sql, wanted) in [(BY_ID, ids), (BY_NAME, names)] {
+                let mut statement = connection.prepare_cached(sql)?;
+                for member in statement.query_map((room, wanted), from_row)? {
+                    let member = member?;
+                    if !found.iter().any(|known| known.user.id == member.user.id) {
+                        found.push(member);
+                    }
+                }
+            }
+            Ok(found)
+        };
+        self.database.read(read).await
+    }
+
     pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<StoredMember, StoreError> {
         const SQL: &str = concat!(
             "SELECT ",
