@@ -5,7 +5,9 @@
 
 import * as composer from './composer.js';
 import { askForPerson, askForRoom } from './dialogs.js';
+import * as kept from './kept.js';
 import { atEnd, clearMessages, drawItem, drawMessages, element, initials, outdate, scrollTo, toEnd } from './messages.js';
+import { named, shown } from './names.js';
 import { Outbox } from './outbox.js';
 import { Room } from './room.js';
 import * as session from './session.js';
@@ -16,6 +18,7 @@ const TYPING_LASTS_MS = 6_000;
 const PUBLIC_ROOMS_EVERY_MS = 8_000;
 const FRAME_MS = 16;
 const FAREWELL = 'tertulia.farewell';
+const UNNAMED = 'A room without a name';
 const STATES = { connecting: 'Connecting…', connected: 'Connected', reconnecting: 'Reconnecting…', offline: 'Offline' };
 const WAYS = { login: 'Sign in', register: 'Create account', guest: 'Come in' };
 
@@ -64,7 +67,7 @@ function enter() {
   const me = session.me();
   $('welcome').hidden = true;
   $('chat').hidden = false;
-  $('me').textContent = me.displayName;
+  $('me').replaceChildren(named(me.displayName));
   $('makers').hidden = me.guest;
   outbox = new Outbox(me.id, (payload) => socket.insist('message:send', payload), {
     // Its event may be still to come: until then it stands in its place already.
@@ -79,7 +82,7 @@ function enter() {
 async function leave(farewell, options) {
   socket?.close();
   await session.forget(options);
-  if (farewell) sessionStorage.setItem(FAREWELL, farewell);
+  if (farewell) kept.keep(FAREWELL, farewell);
   history.replaceState(null, '', '/');
   location.reload();
 }
@@ -244,7 +247,7 @@ function drawRooms() {
   document.title = unread ? `(${unread}) Tertulia` : 'Tertulia';
   if (!current) return;
   const { name, kind, role } = current.info;
-  $('room-name').textContent = name ?? '…';
+  $('room-name').replaceChildren(name === undefined ? '…' : named(name, UNNAMED));
   $('invite').hidden = kind !== 'private' || !['owner', 'moderator'].includes(role);
   $('leave').hidden = kind === 'direct';
 }
@@ -255,8 +258,8 @@ const unreadOf = (info) => (info === current?.info && isSeen() ? 0 : (info.unrea
 function roomLink(info) {
   const { id, name, kind } = info;
   const sign = element('span', { className: 'sign', ariaHidden: 'true' }, kind === 'private' ? '🔒' : '#');
-  const link = element('a', { href: `#room/${id}` }, kind === 'direct' ? initials(name) : sign);
-  link.append(element('span', { className: 'name' }, name));
+  const link = element('a', { href: `#room/${id}` }, kind === 'direct' ? initials(shown(name)) : sign);
+  link.append(element('span', { className: 'name' }, named(name, kind === 'direct' ? undefined : UNNAMED)));
   if (kind !== 'public') link.append(element('span', { className: 'unseen' }, `, ${kind}`));
   const unread = unreadOf(info);
   if (unread) link.append(element('span', { className: 'count' }, String(unread), element('span', { className: 'unseen' }, ' unread')));
@@ -307,7 +310,7 @@ async function openCurrent() {
 function lose(room, why) {
   if (!room || !rooms.delete(room.info.id)) return;
   if (room === current) {
-    notice(`${room.info.name ? `“${room.info.name}”` : 'This room'} is closed to you: ${why}`);
+    notice(`${room.info.name ? `“${shown(room.info.name, UNNAMED)}”` : 'This room'} is closed to you: ${why}`);
     location.hash = '';
   }
   listRooms();
@@ -353,7 +356,7 @@ const isSeen = () => !document.hidden && atEnd();
 let drawing;
 
 function onLog(room, message) {
-  if (message) names.set(message.sender.id, message.sender.displayName);
+  if (message) names.set(message.sender.id, shown(message.sender.displayName));
   if (message && room === current) outdate(message);
   // Whoever comes back may get hundreds of events at once.
   drawing ??= setTimeout(() => {
@@ -426,7 +429,8 @@ composer.listen({
     outbox.add(current.info.id, body, replyTo);
     toEnd();
   },
-  edit: ({ seq }, body) => tell(() => socket.emit('message:edit', { roomId: current.info.id, seq, body })),
+  edit: ({ roomId, seq }, body) => tell(() => socket.emit('message:edit', { roomId, seq, body })),
+  isIn: (roomId) => current?.info.id === roomId,
   typing: (on) => current && socket.emit('typing:set', { roomId: current.info.id, on }).catch(() => {}),
   lastOwn: () => current.messages.findLast(({ sender, deletedAt }) => sender.id === session.me().id && !deletedAt),
 });
@@ -438,7 +442,7 @@ async function startTyping(room, userId) {
   if (!names.has(userId)) {
     names.set(userId, 'Somebody');
     const found = await session.api('GET', `users/${userId}`).catch(() => null);
-    if (found) names.set(userId, found.user.displayName);
+    if (found) names.set(userId, shown(found.user.displayName));
   }
   drawTyping();
 }
@@ -465,7 +469,7 @@ if (session.me()) {
   enter();
 } else {
   $('welcome').hidden = false;
-  $('sign-in-error').textContent = sessionStorage.getItem(FAREWELL);
-  sessionStorage.removeItem(FAREWELL);
+  $('sign-in-error').textContent = kept.recall(FAREWELL) ?? '';
+  kept.forget(FAREWELL);
   signIn.username.focus();
 }

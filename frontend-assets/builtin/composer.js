@@ -1,5 +1,7 @@
 // Where people write: a new message, an answer, or another text for a message of theirs.
 
+import { shown } from './names.js';
+
 const TYPING_REPEAT_MS = 3_000;
 
 const form = document.getElementById('composer');
@@ -11,7 +13,7 @@ let about = null; // { verb: 'reply' or 'edit', message }
 let saidTypingAt = 0;
 let typingEnd;
 
-/** `on.send(body, replyTo)`, `on.edit(message, body)` which resolves to whether it was, `on.typing(isTyping)` and
+/** `on.send(body, replyTo)`, `on.edit(message, body)` which resolves to whether it was, `on.isIn(roomId)`, `on.typing(isTyping)` and
  * `on.lastOwn()`, the message that ArrowUp is about. */
 export const listen = (listeners) => (on = listeners);
 
@@ -43,7 +45,7 @@ function cancel() {
 function showAbout() {
   banner.hidden = !about;
   if (about?.verb === 'edit') banner.firstChild.textContent = 'Editing your message';
-  if (about?.verb === 'reply') banner.firstChild.textContent = `Replying to ${about.message.sender.displayName}: ${about.message.body}`;
+  if (about?.verb === 'reply') banner.firstChild.textContent = `Replying to ${shown(about.message.sender.displayName)}: ${about.message.body}`;
   fit();
 }
 
@@ -70,7 +72,8 @@ text.addEventListener('input', () => {
 });
 
 text.addEventListener('keydown', (event) => {
-  if (event.isComposing) return;
+  // Safari says by a code only that a key ended a composition.
+  if (event.isComposing || event.keyCode === 229) return;
   if (event.key === 'Enter' && !event.shiftKey) {
     event.preventDefault();
     form.requestSubmit();
@@ -87,10 +90,13 @@ form.addEventListener('submit', async (event) => {
   const body = text.value.trim();
   if (!body) return;
   const { verb, message } = about ?? {};
-  if (verb === 'edit') {
-    if ((body === message.body || (await on.edit(message, body))) && about?.message === message) cancel();
-  } else {
-    replaceDraft('');
-    on.send(body, message?.seq);
-  }
+  // Free for what comes next, whenever the answer comes.
+  replaceDraft('');
+  if (verb !== 'edit') return on.send(body, message?.seq);
+  if (body === message.body || (await on.edit(message, body))) return;
+  // Refused; what was written meanwhile is worth more.
+  if (about || text.value !== '' || !on.isIn(message.roomId)) return;
+  write('edit', message);
+  text.value = body;
+  fit();
 });

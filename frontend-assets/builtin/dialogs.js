@@ -1,6 +1,7 @@
 // Questions that need more than a click: what a new room is to be, and who somebody is.
 
 import { element, initials } from './messages.js';
+import { named, shown } from './names.js';
 
 const roomDialog = document.getElementById('room-dialog');
 const peopleDialog = document.getElementById('people-dialog');
@@ -57,9 +58,9 @@ async function showPeople() {
   // A later question may have been answered first.
   if (asked !== query.value.trim()) return;
   people.replaceChildren(...found.map((user) => {
-    const name = element('span', { className: 'name' }, user.displayName);
+    const name = element('span', { className: 'name' }, named(user.displayName));
     const username = element('span', { className: 'quiet' }, user.username);
-    const button = element('button', { type: 'button' }, initials(user.displayName), name, username);
+    const button = element('button', { type: 'button' }, initials(shown(user.displayName)), name, username);
     button.addEventListener('click', () => complete(peopleDialog, () => choose(user)));
     return element('li', {}, button);
   }));

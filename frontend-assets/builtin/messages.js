@@ -1,5 +1,7 @@
 // How messages look, one and many. What people wrote becomes text nodes, never markup.
 
+import { named, shown } from './names.js';
+
 const scroller = document.getElementById('scroller');
 const log = document.getElementById('log');
 const rows = new Map(); // by seq, what shows the message
@@ -97,15 +99,15 @@ function drawMessage(message, previous, room, me, act) {
   const row = element('li', { className: `message${continued ? ' continued' : ''}${isOwn ? ' own' : ''}`, tabIndex: -1 });
   if (newDay) row.dataset.day = new Date(at).toLocaleDateString([], { weekday: 'long', day: 'numeric', month: 'long' });
   const head = element('div', { className: continued ? 'unseen' : 'head' },
-    element('strong', {}, sender.displayName),
+    element('strong', {}, named(sender.displayName)),
     sender.guest ? element('span', { className: 'tag' }, 'guest') : null,
     time(at));
   const text = deletedAt
     ? element('p', { className: 'body quiet' }, 'This message was deleted.')
-    : element('p', { className: 'body' }, message.body);
+    : element('p', { className: 'body', dir: 'auto' }, message.body);
   if (message.editedAt && !deletedAt) text.append(element('span', { className: 'quiet small' }, ' (edited)'));
   const content = element('div', { className: 'content' }, head, quote(message, room, act), text, reactions(message, act));
-  row.append(continued ? element('span', { className: 'gutter' }) : initials(sender.displayName), content);
+  row.append(continued ? element('span', { className: 'gutter' }) : initials(shown(sender.displayName)), content);
   if (!deletedAt) row.append(menu(message, isOwn, room, act));
   return row;
 }
@@ -114,7 +116,7 @@ function quote({ replyTo }, room, act) {
   if (!replyTo) return null;
   const shown = button('…', 'The message that this answers', () => act('show', { seq: replyTo }), 'quote');
   const fill = (original) => (shown.textContent = original
-    ? `${original.sender.displayName}: ${original.deletedAt ? 'deleted' : original.body}`
+    ? `${shown(original.sender.displayName)}: ${original.deletedAt ? 'deleted' : original.body}`
     : 'A message that is gone');
   const known = room.find(replyTo);
   if (known) fill(known);
@@ -153,5 +155,5 @@ export function drawItem(item, outbox) {
       button('Try again', null, () => outbox.again(item)), button('Discard', null, () => outbox.discard(item)))
     : element('p', { className: 'quiet small' }, 'sending…');
   return element('li', { className: 'message' }, element('span', { className: 'gutter' }),
-    element('div', { className: 'content' }, element('p', { className: 'body' }, item.payload.body), fate));
+    element('div', { className: 'content' }, element('p', { className: 'body', dir: 'auto' }, item.payload.body), fate));
 }

@@ -1,6 +1,8 @@
 // Messages on their way. Each keeps its `clientId` until the server has acknowledged it, over reconnects and reloads of
 // the page, so that it is stored once however often it is sent. One at a time: they arrive in the order written.
 
+import { keep, recall } from './kept.js';
+
 const KEY = 'tertulia.outbox';
 
 // Not `randomUUID`, which browsers withhold from pages that come over plain HTTP.
@@ -18,7 +20,7 @@ export class Outbox {
     this.#userId = userId;
     this.#send = send;
     this.#on = on;
-    const kept = JSON.parse(sessionStorage.getItem(KEY)) ?? [];
+    const kept = recall(KEY) ?? [];
     this.#items = kept.filter((item) => item.userId === userId);
   }
 
@@ -73,7 +75,7 @@ export class Outbox {
   }
 
   #save() {
-    sessionStorage.setItem(KEY, JSON.stringify(this.#items));
+    keep(KEY, this.#items);
     this.#on.changed();
   }
 }

@@ -3,13 +3,14 @@
 // Tokens are kept for one window, so that two windows of a browser can be two people. A duplicated window begins with a
 // copy, though, and a refresh token is good only once: whoever renews tells the others.
 
+import * as kept from './kept.js';
 import { Refusal } from './socket.js';
 
 const KEY = 'tertulia.session';
 const RENEW_BEFORE_MS = 30_000;
 
 const others = new BroadcastChannel(KEY);
-let session = JSON.parse(sessionStorage.getItem(KEY));
+let session = kept.recall(KEY);
 let renewal = null;
 let ended = () => {};
 
@@ -19,7 +20,7 @@ others.onmessage = ({ data: { replaces, by } }) => {
 
 function keep(next) {
   session = next;
-  sessionStorage.setItem(KEY, JSON.stringify(next));
+  kept.keep(KEY, next);
 }
 
 function dated(tokens) {
@@ -41,8 +42,8 @@ export async function signIn(way, fields) {
 export async function forget({ logOut = false } = {}) {
   if (logOut) await api('POST', 'auth/logout').catch(() => {});
   session = null;
-  if (logOut) sessionStorage.clear();
-  else sessionStorage.removeItem(KEY);
+  if (logOut) kept.forgetAll();
+  else kept.forget(KEY);
 }
 
 /** A token that is good for a while yet. */

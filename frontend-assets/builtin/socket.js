@@ -1,9 +1,16 @@
-// A small client of Socket.IO v5 over an Engine.IO v4 WebSocket: the main namespace, JSON only.
+// A small client of Socket.IO v5 over Engine.IO v4: the main namespace, JSON only. By WebSocket, or by polling where that
+// hangs or fails.
 //
 // What must stay true: the state is "connected" before the first event of a connection is given out, events are given
 // out in the order they came, and every promise of `emit` settles, at the latest when its connection ends.
 
+import { Polling } from './polling.js';
+
 const PATIENCE_MS = 20_000;
+const WEBSOCKET_PATIENCE_MS = 5_000;
+/** After so long a WebSocket that hung is tried again, and one that failed. */
+const AFTER_HANGING_MS = 10 * 60_000;
+const AFTER_FAILING_MS = 30_000;
 const FIRST_DELAY_MS = 500;
 const MAX_DELAY_MS = 15_000;
 
@@ -28,6 +35,8 @@ export class Socket {
   #retry = 0;
   #watchdog = 0;
   #patienceMs;
+  #pingsMs;
+  #pollsUntil = 0;
   #dialling = false;
   #closed = false;
 
@@ -84,9 +93,10 @@ export class Socket {
     try {
       const auth = await this.#on.auth();
       if (this.#closed) return;
-      const ws = new WebSocket(`${location.origin.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+      const polls = Date.now() < this.#pollsUntil;
+      const ws = polls ? new Polling() : new WebSocket(`${location.origin.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
       this.#ws = ws;
-      this.#patienceMs = PATIENCE_MS;
+      this.#patienceMs = polls ? PATIENCE_MS : WEBSOCKET_PATIENCE_MS;
       this.#heard();
       // A connection that was given up may still have something to say.
       ws.onmessage = ({ data }) => ws === this.#ws && this.#packet(data, auth);
@@ -104,7 +114,7 @@ export class Socket {
     const [, type, id, json] = /^(4?\d)(\d*)(.*)$/s.exec(text);
     const data = json && type !== '2' ? JSON.parse(json) : null;
     if (type === '0') {
-      this.#patienceMs = data.pingInterval + data.pingTimeout;
+      this.#pingsMs = data.pingInterval + data.pingTimeout;
       this.#ws.send(`40${JSON.stringify(auth)}`);
     } else if (type === '1') {
       this.#lost();
@@ -112,6 +122,8 @@ export class Socket {
       this.#ws.send('3');
     } else if (type === '40') {
       this.#failures = 0;
+      this.#patienceMs = this.#pingsMs;
+      this.#heard();
       this.#become('connected');
     } else if (type === '41' || type === '44') {
       this.close();
@@ -134,10 +146,14 @@ export class Socket {
   // The server pings; silence for longer than it promised means that it is gone.
   #heard() {
     clearTimeout(this.#watchdog);
-    this.#watchdog = setTimeout(() => this.#lost(), this.#patienceMs);
+    this.#watchdog = setTimeout(() => this.#lost(true), this.#patienceMs);
   }
 
-  #lost() {
+  #lost(hung = false) {
+    // What led to no connection isn't the way to take next.
+    if (this.#ws && this.state !== 'connected') {
+      this.#pollsUntil = this.#ws instanceof Polling ? 0 : Date.now() + (hung ? AFTER_HANGING_MS : AFTER_FAILING_MS);
+    }
     this.#drop();
     // Jitter, or all clients of a server that restarts come back in the same moment.
     const backOff = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures++) * (0.5 + Math.random() / 2);

@@ -28,13 +28,16 @@ macro_rules! script {
 }
 
 /// What the page loads, by name.
-static FILES: LazyLock<[(&str, Asset); 9]> = LazyLock::new(|| {
+static FILES: LazyLock<[(&str, Asset); 12]> = LazyLock::new(|| {
     [
         script!("app.js"),
         script!("composer.js"),
         script!("dialogs.js"),
+        script!("kept.js"),
         script!("messages.js"),
+        script!("names.js"),
         script!("outbox.js"),
+        script!("polling.js"),
         script!("room.js"),
         script!("session.js"),
         script!("socket.js"),
