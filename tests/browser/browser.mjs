@@ -26,8 +26,11 @@ export const launch = () => chromium.launch({ executablePath: EXECUTABLE, args: 
 const UNREACHABLE =
   /ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED|INTERNET_DISCONNECTED|NETWORK_CHANGED)|before receiving a handshake response|Unexpected response code: 503|status of 503/;
 
+/** What it writes of a WebSocket that was given up before it was open. */
+const GIVEN_UP = /WebSocket is closed before the connection is established/;
+
 /** A page of its own, as another person or device would have it. `init` runs in it before its own scripts. */
-export async function open(browser, server, { path = "/", unreachable = false, refused = [], init, ...options } = {}) {
+export async function open(browser, server, { path = "/", unreachable = false, hanging = false, refused = [], init, ...options } = {}) {
   const context = await browser.newContext({
     baseURL: server.url,
     locale: "en-GB",
@@ -44,6 +47,7 @@ export async function open(browser, server, { path = "/", unreachable = false, r
     if (message.type() !== "error" && message.type() !== "warning") return;
     const text = message.text();
     if (unreachable && UNREACHABLE.test(text)) return;
+    if (hanging && GIVEN_UP.test(text)) return;
     // The browser reports every refused request itself; those that a test provokes are named by it.
     if (refused.some((status) => text.includes(`status of ${status}`))) return;
     errors.push(`${text} (${message.location().url})`);

@@ -6,16 +6,29 @@ import * as rooms from "./rooms/my-rooms.ts";
 import { Shell } from "./Shell.tsx";
 import { useStore } from "./store.ts";
 import { session } from "./tertulia.ts";
+import { useText } from "./text/index.ts";
 import { Toasts } from "./ui/toasts.tsx";
+import styles from "./shell.module.css";
 
 export function App() {
   const user = useStore(session);
   return (
     <>
+      {user === undefined && <Starting />}
       {user === null && <SignIn />}
       {user && <SignedIn key={user.id} />}
       <Toasts />
     </>
+  );
+}
+
+/** Seen only where it takes long to find out who is signed in. */
+function Starting() {
+  const text = useText();
+  return (
+    <p className={styles.starting} role="status">
+      {text.loading}
+    </p>
   );
 }
 

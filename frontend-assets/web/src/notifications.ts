@@ -4,6 +4,7 @@ import type { Message, RoomInfo } from "@tertulia/sdk";
 import { navigate } from "wouter/use-browser-location";
 import { preferences } from "./preferences.ts";
 import { text } from "./text/index.ts";
+import { isolated, nameOf, roomName } from "./text/names.ts";
 import { plain } from "./timeline/markup.ts";
 
 const PREVIEW = 140;
@@ -15,13 +16,13 @@ export function notifyOf(message: Message, room: RoomInfo, mentioned: boolean): 
   const isDirect = room.kind === "direct";
   if (!isDirect && !mentioned) return;
   const { notice } = text();
-  const name = message.sender.displayName;
+  const name = isolated(nameOf(message.sender));
   const words = plain(message.body);
   const body = words.length > PREVIEW ? `${words.slice(0, PREVIEW)}…` : words;
   let shown: Notification;
   try {
     // One of a room replaces the one before.
-    shown = new Notification(isDirect ? notice.direct(name) : notice.mention(name, room.name), {
+    shown = new Notification(isDirect ? notice.direct(name) : notice.mention(name, isolated(roomName(room))), {
       body,
       tag: room.id,
       icon: "/favicon.svg",

@@ -42,6 +42,15 @@ export function remember(key: string, value: unknown): void {
   }
 }
 
+/** Forgets everything whose key begins so. */
+export function forgetAll(prefix: string): void {
+  try {
+    for (const key of Object.keys(localStorage)) if (key.startsWith(prefix)) localStorage.removeItem(key);
+  } catch {
+    // Where it is forbidden nothing was remembered.
+  }
+}
+
 function applyTheme(): void {
   const { theme } = preferences.get();
   if (theme === "system") delete document.documentElement.dataset.theme;

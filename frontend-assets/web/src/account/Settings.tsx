@@ -12,10 +12,12 @@ import { tertulia, useMe } from "../tertulia.ts";
 import { ago, full } from "../text/dates.ts";
 import { explain, isRefused } from "../text/errors.ts";
 import { useText } from "../text/index.ts";
+import { nameOf } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Ask, Dialog } from "../ui/Dialog.tsx";
 import { Field } from "../ui/Field.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain, say } from "../ui/toasts.tsx";
 import { Waiting } from "../ui/Waiting.tsx";
 import { LanguageSwitch } from "./LanguageSwitch.tsx";
@@ -124,11 +126,17 @@ function Password() {
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = event.currentTarget;
-    const fields = new FormData(form);
-    change.mutate(
-      { currentPassword: String(fields.get("current")), newPassword: String(fields.get("new")) },
-      { onSuccess: () => form.reset() },
-    );
+    const entered = () => {
+      const fields = new FormData(form);
+      return { currentPassword: String(fields.get("current")), newPassword: String(fields.get("new")) };
+    };
+    const sent = entered();
+    const clear = () => {
+      const now = entered();
+      // What was typed meanwhile stays.
+      if (now.currentPassword === sent.currentPassword && now.newPassword === sent.newPassword) form.reset();
+    };
+    change.mutate(sent, { onSuccess: clear });
   };
   return (
     <form className={controls.form} onSubmit={submit}>
@@ -277,14 +285,16 @@ function Blocked() {
         users.length === 0 && <p className={controls.empty}>{text.nobodyBlocked}</p>
       )}
       <ul>
-        {users.map(({ id, displayName, username }) => (
-          <li key={id} className={controls.row}>
-            <Avatar name={displayName} />
+        {users.map((user) => (
+          <li key={user.id} className={controls.row}>
+            <Avatar name={nameOf(user)} />
             <div className={controls.grow}>
-              <p className={controls.name}>{displayName}</p>
-              <p className={controls.faint}>@{username}</p>
+              <p className={controls.name}>
+                <Name>{nameOf(user)}</Name>
+              </p>
+              <p className={controls.faint}>@{user.username}</p>
             </div>
-            <button type="button" className={`${controls.button} ${controls.small}`} onClick={() => void set(id, false).catch(complain)}>
+            <button type="button" className={`${controls.button} ${controls.small}`} onClick={() => void set(user.id, false).catch(complain)}>
               {text.unblock}
             </button>
           </li>

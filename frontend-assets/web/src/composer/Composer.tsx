@@ -4,15 +4,18 @@ import { bounds, type Message, type RoomMember } from "@tertulia/sdk";
 import { SendHorizontal, Smile, X } from "lucide-react";
 import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useRoom } from "../timeline/context.ts";
+import { edit as changeText, editOf, edits } from "../timeline/edits.ts";
 import { EmojiPicker } from "../timeline/EmojiPicker.tsx";
-import { mentionsIn, plain } from "../timeline/markup.ts";
+import { plain } from "../timeline/markup.ts";
 import { isOutgoing } from "../timeline/timeline.ts";
 import { useText } from "../text/index.ts";
+import { isolated, nameOf } from "../text/names.ts";
 import controls from "../ui/controls.module.css";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import styles from "./composer.module.css";
 import { forgetDraft, keepDraft, recallDraft } from "./drafts.ts";
-import { calledAt, candidates, type Call } from "./mention-completion.ts";
+import { calledAt, useMentions, type Call } from "./mention-completion.ts";
 
 interface Props {
   name: string;
@@ -33,14 +36,13 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
   const [body, setBody] = useState(() => recallDraft(me.id, room.id));
   const [call, setCall] = useState<Call>();
   const [chosen, setChosen] = useState(0);
-  const [isBusy, setBusy] = useState(false);
   const field = useRef<HTMLTextAreaElement>(null);
   const caret = useRef<number>(undefined);
   const listId = useId();
-  const offered = call ? candidates(members, call.prefix, me.id) : [];
+  const { offered, called } = useMentions(room, members, call, me.id);
   const length = [...body].length;
   const left = bounds.bodyCharacters - length;
-  const canSend = body.trim() !== "" && left >= 0 && !isBusy;
+  const canSend = body.trim() !== "" && left >= 0;
 
   useEffect(() => {
     if (!editing) keepDraft(me.id, room.id, body);
@@ -50,7 +52,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
   const [edited, setEdited] = useState<Message>();
   if (editing !== edited) {
     setEdited(editing);
-    setBody(editing ? editing.body : recallDraft(me.id, room.id));
+    setBody(editing ? (editOf(edits.get(), room, editing.seq)?.body ?? editing.body) : recallDraft(me.id, room.id));
   }
 
   useEffect(() => {
@@ -86,21 +88,16 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     setCall(undefined);
   };
 
-  const submit = async () => {
+  const submit = () => {
     if (!canSend) return;
     if (editing) {
-      setBusy(true);
-      try {
-        if (body !== editing.body) await room.edit(editing.seq, body.trimEnd());
-        onPlain();
-      } catch (error) {
-        complain(error);
-      }
-      setBusy(false);
+      // What becomes of it stands at the message; the field is for what comes next.
+      if (body !== editing.body) void changeText(timeline, editing.seq, body.trimEnd());
+      setCall(undefined);
+      onPlain();
       return;
     }
-    const called = mentionsIn(body);
-    const mentions = members.filter(({ user }) => called.has(user.username.toLowerCase())).map(({ user }) => user.id);
+    const mentions = called(body);
     try {
       room.send({
         body: body.trimEnd(),
@@ -120,14 +117,15 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
   };
 
   const pressed = (event: KeyboardEvent<HTMLTextAreaElement>) => {
-    if (event.nativeEvent.isComposing) return;
     const count = offered.length;
     if (count > 0) {
       if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         event.preventDefault();
         return setChosen((chosen + (event.key === "ArrowDown" ? 1 : count - 1)) % count);
       }
-      if (event.key === "Enter" || event.key === "Tab") {
+      // A name that is written out needs no completing.
+      const isWhole = chosen === 0 && offered[0]?.user.username.toLowerCase() === call?.prefix.toLowerCase();
+      if ((event.key === "Enter" && !isWhole) || event.key === "Tab") {
         event.preventDefault();
         return complete(offered[chosen]);
       }
@@ -138,7 +136,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     }
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
-      void submit();
+      submit();
     } else if (event.key === "Escape" && (replyTo ?? editing)) {
       onPlain();
     } else if (event.key === "ArrowUp" && body === "" && !editing) {
@@ -155,14 +153,14 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
       className={styles.composer}
       onSubmit={(event) => {
         event.preventDefault();
-        void submit();
+        submit();
       }}
     >
       {(replyTo ?? editing) && (
         <div className={styles.about}>
           <span className={controls.grow}>
-            <b>{editing ? text.editing : text.replyTo(replyTo?.sender.displayName ?? text.somebody)}</b>
-            {replyTo && !editing && <span className={styles.quoted}>{plain(replyTo.body)}</span>}
+            <b>{editing ? text.editing : text.replyTo(replyTo ? isolated(nameOf(replyTo.sender)) : text.somebody)}</b>
+            {replyTo && !editing && <span className={styles.quoted} dir="auto">{plain(replyTo.body)}</span>}
           </span>
           <button type="button" className={controls.icon} onClick={onPlain} aria-label={text.cancel} title={text.cancel}>
             <X size={16} aria-hidden />
@@ -182,7 +180,10 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
                 complete(member);
               }}
             >
-              <b>{member.user.displayName}</b> <span>@{member.user.username}</span>
+              <b>
+                <Name>{nameOf(member.user)}</Name>
+              </b>{" "}
+              <span>@{member.user.username}</span>
             </li>
           ))}
         </ul>
@@ -190,9 +191,10 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
       <div className={styles.box}>
         <textarea
           ref={field}
+          dir="auto"
           value={body}
           rows={Math.min(10, body.split("\n").length)}
-          placeholder={text.write(name)}
+          placeholder={text.write(isolated(name))}
           aria-label={text.write(name)}
           aria-describedby={`${listId}-hint`}
           aria-autocomplete="list"

@@ -1,6 +1,6 @@
 // What was begun and not sent, by user and room.
 
-import { recall, remember } from "../preferences.ts";
+import { forgetAll, recall, remember } from "../preferences.ts";
 
 const key = (userId: string, roomId: string) => `tertulia.draft.${userId}.${roomId}`;
 
@@ -9,6 +9,4 @@ export const keepDraft = (userId: string, roomId: string, body: string): void =>
 export const forgetDraft = (userId: string, roomId: string): void => remember(key(userId, roomId), undefined);
 
 /** Everything begun by a user who signs out on purpose. */
-export function forgetDrafts(userId: string): void {
-  for (const known of Object.keys(localStorage)) if (known.startsWith(key(userId, ""))) remember(known, undefined);
-}
+export const forgetDrafts = (userId: string): void => forgetAll(key(userId, ""));

@@ -8,8 +8,11 @@ import { useLocation } from "wouter";
 import { useStore } from "../store.ts";
 import { tertulia } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
+import { roomName } from "../text/names.ts";
+import { useWhereabouts } from "../whereabouts.ts";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
@@ -60,10 +63,13 @@ function PublicRoom({ room, onClose }: { room: RoomInfo; onClose: () => void }) 
   const [, navigate] = useLocation();
   const [isBusy, setBusy] = useState(false);
   const isIn = useStore(myRooms, ({ entries }) => entries.has(room.id));
+  const note = useWhereabouts();
   const enter = async () => {
+    const isHere = note();
     setBusy(true);
     try {
       if (!isIn) add(await tertulia.room(room.id).join());
+      if (!isHere()) return;
       navigate(`/rooms/${room.id}`);
       onClose();
     } catch (error) {
@@ -75,7 +81,9 @@ function PublicRoom({ room, onClose }: { room: RoomInfo; onClose: () => void }) 
     <li className={controls.row}>
       <Hash size={18} aria-hidden />
       <div className={controls.grow}>
-        <p className={controls.name}>{room.name}</p>
+        <p className={controls.name}>
+          <Name>{roomName(room)}</Name>
+        </p>
         <p className={controls.faint}>{text.members(room.memberCount)}</p>
       </div>
       <button
@@ -83,7 +91,7 @@ function PublicRoom({ room, onClose }: { room: RoomInfo; onClose: () => void }) 
         className={`${controls.button} ${controls.small}`}
         disabled={isBusy}
         onClick={() => void enter()}
-        aria-label={`${isIn ? text.open : text.join}: ${room.name}`}
+        aria-label={`${isIn ? text.open : text.join}: ${roomName(room)}`}
       >
         {isIn ? text.open : text.join}
       </button>

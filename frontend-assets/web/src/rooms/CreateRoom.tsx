@@ -5,6 +5,7 @@ import { useLocation } from "wouter";
 import { tertulia } from "../tertulia.ts";
 import { explain } from "../text/errors.ts";
 import { useText } from "../text/index.ts";
+import { useWhereabouts } from "../whereabouts.ts";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
 import { Field } from "../ui/Field.tsx";
@@ -15,9 +16,11 @@ export default function CreateRoom({ onClose }: { onClose: () => void }) {
   const [, navigate] = useLocation();
   const [error, setError] = useState<unknown>();
   const [isBusy, setBusy] = useState(false);
+  const note = useWhereabouts();
 
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
+    const isHere = note();
     const fields = new FormData(event.currentTarget);
     setBusy(true);
     setError(undefined);
@@ -27,6 +30,7 @@ export default function CreateRoom({ onClose }: { onClose: () => void }) {
         kind: fields.get("kind") === "private" ? "private" : "public",
       });
       add(room);
+      if (!isHere()) return;
       navigate(`/rooms/${room.id}`);
       onClose();
     } catch (error) {

@@ -1,26 +1,33 @@
 // People by name: to write to one of them, or to add some to a room.
 
 import type { RoomInfo, User } from "@tertulia/sdk";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { isMe, tertulia } from "../tertulia.ts";
 import { isRefused } from "../text/errors.ts";
 import { useText } from "../text/index.ts";
+import { isolated, nameOf } from "../text/names.ts";
+import { useWhereabouts } from "../whereabouts.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain, say } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
-import { useMembers, usePeople } from "./people.ts";
+import { useMembers, useMembersNamed, usePeople } from "./people.ts";
 import { openDirect } from "./PersonMenu.tsx";
 
 /** To write to somebody. */
 export default function FindPeople({ onClose }: { onClose: () => void }) {
   const text = useText();
   const [, navigate] = useLocation();
+  const note = useWhereabouts();
   const write = async ({ id }: User) => {
-    navigate(await openDirect(id));
+    const isHere = note();
+    const path = await openDirect(id);
+    if (!isHere()) return;
+    navigate(path);
     onClose();
   };
   return <People title={text.writeTo} action={text.message} onPick={write} onClose={onClose} />;
@@ -30,16 +37,19 @@ export default function FindPeople({ onClose }: { onClose: () => void }) {
 export function AddPeople({ room, onClose }: { room: RoomInfo; onClose: () => void }) {
   const text = useText();
   const { members } = useMembers(tertulia.room(room.id));
-  const invite = async ({ id, displayName }: User) => {
-    await tertulia.api.put("rooms/{roomId}/members/{userId}", { path: { roomId: room.id, userId: id }, body: {} });
-    say(text.added(displayName));
+  const [query, setQuery] = useState("");
+  const named = useMembersNamed(tertulia.room(room.id), query).data?.members ?? [];
+  const invite = async (user: User) => {
+    await tertulia.api.put("rooms/{roomId}/members/{userId}", { path: { roomId: room.id, userId: user.id }, body: {} });
+    say(text.added(isolated(nameOf(user))));
   };
   return (
     <People
       title={text.addPeople}
       action={text.addPeople}
       onPick={invite}
-      isDone={({ id }) => members.some(({ user }) => user.id === id)}
+      isDone={({ id }) => [...members, ...named].some(({ user }) => user.id === id)}
+      onQuery={setQuery}
       onClose={onClose}
     />
   );
@@ -51,13 +61,16 @@ interface Props {
   onPick: (user: User) => Promise<void>;
   /** Whether there is nothing more to do for somebody. */
   isDone?: (user: User) => boolean;
+  /** What is looked for is another. */
+  onQuery?: (query: string) => void;
   onClose: () => void;
 }
 
-function People({ title, action, onPick, isDone, onClose }: Props) {
+function People({ title, action, onPick, isDone, onQuery, onClose }: Props) {
   const text = useText();
   const [words, setWords] = useState("");
   const query = useDebounced(words.trim());
+  useEffect(() => onQuery?.(query), [onQuery, query]);
   const { data, error, isFetching, refetch } = usePeople(query);
   const people = query ? (data?.users.filter(({ id }) => !isMe(id)) ?? []) : [];
   const pick = (user: User) =>
@@ -79,10 +92,10 @@ function People({ title, action, onPick, isDone, onClose }: Props) {
       <ul>
         {people.map((user) => (
           <li key={user.id} className={controls.row}>
-            <Avatar name={user.displayName} />
+            <Avatar name={nameOf(user)} />
             <div className={controls.grow}>
               <p className={controls.name}>
-                {user.displayName} {user.guest && <span className={controls.badge}>{text.guestBadge}</span>}
+                <Name>{nameOf(user)}</Name> {user.guest && <span className={controls.badge}>{text.guestBadge}</span>}
               </p>
               <p className={controls.faint}>@{user.username}</p>
             </div>
@@ -93,7 +106,7 @@ function People({ title, action, onPick, isDone, onClose }: Props) {
                 type="button"
                 className={`${controls.button} ${controls.small}`}
                 onClick={() => void pick(user)}
-                aria-label={`${action}: ${user.displayName}`}
+                aria-label={`${action}: ${nameOf(user)}`}
               >
                 {action}
               </button>

@@ -7,9 +7,12 @@ import { useLocation } from "wouter";
 import { useStore } from "../store.ts";
 import { isMe, useMe } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
+import { nameOf, roomName } from "../text/names.ts";
+import { useWhereabouts } from "../whereabouts.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import styles from "./go-to.module.css";
@@ -35,9 +38,14 @@ export default function GoTo({ onClose }: { onClose: () => void }) {
   const others = query.trim()
     ? (people.data?.users.filter(({ id, displayName }) => !isMe(id) && !known.has(displayName)).slice(0, SHOWN) ?? [])
     : [];
+  const note = useWhereabouts();
   const go = (path: string) => {
     navigate(path);
     onClose();
+  };
+  const write = (userId: string) => {
+    const isHere = note();
+    openDirect(userId).then((path) => isHere() && go(path), complain);
   };
 
   return (
@@ -48,20 +56,24 @@ export default function GoTo({ onClose }: { onClose: () => void }) {
           {found.map(({ info, unread }) => (
             <Ariakit.ComboboxItem key={info.id} className={styles.item} onClick={() => go(`/rooms/${info.id}`)}>
               {info.kind === "direct" ? (
-                <Avatar name={info.name} size="small" />
+                <Avatar name={roomName(info)} size="small" />
               ) : info.kind === "private" ? (
                 <Lock size={16} aria-hidden />
               ) : (
                 <Hash size={17} aria-hidden />
               )}
-              <span className={controls.grow}>{info.name}</span>
+              <span className={controls.grow}>
+                <Name>{roomName(info)}</Name>
+              </span>
               {unread > 0 && <span className={controls.badge}>{text.unread(unread)}</span>}
             </Ariakit.ComboboxItem>
           ))}
           {others.map((user) => (
-            <Ariakit.ComboboxItem key={user.id} className={styles.item} onClick={() => void openDirect(user.id).then(go, complain)}>
-              <Avatar name={user.displayName} size="small" />
-              <span className={controls.grow}>{user.displayName}</span>
+            <Ariakit.ComboboxItem key={user.id} className={styles.item} onClick={() => write(user.id)}>
+              <Avatar name={nameOf(user)} size="small" />
+              <span className={controls.grow}>
+                <Name>{nameOf(user)}</Name>
+              </span>
               <span className={controls.faint}>@{user.username}</span>
             </Ariakit.ComboboxItem>
           ))}

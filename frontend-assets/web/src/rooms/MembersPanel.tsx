@@ -4,9 +4,11 @@ import type { RoomInfo, RoomMember, RoomRole } from "@tertulia/sdk";
 import { MoreHorizontal, ShieldMinus, ShieldPlus, UserMinus } from "lucide-react";
 import { tertulia, isMe } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
+import { nameOf } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import type { MenuAction } from "../ui/Menu.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { Waiting } from "../ui/Waiting.tsx";
 import { SidePanel } from "./Panel.tsx";
@@ -72,10 +74,10 @@ function Member({ member: { user, role }, info, isOnline }: { member: RoomMember
   }
   return (
     <li className={controls.row}>
-      <Avatar name={user.displayName} isOnline={isOnline} />
+      <Avatar name={nameOf(user)} isOnline={isOnline} />
       <div className={controls.grow}>
         <p className={controls.name}>
-          {user.displayName}
+          <Name>{nameOf(user)}</Name>
           {isMe(user.id) && <span className={controls.badge}>{text.you}</span>}
           {user.guest && <span className={controls.badge}>{text.guestBadge}</span>}
         </p>

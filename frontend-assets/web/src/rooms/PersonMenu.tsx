@@ -4,16 +4,18 @@ import { Ban, MessageCircle } from "lucide-react";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { tertulia, useMe } from "../tertulia.ts";
+import { noteWhereabouts } from "../whereabouts.ts";
 import { useText } from "../text/index.ts";
+import { isolated, nameOf, type Named } from "../text/names.ts";
 import { Ask } from "../ui/Dialog.tsx";
 import { Menu, type MenuAction } from "../ui/Menu.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { add } from "./my-rooms.ts";
 import { useBlocks } from "./people.ts";
 
-export interface Person {
+export interface Person extends Named {
   readonly id: string;
-  readonly displayName: string;
 }
 
 interface Props {
@@ -47,16 +49,19 @@ export function PersonMenu({ user, className, children, more = [] }: Props) {
     },
     ...more,
   ];
-  if (!me.guest)
-    actions.unshift({ label: text.message, icon: MessageCircle, run: () => void openDirect(user.id).then(navigate, complain) });
+  const write = () => {
+    const isHere = noteWhereabouts();
+    openDirect(user.id).then((path) => isHere() && navigate(path), complain);
+  };
+  if (!me.guest) actions.unshift({ label: text.message, icon: MessageCircle, run: write });
   return (
     <>
-      <Menu label={user.displayName} className={className} actions={actions}>
-        {children ?? user.displayName}
+      <Menu label={nameOf(user)} className={className} actions={actions}>
+        {children ?? <Name>{nameOf(user)}</Name>}
       </Menu>
       {isAsking && (
         <Ask
-          title={text.blockAsk(user.displayName)}
+          title={text.blockAsk(isolated(nameOf(user)))}
           action={text.block}
           onClose={() => setAsking(false)}
           onAgree={() => void set(user.id, true).catch(complain)}

@@ -7,11 +7,14 @@ import { Link, useLocation } from "wouter";
 import { ConnectionBadge } from "../ConnectionState.tsx";
 import { tertulia } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
+import { isolated, nameOf, roomName } from "../text/names.ts";
+import { noteWhereabouts, useWhereabouts } from "../whereabouts.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Ask, Dialog } from "../ui/Dialog.tsx";
 import { Field } from "../ui/Field.tsx";
 import { Menu, type MenuAction } from "../ui/Menu.tsx";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { forget, leave } from "./my-rooms.ts";
 import { useBlocks } from "./people.ts";
@@ -67,7 +70,11 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
   if (!isDirect && info.role === "owner")
     actions.push({ label: text.deleteRoom, icon: Trash2, isDangerous: true, run: () => setAsking("delete") });
 
-  const goHome = () => navigate("/");
+  /** Does something after which there is nothing to stay here for. */
+  const end = (action: () => Promise<void>) => {
+    const isHere = noteWhereabouts();
+    action().then(() => isHere() && navigate("/"), complain);
+  };
   const toggle = (wanted: Panel) => onPanel(panel === wanted ? undefined : wanted);
 
   return (
@@ -76,14 +83,16 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
         <ArrowLeft size={20} aria-hidden />
       </Link>
       {isDirect ? (
-        <Avatar name={info.name} isOnline={peerOnline} />
+        <Avatar name={roomName(info)} isOnline={peerOnline} />
       ) : info.kind === "private" ? (
         <Lock size={19} aria-hidden />
       ) : (
         <Hash size={20} aria-hidden />
       )}
       <div className={styles.title}>
-        <h1>{info.name}</h1>
+        <h1>
+          <Name>{roomName(info)}</Name>
+        </h1>
         <p>{isDirect ? (peerOnline ? text.isOnline : text.isOffline) : `${text.members(info.memberCount)} · ${text.online(online)}`}</p>
       </div>
       <span className={styles.connection}>
@@ -118,28 +127,25 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
       <Suspense>{asking === "add" && <AddPeople room={info} onClose={close} />}</Suspense>
       {asking === "leave" && (
         <Ask
-          title={text.leaveAsk(info.name)}
+          title={text.leaveAsk(isolated(roomName(info)))}
           action={text.leave}
           onClose={close}
-          onAgree={() => void leave(info.id).then(goHome, complain)}
+          onAgree={() => end(() => leave(info.id))}
         >
           {info.kind === "private" ? text.leavePrivate : text.leavePublic}
         </Ask>
       )}
       {asking === "delete" && (
         <Ask
-          title={text.deleteRoomAsk(info.name)}
+          title={text.deleteRoomAsk(isolated(roomName(info)))}
           action={text.deleteRoom}
           onClose={close}
-          onAgree={() => {
-            const deleted = tertulia.api.delete("rooms/{roomId}", { path: { roomId: info.id } }).then(() => forget(info.id));
-            void deleted.then(goHome, complain);
-          }}
+          onAgree={() => end(() => tertulia.api.delete("rooms/{roomId}", { path: { roomId: info.id } }).then(() => forget(info.id)))}
         />
       )}
       {asking === "block" && peer && (
         <Ask
-          title={text.blockAsk(peer.displayName)}
+          title={text.blockAsk(isolated(nameOf(peer)))}
           action={text.block}
           onClose={close}
           onAgree={() => void set(peer.id, true).catch(complain)}
@@ -153,10 +159,12 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
 
 function Rename({ info, onClose }: { info: RoomInfo; onClose: () => void }) {
   const text = useText();
+  const note = useWhereabouts();
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
+    const isHere = note();
     const name = String(new FormData(event.currentTarget).get("name"));
-    tertulia.api.patch("rooms/{roomId}", { path: { roomId: info.id }, body: { name } }).then(onClose, complain);
+    tertulia.api.patch("rooms/{roomId}", { path: { roomId: info.id }, body: { name } }).then(() => isHere() && onClose(), complain);
   };
   return (
     <Dialog title={text.rename} onClose={onClose}>

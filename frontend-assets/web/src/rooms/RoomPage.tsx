@@ -10,6 +10,7 @@ import { useStore } from "../store.ts";
 import { isMe, tertulia, useMe } from "../tertulia.ts";
 import { isRefused } from "../text/errors.ts";
 import { useText } from "../text/index.ts";
+import { isolated, roomName } from "../text/names.ts";
 import { RoomContextProvider, type RoomContext } from "../timeline/context.ts";
 import { MessageList, type MessageListHandle } from "../timeline/MessageList.tsx";
 import { SearchPanel } from "../timeline/SearchPanel.tsx";
@@ -51,8 +52,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
   const { blocked } = useBlocks();
   const isDirect = info.kind === "direct";
   const canModerate = !isDirect && (info.role === "owner" || info.role === "moderator");
-  const nameOf = (userId: string) => members.members.find(({ user }) => user.id === userId)?.user.displayName;
-  const typing = useTyping(room, nameOf, isMe);
+  const typing = useTyping(room, members.members, isMe);
   const readSeqs = useReadSeqs(room, members.members);
   const peer = isDirect ? members.members.find(({ user }) => !isMe(user.id))?.user : undefined;
 
@@ -80,21 +80,21 @@ function OpenRoom({ entry }: { entry: Entry }) {
 
   return (
     <RoomContextProvider value={context}>
-      <section className={panel ? `${styles.room} ${styles.besidePanel}` : styles.room} aria-label={info.name}>
+      <section className={panel ? `${styles.room} ${styles.besidePanel}` : styles.room} aria-label={roomName(info)}>
         <RoomHeader info={info} peer={peer} peerOnline={entry.peerOnline} online={presence.count} panel={panel} onPanel={setPanel} />
         <ConnectionLine />
         <MessageList
           ref={list}
-          name={info.name}
+          name={roomName(info)}
           unread={unread}
           unreadAfter={unreadAfter}
           readSeqs={info.memberCount <= RECEIPTS_MAX ? readSeqs : undefined}
         />
         <p className={styles.typing} aria-live="polite">
-          {typing.length > 0 && text.typing(typing.map((name) => name ?? text.somebody))}
+          {typing.length > 0 && text.typing(typing.map((name) => isolated(name ?? text.somebody)))}
         </p>
         <Composer
-          name={info.name}
+          name={roomName(info)}
           members={members.members}
           replyTo={replyTo}
           editing={editing}
@@ -102,7 +102,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
             setReplyTo(undefined);
             setEditing(undefined);
           }}
-          onSent={() => list.current?.toEnd()}
+          onSent={() => list.current?.answered()}
         />
       </section>
       {panel === "members" && <MembersPanel info={info} members={members} online={presence.online} onClose={() => setPanel(undefined)} />}
@@ -133,10 +133,10 @@ function ClosedRoom({ id, lost }: { id: string; lost: RoomInfo | undefined }) {
   };
 
   if (isPending) return <Waiting />;
-  if (isRefused(error, "not_found")) return <Closed words={lost ? text.roomGone(lost.name) : text.roomNotFound} />;
+  if (isRefused(error, "not_found")) return <Closed words={lost ? text.roomGone(isolated(roomName(lost))) : text.roomNotFound} />;
   if (error) return <Waiting error={error} onRetry={() => void refetch()} />;
   return (
-    <Closed words={lost ? text.youLeft(data.room.name) : text.joinFirst(data.room.name)}>
+    <Closed words={(lost ? text.youLeft : text.joinFirst)(isolated(roomName(data.room)))}>
       <p className={controls.faint}>{text.members(data.room.memberCount)}</p>
       <button type="button" className={`${controls.button} ${controls.primary}`} disabled={isBusy} onClick={() => void join()}>
         {lost ? text.joinAgain : text.join}

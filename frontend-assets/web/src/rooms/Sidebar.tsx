@@ -8,8 +8,10 @@ import type { Overlay } from "../Shell.tsx";
 import { useStore } from "../store.ts";
 import { useMe } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
+import { nameOf, roomName } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
+import { Name } from "../ui/Name.tsx";
 import { Waiting } from "../ui/Waiting.tsx";
 import { Wordmark } from "../ui/Wordmark.tsx";
 import { myRooms, reload, type Entry } from "./my-rooms.ts";
@@ -76,9 +78,11 @@ export function Sidebar({ className, onOpen }: Props) {
         </Group>
       </div>
       <footer className={styles.footer}>
-        <Avatar name={me.displayName} />
+        <Avatar name={nameOf(me)} />
         <span className={controls.grow}>
-          <span className={styles.me}>{me.displayName}</span>
+          <span className={styles.me}>
+            <Name>{nameOf(me)}</Name>
+          </span>
           <span className={controls.faint}>{me.guest ? text.guestBadge : `@${me.username}`}</span>
         </span>
         <button type="button" className={controls.icon} onClick={() => onOpen("settings")} aria-label={text.settings} title={text.settings}>
@@ -115,14 +119,16 @@ const Item = memo(function Item({ entry: { info, unread, mentioned, peerOnline }
       <Link href={href} className={classes} aria-current={isCurrent ? "page" : undefined}>
         <span className={styles.mark}>
           {info.kind === "direct" ? (
-            <Avatar name={info.name} size="small" isOnline={peerOnline} />
+            <Avatar name={roomName(info)} size="small" isOnline={peerOnline} />
           ) : info.kind === "private" ? (
             <Lock size={15} aria-hidden />
           ) : (
             <Hash size={16} aria-hidden />
           )}
         </span>
-        <span className={styles.name}>{info.name}</span>
+        <span className={styles.name}>
+          <Name>{roomName(info)}</Name>
+        </span>
         {peerOnline && <span className="unseen">, {text.isOnline}</span>}
         {unread > 0 && (
           <span className={mentioned || info.kind === "direct" ? `${styles.count} ${styles.called}` : styles.count}>

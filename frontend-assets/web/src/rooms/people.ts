@@ -1,12 +1,17 @@
 // People as the server knows them: members of a room, who is there, who has read how far, and whom one has blocked.
 
-import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { Room, RoomMember } from "@tertulia/sdk";
 import { useEffect, useMemo, useState } from "react";
 import { tertulia } from "../tertulia.ts";
+import { nameOf } from "../text/names.ts";
 
 const PAGE = 200;
+/** Members that are looked at by name at a time. */
+const NAMED = 50;
 const REREAD_AFTER_MS = 300;
+/** Of more writers it isn't said who they are. */
+const NAMED_WRITERS = 2;
 const NOBODY: ReadonlySet<string> = new Set();
 
 /** The members of a room, page by page; read anew when somebody comes or goes. */
@@ -37,6 +42,15 @@ export function useMembers(room: Room) {
   });
   const members = useMemo<readonly RoomMember[]>(() => query.data?.pages.flatMap((page) => page.members) ?? [], [query.data]);
   return { ...query, members };
+}
+
+/** Members of a room by a part of their names, among all of them, however few are loaded; nobody for an empty query. */
+export function useMembersNamed(room: Room, query: string) {
+  return useQuery({
+    queryKey: ["members", room.id, "named", query],
+    queryFn: () => tertulia.api.get("rooms/{roomId}/members", { path: { roomId: room.id }, query: { query, limit: NAMED } }),
+    enabled: query !== "",
+  });
 }
 
 /** How many are in a room just now, and who; in large rooms only some of them. */
@@ -86,11 +100,7 @@ export function useReadSeqs(room: Room, members: readonly RoomMember[]): Readonl
 }
 
 /** Names of who is writing. A writer who falls silent is forgotten after a while. */
-export function useTyping(
-  room: Room,
-  nameOf: (userId: string) => string | undefined,
-  isMe: (userId: string) => boolean,
-): readonly (string | undefined)[] {
+export function useTyping(room: Room, members: readonly RoomMember[], isMe: (userId: string) => boolean): readonly (string | undefined)[] {
   const [writers, setWriters] = useState<readonly string[]>([]);
   useEffect(() => {
     const timers = new Map<string, number>();
@@ -118,7 +128,18 @@ export function useTyping(
       setWriters([]);
     };
   }, [room, isMe]);
-  return writers.map(nameOf);
+  const named = writers.slice(0, NAMED_WRITERS);
+  const loaded = (userId: string) => members.find(({ user }) => user.id === userId)?.user;
+  const others = useQueries({
+    queries: named
+      .filter((userId) => !loaded(userId))
+      .map((userId) => ({ queryKey: ["user", userId], queryFn: () => tertulia.api.get("users/{userId}", { path: { userId } }) })),
+    combine: (answers) => answers.flatMap(({ data }) => (data ? [data.user] : [])),
+  });
+  return writers.map((userId) => {
+    const user = loaded(userId) ?? others.find(({ id }) => id === userId);
+    return user && nameOf(user);
+  });
 }
 
 /** People whose name or username begins so; nobody for an empty query. */

@@ -129,6 +129,8 @@ export const en = {
   readBy: (n: number) => `Read by ${n}`,
   read: "Read",
   failed: "Not sent.",
+  saving: "Saving…",
+  notSaved: "Not saved.",
   retry: "Retry",
   discard: "Discard",
   react: "React",
@@ -160,6 +162,7 @@ export const en = {
         ? `${names[0]} and ${names[1]} are writing…`
         : "Several people are writing…",
   somebody: "Somebody",
+  unnamed: "A room without a name",
 
   settings: "Settings",
   signOut: "Sign out",

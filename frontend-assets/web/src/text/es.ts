@@ -130,6 +130,8 @@ export const es: Text = {
   sent: "Enviado",
   readBy: (n) => `Leído por ${n}`,
   read: "Leído",
+  saving: "Guardando…",
+  notSaved: "No se ha guardado.",
   failed: "No se envió.",
   retry: "Reintentar",
   discard: "Descartar",
@@ -162,6 +164,7 @@ export const es: Text = {
         ? `${names[0]} y ${names[1]} están escribiendo…`
         : "Varias personas están escribiendo…",
   somebody: "Alguien",
+  unnamed: "Una sala sin nombre",
 
   settings: "Ajustes",
   signOut: "Cerrar sesión",

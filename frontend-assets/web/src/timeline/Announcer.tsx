@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { isMe } from "../tertulia.ts";
+import { nameOf } from "../text/names.ts";
 import { useRoom } from "./context.ts";
 
 const SPOKEN = 300;
@@ -12,7 +13,7 @@ export function Announcer() {
   useEffect(
     () =>
       room.on("message:new", ({ sender, body }) => {
-        if (!isMe(sender.id) && !blocked.has(sender.id) && !document.hidden) setWords(`${sender.displayName}: ${body.slice(0, SPOKEN)}`);
+        if (!isMe(sender.id) && !blocked.has(sender.id) && !document.hidden) setWords(`${nameOf(sender)}: ${body.slice(0, SPOKEN)}`);
       }),
     [room, blocked],
   );

@@ -14,7 +14,7 @@ export const Body = memo(function Body({ body, me }: Props) {
   const tokens = useMemo(() => tokenize(body), [body]);
   const isShout = tokens.length === 1 && tokens[0]?.kind === "text" && EMOJI_ONLY.test(body);
   return (
-    <div className={isShout ? `${styles.body} ${styles.shout}` : styles.body}>
+    <div className={isShout ? `${styles.body} ${styles.shout}` : styles.body} dir="auto">
       {tokens.map((token, index) => (
         <Part key={index} token={token} me={me} />
       ))}

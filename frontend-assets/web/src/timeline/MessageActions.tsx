@@ -49,7 +49,7 @@ export function MessageActions({ message, isActive }: { message: Message; isActi
           onClose={() => setAsking(false)}
           onAgree={() => void room.delete(seq).catch(complain)}
         >
-          {body.slice(0, 200)}
+          <span dir="auto">{body.slice(0, 200)}</span>
         </Ask>
       )}
     </div>

@@ -9,6 +9,7 @@ import { attend } from "../rooms/my-rooms.ts";
 import { useStore } from "../store.ts";
 import { isMe } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
+import { isolated } from "../text/names.ts";
 import controls from "../ui/controls.module.css";
 import { Waiting } from "../ui/Waiting.tsx";
 import { Announcer } from "./Announcer.tsx";
@@ -21,9 +22,12 @@ import { VirtualRows, type Place, type VirtualRowsHandle } from "./VirtualRows.t
 /** More is loaded this far ahead. */
 const AHEAD_PX = 4_000;
 const FOUND_MS = 2_500;
+/** Who has stood at the end so long has seen it. */
+const SEEN_MS = 5_000;
 
 export interface MessageListHandle {
-  toEnd: () => void;
+  /** The reader has written something: goes to the end, where it stands. */
+  answered: () => void;
   jumpTo: (seq: number) => void;
 }
 
@@ -48,6 +52,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
   const [found, setFound] = useState<number>();
   const [seen, setSeen] = useState(Number.MAX_SAFE_INTEGER);
   const [isUnreadAbove, setUnreadAbove] = useState(unreadAfter !== undefined);
+  const [isReading, setReading] = useState(false);
   const firstUnread = unreadAfter === undefined ? undefined : firstOfOthersAfter(rows, unreadAfter, view.hasOlder);
   const lastOwn = readSeqs && lastOwnSeq(rows);
 
@@ -56,6 +61,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
     const isAtEnd = list.current?.place().isAtEnd ?? true;
     const isReading = isAtEnd && !hasNewer && rows.length > 0 && !document.hidden && document.hasFocus();
     attend(isReading ? room.id : undefined);
+    setReading(isReading);
   }, [timeline, room]);
 
   const scrolled = useCallback(
@@ -79,13 +85,22 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
     return () => clearTimeout(timer);
   }, [found]);
 
+  useEffect(() => {
+    if (!isReading) return;
+    const timer = setTimeout(() => setUnreadAbove(false), SEEN_MS);
+    return () => clearTimeout(timer);
+  }, [isReading]);
+
   const toEnd = useCallback(() => {
     if (timeline.view.get().hasNewer) void timeline.loadNewest();
     else list.current?.toEnd();
   }, [timeline]);
 
   useImperativeHandle(ref, () => ({
-    toEnd,
+    answered() {
+      setUnreadAbove(false);
+      toEnd();
+    },
     jumpTo(seq) {
       mark(seq);
       setUnreadAbove(false);
@@ -131,7 +146,7 @@ export function MessageList({ ref, name, unread, unreadAfter, readSeqs }: Props)
         <div className={styles.spacer} />
         {!view.hasOlder && (
           <div className={styles.beginning}>
-            <div>{text.beginning(name)}</div>
+            <div>{text.beginning(isolated(name))}</div>
             {rows.length === 0 && text.beginningHint}
           </div>
         )}

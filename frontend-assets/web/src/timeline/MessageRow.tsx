@@ -9,12 +9,15 @@ import { connection } from "../tertulia.ts";
 import { day, full, isSameDay, time } from "../text/dates.ts";
 import { explain, isRefused } from "../text/errors.ts";
 import { useText } from "../text/index.ts";
+import { isolated, nameOf } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
+import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { PersonMenu } from "../rooms/PersonMenu.tsx";
 import { Body } from "./Body.tsx";
 import { useRoom } from "./context.ts";
+import { discardEdit, edit, editOf, edits, type Edit } from "./edits.ts";
 import { mentionsIn, plain } from "./markup.ts";
 import { MessageActions } from "./MessageActions.tsx";
 import styles from "./message-row.module.css";
@@ -34,19 +37,20 @@ const GROUP_MS = 5 * 60_000;
 
 export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnread, isFocused, readers }: Props) {
   const text = useText();
-  const { me, isDirect, blocked } = useRoom();
+  const { room, me, isDirect, blocked } = useRoom();
   const [isActive, setActive] = useState(false);
   const [isShown, setShown] = useState(false);
   const at = timeOf(row);
   const sender = senderOf(row, me);
-  const name = sender.displayName || text.somebody;
+  const name = nameOf(sender);
   const beginsDay = !previous || !isSameDay(timeOf(previous), at);
   const beginsGroup = beginsDay || isFirstUnread || row.replyTo !== undefined || !continues(previous, row, me);
   const isMine = sender.id === me.id;
   const isHidden = blocked.has(sender.id) && !isShown && !isDirect;
   const message = isOutgoing(row) ? undefined : row;
+  const changed = useStore(edits, (all) => (message && !message.deletedAt ? editOf(all, room, message.seq) : undefined));
   const calls = message && !isMine && message.body.includes("@") && mentionsIn(message.body).has(me.username.toLowerCase());
-  const classes = [styles.row, beginsGroup && styles.first, isFocused && styles.focused, calls && styles.calls, !message && styles.outgoing]
+  const classes = [styles.row, beginsGroup && styles.first, isFocused && styles.focused, calls && styles.calls, (!message || changed) && styles.outgoing]
     .filter(Boolean)
     .join(" ");
 
@@ -86,7 +90,9 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
           {beginsGroup && (
             <header className={styles.header}>
               {isMine || !sender.id ? (
-                <span className={styles.name}>{name}</span>
+                <span className={styles.name}>
+                  <Name>{name}</Name>
+                </span>
               ) : (
                 <PersonMenu className={styles.name} user={{ ...sender, displayName: name }} />
               )}
@@ -106,14 +112,15 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
           ) : message?.deletedAt ? (
             <p className={styles.gone}>{text.deleted}</p>
           ) : (
-            <Body body={row.body} me={me.username} />
+            <Body body={changed?.body ?? row.body} me={me.username} />
           )}
-          {message?.editedAt && !message.deletedAt && (
+          {message?.editedAt && !message.deletedAt && !changed && (
             <span className={styles.edited} title={full(message.editedAt)}>
               {text.edited}
             </span>
           )}
           {message && message.reactions.length > 0 && <Reactions message={message} />}
+          {message && changed && <EditFate seq={message.seq} edit={changed} />}
           {isOutgoing(row) ? <Fate row={row} /> : readers !== undefined && <Receipt readers={readers} />}
         </div>
         {message && !message.deletedAt && <MessageActions message={message} isActive={isActive} />}
@@ -163,9 +170,9 @@ function Replied({ seq }: { seq: number }) {
   return (
     <button type="button" className={styles.replied} onClick={() => jumpTo(seq)} title={text.goToReplied}>
       <CornerUpRight size={14} aria-hidden />
-      <span className="unseen">{original ? text.replied(original.sender.displayName) : text.goToReplied}</span>
-      <b aria-hidden="true">{original?.sender.displayName}</b>
-      <span>{original ? (original.deletedAt ? text.deleted : plain(original.body.slice(0, 160))) : text.original}</span>
+      <span className="unseen">{original ? text.replied(isolated(nameOf(original.sender))) : text.goToReplied}</span>
+      <b aria-hidden="true">{original && <Name>{nameOf(original.sender)}</Name>}</b>
+      <span dir="auto">{original ? (original.deletedAt ? text.deleted : plain(original.body.slice(0, 160))) : text.original}</span>
     </button>
   );
 }
@@ -238,6 +245,35 @@ function Fate({ row }: { row: OutgoingMessage }) {
     <div className={styles.fate} data-fate={row.state}>
       {row.state === "sent" ? <Check size={13} aria-hidden /> : <Clock size={13} aria-hidden />}
       <span>{words}</span>
+    </div>
+  );
+}
+
+/** The same for a changed text on its way. */
+function EditFate({ seq, edit: { body, error } }: { seq: number; edit: Edit }) {
+  const text = useText();
+  const { room, timeline } = useRoom();
+  const isConnected = useStore(connection, ({ status }) => status === "connected");
+  if (error === undefined) {
+    return (
+      <div className={styles.fate} data-fate="editing">
+        <Clock size={13} aria-hidden />
+        <span>{isConnected ? text.saving : text.waiting}</span>
+      </div>
+    );
+  }
+  return (
+    <div className={`${styles.fate} ${styles.failed}`} role="alert" data-fate="failed">
+      <AlertCircle size={14} aria-hidden />
+      <span>
+        {text.notSaved} {explain(error, text)}
+      </span>
+      <button type="button" className={controls.link} onClick={() => void edit(timeline, seq, body)}>
+        <RotateCcw size={13} aria-hidden /> {text.retry}
+      </button>
+      <button type="button" className={controls.link} onClick={() => discardEdit(room, seq)}>
+        <X size={13} aria-hidden /> {text.discard}
+      </button>
     </div>
   );
 }

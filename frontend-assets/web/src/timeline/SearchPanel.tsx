@@ -5,8 +5,10 @@ import { useEffect, useRef, useState } from "react";
 import { SidePanel } from "../rooms/Panel.tsx";
 import { full } from "../text/dates.ts";
 import { useText } from "../text/index.ts";
+import { nameOf } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
+import { Name } from "../ui/Name.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
 import { useRoom } from "./context.ts";
@@ -56,10 +58,12 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
           data?.messages.map((message) => (
             <li key={message.id}>
               <button type="button" onClick={() => open(message.seq)}>
-                <Avatar name={message.sender.displayName} size="small" />
+                <Avatar name={nameOf(message.sender)} size="small" />
                 <span className={controls.grow}>
-                  <b>{message.sender.displayName}</b> <span className={controls.faint}>{full(message.at)}</span>
-                  <span className={styles.body}>{plain(message.body.slice(0, 300))}</span>
+                  <b>
+                    <Name>{nameOf(message.sender)}</Name>
+                  </b> <span className={controls.faint}>{full(message.at)}</span>
+                  <span className={styles.body} dir="auto">{plain(message.body.slice(0, 300))}</span>
                 </span>
               </button>
             </li>

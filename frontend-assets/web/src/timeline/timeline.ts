@@ -153,6 +153,12 @@ export class Timeline {
     return row && !isOutgoing(row) ? index : undefined;
   }
 
+  /** One's own message got another text; its event says so too, before or after this. */
+  edited({ seq, body, editedAt = "" }: Message): void {
+    this.#change(seq, (message) => ((message.editedAt ?? "") < editedAt ? { ...message, body, editedAt } : message));
+    this.#publish();
+  }
+
   message(seq: number): Message | undefined {
     const message = this.#messages[find(this.#messages, seq)];
     return message?.seq === seq ? message : undefined;

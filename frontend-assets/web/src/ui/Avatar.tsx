@@ -13,7 +13,7 @@ interface Props {
 export function Avatar({ name, size = "medium", isOnline = false }: Props) {
   return (
     <span className={`${styles.avatar} ${styles[size]} ${styles[`colour${colour(name)}`]}`} aria-hidden="true">
-      {initials(name)}
+      <span className={styles.initials}>{initials(name)}</span>
       {isOnline && <span className={styles.online} />}
     </span>
   );
@@ -26,7 +26,7 @@ function colour(name: string): number {
 }
 
 function initials(name: string): string {
-  const words = name.trim().split(/\s+/);
+  const words = name.replace(/\p{M}/gu, "").trim().split(/\s+/);
   const letters = [words[0], words.length > 1 ? words.at(-1) : undefined].map((word) => [...(word ?? "")][0] ?? "");
   return letters.join("").toUpperCase() || "?";
 }

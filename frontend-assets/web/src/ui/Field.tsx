@@ -16,7 +16,7 @@ export function Field({ label, note, hint, ...input }: Props) {
       <label className={controls.label} htmlFor={id}>
         {label} {note && <small>({note})</small>}
       </label>
-      <input id={id} className={controls.input} aria-describedby={hint && `${id}-hint`} {...input} />
+      <input id={id} dir="auto" className={controls.input} aria-describedby={hint && `${id}-hint`} {...input} />
       {hint && (
         <p id={`${id}-hint`} className={controls.hint}>
           {hint}
