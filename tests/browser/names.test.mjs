@@ -113,5 +113,16 @@ test("marks reach over no other line", async () => {
       .map((name) => name.outerHTML),
   );
   assert.deepEqual(high, []);
+  // And within sentences.
+  await message(page, "of Marked").hover();
+  await message(page, "of Marked").getByRole("button", { name: "Reply" }).click();
+  await mustBeClipped(page.getByText("Replying to Z"));
+  await header("of Marked").getByRole("button").click();
+  await page.getByRole("menuitem", { name: "Block" }).click();
+  await mustBeClipped(page.getByRole("alertdialog").getByRole("heading"));
   page.mustBeClean();
 });
+
+async function mustBeClipped(words) {
+  assert.notEqual(await words.evaluate((element) => getComputedStyle(element).overflowY), "visible");
+}
