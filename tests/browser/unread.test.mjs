@@ -6,14 +6,12 @@ import { launch, message, open, signIn, write } from "./browser.mjs";
 import { api, fill, makeRoom, register } from "./people.mjs";
 import { Server } from "./server.mjs";
 
-let server, browser, bruno, room;
+let server, browser, ana, bruno;
 
 before(async () => {
   [server, browser] = await Promise.all([Server.start(), launch()]);
-  const ana = await register(server, "ana", "Ana");
+  ana = await register(server, "ana", "Ana");
   bruno = await register(server, "bruno", "Bruno");
-  room = await makeRoom(server, ana, "kitchen");
-  await api(server, ana.accessToken, "PUT", `rooms/${room.id}/members/${bruno.user.id}`, {});
 });
 
 after(async () => {
@@ -21,9 +19,16 @@ after(async () => {
   await server?.stop();
 });
 
+/** Runs in the page: nobody looks at it before `globalThis.isSeen` is set. */
+function lookAway() {
+  document.hasFocus = () => globalThis.isSeen === true;
+}
+
 async function comeBack(last) {
+  const room = await makeRoom(server, ana, "kitchen");
+  await api(server, ana.accessToken, "PUT", `rooms/${room.id}/members/${bruno.user.id}`, {});
   await fill(server, bruno, room.id, 300, (n) => (n === 300 ? last : `Message number ${n}`));
-  const page = await open(browser, server, { path: `/rooms/${room.id}` });
+  const page = await open(browser, server, { path: `/rooms/${room.id}`, init: lookAway });
   await signIn(page, "ana");
   await message(page, last).waitFor();
   const unread = page.getByRole("button", { name: "300 unread messages" });
@@ -42,6 +47,10 @@ test("who answers has seen the end", async () => {
 
 test("who stands at the end for a while has seen it", async () => {
   const { page, unread } = await comeBack("the last of the second");
+  await page.evaluate(() => {
+    globalThis.isSeen = true;
+    dispatchEvent(new Event("focus"));
+  });
   await unread.waitFor({ state: "detached" });
   page.mustBeClean();
   await page.leave();
