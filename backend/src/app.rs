@@ -9,8 +9,8 @@ use crate::{
     access_tokens::AccessTokens,
     bus::Bus,
     chat::{
-        fan_out::FanOut, presence::Presence, room_feeds::RoomFeeds, search_turns::SearchTurns,
-        unread::UnreadNotices, users_here::UsersHere,
+        fan_out::FanOut, presence::Presence, reconciliation::Reconciliation, room_feeds::RoomFeeds,
+        search_turns::SearchTurns, unread::UnreadNotices,
     },
     config::Config,
     emitter::EmitterCounts,
@@ -23,6 +23,7 @@ use crate::{
     revocations::Revocations,
     sessions_seen::SessionsSeen,
     startup::Startup,
+    user_sockets::UserSockets,
 };
 
 /// The components of one server, shared by all that it serves.
@@ -63,14 +64,16 @@ pub struct App {
     pub instances: Instances,
     /// Where the gateway finds other instances.
     pub peers: Peers,
-    /// Users with connections here.
-    pub users_here: UsersHere,
+    /// Where users are connected here.
+    pub user_sockets: UserSockets,
     /// Takes what became durable to the rooms.
     pub fan_out: FanOut,
     /// Rooms with subscribers here.
     pub feeds: RoomFeeds,
     /// Who is online in which room.
     pub presence: Presence,
+    /// Compares who is subscribed with who is a member.
+    pub reconciliation: Reconciliation,
     /// Rooms whose members elsewhere have to learn of news.
     pub unread_notices: UnreadNotices,
 }

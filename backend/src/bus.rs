@@ -4,12 +4,15 @@
 //! subscribers of its topic, or to all of them. With the embedded back ends there are no others, and nothing is sent.
 //!
 //! What must stay true: nothing durable depends on a message of the bus. Whatever is lost on it is found again: events
-//! of rooms by comparing with the log (`chat/room_repair.rs`), memberships by their short life in memory, presence and
-//! revocations by reading them anew. So every loss has to be known: it is counted, and told as an interruption.
+//! of rooms by comparing with the log (`chat/room_repair.rs`), who may read a room by comparing with its members
+//! (`chat/reconciliation.rs`), presence and revocations by reading them anew. So every loss has to be known: one on the
+//! way here is told as an interruption, one of ours is told to the others (`losses.rs`). What nobody could know of, as
+//! of an instance that died, is found by comparing from time to time.
 
 mod control;
 mod envelope;
 mod link;
+mod losses;
 mod message;
 mod receive;
 
@@ -18,9 +21,14 @@ pub use envelope::BUS_VERSION;
 pub use link::{BusStats, Link, Traffic};
 pub use message::{Event, Message, Notice};
 
-use crate::{app::App, chat::wire::frame};
+use crate::{
+    app::App,
+    chat::{topics, wire::frame},
+};
+use std::sync::atomic::Ordering;
+
 use gateway::Frame;
-use protocol::ServerEvent;
+use protocol::{ServerEvent, UserId};
 
 /// The topic whose channel every instance listens to.
 const EVERYBODY: &str = "all";
@@ -44,6 +52,13 @@ impl Bus {
     /// The connection to the others.
     pub fn link(&self) -> Option<&Link> {
         self.link.as_ref()
+    }
+
+    /// Messages may have been lost on their way here.
+    fn count_interruption(&self) {
+        if let Some(link) = &self.link {
+            link.stats().interruptions.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Sends `message` to the other instances with subscribers of `topic`. What becomes of it here is the caller's.
@@ -96,11 +111,31 @@ pub fn publish_frame(app: &App, topic: &str, name: &str, frame: &Frame) {
     app.bus.send(topic, &notice(name, frame, None));
 }
 
-/// As [`publish`], to those subscribers of `topic` that don't subscribe to `unless`.
-pub fn publish_unless<T: ServerEvent>(app: &App, topic: &str, unless: &str, event: &T) {
+/// As [`publish`], to those subscribers of `topic` that aren't connections of `user`.
+pub fn publish_unless_user<T: ServerEvent>(app: &App, topic: &str, user: &UserId, event: &T) {
     if let Some(frame) = frame(event) {
-        receive::deliver_unless(app, topic, unless, &frame);
-        app.bus.send(topic, &notice(T::NAME, &frame, Some(unless)));
+        receive::deliver_unless(app, topic, &topics::user(user), &frame);
+        let unless = topics::user(user);
+        app.bus.send(topic, &notice(T::NAME, &frame, Some(&unless)));
+    }
+}
+
+/// Sends a server event to all connections of a user that don't subscribe to `unless`, on every instance.
+pub fn publish_to_user<T: ServerEvent>(app: &App, user: &UserId, unless: Option<&str>, event: &T) {
+    if let Some(frame) = frame(event) {
+        app.user_sockets.send(user, unless, &frame);
+        app.bus
+            .send(&topics::user(user), &notice(T::NAME, &frame, unless));
+    }
+}
+
+/// As [`publish_to_user`], for what is the first to go when a client reads too slowly.
+pub fn publish_to_user_volatile<T: ServerEvent>(app: &App, user: &UserId, event: &T) {
+    if let Some(frame) = frame(event) {
+        let frame = frame.volatile();
+        app.user_sockets.send(user, None, &frame);
+        app.bus
+            .send(&topics::user(user), &notice(T::NAME, &frame, None));
     }
 }
 

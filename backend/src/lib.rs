@@ -32,3 +32,4 @@ pub mod sessions_seen;
 pub mod signing_secret;
 pub mod socket;
 pub mod startup;
+pub mod user_sockets;

@@ -15,12 +15,12 @@ use gateway::Frame;
 use parking_lot::RwLock;
 use protocol::{ServerEvent, SessionId, SessionRevoked, Timestamp};
 use storage::{Sessions, StoreError};
+use tokio::sync::Notify;
 
 use crate::{
     access_tokens::ACCESS_TOKEN_LIFE,
     app::App,
     bus::{self, Control},
-    chat::topics,
 };
 
 /// How often ends are looked for that nobody told of: the one who should have lost its connection right then.
@@ -30,7 +30,11 @@ const EVERY: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(60);
 
 /// The sessions that ended lately.
-pub struct Revocations(RwLock<Ended>);
+pub struct Revocations {
+    ended: RwLock<Ended>,
+    /// Some may have been missed.
+    doubted: Notify,
+}
 
 struct Ended {
     sessions: HashSet<SessionId>,
@@ -49,22 +53,30 @@ impl Default for Revocations {
 
 impl Revocations {
     fn known_until(known: Timestamp) -> Self {
-        Self(RwLock::new(Ended {
-            sessions: HashSet::new(),
-            order: VecDeque::new(),
-            known,
-        }))
+        Self {
+            ended: RwLock::new(Ended {
+                sessions: HashSet::new(),
+                order: VecDeque::new(),
+                known,
+            }),
+            doubted: Notify::new(),
+        }
+    }
+
+    /// Ends may have been missed: they are read soon.
+    pub fn doubt(&self) {
+        self.doubted.notify_one();
     }
 
     /// Whether a session has ended.
     pub fn contains(&self, session: &SessionId) -> bool {
-        self.0.read().sessions.contains(session)
+        self.ended.read().sessions.contains(session)
     }
 
     /// Keeps a session for as long as its tokens live, from `now` on.
     fn add(&self, session: &SessionId, now: Timestamp) {
         let expired = before(now, ACCESS_TOKEN_LIFE);
-        let mut ended = self.0.write();
+        let mut ended = self.ended.write();
         while let Some((_, session)) = ended.order.pop_front_if(|(at, _)| *at < expired) {
             ended.sessions.remove(&session);
         }
@@ -76,9 +88,9 @@ impl Revocations {
     /// Those in the store that aren't here.
     async fn unknown(&self, sessions: &Sessions) -> Result<Vec<SessionId>, StoreError> {
         let now = Timestamp::now();
-        let since = before(self.0.read().known, SLACK);
+        let since = before(self.ended.read().known, SLACK);
         let revoked = sessions.revoked_sessions(since).await?;
-        let mut ended = self.0.write();
+        let mut ended = self.ended.write();
         ended.known = ended.known.max(now);
         let unknown = revoked
             .into_iter()
@@ -102,7 +114,7 @@ pub fn revoke(app: &App, session: &SessionId) {
 pub fn apply(app: &App, session: &SessionId) {
     app.revocations.add(session, Timestamp::now());
     let told = Frame::event_from_json("/", SessionRevoked::NAME, "{}", Vec::new());
-    for socket in app.hub.sockets(&topics::session(session)) {
+    for socket in app.user_sockets.of_session(session) {
         socket.send(&told);
         socket.disconnect();
     }
@@ -119,10 +131,12 @@ pub async fn reload(app: &App) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reloads from time to time, for ever: for a server that isn't alone.
+/// Reloads from time to time and when some may have been missed, for ever: for a server that isn't alone.
 pub async fn run(app: &App) {
     loop {
-        tokio::time::sleep(EVERY).await;
+        let doubted = app.revocations.doubted.notified();
+        // Either is a reason to look.
+        drop(tokio::time::timeout(EVERY, doubted).await);
         if let Err(error) = reload(app).await {
             tracing::warn!(%error, "ended sessions couldn't be read; it is tried again");
         }
@@ -144,7 +158,7 @@ mod tests {
         assert!(revocations.contains(&first) && revocations.contains(&second));
         revocations.add(&second, at(901));
         assert!(!revocations.contains(&first) && revocations.contains(&second));
-        assert_eq!(revocations.0.read().order.len(), 1);
+        assert_eq!(revocations.ended.read().order.len(), 1);
     }
 
     #[tokio::test]

@@ -13,8 +13,8 @@ use crate::{
     access_tokens::AccessTokens,
     app::{App, SharedApp},
     chat::{
-        fan_out::FanOut, room_feeds::RoomFeeds, room_repair, search_turns::SearchTurns,
-        unread::UnreadNotices, users_here::UsersHere,
+        fan_out::FanOut, reconciliation::Reconciliation, room_feeds::RoomFeeds, room_repair,
+        search_turns::SearchTurns, unread::UnreadNotices,
     },
     config::Config,
     emitter::{self, EmitterCounts},
@@ -29,6 +29,7 @@ use crate::{
     signing_secret::{SecretError, SigningSecret},
     socket::Connector,
     startup::{self, Startup},
+    user_sockets::{self, UserSockets},
 };
 
 /// How long requests in flight may take to end once everything else has.
@@ -220,7 +221,8 @@ fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp,
         bus: parts.bus,
         instances: parts.instances,
         peers: parts.peers,
-        users_here: UsersHere::default(),
+        user_sockets: UserSockets::new(parts.fleet.is_some()),
+        reconciliation: Reconciliation::default(),
         unread_notices: UnreadNotices::default(),
         config,
     };
@@ -251,6 +253,8 @@ fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
     let shared = app.clone();
     tasks.spawn(async move { shared.presence.run(&shared).await });
     let shared = app.clone();
+    tasks.spawn(async move { shared.reconciliation.run(&shared).await });
+    let shared = app.clone();
     tasks.spawn(async move { shared.unread_notices.run(&shared).await });
     let shared = app.clone();
     tasks.spawn(async move { shared.sessions_seen.run(&shared.sessions).await });
@@ -268,9 +272,11 @@ fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
     let shared = app.clone();
     tasks.spawn(async move { shared.instances.run(&shared).await });
     let shared = app.clone();
-    tasks.spawn(async move { shared.users_here.sweep(&shared).await });
+    tasks.spawn(async move { user_sockets::sweep(&shared).await });
     let shared = app.clone();
     tasks.spawn(async move { room_repair::compare(&shared).await });
+    let shared = app.clone();
+    tasks.spawn(async move { shared.feeds.doubts.run(&shared).await });
 }
 
 /// What every namespace hears before its connection is closed.

@@ -7,11 +7,7 @@ use protocol::{ErrorCode, Secret, Session, SessionId, SessionPage, Timestamp, To
 use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 
 use crate::{
-    access_tokens::ACCESS_TOKEN_LIFE,
-    actor::Actor,
-    app::App,
-    chat::{topics, wire},
-    error::AppError,
+    access_tokens::ACCESS_TOKEN_LIFE, actor::Actor, app::App, chat::wire, error::AppError,
     revocations::revoke,
 };
 
@@ -117,7 +113,7 @@ pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
     let mut sessions: Vec<_> = stored
         .into_iter()
         .map(|session| {
-            let connected = app.hub.subscribers(&topics::session(&session.id)) > 0;
+            let connected = app.user_sockets.has_session(&session.id);
             Session {
                 current: session.id == actor.session_id,
                 last_seen_at: if connected { now } else { session.last_seen_at },

@@ -18,6 +18,13 @@ pub enum Control {
         /// Whether they are in it no longer.
         gone: bool,
     },
+    /// These users are in the room no longer; at most [`Control::USERS`] at once.
+    MembersRemoved {
+        /// The room.
+        room: RoomId,
+        /// The users.
+        users: Vec<UserId>,
+    },
     /// A room got another name, or is gone.
     RoomChanged {
         /// The room.
@@ -30,6 +37,9 @@ pub enum Control {
 }
 
 impl Control {
+    /// Users named in one message, at most.
+    pub const USERS: usize = 5_000;
+
     /// Makes it felt here.
     pub fn apply(&self, app: &App) {
         match self {
@@ -40,11 +50,16 @@ impl Control {
                     members::removed_here(app, room, user);
                 }
             }
+            Self::MembersRemoved { room, users } => {
+                for user in users {
+                    app.store.forget_member(room, user);
+                    members::removed_here(app, room, user);
+                }
+            }
             Self::RoomChanged { room, deleted } => {
                 app.store.forget_room(room);
                 if *deleted {
                     app.feeds.close(app, room);
-                    app.presence.forget(room);
                 }
             }
             Self::UserChanged(user) => app.store.forget_user(user),
@@ -57,22 +72,10 @@ impl Control {
     }
 
     /// Messages of this kind may have been lost: nothing remembered is believed any more, and whoever is subscribed to
-    /// a room is looked up again.
-    pub(super) async fn missed(app: &App) {
-        if let Err(error) = revocations::reload(app).await {
-            tracing::warn!(%error, "ended sessions couldn't be read; it is tried again");
-        }
+    /// a room or connected is looked up again. Only noted here: what delivers doesn't wait for it.
+    pub(super) fn missed(app: &App) {
         app.store.forget_everything();
-        for (room, users) in app.presence.subscribed() {
-            for user in users {
-                let membership = app.store.membership(&room, &user).await;
-                if matches!(membership, Ok(membership) if membership.role.is_none())
-                    || matches!(membership, Err(storage::StoreError::NotFound))
-                {
-                    tracing::info!(%room, %user, "no longer a member, learned late");
-                    members::removed_here(app, &room, &user);
-                }
-            }
-        }
+        app.revocations.doubt();
+        app.reconciliation.doubt();
     }
 }

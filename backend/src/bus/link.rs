@@ -22,6 +22,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     EVERYBODY,
     envelope::{BUS_VERSION, Envelopes},
+    losses::Losses,
     message::Message,
     receive,
 };
@@ -31,6 +32,9 @@ use crate::{app::SharedApp, signing_secret::SigningSecret};
 /// absence at a high rate.
 const WAITING: usize = 65_536;
 const WAITING_BYTES: usize = 64 << 20;
+
+/// Between two attempts to tell the others that messages were lost.
+const TELL_AGAIN: Duration = Duration::from_millis(250);
 
 /// Messages gathered for one pipeline, and bytes for one envelope.
 const BATCH: usize = 1_024;
@@ -73,6 +77,7 @@ struct Shared {
     waiting_bytes: AtomicUsize,
     /// Messages that Redis hasn't answered for.
     unsent: AtomicUsize,
+    losses: Losses,
     stats: BusStats,
 }
 
@@ -105,6 +110,7 @@ impl Link {
                 version: AtomicU8::new(BUS_VERSION),
                 waiting_bytes: AtomicUsize::new(0),
                 unsent: AtomicUsize::new(0),
+                losses: Losses::default(),
                 stats: BusStats::default(),
             }),
             subscriber,
@@ -147,11 +153,15 @@ impl Link {
         let length = bytes.len();
         let waiting = waiting_bytes.fetch_add(length, Ordering::Relaxed) + length;
         self.shared.unsent.fetch_add(1, Ordering::AcqRel);
-        let topic = topic.to_owned();
-        if waiting > WAITING_BYTES || self.outgoing.try_send(Outgoing { topic, bytes }).is_err() {
+        let outgoing = Outgoing {
+            topic: topic.to_owned(),
+            bytes,
+        };
+        if waiting > WAITING_BYTES || self.outgoing.try_send(outgoing).is_err() {
             waiting_bytes.fetch_sub(length, Ordering::Relaxed);
             self.shared.unsent.fetch_sub(1, Ordering::AcqRel);
             stats.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.losses.add(topic);
         }
     }
 
@@ -206,18 +216,26 @@ impl Shared {
             .strip_prefix(":bus:")
     }
 
+    /// Publishes what is in `batch` behind what the others have to be told of losses.
     async fn publish(&self, client: &RedisClient, batch: &mut Vec<Outgoing>) {
         let gathered = batch.len();
+        let losses = self.losses.take();
+        let all_lost = matches!(losses.as_slice(), [(_, Message::Lost { all: true })]);
         let version = self.version.load(Ordering::Relaxed);
         let mut open: IndexMap<String, (Vec<u8>, u64)> = IndexMap::new();
         let mut commands: Vec<Command> = Vec::new();
-        let mut counts: Vec<u64> = Vec::new();
+        let mut counts: Vec<(String, u64)> = Vec::new();
         let mut close = |topic: String, (mut bytes, count): (Vec<u8>, u64)| {
             let channel = self.channel(&topic);
             self.envelopes.seal(&channel, &mut bytes);
             commands.push(cmd("SPUBLISH").arg(channel).arg(bytes).into());
-            counts.push(count);
+            counts.push((topic, count));
         };
+        for (topic, lost) in losses {
+            let mut envelope = self.envelopes.open_new(version, 0);
+            lost.write(&mut envelope);
+            open.insert(topic, (envelope, 0));
+        }
         for Outgoing { topic, bytes } in batch.drain(..) {
             self.waiting_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
             let full = open
@@ -236,10 +254,14 @@ impl Shared {
             close(topic, envelope);
         }
         let results = client.run_all::<u32>(commands).await;
-        for (result, count) in results.into_iter().zip(counts) {
+        for (result, (topic, count)) in results.into_iter().zip(counts) {
             if let Err(error) = result {
                 tracing::debug!(%error, "messages of the bus were not taken");
                 self.stats.dropped.fetch_add(count, Ordering::Relaxed);
+                self.losses.add(&topic);
+                if all_lost && topic == EVERYBODY {
+                    self.losses.add_all();
+                }
             }
         }
         self.unsent.fetch_sub(gathered, Ordering::AcqRel);
@@ -273,13 +295,21 @@ impl Traffic {
 
 async fn send(shared: Arc<Shared>, client: RedisClient, mut outgoing: mpsc::Receiver<Outgoing>) {
     let mut batch = Vec::with_capacity(BATCH);
-    while outgoing.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        let gathering = outgoing.recv_many(&mut batch, BATCH);
+        if shared.losses.is_empty() {
+            if gathering.await == 0 {
+                return;
+            }
+        } else if let Ok(0) = tokio::time::timeout(TELL_AGAIN, gathering).await {
+            return;
+        }
         shared.publish(&client, &mut batch).await;
     }
 }
 
-/// A channel always takes the same lane, which keeps its order. An interruption takes all of them, so that it is worked
-/// through behind what came before it.
+/// A channel always takes the same lane, which keeps its order. An interruption takes any: it is only noted there, and
+/// what it asks for is read anew.
 async fn distribute(mut incoming: Incoming, lanes: Vec<mpsc::Sender<Received>>) {
     while let Some(received) = incoming.recv().await {
         let sent = match &received {
@@ -325,7 +355,7 @@ async fn work(shared: Arc<Shared>, app: SharedApp, mut lane: mpsc::Receiver<Rece
                             .collect(),
                     ),
                 };
-                receive::interrupted(&app, topics).await;
+                receive::interrupted(&app, topics);
             }
             Received::PatternMessage { .. } => {}
         }
@@ -357,6 +387,7 @@ mod tests {
             version: AtomicU8::new(1),
             waiting_bytes: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
+            losses: Losses::default(),
             stats: BusStats::default(),
         };
         for topic in ["room:0199-a", "user:0199-a", EVERYBODY] {

@@ -26,6 +26,12 @@ pub enum Message<'a> {
     },
     /// Who is online in the room changed; sent on its topic.
     Presence,
+    /// Messages of this topic were lost on their way from the sender, or of all topics; sent on the topic, or to
+    /// everybody.
+    Lost {
+        /// Of all topics.
+        all: bool,
+    },
     /// Something that every instance has to know.
     Control(Control),
 }
@@ -90,6 +96,8 @@ mod kind {
     pub const ROOM_CHANGED: u8 = 8;
     pub const ROOM_DELETED: u8 = 9;
     pub const USER_CHANGED: u8 = 10;
+    pub const LOST: u8 = 11;
+    pub const MEMBERS_REMOVED: u8 = 12;
 }
 
 impl<'a> Message<'a> {
@@ -122,6 +130,10 @@ impl<'a> Message<'a> {
                 kind::UNREAD
             }
             Self::Presence => kind::PRESENCE,
+            Self::Lost { all } => {
+                bytes.push((*all).into());
+                kind::LOST
+            }
             Self::Control(control) => write_control(bytes, control),
         };
         let length = (bytes.len() - start - 5) as u32;
@@ -159,6 +171,9 @@ impl<'a> Message<'a> {
                 head_seq: fields.number()?,
             },
             kind::PRESENCE => Self::Presence,
+            kind::LOST => Self::Lost {
+                all: fields.byte()? != 0,
+            },
             kind => match read_control(kind, &mut fields)? {
                 Some(control) => Self::Control(control),
                 None => return Ok(None),
@@ -183,6 +198,13 @@ fn write_control(bytes: &mut Vec<u8>, control: &Control) -> u8 {
                 kind::MEMBER_CHANGED
             }
         }
+        Control::MembersRemoved { room, users } => {
+            text(bytes, room.as_str());
+            for user in users {
+                text(bytes, user.as_str());
+            }
+            kind::MEMBERS_REMOVED
+        }
         Control::RoomChanged { room, deleted } => {
             text(bytes, room.as_str());
             if *deleted {
@@ -206,6 +228,14 @@ fn read_control(kind: u8, fields: &mut Reader<'_>) -> Result<Option<Control>, Ma
             user: UserId::trusted(fields.text()?),
             gone: kind == kind::MEMBER_REMOVED,
         },
+        kind::MEMBERS_REMOVED => {
+            let room = RoomId::trusted(fields.text()?);
+            let mut users = Vec::new();
+            while !fields.is_empty() {
+                users.push(UserId::trusted(fields.text()?));
+            }
+            Control::MembersRemoved { room, users }
+        }
         kind::ROOM_CHANGED | kind::ROOM_DELETED => Control::RoomChanged {
             room: RoomId::trusted(fields.text()?),
             deleted: kind == kind::ROOM_DELETED,
@@ -227,6 +257,10 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
@@ -286,6 +320,12 @@ mod tests {
                 head_seq: 9,
             },
             Message::Presence,
+            Message::Lost { all: true },
+            Message::Lost { all: false },
+            Message::Control(Control::MembersRemoved {
+                room: room.clone(),
+                users: vec![user.clone(), UserId::trusted("bea")],
+            }),
             Message::Control(Control::SessionRevoked(SessionId::trusted("s-1"))),
             Message::Control(Control::MemberChanged {
                 room: room.clone(),

@@ -1,6 +1,8 @@
 //! What other instances said, done here.
 
-use gateway::Frame;
+use std::collections::HashSet;
+
+use gateway::{Frame, Socket};
 
 use super::{
     Control,
@@ -40,9 +42,10 @@ fn one(app: &SharedApp, topic: &str, message: Message<'_>) {
             if notice.volatile {
                 frame = frame.volatile();
             }
-            match notice.unless {
-                Some(unless) => deliver_unless(app, topic, unless, &frame),
-                None => drop(app.hub.publish(topic, &frame)),
+            match (topics::user_of(topic), notice.unless) {
+                (Some(user), unless) => app.user_sockets.send(&user, unless, &frame),
+                (None, Some(unless)) => deliver_unless(app, topic, unless, &frame),
+                (None, None) => drop(app.hub.publish(topic, &frame)),
             }
         }
         Message::Unread { room, head_seq } => {
@@ -55,39 +58,46 @@ fn one(app: &SharedApp, topic: &str, message: Message<'_>) {
                 app.presence.changed_elsewhere(&room);
             }
         }
+        Message::Lost { all } => {
+            app.bus.count_interruption();
+            interrupted(app, (!all).then(|| vec![topic]));
+        }
         Message::Control(control) => control.apply(app),
     }
 }
 
-/// Sends `frame` to the subscribers of `topic` that don't subscribe to `unless`.
+/// Sends `frame` to the subscribers of `topic` that neither subscribe to `unless` nor are connections of the user of that
+/// name.
 pub(super) fn deliver_unless(app: &App, topic: &str, unless: &str, frame: &Frame) {
+    let user = topics::user_of(unless);
+    let sockets = user.map_or_else(Vec::new, |user| app.user_sockets.of_user(&user));
+    let left_out: HashSet<_> = sockets.iter().map(Socket::token).collect();
     for socket in app.hub.sockets(topic) {
-        if !socket.is_subscribed(unless) {
+        if !left_out.contains(&socket.token()) && !socket.is_subscribed(unless) {
             socket.send(frame);
         }
     }
 }
 
-/// Messages of these topics, or of all, may have been lost.
-pub(super) async fn interrupted(app: &SharedApp, topics: Option<Vec<&str>>) {
+/// Messages of these topics, or of all, may have been lost. What that takes is only noted here, and done by others: the
+/// lane that delivers goes on.
+pub(super) fn interrupted(app: &SharedApp, topics: Option<Vec<&str>>) {
     match topics {
         None => {
             tracing::warn!("messages between instances may have been lost; everything is compared");
-            app.feeds.doubt_all(app);
-            app.presence.doubt_all();
-            Control::missed(app).await;
+            app.feeds.doubts.add_all();
+            Control::missed(app);
         }
         Some(topics) => {
             tracing::info!(
                 topics = topics.len(),
                 "messages between instances may have been lost"
             );
-            for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
-                app.feeds.doubt(app, &room);
-                app.presence.changed_elsewhere(&room);
-            }
+            app.feeds
+                .doubts
+                .add(topics.iter().filter_map(|topic| topics::room_of(topic)));
             if topics.iter().any(|topic| Control::come_on(topic)) {
-                Control::missed(app).await;
+                Control::missed(app);
             }
         }
     }

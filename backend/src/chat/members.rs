@@ -140,14 +140,14 @@ pub fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
         user_id: user.clone(),
         role,
     };
-    let (topic, own) = (topics::room(room), topics::user(user));
+    let topic = topics::room(room);
     if role.is_some() {
         bus::publish(app, &topic, &changed);
-        bus::publish_unless(app, &own, &topic, &changed);
+        bus::publish_to_user(app, user, Some(&topic), &changed);
     } else {
         // The user's own connections hear it with the end of their subscriptions: what comes on another channel might
         // come behind that, or before.
-        bus::publish_unless(app, &topic, &own, &changed);
+        bus::publish_unless_user(app, &topic, user, &changed);
     }
     bus::tell_everybody(
         app,
@@ -161,13 +161,16 @@ pub fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
 
 /// Somebody is in a room no longer: their connections here are told, and unsubscribed.
 pub fn removed_here(app: &App, room: &RoomId, user: &UserId) {
+    if !app.user_sockets.has_user(user) {
+        return;
+    }
     let removed = RoomMemberChanged {
         room_id: room.clone(),
         user_id: user.clone(),
         role: None,
     };
     if let Some(frame) = wire::frame(&removed) {
-        app.hub.publish(&topics::user(user), &frame);
+        app.user_sockets.send(user, None, &frame);
     }
     unsubscribe(app, room, user);
 }
@@ -175,7 +178,7 @@ pub fn removed_here(app: &App, room: &RoomId, user: &UserId) {
 /// Ends the subscriptions of all of a user's connections here to a room.
 pub fn unsubscribe(app: &App, room: &RoomId, user: &UserId) {
     let topic = topics::room(room);
-    for socket in app.hub.sockets(&topics::user(user)) {
+    for socket in app.user_sockets.of_user(user) {
         if socket.leave(&topic) {
             app.presence.leave(app, room, user);
         }

@@ -146,6 +146,11 @@ impl Presence {
             .collect()
     }
 
+    /// The rooms that users are subscribed to by connections of this instance.
+    pub(super) fn rooms_here(&self) -> Vec<RoomId> {
+        self.rooms.iter().map(|room| room.key().clone()).collect()
+    }
+
     /// The users of one room.
     pub(super) fn users_here(&self, room: &RoomId) -> Vec<UserId> {
         self.rooms

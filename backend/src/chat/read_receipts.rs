@@ -21,17 +21,17 @@ pub async fn set(app: &App, actor: &Actor, request: SetRead) -> Result<ReadAccep
         read => read?,
     };
     let unread = app.store.unread(&room_id, &actor.user_id).await?;
-    let small = app.presence.count(&room_id) <= ONLINE_MAX;
-    let topic = if small {
-        topics::room(&room_id)
-    } else {
-        topics::user(&actor.user_id)
-    };
+    let is_small = app.presence.count(&room_id) <= ONLINE_MAX;
+    let topic = topics::room(&room_id);
     let changed = ReadChanged {
         room_id,
         user_id: actor.user_id.clone(),
         seq: read_seq,
     };
-    bus::publish_volatile(app, &topic, &changed);
+    if is_small {
+        bus::publish_volatile(app, &topic, &changed);
+    } else {
+        bus::publish_to_user_volatile(app, &actor.user_id, &changed);
+    }
     Ok(ReadAccepted { read_seq, unread })
 }

@@ -9,6 +9,7 @@ use storage::{StoreError, StoredEvent};
 use tokio::time::Instant;
 
 use super::{
+    room_doubts::RoomDoubts,
     room_feed::{FeedEvent, Released, RoomFeed},
     room_repair, topics, wire,
 };
@@ -35,6 +36,8 @@ const READ: usize = 100;
 /// Feeds by room.
 #[derive(Default)]
 pub struct RoomFeeds {
+    /// Those that have to be compared with their logs.
+    pub doubts: RoomDoubts,
     rooms: DashMap<RoomId, Arc<RoomFeed>>,
 }
 
@@ -249,14 +252,6 @@ impl RoomFeeds {
         }
     }
 
-    /// Events of any room may have been.
-    pub fn doubt_all(&self, app: &SharedApp) {
-        for feed in self.all() {
-            feed.doubt();
-            room_repair::start(app, &feed);
-        }
-    }
-
     pub(super) fn all(&self) -> Vec<Arc<RoomFeed>> {
         self.rooms
             .iter()
@@ -278,6 +273,7 @@ impl RoomFeeds {
         for socket in app.hub.sockets(&topic) {
             socket.leave(&topic);
         }
+        app.presence.forget(room);
     }
 
     /// Number of rooms held.
@@ -309,7 +305,7 @@ impl RoomFeeds {
         }
     }
 
-    fn find(&self, room: &RoomId) -> Option<Arc<RoomFeed>> {
+    pub(super) fn find(&self, room: &RoomId) -> Option<Arc<RoomFeed>> {
         self.rooms.get(room).map(|entry| entry.value().clone())
     }
 
@@ -348,10 +344,14 @@ impl RoomFeeds {
         tracing::error!(room = %feed.id(), head_seq, "a room's feed has a gap; its subscribers start over");
         self.retire(&app.bus, feed);
         let resync = wire::resync(feed.id(), head_seq);
-        for socket in app.hub.sockets(feed.topic()) {
-            socket.leave(feed.topic());
-            if let Some(frame) = &resync {
-                socket.send(frame);
+        for user in app.presence.users_here(feed.id()) {
+            for socket in app.user_sockets.of_user(&user) {
+                if socket.leave(feed.topic()) {
+                    app.presence.leave(app, feed.id(), &user);
+                    if let Some(frame) = &resync {
+                        socket.send(frame);
+                    }
+                }
             }
         }
     }

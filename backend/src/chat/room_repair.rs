@@ -30,23 +30,31 @@ const COMPARE_EVERY: Duration = Duration::from_secs(1);
 pub(super) fn start(app: &SharedApp, feed: &Arc<RoomFeed>) {
     if feed.needs_mending() && feed.begin_mending() {
         let (app, feed) = (app.clone(), feed.clone());
-        tokio::spawn(async move {
-            loop {
-                mend(&app, &feed).await;
-                // What was said while it ended would be heard by nobody.
-                if !feed.end_mending() || !feed.begin_mending() {
-                    return;
-                }
-            }
-        });
+        tokio::spawn(async move { go_on(&app, &feed, FIRST_PAUSE).await });
     }
 }
 
-async fn mend(app: &SharedApp, feed: &Arc<RoomFeed>) {
-    let mut pause = FIRST_PAUSE;
+/// As [`start`], at once, and waits for the end; not for that of somebody else's work.
+pub(super) async fn finish(app: &SharedApp, feed: &Arc<RoomFeed>) {
+    if feed.needs_mending() && feed.begin_mending() {
+        go_on(app, feed, Duration::ZERO).await;
+    }
+}
+
+async fn go_on(app: &SharedApp, feed: &Arc<RoomFeed>, pause: Duration) {
+    loop {
+        mend(app, feed, pause).await;
+        // What was said while it ended would be heard by nobody.
+        if !feed.end_mending() || !feed.begin_mending() {
+            return;
+        }
+    }
+}
+
+async fn mend(app: &SharedApp, feed: &Arc<RoomFeed>, mut pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         if !feed.needs_mending() {
             return;
         }

@@ -2,8 +2,8 @@
 
 use gateway::Socket;
 use protocol::{
-    CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomMemberChanged,
-    RoomPage, RoomRole, RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
+    CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomPage, RoomRole,
+    RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
 };
 use storage::{NewRoom, StoreError, StoredRoom};
 
@@ -158,13 +158,12 @@ pub async fn delete(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<(),
     };
     bus::tell_everybody(app, deleted);
     // Nobody is subscribed any more, so each hears of themselves alone.
-    for user in members {
-        let gone = RoomMemberChanged {
-            room_id: room.clone(),
-            user_id: user.clone(),
-            role: None,
+    for users in members.chunks(Control::USERS) {
+        let removed = Control::MembersRemoved {
+            room: room.clone(),
+            users: users.to_vec(),
         };
-        bus::publish(app, &topics::user(&user), &gone);
+        bus::tell_everybody(app, removed);
     }
     Ok(())
 }
@@ -181,7 +180,7 @@ async fn members_to_tell(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppErr
             .member_ids(room, after.as_ref(), MEMBERS_PAGE)
             .await?;
         after = page.items.last().cloned();
-        let is_online = |user: &UserId| fleet || app.hub.subscribers(&topics::user(user)) > 0;
+        let is_online = |user: &UserId| fleet || app.user_sockets.has_user(user);
         online.extend(page.items.into_iter().filter(is_online));
         if !page.has_more {
             return Ok(online);

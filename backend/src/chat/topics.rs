@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use protocol::{RoomId, SessionId, UserId};
+use protocol::{RoomId, UserId};
 
 const ROOM: &str = "room:";
 const USER: &str = "user:";
@@ -17,7 +17,8 @@ pub fn room_of(topic: &str) -> Option<RoomId> {
     topic.strip_prefix(ROOM).map(RoomId::trusted)
 }
 
-/// All connections of a user.
+/// A user. Other instances are told of what concerns the user on the channel of this name; what programs from outside
+/// publish to it is all that its subscribers here hear.
 pub fn user(id: &UserId) -> String {
     format!("{USER}{id}")
 }
@@ -25,11 +26,6 @@ pub fn user(id: &UserId) -> String {
 /// The user whose topic this is.
 pub fn user_of(topic: &str) -> Option<UserId> {
     topic.strip_prefix(USER).map(UserId::trusted)
-}
-
-/// All connections of a session.
-pub fn session(id: &SessionId) -> String {
-    format!("session:{id}")
 }
 
 /// The topic of this name among the sockets of a namespace: a frame is made for one namespace, so that topics of the same

@@ -127,12 +127,11 @@ impl UnreadNotices {
             };
             let members = page.items.len() as u32;
             for user in &page.items {
-                let topic = topics::user(user);
-                if app.hub.subscribers(&topic) > 0 {
+                if app.user_sockets.has_user(user) {
                     self.note(room, user, head_seq);
                 }
                 app.bus.send(
-                    &topic,
+                    &topics::user(user),
                     &Message::Unread {
                         room: room.clone(),
                         head_seq,
@@ -169,7 +168,7 @@ async fn tell_room(app: &App, room_id: RoomId, head_seq: u64, users: HashSet<Use
     let elsewhere: HashMap<UserId, Vec<Socket>> = users
         .into_iter()
         .filter_map(|user| {
-            let mut sockets = app.hub.sockets(&topics::user(&user));
+            let mut sockets = app.user_sockets.of_user(&user);
             sockets.retain(|socket| !socket.is_subscribed(&topic));
             (!sockets.is_empty()).then_some((user, sockets))
         })

@@ -8,7 +8,13 @@ use parking_lot::Mutex;
 use protocol::{ConnectAuth, ConnectRefused, ErrorCode, read_json};
 
 use super::{ChatSession, resume};
-use crate::{actor, app::SharedApp, chat::topics, error::AppError, revocations};
+use crate::{
+    actor::{self, Actor},
+    app::{App, SharedApp},
+    chat::topics,
+    error::AppError,
+    revocations, user_sockets,
+};
 
 /// Decides on connections. A signature and memory decide, no I/O: a crowd that reconnects costs the store nothing.
 pub struct Connector {
@@ -66,28 +72,34 @@ impl Handler for Connector {
     }
 }
 
-/// The client knows that it is connected: its own topics, then the rooms it had.
+/// The topics on which programs from outside reach a user. All that is published there is volatile, which is lost by
+/// itself on overload and ends no subscription. Each costs every connection something, so only where somebody can
+/// publish to it.
+fn published_to(app: &App, actor: &Actor) -> Vec<String> {
+    let emitter = app.config.emitter.as_ref();
+    let emitter = emitter.filter(|emitter| emitter.namespaces.contains(&"/"));
+    let mut topics = Vec::new();
+    if emitter.is_some() || app.config.publish_api_key.is_some() {
+        topics.push(topics::user(&actor.user_id));
+    }
+    if emitter.is_some() {
+        topics.push(topics::everybody("/"));
+    }
+    topics
+}
+
+/// The client knows that it is connected: whoever has something to tell it can find it, then the rooms it had.
 pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
     let ChatSession { app, actor, .. } = &*session;
-    let own = [
-        topics::user(&actor.user_id),
-        topics::session(&actor.session_id),
-    ];
-    // Costs every connection something, so only where somebody can publish to it.
-    let emitter = app.config.emitter.as_ref();
-    let everybody = emitter
-        .filter(|emitter| emitter.namespaces.contains(&"/"))
-        .map(|_| topics::everybody("/"));
-    if own
-        .iter()
-        .chain(&everybody)
-        .any(|topic| socket.join(topic, 0).is_err())
+    if !user_sockets::connected(app, actor, &socket)
+        || published_to(app, actor)
+            .iter()
+            .any(|topic| socket.join(topic, 0).is_err())
     {
         // The connection is closing already.
         return None;
     }
-    app.users_here.came(app, &actor.user_id);
-    // A revocation before the subscription reached nobody.
+    // A revocation before the socket was known reached nobody.
     if app.revocations.contains(&actor.session_id) {
         revocations::apply(app, &actor.session_id);
         return None;

@@ -120,7 +120,13 @@ impl Session for ChatSession {
         resync(&room, head_seq)
     }
 
-    fn disconnected(&self, _: &Socket, topics: &[Arc<str>], _: CloseReason) {
+    fn disconnected(&self, socket: &Socket, topics: &[Arc<str>], _: CloseReason) {
+        let Actor {
+            user_id,
+            session_id,
+            ..
+        } = &self.actor;
+        self.app.user_sockets.remove(user_id, session_id, socket);
         let typing = std::mem::take(&mut *self.typing.lock());
         for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
             self.app

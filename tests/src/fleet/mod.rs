@@ -8,5 +8,6 @@ mod fleet;
 mod instance_dies;
 mod link;
 mod redis_away;
+mod rights;
 mod scripts;
 mod start;

@@ -20,6 +20,7 @@ mod presence;
 mod publish;
 mod receipts;
 mod resume;
+mod rights;
 mod rooms;
 mod search;
 pub mod server_process;

@@ -11,7 +11,7 @@ fn large(n: usize) -> String {
     format!("{n} {}", "🦊".repeat(15_000))
 }
 
-async fn say_large(socket: &mut ChatClient, room: &str, from: usize, to: usize) {
+pub(super) async fn say_large(socket: &mut ChatClient, room: &str, from: usize, to: usize) {
     for n in from..to {
         let send = json!({ "roomId": room, "clientId": n.to_string(), "body": large(n) });
         socket.done("message:send", send).await;
@@ -19,14 +19,14 @@ async fn say_large(socket: &mut ChatClient, room: &str, from: usize, to: usize) 
 }
 
 /// A connection whose kernel holds little for whoever doesn't read.
-async fn narrow(app: &TestApp) -> TcpStream {
+pub(super) async fn narrow(app: &TestApp) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     socket.connect(app.address()).await.unwrap()
 }
 
 /// Reads the log until `resync`; returns the last `seq` before it.
-async fn until_resync(socket: &mut ChatClient, room: &str, mut seq: u64) -> u64 {
+pub(super) async fn until_resync(socket: &mut ChatClient, room: &str, mut seq: u64) -> u64 {
     let of_log = |told: &(String, Value)| told.0 == "resync" || told.0.starts_with("message:");
     loop {
         let (name, event) = socket.event_that(of_log).await;
@@ -44,7 +44,7 @@ async fn until_resync(socket: &mut ChatClient, room: &str, mut seq: u64) -> u64 
 }
 
 /// Joins with the last `seq`, and reads what is missing by pages; returns the last `seq` then.
-async fn catch_up(socket: &mut ChatClient, room: &str, seq: u64) -> u64 {
+pub(super) async fn catch_up(socket: &mut ChatClient, room: &str, seq: u64) -> u64 {
     let joined = within("a subscription", async {
         loop {
             let request = json!({ "roomId": room, "since": seq });

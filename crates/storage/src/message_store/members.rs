@@ -1,5 +1,7 @@
 //! Who is in which room, as what, and how far each has read.
 
+use std::collections::HashSet;
+
 use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 
 use super::{Backend, MessageStore, Page, StoredUser, on_backend};
@@ -77,6 +79,15 @@ impl MessageStore {
     /// no member.
     pub async fn membership(&self, room: &RoomId, user: &UserId) -> Result<Membership, StoreError> {
         on_backend!(self, membership(room, user))
+    }
+
+    /// Who of the users named with each room is a member of it, in the order of the rooms: as it is now, whatever is
+    /// remembered. A room that doesn't exist has no members.
+    pub async fn members_in_rooms(
+        &self,
+        rooms: &[(RoomId, Vec<UserId>)],
+    ) -> Result<Vec<HashSet<UserId>>, StoreError> {
+        on_backend!(self, members_in_rooms(rooms))
     }
 
     /// The members of a room, in the order of their ids. `NotFound` if there is no such room,

@@ -13,6 +13,7 @@ on_each! {
     members_are_found_by_their_names,
     members_of_a_large_room_are_found_by_their_names,
     members_are_told_from_others,
+    members_are_told_from_others_in_many_rooms_at_once,
 }
 
 async fn members_come_and_go_and_are_counted(fixture: Fixture) {
@@ -311,4 +312,32 @@ async fn members_are_told_from_others(fixture: Fixture) {
         store.members_among(&nowhere, &[bob], &[]).await,
         StoreError::NotFound
     );
+}
+
+async fn members_are_told_from_others_in_many_rooms_at_once(fixture: Fixture) {
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let nobody: UserId = "nobody".parse().unwrap();
+    let both = fixture.room(RoomKind::Private, &[&ann, &bob]).await;
+    let left = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
+    let deleted = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
+    let nowhere = "nowhere".parse().unwrap();
+    // Remembered, and wrong a moment later.
+    fixture.role(&left, &bob).await;
+    store.remove_member(&left, &bob).await.unwrap();
+    store.delete_room(&deleted, &ann, now()).await.unwrap();
+    let all = vec![ann.clone(), bob.clone(), nobody];
+    let asked = [
+        (left, all.clone()),
+        (deleted, all.clone()),
+        (both.clone(), all.clone()),
+        (nowhere, all),
+        (both, Vec::new()),
+    ];
+    let members = store.members_in_rooms(&asked).await.unwrap();
+    let expected: [&[&UserId]; 5] = [&[&ann], &[], &[&ann, &bob], &[], &[]];
+    let expected = expected.map(|users| users.iter().map(|user| (*user).clone()).collect());
+    assert_eq!(members, expected);
+    assert_eq!(store.members_in_rooms(&[]).await.unwrap(), []);
 }

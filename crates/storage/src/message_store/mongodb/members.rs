@@ -4,6 +4,8 @@
 //! that there is one. They come and go in one transaction. The room itself isn't part of it, so that thousands may join
 //! at once: only what changes its owners is.
 
+use std::collections::{HashMap, HashSet};
+
 use mongodb::ClientSession;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -151,6 +153,54 @@ impl MongoStore {
             kind: standing.kind,
             role: standing.role,
         })
+    }
+
+    pub async fn members_in_rooms(
+        &self,
+        rooms: &[(RoomId, Vec<UserId>)],
+    ) -> Result<Vec<HashSet<UserId>>, StoreError> {
+        let ids: Vec<RoomId> = rooms.iter().map(|(room, _)| room.clone()).collect();
+        let (existing, found) =
+            tokio::try_join!(self.existing_rooms(&ids), self.members_of(rooms))?;
+        let mut members: HashMap<RoomId, HashSet<UserId>> = HashMap::new();
+        for (room, user) in found {
+            if existing.contains(&room) {
+                members.entry(room).or_default().insert(user);
+            }
+        }
+        let among = |(room, _): &(RoomId, _)| members.get(room).cloned().unwrap_or_default();
+        Ok(rooms.iter().map(among).collect())
+    }
+
+    /// Those of these pairs that are memberships. The index alone answers.
+    async fn members_of(&self, rooms: &[(RoomId, Vec<UserId>)]) -> Outcome<Vec<(RoomId, UserId)>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Member {
+            room_id: RoomId,
+            user_id: UserId,
+        }
+        let any = rooms.iter().filter(|(_, users)| !users.is_empty());
+        let any: Vec<Document> = any
+            .map(
+                |(room, users)| doc! { "roomId": room.as_str(), "userId": { "$in": texts(users) } },
+            )
+            .collect();
+        if any.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members = self
+            .collections()
+            .await?
+            .members
+            .clone_with_type::<Member>();
+        let find = members
+            .find(doc! { "$or": any })
+            .projection(doc! { "_id": 0, "roomId": 1, "userId": 1 });
+        let found = all(find).await?.into_iter();
+        Ok(found
+            .map(|member| (member.room_id, member.user_id))
+            .collect())
     }
 
     pub async fn members(

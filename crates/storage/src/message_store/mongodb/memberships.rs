@@ -88,7 +88,7 @@ impl MongoStore {
             .collect())
     }
 
-    async fn existing_rooms(&self, rooms: &[RoomId]) -> Outcome<HashSet<RoomId>> {
+    pub(super) async fn existing_rooms(&self, rooms: &[RoomId]) -> Outcome<HashSet<RoomId>> {
         #[derive(Deserialize)]
         struct Id {
             #[serde(rename = "_id")]

@@ -76,6 +76,10 @@ fn names(filter: &Document, key: &str) -> bool {
             let mut parts = parts.iter().filter_map(Bson::as_document);
             parts.any(|part| names(part, key))
         })
+        || filter.get_array("$or").is_ok_and(|parts| {
+            let mut parts = parts.iter().map(Bson::as_document);
+            parts.all(|part| part.is_some_and(|part| names(part, key)))
+        })
 }
 
 /// Whether an aggregation reads a second collection.
@@ -101,6 +105,9 @@ mod tests {
             doc! { "find": "users", "filter": { "_id": { "$in": ["u", "v"] } } },
             doc! { "find": "room_log", "filter": { "roomId": "r", "_id": { "$gt": 1 } } },
             doc! { "find": "members", "filter": { "$and": [{ "roomId": "r" }, { "userId": "u" }] } },
+            doc! { "find": "members", "filter": { "$or": [
+                { "roomId": "r", "userId": "u" }, { "roomId": "s", "userId": "u" },
+            ] } },
             doc! { "findAndModify": "members", "query": { "roomId": { "$eq": "r" } } },
             doc! { "update": "rooms", "updates": [{ "q": { "_id": "r" }, "u": {} }] },
             doc! { "delete": "memberships", "deletes": [{ "q": { "userId": "u" }, "limit": 1 }] },

@@ -4,14 +4,16 @@ use super::columns::{
     room_cursor, room_id, room_kind, room_no, room_role, room_role_option, room_role_text,
     timestamp, user_cursor, user_id, user_no,
 };
+use super::message::id_list;
 use super::rooms::must_not_be_direct;
 use super::users::{self, user_columns};
 use super::{Membership, Removal, StoredMember};
 use super::{Page, SqliteStore};
 use crate::StoreError;
-use crate::sqlite::{Outcome, Transaction};
+use crate::sqlite::{Failure, Outcome, Transaction};
 use protocol::{RoomId, RoomRole, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension, Row};
+use std::collections::HashSet;
 
 impl SqliteStore {
     pub async fn add_member(
@@ -77,6 +79,32 @@ impl SqliteStore {
                 })
                 .optional()?;
             membership.ok_or_else(|| StoreError::NotFound.into())
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn members_in_rooms(
+        &self,
+        rooms: &[(RoomId, Vec<UserId>)],
+    ) -> Result<Vec<HashSet<UserId>>, StoreError> {
+        const SQL: &str = "
+            SELECT u.id FROM json_each(?2) e
+            CROSS JOIN users u ON u.id = e.value
+            CROSS JOIN members m ON m.room = ?1 AND m.user = u.no";
+        let rooms = rooms.to_vec();
+        let read = move |connection: &Connection| {
+            let members = |(room, users): &(RoomId, Vec<UserId>)| -> Outcome<HashSet<UserId>> {
+                let room = match room_no(connection, room) {
+                    Err(Failure::Refused(StoreError::NotFound)) => return Ok(HashSet::new()),
+                    room => room?,
+                };
+                let mut statement = connection.prepare_cached(SQL)?;
+                let members = statement
+                    .query_map((room, id_list(users)), |row| user_id(row, 0))?
+                    .collect::<Result<_, _>>()?;
+                Ok(members)
+            };
+            rooms.iter().map(members).collect()
         };
         self.database.read(read).await
     }
