@@ -63,6 +63,10 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// `MAX_CONNECTIONS`: connections at a time; 1,000,000 by default.
     pub max_connections: usize,
+    /// `MAX_HTTP_CONNECTIONS`: TCP connections at a time that aren't WebSockets; 16,384 by default.
+    pub max_http_connections: usize,
+    /// `MAX_HTTP_CONNECTIONS_PER_ADDRESS`: of them, from one address (IPv6: its /64); a quarter by default.
+    pub max_http_connections_per_address: usize,
     /// `DRAIN_SECONDS`: how long clients are sent away at shutdown, at most; 10 by default.
     pub drain: Duration,
     /// `WORKER_THREADS`: one a core by default.
@@ -126,6 +130,7 @@ impl Config {
         let host = reader.parse("HOST", "an IP address", IpAddr::from([0, 0, 0, 0]));
         let tls_ca_file = reader.tls_ca_file();
         let fleet = reader.fleet(tls_ca_file.as_ref());
+        let max_http_connections = reader.number("MAX_HTTP_CONNECTIONS", 1, 1_000_000, 16_384);
         let config = Self {
             production,
             host,
@@ -145,6 +150,13 @@ impl Config {
             ping_interval: reader.millis("PING_INTERVAL_MS", 25_000),
             ping_timeout: reader.millis("PING_TIMEOUT_MS", 20_000),
             max_connections: reader.number("MAX_CONNECTIONS", 1, 10_000_000, 1_000_000),
+            max_http_connections,
+            max_http_connections_per_address: reader.number(
+                "MAX_HTTP_CONNECTIONS_PER_ADDRESS",
+                1,
+                1_000_000,
+                (max_http_connections / 4).max(1),
+            ),
             drain: Duration::from_secs(reader.number("DRAIN_SECONDS", 0, 600, 10) as u64),
             worker_threads: reader.optional_number("WORKER_THREADS", 1, 1_024),
             log_level: reader.text("LOG_LEVEL").unwrap_or_else(|| "info".into()),

@@ -231,6 +231,7 @@ fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp,
 
 fn gateway_config(app: &App) -> gateway::Config {
     let config = &app.config;
+    let defaults = gateway::Config::default();
     gateway::Config {
         instance: app.instances.own(),
         peers: app.peers.clone(),
@@ -239,11 +240,17 @@ fn gateway_config(app: &App) -> gateway::Config {
         ping_timeout: config.ping_timeout,
         max_payload: config.max_payload,
         max_connections: config.max_connections,
+        max_http_connections: config.max_http_connections,
+        max_http_connections_of_network: config.max_http_connections_per_address,
+        urgent_paths: http::health::PATHS.map(str::to_owned).to_vec(),
         allowed_origins: config.allowed_origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         // One queue holds at least one message of the largest size, and its answer.
         max_queue: (1 << 20).max(config.max_payload * 2),
-        ..gateway::Config::default()
+        // A few of the largest messages fit into one address' share.
+        max_input: defaults.max_input.max(config.max_payload * 16),
+        max_queues: defaults.max_queues.max(config.max_payload * 16),
+        ..defaults
     }
 }
 

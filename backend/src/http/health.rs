@@ -22,6 +22,15 @@ use tokio::{sync::Mutex, time::timeout};
 
 use crate::app::SharedApp;
 
+/// The routes of this file, which are served when there isn't room for others.
+pub const PATHS: [&str; 5] = [
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/live",
+    "/ready",
+];
+
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -1,17 +1,15 @@
 //! What handlers take out of a request. All of it is checked here, and every refusal is a problem of this API.
 
 use axum::{
-    body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Request},
     http::request::Parts,
 };
-use gateway::PeerAddress;
+use gateway::{BodyError, BodyReader, PeerAddress};
 use http::{
     HeaderMap,
     header::{CONTENT_TYPE, USER_AGENT},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use protocol::{ErrorCode, Invalid, read_json, read_query};
+use protocol::{ErrorBody, ErrorCode, Invalid, read_json, read_query};
 use serde::de::DeserializeOwned;
 
 use crate::{accounts::sessions::Device, app::SharedApp, error::AppError};
@@ -30,7 +28,13 @@ impl<T: protocol::Request> FromRequest<SharedApp> for JsonBody<T> {
 
     async fn from_request(request: Request, _: &SharedApp) -> Result<Self, AppError> {
         let is_json = is_json(request.headers());
-        let body = read(request.into_body()).await?;
+        let reader = request.extensions().get::<BodyReader>().cloned();
+        let reader =
+            reader.ok_or_else(|| AppError::internal("nothing says how its body is to be read"))?;
+        let body = reader
+            .read(request.into_body(), BODY_MAX)
+            .await
+            .map_err(refused)?;
         if body.is_empty() {
             return Ok(Self(read_json(b"{}")?));
         }
@@ -63,20 +67,19 @@ fn is_json(headers: &HeaderMap) -> bool {
         || suffix().is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }
 
-async fn read(body: Body) -> Result<Bytes, AppError> {
-    let too_large = || {
-        AppError::new(
+fn refused(error: BodyError) -> AppError {
+    let again = |message| {
+        let body = ErrorBody::new(ErrorCode::Unavailable, message);
+        AppError::from(body.retry_after_ms(1_000))
+    };
+    match error {
+        BodyError::TooLarge => AppError::new(
             ErrorCode::TooLarge,
             format!("the body has more than {BODY_MAX} bytes"),
-        )
-    };
-    if http_body::Body::size_hint(&body).lower() > BODY_MAX as u64 {
-        return Err(too_large());
-    }
-    match Limited::new(body, BODY_MAX).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Invalid::new("payload", "the body ends too early").into()),
+        ),
+        BodyError::CutOff => Invalid::new("payload", "the body ends too early").into(),
+        BodyError::TooSlow => again("the body came too slowly; try again"),
+        BodyError::NoRoom => again("too many bodies are being read; try again"),
     }
 }
 
@@ -149,28 +152,6 @@ mod tests {
                 && !said("text/plain")
                 && !said("json")
                 && !said("")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_body_has_a_bound() {
-        let body = |length: usize| Body::from(vec![b' '; length]);
-        assert_eq!(read(body(BODY_MAX)).await.unwrap().len(), BODY_MAX);
-        assert_eq!(
-            read(body(BODY_MAX + 1)).await.unwrap_err().code(),
-            ErrorCode::TooLarge
-        );
-        let unsized_body = Body::from_stream(futures_util::stream::iter(
-            (0..=BODY_MAX / 1_000).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1_000])),
-        ));
-        assert_eq!(
-            read(unsized_body).await.unwrap_err().code(),
-            ErrorCode::TooLarge
-        );
-        let cut = futures_util::stream::iter([Ok(vec![b'{']), Err(std::io::Error::other("gone"))]);
-        assert_eq!(
-            read(Body::from_stream(cut)).await.unwrap_err().code(),
-            ErrorCode::Invalid
         );
     }
 }

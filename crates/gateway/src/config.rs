@@ -31,11 +31,34 @@ pub struct Config {
     pub max_payload: usize,
     /// Bytes queued for one connection before it counts as a slow consumer. 1 MiB.
     pub max_queue: usize,
+    /// Bytes of one message, and of all of its attachments, from a client that hasn't connected to a namespace yet.
+    /// 64 KiB.
+    pub max_first_message: usize,
+    /// Bytes of unfinished messages that clients who haven't connected to a namespace yet may have sent, together. A
+    /// quarter of it for one network. Beyond that they are told to try again. 32 MiB.
+    pub max_first_input: usize,
+    /// The same of all other clients. 128 MiB.
+    pub max_input: usize,
+    /// Bytes queued for clients that don't take them just now, together. A quarter of it for one network. Beyond that
+    /// the one for whom more is queued counts as a slow consumer. 512 MiB.
+    pub max_queues: usize,
     /// Connections at a time; more are answered with 503 and `Retry-After`.
     pub max_connections: usize,
     /// TCP connections at a time that aren't a WebSocket (yet): unfinished handshakes, polls, all other requests. More
-    /// are answered with 503 and `Retry-After`. 16,384.
+    /// are answered with 503 and `Retry-After`. Beyond it there is room for WebSocket handshakes, and for requests of
+    /// [`urgent_paths`](Self::urgent_paths). 16,384.
     pub max_http_connections: usize,
+    /// Of them, those from one network, unless it is of a trusted proxy. 4,096.
+    pub max_http_connections_of_network: usize,
+    /// Paths of requests that are served even then, each on a connection of its own. None by default.
+    pub urgent_paths: Vec<String>,
+    /// Bytes of unfinished request bodies, together, beside those of polling clients. A quarter of it for one network.
+    /// 64 MiB.
+    pub max_bodies: usize,
+    /// Time for the body of a request, unless it is of a polling client. 20 s.
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of an answer over HTTP. 30 s.
+    pub write_timeout: Duration,
     /// New connections a second; more wait in the listener's backlog.
     pub max_accepts_per_second: u32,
     /// Namespaces a connection may be connected to. 8.
@@ -75,8 +98,17 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             max_payload: 1_000_000,
             max_queue: 1 << 20,
+            max_first_message: 64 << 10,
+            max_first_input: 32 << 20,
+            max_input: 128 << 20,
+            max_queues: 512 << 20,
             max_connections: 1_000_000,
             max_http_connections: 16_384,
+            max_http_connections_of_network: 4_096,
+            urgent_paths: Vec::new(),
+            max_bodies: 64 << 20,
+            body_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(30),
             max_accepts_per_second: 20_000,
             max_namespaces: 8,
             max_topics: 1_000,
@@ -94,6 +126,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Bytes that a connection's unfinished events may be worth in answers before it isn't read on. Small, since what
+    /// they cause is queued beside the answers: the client's own copies of its messages.
+    pub(crate) fn max_owed(&self) -> usize {
+        self.max_queue / 8
+    }
+
     /// How long a client that lives may stay silent, and therefore take for one request body or one set of attachments.
     pub(crate) fn silence(&self) -> Duration {
         self.ping_interval + self.ping_timeout

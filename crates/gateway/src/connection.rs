@@ -4,6 +4,7 @@
 //! allocated when it is there: request parts, handler futures, partial frames, acks of requests, the queue.
 
 mod admission;
+mod input;
 mod namespaces;
 mod requests;
 mod subscriptions;
@@ -12,18 +13,19 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
 use engineioxide_core::Sid;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use socketioxide_core::parser::ParserState;
+use socketioxide_core::{Value, packet::PacketData, parser::ParserState};
 use tokio::net::TcpStream;
 
 pub(crate) use self::{
     admission::{Admission, Rate},
+    input::Input,
     namespaces::Namespaces,
     requests::Requests,
 };
@@ -55,8 +57,10 @@ pub(crate) struct Connection {
     requests: Mutex<Option<Box<Requests>>>,
     pub(crate) heartbeat: Heartbeat,
     rate: Rate,
-    /// Events whose ack is outstanding.
+    /// Events whose ack is outstanding, and about how many bytes their answers will take.
     in_flight: AtomicU32,
+    owed: AtomicUsize,
+    input: Input,
     flusher: u16,
     /// Polling only: a POST is being handled.
     pub(crate) posting: AtomicBool,
@@ -95,6 +99,8 @@ impl Connection {
             heartbeat,
             rate: Rate::default(),
             in_flight: AtomicU32::new(0),
+            owed: AtomicUsize::new(0),
+            input: Input::default(),
             flusher,
             posting: AtomicBool::new(false),
             upgrading: AtomicBool::new(false),
@@ -139,10 +145,43 @@ impl Connection {
 
     /// Queues a frame of a topic; the caller flushes what turns [`Push::Dirty`].
     pub(crate) fn queue(self: &Arc<Self>, frame: &Frame, topic: TopicId) -> Push {
-        let pushed = self
-            .outbox
-            .lock()
-            .push(frame, topic, self.gateway.config.max_queue);
+        let pushed = {
+            let mut outbox = self.outbox.lock();
+            let pushed = outbox.push(frame, topic, self.gateway.config.max_queue);
+            self.settle(&mut outbox).unwrap_or(pushed)
+        };
+        self.follow(&pushed);
+        pushed
+    }
+
+    /// Counts what waits for this client with what waits for others. Where there isn't room for it the backlog of its
+    /// topics goes, and if that isn't enough, the client.
+    pub(crate) fn settle(&self, outbox: &mut Outbox) -> Option<Push> {
+        let waiting = outbox.waiting();
+        if waiting == outbox.counted {
+            return None;
+        }
+        let queues = &self.gateway.queues;
+        let count = |outbox: &mut Outbox| {
+            let waiting = outbox.waiting();
+            let changed = queues.change(self.address, outbox.counted, waiting);
+            if changed {
+                outbox.counted = waiting;
+            }
+            changed
+        };
+        if count(outbox) {
+            return None;
+        }
+        let began_to_lag = outbox.shed();
+        if !count(outbox) {
+            return Some(Push::Full);
+        }
+        began_to_lag.then_some(Push::Lagging)
+    }
+
+    /// Does what has to follow a push.
+    fn follow(self: &Arc<Self>, pushed: &Push) {
         match pushed {
             Push::Queued | Push::Dirty => {}
             Push::Dropped => self.gateway.stats().frame_dropped(),
@@ -155,7 +194,6 @@ impl Connection {
             }
             Push::Full => self.close(CloseReason::SlowConsumer),
         }
-        pushed
     }
 
     /// Queues a frame for this connection alone.
@@ -179,7 +217,14 @@ impl Connection {
                 self.close(CloseReason::TransportError);
                 true
             });
-            let more = self.outbox.lock().end_flush(batch, blocked);
+            let (more, settled) = {
+                let mut outbox = self.outbox.lock();
+                let more = outbox.end_flush(batch, blocked);
+                (more, self.settle(&mut outbox))
+            };
+            if let Some(settled) = settled {
+                self.follow(&settled);
+            }
             if blocked || self.closed().is_some() {
                 // Its task waits for the socket and flushes the rest, or waits for this flush to end the connection.
                 self.waker.wake();
@@ -215,20 +260,48 @@ impl Connection {
         }
     }
 
-    pub(crate) fn event_begins(&self) {
+    /// An event begins whose answer will take about so many bytes.
+    pub(crate) fn event_begins(&self, answer: usize) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.owed.fetch_add(answer, Ordering::Relaxed);
     }
 
-    pub(crate) fn event_ends(&self) {
+    pub(crate) fn event_ends(&self, answer: usize) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let before = self.owed.fetch_sub(answer, Ordering::AcqRel);
+        let max = self.gateway.config.max_owed();
+        if before > max && before - answer <= max {
+            self.waker.wake();
+        }
+    }
+
+    /// Whether so much is to be answered that nothing more is to be read; the connection's task is woken when it isn't
+    /// any more.
+    pub(crate) fn owes_much(&self) -> bool {
+        self.owed.load(Ordering::Acquire) > self.gateway.config.max_owed()
+            && !self.waits_for_an_answer()
+    }
+
+    /// Whether so much waits for the polls of its client that answers to another POST may not have room.
+    pub(crate) fn waits_for_polls(&self) -> bool {
+        let outbox = self.outbox.lock();
+        outbox.transport() == Transport::Polling
+            && outbox.is_larger_than(self.gateway.config.max_queue)
     }
 
     pub(crate) fn take_partial(&self) -> Option<Box<ParserState>> {
-        self.partial.lock().take()
+        let mut partial = self.partial.lock();
+        self.frees_attachments();
+        partial.take()
     }
 
-    pub(crate) fn keep_partial(&self, state: Box<ParserState>) {
-        *self.partial.lock() = Some(state);
+    /// Keeps a packet until more of its attachments come.
+    pub(crate) fn keep_partial(self: &Arc<Self>, state: Box<ParserState>) {
+        let held = attached(&state);
+        let mut partial = self.partial.lock();
+        *partial = Some(state);
+        // Under the lock, as a POST may bring packets while a WebSocket takes over.
+        self.holds_attachments(held);
     }
 
     /// Ends the connection if a packet has waited too long for its attachments.
@@ -293,8 +366,14 @@ impl Connection {
             // A WebSocket's task has taken the rest and closed the outbox.
             self.outbox.lock().close();
         }
+        {
+            let mut outbox = self.outbox.lock();
+            self.gateway.queues.change(self.address, outbox.counted, 0);
+            outbox.counted = 0;
+        }
         *self.requests.lock() = None;
         self.take_partial();
+        self.release_input();
         self.end_namespaces(reason);
         // Last, for those who wait until all connections have ended.
         if !(polling && reason.is_told_to_polls()) {
@@ -307,6 +386,30 @@ impl Connection {
         if let Some(reason) = self.closed() {
             self.gateway.remove(self.sid, reason);
         }
+    }
+}
+
+/// Bytes of the attachments that a packet has so far.
+fn attached(state: &ParserState) -> usize {
+    let Ok(packet) = state.partial_bin_packet.lock() else {
+        return 0;
+    };
+    let bytes = match packet.as_ref().map(|partial| &partial.packet.inner) {
+        Some(
+            PacketData::BinaryEvent(Value::Str(_, Some(attachments)), _)
+            | PacketData::BinaryAck(Value::Str(_, Some(attachments)), _),
+        ) => attachments.iter().map(bytes::Bytes::len).sum(),
+        _ => 0,
+    };
+    drop(packet);
+    bytes
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.release_input();
+        let counted = self.outbox.get_mut().counted;
+        self.gateway.queues.change(self.address, counted, 0);
     }
 }
 

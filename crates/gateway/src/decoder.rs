@@ -53,6 +53,8 @@ pub(crate) struct Decoder {
     pending: BytesMut,
     /// The fragments so far of a message sent in pieces.
     fragments: Option<Box<Fragments>>,
+    /// The sink wanted no more; what is pending may be whole.
+    paused: bool,
 }
 
 struct Fragments {
@@ -66,7 +68,19 @@ impl Decoder {
         Self {
             pending: received.into(),
             fragments: None,
+            paused: false,
         }
+    }
+
+    /// Whether the sink paused, so that there may be more to decode without more input.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Bytes that it keeps.
+    pub(crate) fn held(&self) -> usize {
+        let fragments = self.fragments.as_ref();
+        self.pending.len() + fragments.map_or(0, |fragments| fragments.payload.len())
     }
 
     /// Decodes `input` (unmasking it in place) after what is pending and gives each message to `sink` until that
@@ -77,6 +91,13 @@ impl Decoder {
         max_message: usize,
         mut sink: impl FnMut(Message) -> Flow,
     ) -> Result<(), DecodeError> {
+        self.paused = false;
+        let paused = &mut self.paused;
+        let mut sink = |message| {
+            let flow = sink(message);
+            *paused = flow == Flow::Pause;
+            flow
+        };
         if self.pending.is_empty() {
             let consumed = Self::frames(&mut self.fragments, input, max_message, &mut sink)?;
             self.pending.extend_from_slice(&input[consumed..]);

@@ -15,6 +15,7 @@ use rand::RngExt;
 use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
+    byte_budget::ByteBudget,
     close::CloseReason,
     config::Config,
     connection::Connection,
@@ -40,6 +41,12 @@ pub(crate) struct Shared {
     pub(crate) endpoint: Endpoint,
     pub(crate) wheel: Wheel,
     connections: DashMap<Sid, Arc<Connection>>,
+    /// Unfinished messages of clients that have been in a namespace.
+    pub(crate) input: Arc<ByteBudget>,
+    /// Those of all others.
+    pub(crate) first_input: Arc<ByteBudget>,
+    /// What waits for clients to take it.
+    pub(crate) queues: ByteBudget,
     /// WebSockets of other instances' connections that go through this one.
     pub(crate) tunnels: AtomicUsize,
     started: Instant,
@@ -82,6 +89,9 @@ impl Gateway {
         let tick = wheel.tick();
         let shared = Arc::new(Shared {
             holding: AtomicBool::new(config.hold),
+            input: Arc::new(ByteBudget::new(config.max_input)),
+            first_input: Arc::new(ByteBudget::new(config.max_first_input)),
+            queues: ByteBudget::new(config.max_queues),
             config,
             hub,
             endpoint,
@@ -118,6 +128,16 @@ impl Gateway {
     /// Connections open now.
     pub fn connections(&self) -> usize {
         self.0.connections.len()
+    }
+
+    /// Bytes of unfinished messages that count for the bound of all connections.
+    pub fn unfinished_input(&self) -> usize {
+        self.0.input.held() + self.0.first_input.held()
+    }
+
+    /// Bytes queued for clients that don't take them just now, as far as they count for the bound of all connections.
+    pub fn queued(&self) -> usize {
+        self.0.queues.held()
     }
 
     /// WebSockets open now whose connections are other instances'.

@@ -42,7 +42,8 @@ pub trait Session: Send + Sync + 'static {
         None
     }
 
-    /// An event of the client.
+    /// An event of the client. While answers of some bytes are outstanding none is read, so that no answer may wait for
+    /// something that the same client is yet to send.
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled;
 
     /// An event that has no name to be read, or one that clients keep for themselves. The ack can say so.
@@ -266,16 +267,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Ends<'a> {
     }
 }
 
+/// Bytes that an answer has beside what it repeats of its event.
+const ANSWER: usize = 128;
+
 /// The answer to one event; sending nothing is possible too. While it exists the event counts as in flight.
 pub struct Ack {
     socket: Socket,
     id: Option<i64>,
+    /// About how many bytes the answer will take.
+    size: usize,
 }
 
 impl Ack {
-    pub(crate) fn new(socket: Socket, id: Option<i64>) -> Self {
-        socket.connection().event_begins();
-        Self { socket, id }
+    /// The means to answer an event of so many bytes. Answers are about as large as what they answer; one that is
+    /// larger by much is waited for before the next event is looked at.
+    pub(crate) fn new(socket: Socket, id: Option<i64>, event: usize) -> Self {
+        let size = event + ANSWER;
+        socket.connection().event_begins(size);
+        Self { socket, id, size }
     }
 
     /// Whether the client waits for an answer.
@@ -308,7 +317,7 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        self.socket.connection().event_ends();
+        self.socket.connection().event_ends(self.size);
     }
 }
 

@@ -64,6 +64,13 @@ fn parse(gateways: &[Gateway], received: &[u8]) -> Head {
     }
 }
 
+/// The path that a request asks for, if its first line is there.
+pub(crate) fn path(received: &[u8]) -> Option<&str> {
+    let line = received.split(|byte| *byte == b'\r').next()?;
+    let target = std::str::from_utf8(line).ok()?.split(' ').nth(1)?;
+    target.split('?').next()
+}
+
 /// The parsed head as an owned request; `None` if a part isn't valid HTTP after all.
 fn owned(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());

@@ -47,6 +47,13 @@ impl Heartbeat {
         self.outside_since.store(now, Relaxed);
     }
 
+    /// What kept it busy is over, if anything did.
+    pub(crate) fn resume(&self, now: impl FnOnce() -> u64) {
+        if self.busy.load(Relaxed) {
+            self.set_busy(false, now());
+        }
+    }
+
     pub(crate) fn set_busy(&self, busy: bool, now: u64) {
         if !busy && self.waiting.load(Relaxed) {
             // The pong may have waited behind the event: judge anew from here.
@@ -197,6 +204,12 @@ impl Wheel {
         if connection.closed().is_some() {
             // A polling client had its time to ask why.
             connection.leave_registry();
+            return;
+        }
+        let patience = self.times.interval + self.times.timeout;
+        if connection.outbox().is_stuck(now, patience) {
+            // It may well send pongs.
+            connection.close(CloseReason::SlowConsumer);
             return;
         }
         let in_namespace = !self.namespaces || connection.namespace_count() > 0;

@@ -21,6 +21,7 @@
 //!
 //! `examples/chat.rs` is a whole server in a page.
 
+mod byte_budget;
 mod close;
 mod config;
 mod connection;
@@ -42,9 +43,11 @@ mod origin;
 mod outbox;
 mod packet;
 mod peers;
+mod places;
 mod polling;
 mod query;
 mod read_buffer;
+mod request_body;
 mod server;
 mod socket;
 mod splice;
@@ -69,6 +72,7 @@ pub use instance::{InstanceId, NoInstanceId};
 pub use internal::serve_internal;
 pub use origin::{NotAnOrigin, Origin};
 pub use peers::Peers;
+pub use request_body::{BodyError, BodyReader};
 pub use server::serve;
 pub use socket::{RequestError, Socket};
 pub use stats::Stats;

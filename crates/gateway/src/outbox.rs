@@ -12,7 +12,7 @@ use std::{collections::VecDeque, io, io::IoSlice};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use crate::frame::Frame;
+use crate::{byte_budget::ByteBudget, frame::Frame};
 
 /// Identifies a topic within this process; 0 is a reply, which no policy may drop.
 pub(crate) type TopicId = u32;
@@ -65,6 +65,8 @@ pub(crate) struct Outbox {
     offset: usize,
     /// Cost of what is queued and of what is being written.
     cost: usize,
+    /// What of it is counted with what waits for other clients; the connection's to change.
+    pub(crate) counted: usize,
     transport: Transport,
     /// In a flusher's list.
     dirty: bool,
@@ -72,6 +74,8 @@ pub(crate) struct Outbox {
     flushing: bool,
     /// The socket took no more; the connection's task waits until it does.
     blocked: bool,
+    /// When it was first found blocked since the socket took anything.
+    stalled_at: Option<u64>,
     /// Topics whose backlog was dropped and whose application hasn't been told yet.
     lagging: Option<Box<SmallVec<[TopicId; 8]>>>,
     /// A polling request that waits for something to send.
@@ -84,6 +88,8 @@ pub(crate) struct Outbox {
 pub(crate) struct Batch {
     queue: VecDeque<Queued>,
     offset: usize,
+    /// Bytes of the first frame that were written before.
+    began: usize,
     /// Cost of the frames that are written.
     written: usize,
 }
@@ -94,6 +100,8 @@ impl Outbox {
             queue: VecDeque::new(),
             offset: 0,
             cost: 0,
+            counted: 0,
+            stalled_at: None,
             transport,
             dirty: false,
             flushing: false,
@@ -121,6 +129,34 @@ impl Outbox {
     /// More than half of `limit` waits for a socket that takes no more.
     pub(crate) fn is_congested(&self, limit: usize) -> bool {
         self.blocked && self.cost > limit / 2
+    }
+
+    pub(crate) fn is_larger_than(&self, limit: usize) -> bool {
+        self.cost > limit
+    }
+
+    /// What counts with what waits for other clients: all that waits for a socket that takes no more, or for polls.
+    pub(crate) fn waiting(&self) -> usize {
+        if self.blocked || self.transport == Transport::Polling {
+            ByteBudget::counted(self.cost)
+        } else {
+            0
+        }
+    }
+
+    /// To be asked now and then: whether the socket has taken nothing at all for longer than `patience`.
+    pub(crate) fn is_stuck(&mut self, now: u64, patience: u64) -> bool {
+        if !self.blocked {
+            self.stalled_at = None;
+            return false;
+        }
+        now >= *self.stalled_at.get_or_insert(now) + patience
+    }
+
+    /// Drops all that may be dropped; true if topics began to lag.
+    pub(crate) fn shed(&mut self) -> bool {
+        self.retain(|queued| !queued.frame.is_volatile());
+        self.shed_topics(REPLY)
     }
 
     pub(crate) fn is_lagging(&self, topic: TopicId) -> bool {
@@ -244,9 +280,11 @@ impl Outbox {
     }
 
     fn batch(&mut self) -> Batch {
+        let offset = std::mem::take(&mut self.offset);
         Batch {
             queue: std::mem::take(&mut self.queue),
-            offset: std::mem::take(&mut self.offset),
+            offset,
+            began: offset,
             written: 0,
         }
     }
@@ -256,6 +294,9 @@ impl Outbox {
         self.flushing = false;
         self.blocked = blocked;
         self.cost -= batch.written;
+        if batch.written > 0 || batch.offset != batch.began {
+            self.stalled_at = None;
+        }
         if !batch.queue.is_empty() {
             batch.queue.append(&mut self.queue);
             self.queue = batch.queue;

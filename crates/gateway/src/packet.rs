@@ -96,7 +96,7 @@ impl Connection {
     fn parse_config(&self) -> ParseConfig {
         let config = &self.gateway().config;
         ParseConfig {
-            max_incoming_binary_buf_size: config.max_payload,
+            max_incoming_binary_buf_size: self.max_message(),
             max_incoming_binaries: MAX_ATTACHMENTS,
             packet_completion_timeout: config.silence(),
         }
@@ -220,7 +220,7 @@ impl Connection {
         }
         let key = self.find_namespace(namespace)?;
         let socket = Socket::new(self.clone(), key);
-        let ack = Ack::new(socket.clone(), ack);
+        let ack = Ack::new(socket.clone(), ack, size(&data));
         let session = self.session(key)?;
         let event = match Event::new(data, ack) {
             Ok(event) => event,
@@ -236,5 +236,16 @@ impl Connection {
             return None;
         }
         session.event(socket, event)
+    }
+}
+
+/// Bytes of an event, attachments included.
+fn size(data: &Value) -> usize {
+    match data {
+        Value::Str(text, attachments) => {
+            let attachments = attachments.iter().flatten().map(Bytes::len);
+            text.len() + attachments.sum::<usize>()
+        }
+        Value::Bytes(bytes) => bytes.len(),
     }
 }

@@ -7,18 +7,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use engineioxide_core::{PacketParseError, ProtocolVersion, payload};
 use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 
 use crate::{
     close::CloseReason,
     connection::{CloseOnPanic, Connection},
     http::{Refused, answer, text},
     outbox::Transport,
+    request_body::{self, BodyError},
 };
 
 /// Engine.IO packets that only say something about the transport, and what separates packets.
@@ -63,12 +64,13 @@ impl Drop for Posting {
     }
 }
 
-/// Why the body of a POST isn't taken.
+/// How often a POST looks whether it may go on. Few wait, and none for long; to be woken would cost every connection
+/// some bytes.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why a POST isn't taken.
 enum Broken {
-    TooLarge,
-    TooSlow,
-    /// It doesn't come to its end.
-    Off,
+    Body(BodyError),
     /// Not what a payload looks like.
     Malformed,
 }
@@ -87,6 +89,7 @@ impl Connection {
                     return Refused::Malformed.response();
                 }
                 let payload = outbox.take_payload(max);
+                self.settle(&mut outbox);
                 // What is queued may need more polls than this one.
                 if let Some(reason) = self.closed().filter(|_| outbox.is_empty()) {
                     drop(outbox);
@@ -133,16 +136,19 @@ impl Connection {
         };
         let config = &self.gateway().config;
         let guard = Waiting(Some(&self));
-        let reading = tokio::time::timeout(config.silence(), whole(body, config.max_payload)).await;
+        let mut held = self.holds_body();
+        let reading = request_body::read(body, self.max_message(), |bytes| held.set(bytes));
+        let read = tokio::time::timeout(config.silence(), reading).await;
         guard.over();
-        let body = match reading.unwrap_or(Err(Broken::TooSlow)) {
+        let body = match read.unwrap_or(Err(BodyError::TooSlow)) {
             Ok(body) => body,
-            Err(broken) => return self.broken(broken),
+            Err(error) => return self.broken(Broken::Body(error)),
         };
         let connection = self.clone();
         // On its own, so that a client that gives up waiting doesn't cut an event in half.
         let handling = tokio::spawn(async move {
             let _posting = posting;
+            let _held = held;
             let _guard = CloseOnPanic(&connection);
             connection.handle(body).await
         });
@@ -171,9 +177,10 @@ impl Connection {
         let mut packets = std::pin::pin!(packets);
         while let Some(packet) = packets.next().await {
             let packet = packet.map_err(|e| match e {
-                PacketParseError::PayloadTooLarge { .. } => Broken::TooLarge,
+                PacketParseError::PayloadTooLarge { .. } => Broken::Body(BodyError::TooLarge),
                 _ => Broken::Malformed,
             })?;
+            self.make_room().await;
             if let Some(handling) = self.receive(packet) {
                 handling.await;
             }
@@ -182,11 +189,24 @@ impl Connection {
                 Some(CloseReason::Client) => return Ok(()),
                 // The next poll says so.
                 Some(reason) if reason.is_told_to_polls() => return Ok(()),
-                Some(CloseReason::TooLarge) => return Err(Broken::TooLarge),
+                Some(CloseReason::TooLarge) => return Err(Broken::Body(BodyError::TooLarge)),
                 Some(_) => return Err(Broken::Malformed),
             }
         }
         Ok(())
+    }
+
+    /// Waits until there is room for more answers. A client that polls meanwhile makes some.
+    async fn make_room(self: &Arc<Self>) {
+        let waiting = async {
+            while self.closed().is_none() && (self.owes_much() || self.waits_for_polls()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let patience = self.gateway().config.silence();
+        if tokio::time::timeout(patience, waiting).await.is_err() {
+            self.close(CloseReason::SlowConsumer);
+        }
     }
 
     fn broken(self: &Arc<Self>, broken: Broken) -> Response<Full<Bytes>> {
@@ -195,15 +215,20 @@ impl Connection {
                 self.close(CloseReason::Protocol);
                 return Refused::Malformed.response();
             }
-            Broken::Off => {
+            Broken::Body(BodyError::CutOff) => {
                 self.close(CloseReason::TransportError);
                 return Refused::Malformed.response();
             }
-            Broken::TooLarge => {
+            Broken::Body(BodyError::NoRoom) => {
+                self.gateway().stats().input_refused();
+                self.close(CloseReason::TryLater);
+                return Refused::NoRoom.response();
+            }
+            Broken::Body(BodyError::TooLarge) => {
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
                 (CloseReason::TooLarge, status, "message too large")
             }
-            Broken::TooSlow => {
+            Broken::Body(BodyError::TooSlow) => {
                 let status = StatusCode::REQUEST_TIMEOUT;
                 (CloseReason::PingTimeout, status, "request timeout")
             }
@@ -228,23 +253,4 @@ fn last_answer(mut payload: String, reason: CloseReason) -> Response<Full<Bytes>
     }
     payload.push_str(packet);
     text(payload)
-}
-
-/// All of a body, if it has at most `max` bytes.
-async fn whole<B: Body + Unpin>(mut body: B, max: usize) -> Result<Bytes, Broken> {
-    if body.size_hint().lower() > max as u64 {
-        return Err(Broken::TooLarge);
-    }
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Broken::Off)?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if bytes::Buf::remaining(&data) > max - bytes.len() {
-            return Err(Broken::TooLarge);
-        }
-        bytes.put(data);
-    }
-    Ok(bytes.freeze())
 }

@@ -7,14 +7,14 @@
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::Service};
@@ -22,17 +22,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
 };
 
 use crate::{
+    byte_budget::ByteBudget,
     config::Config,
     gateway::Gateway,
     handshake,
     head::{self, Head},
     http::{PeerAddress, Refused},
     peers,
+    places::{Place, Places},
     query::{Query, TransportName},
+    request_body::BodyReader,
     stream::Prefixed,
     trusted_proxies::TrustedProxies,
     upgrade::{self, Target},
@@ -40,6 +43,9 @@ use crate::{
 
 /// What hyper keeps of one connection, head included; its own default is 400 KB.
 const MAX_HTTP_BUFFER: usize = 64 * 1024;
+
+/// How long a connection that has a spare place may take for its first request. Whoever fills those too has to hurry.
+const SPARE_TIME: Duration = Duration::from_secs(2);
 
 /// What a client is told before its request is read.
 const NO_ROOM: &[u8] =
@@ -106,12 +112,8 @@ where
     let gateways: Arc<[Gateway]> = gateways.into();
     // Every request's task holds a sender; nothing is ever sent.
     let (serving, mut served) = mpsc::channel::<Infallible>(1);
-    // Every gateway's bound holds for all of the listener: who asks for what isn't known yet.
-    let bound = |of: fn(&Config) -> usize| gateways.iter().map(|g| of(g.config())).max();
-    let accepts = bound(|config| config.max_accepts_per_second as usize);
-    let mut pace = Pace::new(accepts.unwrap_or(usize::MAX));
-    let connections = bound(|config| config.max_http_connections).unwrap_or(usize::MAX);
-    let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+    let bounds = Arc::new(Bounds::of(&gateways));
+    let mut pace = Pace::new(bounds.accepts_per_second);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -123,13 +125,14 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Ok(permit) = room.clone().try_acquire_owned() {
+                if let Some(place) = bounds.places.take(door.counts(peer)) {
                     let front = Front {
                         door: door.clone(),
                         gateways: gateways.clone(),
                         service: service.clone(),
                         stop: stop.clone(),
-                        _permit: permit,
+                        bounds: bounds.clone(),
+                        place,
                         _serving: serving.clone(),
                     };
                     tokio::spawn(front.run(stream, peer));
@@ -145,6 +148,57 @@ where
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+impl Door {
+    /// The address that a connection's place counts for. A proxy's connections are of many clients.
+    fn counts(&self, peer: SocketAddr) -> Option<IpAddr> {
+        match self {
+            Self::Public(proxies) if !proxies.trust(peer.ip().to_canonical()) => Some(peer.ip()),
+            Self::Public(_) | Self::Internal => None,
+        }
+    }
+}
+
+/// Bounds of one listener. Every gateway's hold for all of it: who asks for what isn't known when a connection comes.
+struct Bounds {
+    accepts_per_second: usize,
+    places: Places,
+    bodies: Arc<ByteBudget>,
+    body_timeout: Duration,
+    write_timeout: Duration,
+    handshake_timeout: Duration,
+    urgent_paths: Vec<String>,
+}
+
+impl Bounds {
+    fn of(gateways: &[Gateway]) -> Self {
+        let all = || gateways.iter().map(|gateway| gateway.config());
+        let bytes = |of: fn(&Config) -> usize| all().map(of).max().unwrap_or(usize::MAX);
+        let time = |of: fn(&Config) -> Duration| {
+            let longest = all().map(of).max();
+            longest.unwrap_or(Duration::from_secs(10))
+        };
+        Self {
+            accepts_per_second: bytes(|config| config.max_accepts_per_second as usize),
+            places: Places::new(
+                bytes(|config| config.max_http_connections).min(usize::MAX / 2),
+                bytes(|config| config.max_http_connections_of_network),
+            ),
+            bodies: Arc::new(ByteBudget::new(bytes(|config| config.max_bodies))),
+            body_timeout: time(|config| config.body_timeout),
+            write_timeout: time(|config| config.write_timeout),
+            handshake_timeout: time(|config| config.handshake_timeout),
+            urgent_paths: all()
+                .flat_map(|config| config.urgent_paths.clone())
+                .collect(),
+        }
+    }
+
+    fn is_urgent(&self, received: &[u8]) -> bool {
+        let path = head::path(received);
+        path.is_some_and(|path| self.urgent_paths.iter().any(|urgent| urgent == path))
     }
 }
 
@@ -206,7 +260,8 @@ struct Front<S> {
     gateways: Arc<[Gateway]>,
     service: S,
     stop: watch::Receiver<bool>,
-    _permit: OwnedSemaphorePermit,
+    bounds: Arc<Bounds>,
+    place: Place,
     _serving: mpsc::Sender<Infallible>,
 }
 
@@ -225,16 +280,13 @@ where
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let timeout = self
-            .gateways
-            .iter()
-            .map(|g| g.config().handshake_timeout)
-            .max()
-            .unwrap_or(Duration::from_secs(10));
         let timeout = match *self.door {
-            Door::Public(_) => timeout,
+            Door::Public(_) if self.place.is_spare() => {
+                SPARE_TIME.min(self.bounds.handshake_timeout)
+            }
+            Door::Public(_) => self.bounds.handshake_timeout,
             // Others keep connections for their next request.
-            Door::Internal => timeout.max(peers::IDLE_SERVED),
+            Door::Internal => self.bounds.handshake_timeout.max(peers::IDLE_SERVED),
         };
         let mut received = Vec::new();
         let reading = head::read(&self.gateways, &stream, &mut received);
@@ -249,6 +301,9 @@ where
                 let received = &received[length..];
                 upgrade_first(&self.door, gateway, *request, stream, peer, received).await;
             }
+            Ok(Ok(_)) if self.place.is_spare() && !self.bounds.is_urgent(&received) => {
+                refuse(&self.gateways, &stream, NO_ROOM);
+            }
             Ok(Ok(_)) => self.http(stream, peer, received.into(), timeout).await,
             Ok(Err(_)) => {}
             Err(_) => refuse(&self.gateways, &stream, TOO_SLOW),
@@ -257,19 +312,33 @@ where
 
     async fn http(mut self, stream: TcpStream, peer: SocketAddr, prefix: Bytes, timeout: Duration) {
         let (service, door) = (self.service.clone(), self.door.clone());
+        let bounds = self.bounds.clone();
         let with_peer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let client = match &*door {
                 Door::Public(proxies) => proxies.admit(peer, request.headers_mut()),
                 Door::Internal => peer,
             };
             request.extensions_mut().insert(PeerAddress(client));
-            service.call(request)
+            let (bodies, time) = (bounds.bodies.clone(), bounds.body_timeout);
+            let reader = BodyReader::new(bodies, client.ip(), time);
+            request.extensions_mut().insert(reader.clone());
+            let answering = service.call(request);
+            async move {
+                let mut response = answering.await?;
+                if reader.gave_up() {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
+        let stream = Prefixed::new(prefix, stream, self.bounds.write_timeout);
         let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(timeout)
             .max_buf_size(MAX_HTTP_BUFFER)
-            .serve_connection(TokioIo::new(Prefixed::new(prefix, stream)), with_peer)
+            .keep_alive(!self.place.is_spare())
+            .serve_connection(TokioIo::new(stream), with_peer)
             .with_upgrades();
         let mut serving = std::pin::pin!(serving);
         let served = tokio::select! {

@@ -15,6 +15,7 @@ pub struct Stats {
     unreadable: AtomicU64,
     deliveries: AtomicU64,
     overloaded: AtomicU64,
+    refused_input: AtomicU64,
     lagged: AtomicU64,
     dropped: AtomicU64,
     tunnelled_polls: AtomicU64,
@@ -57,6 +58,10 @@ impl Stats {
     /// Events refused for their rate or because too many were in flight.
     pub fn overloaded(&self) -> u64 {
         self.overloaded.load(Relaxed)
+    }
+    /// Connections ended because all held too much of unfinished messages.
+    pub fn refused_input(&self) -> u64 {
+        self.refused_input.load(Relaxed)
     }
     /// Times that a connection fell behind on a topic.
     pub fn lagged(&self) -> u64 {
@@ -104,6 +109,9 @@ impl Stats {
     }
     pub(crate) fn event_overloaded(&self) {
         self.overloaded.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn input_refused(&self) {
+        self.refused_input.fetch_add(1, Relaxed);
     }
     pub(crate) fn delivered(&self, recipients: usize) {
         self.deliveries.fetch_add(recipients as u64, Relaxed);

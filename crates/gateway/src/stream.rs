@@ -1,26 +1,54 @@
-//! A TCP stream some of whose first bytes have been read already.
+//! A TCP stream some of whose first bytes have been read already, and whose reader has to take something now and then.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::Sleep,
 };
 
-/// Gives the bytes read ahead once more, then the stream itself.
+/// Gives the bytes read ahead once more, then the stream itself. Fails when nothing that is written is taken for longer
+/// than a patience.
 pub(crate) struct Prefixed {
     prefix: Bytes,
     stream: TcpStream,
+    patience: Duration,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Prefixed {
-    pub(crate) fn new(prefix: Bytes, stream: TcpStream) -> Self {
-        Self { prefix, stream }
+    pub(crate) fn new(prefix: Bytes, stream: TcpStream, patience: Duration) -> Self {
+        Self {
+            prefix,
+            stream,
+            patience,
+            stalled: None,
+        }
+    }
+
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The stream; whoever got an upgrade has read the prefix long since.
@@ -54,7 +82,8 @@ impl AsyncWrite for Prefixed {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(context, written)
     }
 
     fn poll_write_vectored(
@@ -62,7 +91,8 @@ impl AsyncWrite for Prefixed {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

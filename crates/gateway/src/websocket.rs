@@ -60,10 +60,16 @@ impl Task {
                     break;
                 }
                 self.handling = None;
-                self.connection
-                    .heartbeat
-                    .set_busy(false, self.connection.gateway().now_millis());
-                // What came behind the event waits in the decoder.
+            }
+            if self.connection.owes_much() {
+                // A pong may wait behind what isn't read now.
+                self.connection.heartbeat.set_busy(true, 0);
+                break;
+            }
+            self.connection
+                .heartbeat
+                .resume(|| self.connection.gateway().now_millis());
+            if self.decoder.is_paused() {
                 self.decode(&mut []);
                 continue;
             }
@@ -101,13 +107,12 @@ impl Task {
             decoder,
             handling,
         } = self;
-        let max_payload = connection.gateway().config.max_payload;
-        let decoded = decoder.feed(input, max_payload, |message| {
+        let decoded = decoder.feed(input, connection.max_message(), |message| {
             *handling = receive(connection, message);
             if handling.is_some() {
                 connection.heartbeat.set_busy(true, 0);
             }
-            if handling.is_some() || connection.closed().is_some() {
+            if handling.is_some() || connection.closed().is_some() || connection.owes_much() {
                 Flow::Pause
             } else {
                 Flow::Continue
@@ -120,6 +125,7 @@ impl Task {
                 DecodeError::Protocol => CloseReason::Protocol,
             });
         }
+        connection.holds_message(decoder.held());
     }
 
     /// Waits, if a flush was blocked, until the socket takes more, and flushes.

@@ -10,6 +10,7 @@ use gateway::{
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 /// How long a client may take to answer a request.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -85,13 +86,31 @@ impl Handler for EchoRooms {
                 auth: request.auth_json().unwrap_or("{}").to_owned(),
                 namespace: request.namespace,
                 rooms: self,
+                later: answering_later(),
             }) as Arc<dyn Session>)
         })
     }
 }
 
+/// Answers events by batches, as a store does that writes them together.
+fn answering_later() -> mpsc::UnboundedSender<(Ack, String)> {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<(Ack, String)>();
+    tokio::spawn(async move {
+        let mut batch = Vec::new();
+        while receiver.recv_many(&mut batch, 1_000).await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            for (ack, arguments) in batch.drain(..) {
+                ack.send_json(arguments, Vec::new());
+            }
+        }
+    });
+    sender
+}
+
 struct Visitor {
     rooms: Arc<EchoRooms>,
+    /// Answers that are given by somebody else.
+    later: mpsc::UnboundedSender<(Ack, String)>,
     address: IpAddr,
     namespace: String,
     auth: String,
@@ -176,6 +195,11 @@ impl Session for Visitor {
             "bytes" => {
                 let bytes = vec![7; event.parse::<usize>().unwrap()];
                 socket.send(&self.with_bytes("bytes", bytes.into()));
+            }
+            // Answered in order, a while after the next event has come.
+            "later" => {
+                let (arguments, ack) = (event.arguments().to_owned(), event.into_ack());
+                self.later.send((ack, arguments)).unwrap();
             }
             "wait" => {
                 let time = Duration::from_millis(event.parse().unwrap());

@@ -1,5 +1,6 @@
 //! The gateway crate behind a real listener: what official clients, a reference server and hostile clients see of it.
 
+mod bounds;
 mod differential;
 mod drain;
 mod echo_rooms;

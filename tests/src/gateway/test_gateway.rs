@@ -6,8 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use gateway::{CloseReason, Config, Gateway, Hub, serve};
-use http::Request;
+use bytes::Bytes;
+use gateway::{BodyReader, CloseReason, Config, Gateway, Hub, serve};
+use http::{Request, Response};
+use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -22,6 +24,18 @@ use crate::{
 
 /// What [`EchoRooms`] greets with.
 const WELCOME: &str = r#"42["welcome",{}]"#;
+
+/// A path whose requests are answered with the length of their bodies.
+pub const BODY: &str = "/body";
+
+async fn body_length(mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let reader: BodyReader = request.extensions_mut().remove().unwrap();
+    let said = match reader.read(request.into_body(), 1_000_000).await {
+        Ok(body) => body.len().to_string(),
+        Err(error) => error.to_string(),
+    };
+    Response::new(Full::from(said))
+}
 
 /// Flushers of the hub; more than one, so that a topic is spread over several.
 const WORKERS: usize = 2;
@@ -53,7 +67,12 @@ impl TestGateway {
         let polling = gateway.clone();
         let http = service_fn(move |request: Request<Incoming>| {
             let gateway = polling.clone();
-            async move { Ok::<_, Infallible>(gateway.http(request).await) }
+            async move {
+                if request.uri().path() == BODY {
+                    return Ok::<_, Infallible>(body_length(request).await);
+                }
+                Ok(gateway.http(request).await)
+            }
         });
         let serving = tokio::spawn(async move {
             serve(listener, gateways, http, stopped)

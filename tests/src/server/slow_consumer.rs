@@ -1,10 +1,13 @@
 //! A client that stops reading: what it missed is replaced by one `resync`, and nothing of it is lost.
 
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+};
 
 use super::{chat_client::ChatClient, test_app::TestApp};
-use crate::deadline::within;
+use crate::{client::websocket, deadline::within};
 
 /// Of four bytes each, so that messages are as large as they get.
 fn large(n: usize) -> String {
@@ -161,4 +164,33 @@ async fn more_than_a_queue_holds_is_resumed_in_parts() {
         let seq = seqs.get(&json!(room).to_string()).copied().unwrap_or(0);
         assert_eq!(catch_up(&mut resumed, room, seq).await, MESSAGES as u64);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_large_messages_is_taken_whole() {
+    const MESSAGES: u64 = 1_000;
+    // A pong would get between the bytes of the burst.
+    let app = TestApp::start_with(&[("PING_INTERVAL_MS", "600000")]).await;
+    let ana = app.register("ana").await;
+    let mut anas = app.connect(&ana).await;
+    let room = anas.create("public", "hall").await;
+    let mut writer = anas.socket().writer();
+    // Above the ids of the other requests.
+    let ids = 10_000..10_000 + MESSAGES;
+    let sent = (ids.clone(), room.clone());
+    let writing = tokio::spawn(async move {
+        let (ids, room) = sent;
+        for id in ids {
+            let body = format!("{id} {}", "é".repeat(15_990));
+            let send = json!({ "roomId": room, "clientId": id.to_string(), "body": body });
+            let packet = format!("42{id}{}", json!(["message:send", send]));
+            writer.write_all(&websocket::text(&packet)).await.unwrap();
+        }
+    });
+    for (place, id) in ids.enumerate() {
+        let answer = anas.ack(id).await;
+        assert_eq!(answer["ok"], true, "{answer}");
+        assert_eq!(answer["message"]["seq"], place + 1);
+    }
+    writing.await.unwrap();
 }

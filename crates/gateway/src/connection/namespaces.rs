@@ -69,6 +69,7 @@ impl Connection {
             sid,
             session,
         });
+        self.entered_a_namespace();
         Some((Socket::new(self.clone(), key), sid))
     }
 

@@ -42,11 +42,18 @@ impl Connection {
         requests.next_id += 1;
         let (sender, reply) = oneshot::channel();
         requests.waiting.insert(id, sender);
+        // Its answer has to be read, whatever else is owed.
+        self.waker.wake();
         Some(Request {
             connection: self.clone(),
             id,
             reply,
         })
+    }
+
+    pub(super) fn waits_for_an_answer(&self) -> bool {
+        let requests = self.requests.lock();
+        requests.as_ref().is_some_and(|r| !r.waiting.is_empty())
     }
 
     /// Who waits for the answer to request `id`, if anybody does.
