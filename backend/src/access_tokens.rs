@@ -32,6 +32,9 @@ struct Claims<'a> {
     guest: bool,
     iat: i64,
     exp: i64,
+    /// When the session ends unless it is refreshed again; absent from tokens of the version before.
+    #[serde(rename = "sessionExp")]
+    session_exp: Option<i64>,
 }
 
 /// Why a token isn't accepted.
@@ -70,6 +73,7 @@ impl AccessTokens {
             guest: actor.guest,
             iat,
             exp: iat + ACCESS_TOKEN_LIFE.as_secs() as i64,
+            session_exp: Some(actor.session_expires_at.unix_ms() / 1_000),
         })?;
         let mut token = String::from(HEADER);
         BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
@@ -107,6 +111,9 @@ impl AccessTokens {
             display_name: claims.name.into_owned(),
             role: claims.role,
             guest: claims.guest,
+            session_expires_at: Timestamp::from_unix_ms(
+                claims.session_exp.unwrap_or(claims.exp) * 1_000,
+            ),
         })
     }
 }
@@ -134,6 +141,7 @@ mod tests {
             display_name: "Zoë \"Z\" 🦊".into(),
             role: Role::Staff,
             guest: false,
+            session_expires_at: later(Duration::from_secs(86_400)),
         }
     }
 

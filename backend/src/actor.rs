@@ -22,6 +22,8 @@ pub struct Actor {
     pub role: Role,
     /// Whether the user came without registering.
     pub guest: bool,
+    /// When the session ends, unless it was refreshed since.
+    pub session_expires_at: Timestamp,
 }
 
 /// Who acts with an access token: a check of its signature and a look into memory.

@@ -7,10 +7,12 @@ use storage::{MessageStore, Sessions};
 
 use crate::{
     access_tokens::AccessTokens,
+    accounts::live_sessions::LiveSessions,
     bus::Bus,
     chat::{
-        fan_out::FanOut, presence::Presence, reconciliation::Reconciliation, room_feeds::RoomFeeds,
-        search_turns::SearchTurns, unread::UnreadNotices,
+        blocked_rooms::BlockedRooms, fan_out::FanOut, presence::Presence,
+        reconciliation::Reconciliation, room_feeds::RoomFeeds, search_turns::SearchTurns,
+        unread::UnreadNotices,
     },
     config::Config,
     emitter::EmitterCounts,
@@ -56,6 +58,8 @@ pub struct App {
     pub emitter_counts: EmitterCounts,
     /// Sessions that ended while their access tokens are still valid.
     pub revocations: Revocations,
+    /// Sessions with connections here.
+    pub live_sessions: LiveSessions,
     /// When sessions were last seen, until that is written.
     pub sessions_seen: SessionsSeen,
     /// The way to other instances.
@@ -74,6 +78,8 @@ pub struct App {
     pub presence: Presence,
     /// Compares who is subscribed with who is a member.
     pub reconciliation: Reconciliation,
+    /// Direct rooms that a block closes.
+    pub blocked_rooms: BlockedRooms,
     /// Rooms whose members elsewhere have to learn of news.
     pub unread_notices: UnreadNotices,
 }

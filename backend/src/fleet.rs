@@ -9,7 +9,7 @@ use storage::{MessageStore, OpenError, Sessions};
 
 use crate::{
     bus::{Bus, Link, Traffic},
-    chat::{presence::Presence, presence_sets::PresenceSets},
+    chat::{blocked_rooms::BlockedRooms, presence::Presence, presence_sets::PresenceSets},
     config::{Config, FleetConfig},
     http::health::Checks,
     instances::Instances,
@@ -30,6 +30,7 @@ pub struct Parts {
     pub instances: Instances,
     pub peers: Peers,
     pub presence: Presence,
+    pub blocked_rooms: BlockedRooms,
     pub limits: Limits,
     /// What health is made of.
     pub checks: Checks,
@@ -62,8 +63,16 @@ impl Parts {
         let Some(sessions) = Sessions::embedded(&store) else {
             return Err(StartError::Internal("the store isn't embedded".into()));
         };
+        let blocked_rooms = match BlockedRooms::alone(&store).await {
+            Ok(blocked_rooms) => blocked_rooms,
+            Err(error) => {
+                store.close().await;
+                return Err(StartError::Blocks(error));
+            }
+        };
         let parts = Self {
             checks: Checks::default(),
+            blocked_rooms,
             sessions,
             store,
             bus: Bus::in_process(),
@@ -103,6 +112,7 @@ impl Parts {
             peers: Peers::new(secret.key_for("internal routes")),
             limits: Limits::redis(redis_rate_limits.clone(), prefix),
             presence: Presence::new(Some(PresenceSets::new(redis.clone(), prefix))),
+            blocked_rooms: BlockedRooms::of_fleet(),
             checks: Checks::of_fleet(&redis, &redis_sessions, &redis_rate_limits),
             fleet: Some(Fleet { redis, traffic }),
         })

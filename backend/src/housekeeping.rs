@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{accounts::profile, app::App, error::AppError};
+use crate::{accounts::profile, app::SharedApp, error::AppError};
 use protocol::{ErrorCode, Timestamp};
 
 const EVERY: Duration = Duration::from_secs(600);
@@ -18,7 +18,7 @@ const GUESTS_AFTER_MS: i64 = 3_600_000;
 const GUESTS: u32 = 100;
 
 /// Cleans up, for ever.
-pub async fn run(app: &App) {
+pub async fn run(app: &SharedApp) {
     loop {
         tokio::time::sleep(EVERY).await;
         if let Err(error) = clean_up(app).await {
@@ -27,7 +27,7 @@ pub async fn run(app: &App) {
     }
 }
 
-async fn clean_up(app: &App) -> Result<(), AppError> {
+async fn clean_up(app: &SharedApp) -> Result<(), AppError> {
     let now = Timestamp::now();
     let before = |ms| Timestamp::from_unix_ms(now.unix_ms() - ms);
     while app

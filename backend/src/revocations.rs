@@ -178,6 +178,7 @@ mod tests {
                 refresh: storage::TokenHash([1; 32]),
                 successor: storage::TokenHash([2; 32]),
                 expires_at: Timestamp::from_unix_ms(now.unix_ms() + 1_000_000),
+                sign_in_version: 0,
             };
             sessions.create_session(session, at).await.unwrap();
             sessions.revoke_session(&guest.id, &id, at).await.unwrap();

@@ -11,6 +11,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     access_tokens::AccessTokens,
+    accounts::live_sessions::LiveSessions,
     app::{App, SharedApp},
     chat::{
         fan_out::FanOut, reconciliation::Reconciliation, room_feeds::RoomFeeds, room_repair,
@@ -47,6 +48,9 @@ pub enum StartError {
     /// The sessions that ended lately couldn't be read.
     #[error("can't read revoked sessions: {0}")]
     Revocations(storage::StoreError),
+    /// The rooms that blocks close couldn't be read.
+    #[error("can't read blocks: {0}")]
+    Blocks(storage::StoreError),
     /// Other instances couldn't reach this one.
     #[error("{0}")]
     Internal(String),
@@ -214,10 +218,12 @@ fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp,
         revocations: Revocations::default(),
         publishing: Publishing::new(&config),
         emitter_counts: EmitterCounts::default(),
+        live_sessions: LiveSessions::default(),
         sessions_seen: SessionsSeen::default(),
         fan_out: FanOut::start(workers.unwrap_or(lanes)),
         feeds: RoomFeeds::default(),
         presence: parts.presence,
+        blocked_rooms: parts.blocked_rooms,
         bus: parts.bus,
         instances: parts.instances,
         peers: parts.peers,
@@ -265,6 +271,8 @@ fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
     tasks.spawn(async move { shared.unread_notices.run(&shared).await });
     let shared = app.clone();
     tasks.spawn(async move { shared.sessions_seen.run(&shared.sessions).await });
+    let shared = app.clone();
+    tasks.spawn(async move { shared.live_sessions.run(&shared).await });
     let shared = app.clone();
     tasks.spawn(async move { housekeeping::run(&shared).await });
     if app.config.emitter.is_some() {

@@ -3,16 +3,17 @@
 use std::{net::IpAddr, time::Instant};
 
 use protocol::{PasswordChange, Timestamp, UpdateMe, User, UserId};
-use storage::{ProfileChange, StoreError};
+use storage::{NO_SIGN_IN, ProfileChange, StoreError};
 
+use super::sessions::{self, end_all};
 use crate::{
     actor::Actor,
-    app::App,
+    app::{App, SharedApp},
     bus::{self, Control},
     chat::{members, wire},
     error::AppError,
+    limits::Action,
     network::Network,
-    revocations::revoke,
 };
 
 /// The actor's own user.
@@ -27,11 +28,16 @@ pub async fn read(app: &App, actor: &Actor) -> Result<User, AppError> {
 /// Changes what the actor's user shows.
 ///
 /// # Errors
-/// `conflict` if the e-mail address is taken, `forbidden` for a guest's e-mail address.
+/// `forbidden` for a guest's e-mail address, `rate_limited` beyond 60 changes a minute, and 10 of the address an hour.
 pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User, AppError> {
     if actor.guest && request.email.is_some() {
         return Err(AppError::forbidden("guests have no e-mail address"));
     }
+    let (who, now) = (actor.user_id.as_str(), Instant::now());
+    if request.email.is_some() {
+        app.limits.take(Action::EmailChange, who, 1, now).await?;
+    }
+    app.limits.take(Action::ProfileChange, who, 1, now).await?;
     let change = ProfileChange {
         display_name: request.display_name,
         avatar_url: request.avatar_url,
@@ -49,10 +55,10 @@ pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User,
 /// Changes the actor's password and ends all other sessions of theirs.
 ///
 /// # Errors
-/// `forbidden` for guests and if the present password is wrong, `rate_limited` after five wrong ones, `unavailable`
-/// if too many are signing in.
+/// `forbidden` for guests and if the present password is wrong, `conflict` if it was changed meanwhile, `rate_limited`
+/// after five wrong ones, `unavailable` if too many are signing in.
 pub async fn change_password(
-    app: &App,
+    app: &SharedApp,
     actor: &Actor,
     request: PasswordChange,
     address: IpAddr,
@@ -84,46 +90,37 @@ pub async fn change_password(
         .place(network)?
         .hash(request.new_password)
         .await?;
-    app.store
-        .set_password(&actor.user_id, hash)
-        .await
-        .map_err(gone)?;
-    let now = Timestamp::now();
-    for session in app
-        .sessions
-        .revoke_sessions(&actor.user_id, Some(&actor.session_id), now)
-        .await?
-    {
-        revoke(app, &session);
-    }
-    Ok(())
+    let (app, version) = (app.clone(), known.user.sign_in_version);
+    let (user_id, session_id) = (actor.user_id.clone(), actor.session_id.clone());
+    // To its end, whatever becomes of the one who asked.
+    let changing = tokio::spawn(async move {
+        // From here on no other session can be refreshed, and none be opened with the old password.
+        let version = app
+            .store
+            .set_password(&user_id, version, hash)
+            .await
+            .map_err(gone)?;
+        end_all(&app, user_id, Some(session_id), version).await;
+        Ok(())
+    });
+    changing.await.map_err(AppError::internal)?
 }
 
 /// Deletes an account: its sessions end, its rooms learn that it left, and what it wrote stays without its name.
 ///
 /// # Errors
 /// `not_found` if it was deleted before.
-pub async fn delete(app: &App, user: &UserId) -> Result<(), AppError> {
+pub async fn delete(app: &SharedApp, user: &UserId) -> Result<(), AppError> {
     // First, so that an account isn't deleted whose sessions can't be ended.
-    end_sessions(app, user).await?;
+    sessions::end_before(app, user, None, 0).await?;
     let now = Timestamp::now();
     let left = app.store.delete_user(user, now).await.map_err(gone)?;
     bus::tell_everybody(app, Control::UserChanged(user.clone()));
     for room in &left {
         members::tell(app, room, user, None);
     }
-    // Again, for a sign-in that was under way. Such a session can't be refreshed without its user.
-    if let Err(error) = end_sessions(app, user).await {
-        tracing::warn!(%error, "a session may outlive its deleted account for as long as an access token");
-    }
-    Ok(())
-}
-
-async fn end_sessions(app: &App, user: &UserId) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    for session in app.sessions.revoke_sessions(user, None, now).await? {
-        revoke(app, &session);
-    }
+    // Again, and for good, for a sign-in that was under way.
+    end_all(app, user.clone(), None, NO_SIGN_IN).await;
     Ok(())
 }
 

@@ -1,13 +1,20 @@
 //! Sessions: one sign-in of one device, from its first tokens to its end.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use protocol::{ErrorCode, Secret, Session, SessionId, SessionPage, Timestamp, Tokens, UserId};
 use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 
 use crate::{
-    access_tokens::ACCESS_TOKEN_LIFE, actor::Actor, app::App, chat::wire, error::AppError,
+    access_tokens::ACCESS_TOKEN_LIFE,
+    actor::Actor,
+    app::{App, SharedApp},
+    chat::wire,
+    error::AppError,
     revocations::revoke,
 };
 
@@ -16,6 +23,9 @@ const LIFE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// A guest who stays away for a day is gone.
 const GUEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
+
+/// The pause before sessions that couldn't be ended are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What a request comes from.
 #[derive(Debug, Clone)]
@@ -29,11 +39,12 @@ pub struct Device {
 /// Opens a session. Beyond 20 of one user the one last seen earliest ends.
 ///
 /// # Errors
-/// `unauthenticated` if the account was deleted meanwhile; those of the store.
+/// `unauthenticated` if the account was deleted, or its password changed, since `user` was read; those of the store.
 pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens, AppError> {
     let now = Timestamp::now();
     let id = SessionId::trusted(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()));
     let refresh = app.refresh_tokens.first(&id, &user.id);
+    let expires_at = expiry(&user, now);
     let session = NewSession {
         id: id.clone(),
         user_id: user.id.clone(),
@@ -41,25 +52,31 @@ pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens,
         address: device.address.to_string(),
         refresh: refresh.hash,
         successor: refresh.successor_hash,
-        expires_at: expiry(&user, now),
+        expires_at,
+        sign_in_version: user.sign_in_version,
     };
     let ended = app
         .sessions
         .create_session(session, now)
         .await
-        .map_err(deleted_meanwhile)?;
+        .map_err(changed_meanwhile)?;
     for ended in ended {
         revoke(app, &ended);
     }
-    // A deletion ends the sessions that it finds after it is done. Either it finds this one, or it was done before
-    // this look.
-    if let Err(error) = app.store.user(&user.id).await {
+    // Whatever ends all sessions of the user ends those that it finds when the user's version has risen. Either it finds
+    // this one, or the version had risen before this look.
+    let same = match app.store.user(&user.id).await {
+        Ok(now) if now.sign_in_version == user.sign_in_version => Ok(()),
+        Ok(_) => Err(StoreError::NotFound),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = same {
         if matches!(error, StoreError::NotFound) {
             end(app, &user.id, &id).await?;
         }
-        return Err(deleted_meanwhile(error));
+        return Err(changed_meanwhile(error));
     }
-    tokens(app, user, id, refresh.token, now)
+    tokens(app, user, id, expires_at, refresh.token, now)
 }
 
 /// Exchanges a refresh token for new tokens. Within 30 s the same one gives the same successor again: its first
@@ -85,6 +102,7 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
         after: presented.successor.successor_hash,
         address: address.to_string(),
         expires_at: expiry(&user, now),
+        sign_in_version: user.sign_in_version,
     };
     match app
         .sessions
@@ -93,7 +111,8 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
         .map_err(ended_if_gone)?
     {
         Refreshed::Rotated(session) | Refreshed::Repeated(session) => {
-            tokens(app, user, session.id, presented.successor.token, now)
+            let (id, expires_at) = (session.id, session.expires_at);
+            tokens(app, user, id, expires_at, presented.successor.token, now)
         }
         Refreshed::Reused(session) => {
             tracing::warn!(session = %session.id, "a refresh token was used twice; its session has ended");
@@ -168,10 +187,59 @@ async fn end(app: &App, user: &UserId, session: &SessionId) -> Result<bool, Stor
     }
 }
 
+/// Ends the sessions of a user but for `except`, all of which a version has made bad already, on every instance. While
+/// that can't be written it is tried again, for as long as access tokens of theirs are good.
+pub async fn end_all(
+    app: &SharedApp,
+    user: UserId,
+    except: Option<SessionId>,
+    sign_in_version: u64,
+) {
+    let first = end_before(app, &user, except.as_ref(), sign_in_version).await;
+    let Err(error) = first else { return };
+    tracing::warn!(%error, "sessions couldn't be ended; it is tried again");
+    let app = app.clone();
+    tokio::spawn(async move {
+        let began = Instant::now();
+        while began.elapsed() < ACCESS_TOKEN_LIFE {
+            tokio::time::sleep(AGAIN).await;
+            let again = end_before(&app, &user, except.as_ref(), sign_in_version).await;
+            if again.is_ok() {
+                return;
+            }
+        }
+        tracing::error!(
+            "sessions couldn't be ended; their connections go on until they are looked at"
+        );
+    });
+}
+
+/// Ends the sessions of a user but for `except`; from here on only those of `sign_in_version` are opened.
+///
+/// # Errors
+/// Those of the store.
+pub async fn end_before(
+    app: &App,
+    user: &UserId,
+    except: Option<&SessionId>,
+    sign_in_version: u64,
+) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let ended = app
+        .sessions
+        .revoke_sessions(user, except, sign_in_version, now)
+        .await?;
+    for session in ended {
+        revoke(app, &session);
+    }
+    Ok(())
+}
+
 fn tokens(
     app: &App,
     user: StoredUser,
     session_id: SessionId,
+    session_expires_at: Timestamp,
     refresh_token: Secret,
     now: Timestamp,
 ) -> Result<Tokens, AppError> {
@@ -181,6 +249,7 @@ fn tokens(
         display_name: user.display_name.clone(),
         role: user.role,
         guest: user.guest,
+        session_expires_at,
     };
     Ok(Tokens {
         user: wire::oneself(user),
@@ -205,11 +274,13 @@ fn ended() -> AppError {
     )
 }
 
-fn deleted_meanwhile(error: StoreError) -> AppError {
+/// The password isn't the one any more that was checked, or there is no such user.
+fn changed_meanwhile(error: StoreError) -> AppError {
     match error {
-        StoreError::NotFound => {
-            AppError::new(ErrorCode::Unauthenticated, "the account was deleted")
-        }
+        StoreError::NotFound => AppError::new(
+            ErrorCode::Unauthenticated,
+            "the account has changed; sign in again",
+        ),
         error => error.into(),
     }
 }

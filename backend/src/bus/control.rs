@@ -25,7 +25,7 @@ pub enum Control {
         /// The users.
         users: Vec<UserId>,
     },
-    /// A room got another name, or is gone.
+    /// A room got another name, a direct one was closed by a block or opened again, or it is gone.
     RoomChanged {
         /// The room.
         room: RoomId,
@@ -60,6 +60,9 @@ impl Control {
                 app.store.forget_room(room);
                 if *deleted {
                     app.feeds.close(app, room);
+                } else {
+                    // A block between the two of a direct room may have come or gone.
+                    app.presence.changed_elsewhere(room);
                 }
             }
             Self::UserChanged(user) => app.store.forget_user(user),

@@ -1,5 +1,7 @@
 //! Members of rooms: adding, promoting and removing them.
 
+use std::time::Instant;
+
 use protocol::{
     ListMembers, MemberPage, PutMember, RoomId, RoomKind, RoomMember, RoomMemberChanged, RoomRole,
     Timestamp, UserId, limits::PAGE_DEFAULT,
@@ -12,6 +14,7 @@ use crate::{
     app::{App, SharedApp},
     bus::{self, Control},
     error::AppError,
+    limits::Action,
 };
 
 /// The members of a room that the actor may see.
@@ -45,7 +48,8 @@ pub async fn list(
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see and for users who don't exist, `forbidden` for who may not do
-/// it, for direct rooms, and where a block stands between the two, `conflict` for taking the last owner's role.
+/// it, for direct rooms, and where a block stands between the two, `conflict` for taking the last owner's role,
+/// `rate_limited` for who adds too many people.
 pub async fn put(
     app: &SharedApp,
     actor: &Actor,
@@ -68,6 +72,7 @@ pub async fn put(
             if app.store.is_blocked(&actor.user_id, user).await? {
                 return Err(AppError::forbidden("a block stands between the two of you"));
             }
+            may_add(app, actor, 1).await?;
             match app
                 .store
                 .add_member(room, user, wanted, Timestamp::now())
@@ -90,6 +95,15 @@ pub async fn put(
         tell(app, room, user, Some(wanted));
     }
     one(app, room, user).await
+}
+
+/// Counts people whom the actor puts into rooms, who aren't asked: one may gather a team, not the town.
+///
+/// # Errors
+/// `rate_limited` beyond 200 in ten minutes; then nobody is added.
+pub(super) async fn may_add(app: &App, actor: &Actor, people: usize) -> Result<(), AppError> {
+    let (who, now) = (actor.user_id.as_str(), Instant::now());
+    app.limits.take(Action::Addition, who, people, now).await
 }
 
 async fn one(app: &App, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {

@@ -2,6 +2,7 @@
 //! lead to these functions.
 
 pub mod access;
+pub mod blocked_rooms;
 pub mod change_message;
 pub mod fan_out;
 pub mod history;

@@ -186,10 +186,19 @@ impl Presence {
     fn changed_here(&self, app: &App, room: &RoomId, user: &UserId, online: bool, count: usize) {
         if let Some(sets) = &self.sets {
             sets.note(room, user, count == 0);
+        } else if app.blocked_rooms.has(room) {
+            // Neither of the two hears of the other.
         } else if count > ONLINE_MAX {
             self.changed.insert(room.clone());
         } else {
             tell(app, room, user, online);
+        }
+    }
+
+    /// On a server that is alone: tells a room that all its users are online, or none.
+    pub(super) fn tell_all(&self, app: &App, room: &RoomId, online: bool) {
+        for user in self.users_here(room) {
+            tell(app, room, &user, online);
         }
     }
 
@@ -239,7 +248,7 @@ pub(super) fn tell_count(app: &App, room: &RoomId, count: u64) {
     }
 }
 
-/// `presence:get`: for members only.
+/// `presence:get`: for members only. Where a block stands between the two of a direct room, the other isn't online.
 ///
 /// # Errors
 /// As [`access::member`]; `unavailable` while the instances can't tell each other.
@@ -248,12 +257,22 @@ pub async fn get(
     actor: &Actor,
     request: GetPresence,
 ) -> Result<PresenceAnswer, AppError> {
-    access::member(app, actor, &request.room_id).await?;
+    let room = &request.room_id;
+    access::member(app, actor, room).await?;
+    let mut answer = online(app, room).await?;
+    if app.blocked_rooms.contains(&app.store, room).await? {
+        answer.online.retain(|user| *user == actor.user_id);
+        answer.count = answer.online.len() as u64;
+    }
+    Ok(answer)
+}
+
+async fn online(app: &App, room: &RoomId) -> Result<PresenceAnswer, AppError> {
     let presence = &app.presence;
     if let Some(sets) = &presence.sets {
-        return sets.online(app, &request.room_id).await;
+        return sets.online(app, room).await;
     }
-    let Some(users) = presence.rooms.get(&request.room_id) else {
+    let Some(users) = presence.rooms.get(room) else {
         return Ok(PresenceAnswer {
             count: 0,
             online: Vec::new(),

@@ -18,6 +18,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::{ErrorCode, Presence as PresenceAnswer, RoomId, UserId, limits::ONLINE_MAX};
 use redis_client::{Command, RedisClient, Script, cmd, partition_of, tag};
+use storage::StoreError;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -305,7 +306,14 @@ impl PresenceSets {
         let mut all = true;
         for (room, result) in rooms.iter().zip(results) {
             match result {
-                Ok((count, users)) => self.tell(app, room, count, users),
+                Ok((count, users)) => match is_quiet(app, room, count).await {
+                    Ok(false) => self.tell(app, room, count, users),
+                    Ok(true) => self.tell(app, room, 0, Vec::new()),
+                    Err(error) => {
+                        tracing::debug!(%error, "whether a block stands in a room isn't known");
+                        all = false;
+                    }
+                },
                 Err(error) => {
                     tracing::debug!(%error, "presence can't be read");
                     all = false;
@@ -395,4 +403,10 @@ impl PresenceSets {
             online: users.into_iter().map(UserId::trusted).collect(),
         })
     }
+}
+
+/// Whether it is a direct room in which neither hears of the other.
+async fn is_quiet(app: &App, room: &RoomId, count: u64) -> Result<bool, StoreError> {
+    // There are two in a direct room.
+    Ok(count <= 2 && app.blocked_rooms.contains(&app.store, room).await?)
 }

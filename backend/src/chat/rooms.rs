@@ -26,11 +26,13 @@ const MEMBERS_PAGE: u32 = 1_000;
 ///
 /// # Errors
 /// `forbidden` for guests and where a block stands between the creator and a member, `invalid` for members who don't
-/// exist.
+/// exist, `rate_limited` for who adds too many people.
 pub async fn create(app: &SharedApp, actor: &Actor, request: CreateRoom) -> Result<Room, AppError> {
     if actor.guest {
         return Err(AppError::forbidden("guests can't make rooms"));
     }
+    let others = request.members.iter().filter(|id| **id != actor.user_id);
+    members::may_add(app, actor, others.count()).await?;
     let now = Timestamp::now();
     let (room, is_new) = match request.kind {
         RoomKind::Direct => {

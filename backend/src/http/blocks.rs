@@ -10,7 +10,7 @@ use crate::{
     actor::Actor,
     app::{App, SharedApp},
     bus::{self, Control},
-    chat::wire,
+    chat::{blocked_rooms, wire},
     error::AppError,
 };
 
@@ -38,7 +38,7 @@ pub async fn put(
         Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
         blocked => blocked?,
     };
-    changed(&app, &actor, &user);
+    changed(&app, &actor, &user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -48,13 +48,15 @@ pub async fn delete(
     Path(user): Path<UserId>,
 ) -> Result<StatusCode, AppError> {
     app.store.unblock(&actor.user_id, &user).await?;
-    changed(&app, &actor, &user);
+    changed(&app, &actor, &user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A block is felt by both, on every instance.
-fn changed(app: &App, actor: &Actor, user: &UserId) {
+async fn changed(app: &App, actor: &Actor, user: &UserId) -> Result<(), AppError> {
     for user in [&actor.user_id, user] {
         bus::tell_everybody(app, Control::UserChanged(user.clone()));
     }
+    blocked_rooms::block_changed(app, &actor.user_id, user).await?;
+    Ok(())
 }

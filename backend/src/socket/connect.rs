@@ -104,6 +104,7 @@ pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
         revocations::apply(app, &actor.session_id);
         return None;
     }
+    app.live_sessions.note(actor);
     app.sessions_seen.note(actor, socket.address());
     let points = session.resume.lock().take()?;
     Some(Box::pin(async move {

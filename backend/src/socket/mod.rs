@@ -134,7 +134,7 @@ impl Session for ChatSession {
                 .leave(&self.app, &room, &self.actor.user_id);
             // Of a room that one was removed from one says nothing more.
             if typing.contains(&room) {
-                typing::tell(&self.app, &self.actor, room, false);
+                typing::stopped(&self.app, &self.actor, room);
             }
         }
     }

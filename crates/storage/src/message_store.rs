@@ -24,6 +24,7 @@ pub use message::StoredMessage;
 pub use mongodb::MongoConfig;
 pub use rooms::{NewRoom, RoomViewer, StoredRoom};
 pub use unread::UNREAD_MAX;
+use users::changed_meanwhile;
 pub use users::{Credentials, NewUser, ProfileChange, StoredUser};
 
 use crate::{OpenError, StoreError};

@@ -24,6 +24,9 @@ pub(crate) const SESSIONS_PER_USER: usize = 20;
 /// notices that the answer was lost.
 pub(crate) const REPEAT_MS: i64 = 30_000;
 
+/// A version later than all that a user will have: of one who is deleted.
+pub const NO_SIGN_IN: u64 = i64::MAX as u64;
+
 /// SHA-256 of a refresh token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
@@ -70,6 +73,8 @@ pub struct NewSession {
     pub successor: TokenHash,
     /// When it ends unless it is refreshed.
     pub expires_at: Timestamp,
+    /// The user's when the password was read: see [`StoredUser::sign_in_version`](crate::StoredUser::sign_in_version).
+    pub sign_in_version: u64,
 }
 
 /// A refresh token on its way to its successor.
@@ -91,6 +96,8 @@ pub struct Refresh {
     pub address: String,
     /// When the session ends from now on.
     pub expires_at: Timestamp,
+    /// The user's now. A session of an earlier one isn't good.
+    pub sign_in_version: u64,
 }
 
 /// What became of a [`Refresh`].
@@ -102,6 +109,17 @@ pub enum Refreshed {
     Repeated(StoredSession),
     /// The token was used before, so somebody has a copy: the session is revoked now.
     Reused(StoredSession),
+}
+
+/// A session that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRef {
+    /// The session.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The user's now. A session of an earlier one isn't good.
+    pub sign_in_version: u64,
 }
 
 /// When and where a session was seen.
@@ -153,10 +171,11 @@ impl Sessions {
     }
 
     /// Makes a session and returns those that it ended: of more than 20 the ones last seen
-    /// earliest.
+    /// earliest. `NotFound` if what was checked isn't so any more: the user is deleted, or all sessions of the version
+    /// were revoked since.
     ///
-    /// Where accounts are kept elsewhere nobody can tell here whether the user still exists: look again afterwards, as
-    /// a deletion revokes once more when it is done. Where they aren't it is `NotFound` if the user is deleted.
+    /// Where accounts are kept elsewhere that is known by [`Sessions::revoke_sessions`], for an hour: look at the user
+    /// again afterwards, in case it was lost.
     pub async fn create_session(
         &self,
         session: NewSession,
@@ -209,14 +228,25 @@ impl Sessions {
         on_backend!(self, without_sessions(users, now))
     }
 
-    /// Revokes the sessions of a user, who may be deleted, but for `except`, and returns which.
+    /// Revokes the sessions of a user, who may be deleted, but for `except`, and returns which. `except` is one of
+    /// `sign_in_version` from now on, and none of an earlier version is made any more.
     pub async fn revoke_sessions(
         &self,
         user: &UserId,
         except: Option<&SessionId>,
+        sign_in_version: u64,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError> {
-        on_backend!(self, revoke_sessions(user, except, now))
+        on_backend!(self, revoke_sessions(user, except, sign_in_version, now))
+    }
+
+    /// Of these sessions those that are good at `now`, with when each ends unless it is refreshed.
+    pub async fn good_sessions(
+        &self,
+        sessions: Vec<SessionRef>,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        on_backend!(self, good_sessions(sessions, now))
     }
 
     /// The sessions that were revoked at `since` or later, with when. They are remembered for an hour at least.

@@ -18,7 +18,11 @@ async fn online(socket: &mut ChatClient, room: &str) -> (u64, Vec<String>) {
 }
 
 /// Looks until so many are online; returns who.
-async fn online_becomes(socket: &mut ChatClient, room: &str, expected: u64) -> Vec<String> {
+pub(super) async fn online_becomes(
+    socket: &mut ChatClient,
+    room: &str,
+    expected: u64,
+) -> Vec<String> {
     within("the count of those online", async {
         loop {
             let (count, ids) = online(socket, room).await;

@@ -341,3 +341,37 @@ async fn a_deleted_room_is_gone_for_all_its_members() {
         json!([])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_put_into_rooms_within_bounds() {
+    let app = TestApp::start().await;
+    let (ana, eve) = (app.register("ana").await, app.register("eve").await);
+    let people = join_all((0..12).map(async |n| app.guest(&format!("guest-{n}")).await)).await;
+    let members: Vec<&str> = people.iter().map(|person| person.id.as_str()).collect();
+    let room = |name: String| json!({ "name": name, "kind": "private", "members": members });
+    let mut anas = app.connect(&ana).await;
+    for number in 0..16 {
+        anas.done("room:create", room(format!("room {number}")))
+            .await;
+    }
+    let refused = anas.refused("room:create", room("one more".into())).await;
+    assert_eq!(refused.0, "rate_limited");
+    let refused = app.post("/api/v1/rooms", Some(&ana), room("another".into()));
+    assert_eq!(refused.await.code(), "rate_limited");
+    let rooms = app.get("/api/v1/me/rooms", Some(&ana)).await.expect(200);
+    let rooms = rooms["rooms"].as_array().unwrap();
+    assert_eq!(rooms.len(), 16, "refused means that nothing happened");
+    // Eight more, one by one; and whoever adds nobody isn't kept from anything.
+    let own = anas.create("private", "own").await;
+    for (number, member) in members.iter().enumerate().take(9) {
+        let path = format!("/api/v1/rooms/{own}/members/{member}");
+        let answer = app.put(&path, &ana, json!({})).await;
+        match number {
+            0..8 => drop(answer.expect(200)),
+            _ => assert_eq!(answer.code(), "rate_limited"),
+        }
+    }
+    anas.create("public", "hall").await;
+    let mut eves = app.connect(&eve).await;
+    eves.done("room:create", room("of eve".into())).await;
+}

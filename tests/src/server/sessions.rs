@@ -1,7 +1,11 @@
 //! The end of a session: its connections are told and cut within a second, its token is refused.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tertulia::{access_tokens::AccessTokens, actor::Actor, signing_secret::SigningSecret};
 
@@ -106,6 +110,104 @@ async fn another_password_cuts_all_other_sessions() {
     is_cut(&app, &mut phones, &phone).await;
     laptops.create("public", "still here").await;
     log_in(&app, "ana", "battery staple").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_opened_with_the_old_password_while_it_changes_does_not_stay() {
+    let app = TestApp::start().await;
+    for round in 0..4 {
+        let name = format!("ana-{round}");
+        let ana = app.register(&name).await;
+        let change = json!({ "currentPassword": "correct horse", "newPassword": "battery staple" });
+        let is_changed = AtomicBool::new(false);
+        let changing = async {
+            let path = "/api/v1/me/password";
+            let answer = app.post(path, Some(&ana), change).await;
+            is_changed.store(true, Ordering::Relaxed);
+            answer.expect(204);
+        };
+        let old = json!({ "username": name, "password": "correct horse" });
+        let signing_in = (0..6).map(async |_| {
+            let mut opened = Vec::new();
+            while !is_changed.load(Ordering::Relaxed) {
+                let answer = app.post("/api/v1/auth/login", None, old.clone()).await;
+                if answer.status == 200 {
+                    opened.push(person(&answer.body));
+                }
+            }
+            opened
+        });
+        let (opened, ()) = tokio::join!(join_all(signing_in), changing);
+        for other in opened.concat() {
+            let body = json!({ "refreshToken": other.refresh_token });
+            let answer = app.post("/api/v1/auth/refresh", None, body).await;
+            assert_eq!(answer.code(), "unauthenticated");
+            app.is_out(&other).await;
+        }
+        let sessions = app.get("/api/v1/sessions", Some(&ana)).await.expect(200);
+        let sessions = sessions["sessions"].as_array().unwrap();
+        assert_eq!(sessions.len(), 1, "{sessions:?}");
+        assert_eq!(sessions[0]["current"], true);
+        let body = json!({ "refreshToken": ana.refresh_token });
+        app.post("/api/v1/auth/refresh", None, body)
+            .await
+            .expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_change_a_password_at_once_one_does() {
+    let app = TestApp::start().await;
+    let phone = app.register("ana").await;
+    let laptop = log_in(&app, "ana", "correct horse").await;
+    let change = async |person: &Person, new: &str| {
+        let body = json!({ "currentPassword": "correct horse", "newPassword": new });
+        let path = "/api/v1/me/password";
+        app.post(path, Some(person), body).await.status.as_u16()
+    };
+    let statuses = tokio::join!(
+        change(&phone, "of the phone"),
+        change(&laptop, "of the laptop")
+    );
+    let (winner, password) = match statuses {
+        (204, _) => (&phone, "of the phone"),
+        (_, 204) => (&laptop, "of the laptop"),
+        other => panic!("{other:?}"),
+    };
+    assert!(statuses.0 != 204 || statuses.1 != 204, "{statuses:?}");
+    log_in(&app, "ana", password).await;
+    app.get("/api/v1/me", Some(winner)).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_with_its_session_though_nobody_says_so() {
+    const SECRET: &str = "of the tests alone: more than 32 bytes";
+    let app = TestApp::start_with(&[("JWT_SECRET", SECRET)]).await;
+    let (ana, bea) = (app.register("ana").await, app.register("bea").await);
+    let tokens = AccessTokens::new(&SigningSecret::from_bytes(SECRET));
+    let now = protocol::Timestamp::now();
+    let connect = async |person: &Person, session: Option<&str>| {
+        let mut actor: Actor = tokens.verify(&person.access_token, now).unwrap();
+        actor.session_expires_at = now;
+        if let Some(session) = session {
+            actor.session_id = protocol::SessionId::trusted(session);
+        }
+        let token = tokens.issue(&actor, now).unwrap();
+        ChatClient::connect(app.address(), json!({ "token": token.expose() })).await
+    };
+    // The one was refreshed since its token was issued; of the other the store knows nothing.
+    let mut anas = connect(&ana, None).await;
+    let mut expired = connect(&ana, Some("expired")).await;
+    assert_eq!(expired.event("session:revoked").await, json!({}));
+    expired.disconnected().await;
+    let hall = anas.create("public", "hall").await;
+    // A session of somebody who is deleted ends too.
+    let mut beas = connect(&bea, Some("deleted")).await;
+    beas.join(&hall).await;
+    app.delete("/api/v1/me", &bea).await.expect(204);
+    beas.event_that(|(name, _)| name == "session:revoked").await;
+    beas.disconnected().await;
+    anas.say(&hall, "still here").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

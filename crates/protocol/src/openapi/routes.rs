@@ -76,7 +76,7 @@ pub const ROUTES: &[Route] = &[
     route(Patch, "/api/v1/me", "updateMe", "Change one's own user")
         .body(schema_of::<UpdateMe>)
         .answers(&[(200, USER)])
-        .refuses(&[Forbidden, Conflict]),
+        .refuses(&[Forbidden]),
     route(Delete, "/api/v1/me", "deleteMe", "Delete one's own account"),
     route(
         Post,
@@ -85,7 +85,7 @@ pub const ROUTES: &[Route] = &[
         "Change one's own password",
     )
     .body(schema_of::<PasswordChange>)
-    .refuses(&[Forbidden]),
+    .refuses(&[Forbidden, Conflict]),
     route(
         Get,
         "/api/v1/me/rooms",

@@ -35,7 +35,8 @@ pub enum Change {
         body: String,
         /// The `seq` of a message of the room that it answers.
         reply_to: Option<u64>,
-        /// Who is called by name; not checked.
+        /// Who is called by name. Whoever has a block between them and the sender isn't, in what is stored; otherwise
+        /// they aren't checked.
         mentions: Vec<UserId>,
     },
     /// The sender changes the text of a message.
@@ -93,7 +94,7 @@ impl MessageStore {
     ///
     /// Errors: `NotFound` unless the actor is a member and, but for a new message, the message
     /// exists; `Forbidden` for changing another's message, and in a direct room where one has
-    /// blocked the other (deleting stays possible); `Invalid` for a `replyTo` that isn't a message
+    /// blocked the other; `Invalid` for a `replyTo` that isn't a message
     /// of the room; `Conflict` for changing a deleted message and for too many different emoji;
     /// `Unavailable` if it isn't known to be durable.
     pub fn append(

@@ -1,8 +1,8 @@
 //! Who has blocked whom. A block works both ways: neither of the two reaches the other.
 
-use protocol::{Timestamp, UserId};
+use protocol::{RoomId, Timestamp, UserId};
 
-use super::{MessageStore, on_backend};
+use super::{Backend, MessageStore, on_backend};
 use crate::StoreError;
 
 impl MessageStore {
@@ -25,6 +25,29 @@ impl MessageStore {
     /// Whom a user has blocked, at most 1,000.
     pub async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         on_backend!(self, blocked_by(user))
+    }
+
+    /// The direct room of two users, if they have one.
+    pub async fn direct_room_id(
+        &self,
+        one: &UserId,
+        other: &UserId,
+    ) -> Result<Option<RoomId>, StoreError> {
+        on_backend!(self, direct_room_id(one, other))
+    }
+
+    /// Whether a room is a direct one between whose two a block stands; up to ten seconds old where the bus is down.
+    /// None does in a room that doesn't exist.
+    pub async fn is_blocked_in(&self, room: &RoomId) -> Result<bool, StoreError> {
+        on_backend!(self, is_blocked_in(room))
+    }
+
+    /// The direct rooms between whose two a block stands; none of a fleet's store, which is asked for each.
+    pub async fn blocked_rooms(&self) -> Result<Vec<RoomId>, StoreError> {
+        match &self.0 {
+            Backend::Sqlite(store) => store.blocked_rooms().await,
+            Backend::Mongodb(_) => Ok(Vec::new()),
+        }
     }
 
     /// Whether one of two users has blocked the other.

@@ -16,7 +16,7 @@ pub struct StoredUser {
     pub username: String,
     /// The name that others read.
     pub display_name: String,
-    /// Unique without regard to case; not for others to see.
+    /// As the user says, and not for others to see. It isn't proved to be theirs, so several may have the same.
     pub email: Option<String>,
     /// Where the picture is.
     pub avatar_url: Option<String>,
@@ -26,6 +26,9 @@ pub struct StoredUser {
     pub guest: bool,
     /// When the account was made.
     pub created_at: Timestamp,
+    /// Rises with whatever ends all sessions of the user at once, as a new password does. Who signs in is let in only if
+    /// it is still what it was when the password was read, and a session is good only as long.
+    pub sign_in_version: u64,
 }
 
 impl StoredUser {
@@ -40,6 +43,7 @@ impl StoredUser {
             role: Role::User,
             guest: false,
             created_at: now,
+            sign_in_version: 0,
         }
     }
 
@@ -61,6 +65,7 @@ impl StoredUser {
             role: Role::User,
             guest: true,
             created_at: now,
+            sign_in_version: 0,
         }
     }
 }
@@ -72,7 +77,7 @@ pub struct NewUser {
     pub username: String,
     /// The name that others read.
     pub display_name: String,
-    /// Unique without regard to case.
+    /// Several may have the same.
     pub email: Option<String>,
     /// As the hash function writes it.
     pub password_hash: Secret,
@@ -99,7 +104,7 @@ pub struct ProfileChange {
 }
 
 impl MessageStore {
-    /// Makes an account. `Conflict` naming `username` or `email` if it is taken.
+    /// Makes an account. `Conflict` naming `username` if it is taken.
     pub async fn create_user(
         &self,
         user: NewUser,
@@ -150,8 +155,7 @@ impl MessageStore {
         on_backend!(self, find_users(query, after, limit))
     }
 
-    /// Changes what a user shows. `Conflict` naming `email` if it is taken; `NotFound` if there is
-    /// no such user.
+    /// Changes what a user shows. `NotFound` if there is no such user.
     pub async fn update_user(
         &self,
         id: &UserId,
@@ -160,9 +164,16 @@ impl MessageStore {
         on_backend!(self, update_user(id, change))
     }
 
-    /// Replaces a password. `NotFound` if there is no such user.
-    pub async fn set_password(&self, id: &UserId, hash: Secret) -> Result<(), StoreError> {
-        on_backend!(self, set_password(id, hash))
+    /// Replaces the password that was read with the user at `sign_in_version`, and returns the next version: no session
+    /// of an earlier one is good from here on. `Conflict` naming `currentPassword` if the version has risen since,
+    /// `NotFound` if there is no such user.
+    pub async fn set_password(
+        &self,
+        id: &UserId,
+        sign_in_version: u64,
+        hash: Secret,
+    ) -> Result<u64, StoreError> {
+        on_backend!(self, set_password(id, sign_in_version, hash))
     }
 
     /// Gives a user another role in the whole system. `NotFound` if there is no such user.
@@ -191,4 +202,9 @@ impl MessageStore {
     ) -> Result<Vec<UserId>, StoreError> {
         on_backend!(self, guests(created_before, after, limit))
     }
+}
+
+/// The password isn't the one that was read any more.
+pub(super) fn changed_meanwhile() -> StoreError {
+    StoreError::conflict("currentPassword", "was changed meanwhile")
 }

@@ -5,6 +5,8 @@
 //! What must stay true:
 //! - a key holds its partition's tag, and a script's keys lie in one slot;
 //! - every key expires, with its last session or an hour after the last end: nothing has to be cleaned up;
+//! - a session is made only at the version that the user's sessions must have, which is told here by whoever ends all of
+//!   them: so none is made by who knew the password before, however long that sign-in takes;
 //! - a master that fails may take its last writes with it. A rotation that is lost is recognised by the successor
 //!   (`rotate.lua`); a session that is lost has to sign in again; an end that is lost is still known to the instances that
 //!   were told, which end it anew when it is used.
@@ -15,7 +17,8 @@ use protocol::{SessionId, Timestamp, UserId};
 use redis_client::{PARTITIONS, RedisClient, RedisError, Script, cmd, partition_of, tag};
 
 use super::{
-    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionSeen, StoredSession,
+    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionRef, SessionSeen,
+    StoredSession,
 };
 use crate::{StoreError, error::cause};
 
@@ -37,6 +40,7 @@ macro_rules! script {
 script!(CREATE, "redis/create.lua");
 script!(ROTATE, "redis/rotate.lua");
 script!(LIST, "redis/list.lua");
+script!(EXPIRY, "redis/expiry.lua");
 script!(TOUCH, "redis/touch.lua");
 script!(REVOKE, "redis/revoke.lua");
 script!(REVOKE_ALL, "redis/revoke_all.lua");
@@ -56,13 +60,14 @@ impl RedisSessions {
         Self { redis, key_prefix }
     }
 
-    /// The user's sessions, and what was revoked in the partition.
-    fn keys(&self, user: &UserId) -> [String; 2] {
+    /// The user's sessions, what was revoked in the partition, and the version that the user's sessions must have.
+    fn keys(&self, user: &UserId) -> [String; 3] {
         let partition = partition_of(user.as_str());
         let (tag, prefix) = (tag(partition), &self.key_prefix);
         [
             format!("{{{tag}}}{prefix}:sessions:{user}"),
             self.revoked_key(partition),
+            format!("{{{tag}}}{prefix}:sign-in-version:{user}"),
         ]
     }
 
@@ -84,10 +89,15 @@ impl RedisSessions {
             &session.successor.0,
             session.expires_at.unix_ms(),
             SESSIONS_PER_USER,
+            session.sign_in_version,
         );
         let keys = self.keys(&session.user_id);
-        let ended = self.redis.script(&CREATE, &keys, args).await;
-        ids(ended.map_err(failed)?)
+        let ended: Option<Vec<String>> = self
+            .redis
+            .script(&CREATE, &keys, args)
+            .await
+            .map_err(failed)?;
+        ids(ended.ok_or(StoreError::NotFound)?)
     }
 
     pub(super) async fn refresh_session(
@@ -104,6 +114,7 @@ impl RedisSessions {
             refresh.address,
             refresh.expires_at.unix_ms(),
             REPEAT_MS,
+            refresh.sign_in_version,
         );
         let keys = self.keys(&refresh.user_id);
         let answer: Option<(String, Shown)> = self
@@ -140,6 +151,30 @@ impl RedisSessions {
             (order(other), &other.id).cmp(&(order(one), &one.id))
         });
         Ok(sessions)
+    }
+
+    pub(super) async fn good_sessions(
+        &self,
+        sessions: Vec<SessionRef>,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        let mut good = Vec::with_capacity(sessions.len());
+        for sessions in sessions.chunks(BATCH) {
+            let looks = sessions
+                .iter()
+                .map(|session| {
+                    let args = (now.unix_ms(), session.id.as_str(), session.sign_in_version);
+                    EXPIRY.call(&self.keys(&session.user_id), args)
+                })
+                .collect();
+            let looks = self.redis.run_all::<Option<i64>>(looks).await;
+            for (session, expiry) in sessions.iter().zip(looks) {
+                if let Some(expiry) = expiry.map_err(failed)? {
+                    good.push((session.id.clone(), Timestamp::from_unix_ms(expiry)));
+                }
+            }
+        }
+        Ok(good)
     }
 
     pub(super) async fn without_sessions(
@@ -200,9 +235,11 @@ impl RedisSessions {
         &self,
         user: &UserId,
         except: Option<&SessionId>,
+        sign_in_version: u64,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError> {
-        let args = (now.unix_ms(), except.map_or("", SessionId::as_str));
+        let except = except.map_or("", SessionId::as_str);
+        let args = (now.unix_ms(), except, sign_in_version);
         let revoked = self.redis.script(&REVOKE_ALL, &self.keys(user), args).await;
         ids(revoked.map_err(failed)?)
     }

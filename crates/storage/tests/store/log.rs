@@ -659,7 +659,20 @@ async fn a_block_silences_a_direct_room(fixture: Fixture) {
         fixture.edit(&direct, &ann, 1, "x").await,
         StoreError::Forbidden
     );
-    // What was sent is known; it can be taken back; other rooms go on.
+    let is_blocked_in = async |room| fixture.store.is_blocked_in(room).await.unwrap();
+    assert!(is_blocked_in(&direct).await && !is_blocked_in(&public).await);
+    for (one, other) in [(&ann, &bob), (&bob, &ann)] {
+        let id = fixture.store.direct_room_id(one, other).await.unwrap();
+        assert_eq!(id, Some(direct.clone()));
+    }
+    let eve = fixture.user("eve").await;
+    let none = fixture.store.direct_room_id(&ann, &eve).await.unwrap();
+    assert_eq!(none, None);
+    assert_error!(
+        fixture.delete(&direct, &ann, 1).await,
+        StoreError::Forbidden
+    );
+    // What was sent is known; other rooms go on, where neither calls the other by name.
     assert!(
         !fixture
             .append(&direct, &ann, send_as("x", "hello"))
@@ -667,10 +680,31 @@ async fn a_block_silences_a_direct_room(fixture: Fixture) {
             .unwrap()
             .recorded
     );
-    fixture.delete(&direct, &ann, 1).await.unwrap();
-    fixture.send(&public, &ann, "hi").await;
+    for (sender, other) in [(&ann, &bob), (&bob, &ann)] {
+        let mentions = vec![eve.clone(), other.clone(), sender.clone()];
+        let mentioning = Change::Send {
+            client_id: None,
+            body: "hi".to_owned(),
+            reply_to: None,
+            mentions,
+        };
+        let sent = fixture.append(&public, sender, mentioning).await.unwrap();
+        let Occurrence::Sent(message) = sent.event.occurrence else {
+            panic!("not a message")
+        };
+        assert_eq!(message.mentions, [eve.clone(), sender.clone()]);
+    }
     fixture.store.unblock(&bob, &ann).await.unwrap();
     fixture.send(&direct, &ann, "hi").await;
+    fixture.delete(&direct, &ann, 1).await.unwrap();
+    fixture.store.block(&ann, &bob, now()).await.unwrap();
+    // It is deleted already, which nobody hears of again.
+    assert!(!fixture.delete(&direct, &ann, 1).await.unwrap().recorded);
+    assert!(is_blocked_in(&direct).await);
+    fixture.store.unblock(&ann, &bob).await.unwrap();
+    assert!(!is_blocked_in(&direct).await);
+    let nowhere = "nowhere".parse().unwrap();
+    assert!(!is_blocked_in(&nowhere).await);
 }
 
 #[test]

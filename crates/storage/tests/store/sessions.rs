@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
-use protocol::{SessionId, Timestamp, UserId};
+use protocol::{Secret, SessionId, Timestamp, UserId};
 use redis_client::{Options, RedisClient, RedisUrl, cmd};
 use storage::{
-    NewSession, Refresh, Refreshed, SessionSeen, Sessions, StoreError, StoredSession, TokenHash,
+    NO_SIGN_IN, NewSession, Refresh, Refreshed, SessionRef, SessionSeen, Sessions, StoreError,
+    StoredSession, TokenHash,
 };
 
 use crate::{Fixture, assert_error};
@@ -70,6 +71,16 @@ impl SignIns {
         }
     }
 
+    /// Raises the version of a user's sessions where users are kept beside them.
+    async fn new_password(&self, user: &UserId) {
+        if let Place::Embedded(fixture) = &self.place {
+            let store = &fixture.store;
+            let version = store.user(user).await.unwrap().sign_in_version;
+            let set = store.set_password(user, version, Secret::from("hash"));
+            assert_eq!(set.await.unwrap(), version + 1);
+        }
+    }
+
     async fn user(&self, name: &str) -> UserId {
         match &self.place {
             Place::Embedded(fixture) => fixture.user(name).await,
@@ -113,6 +124,8 @@ on_each_of_sessions! {
     sessions_are_revoked_one_by_one_or_together,
     of_many_who_come_at_once_twenty_stay,
     users_without_sessions_are_told_apart,
+    no_session_is_made_of_what_was_checked_before_all_were_ended,
+    a_session_is_good_at_the_version_of_its_user,
 }
 
 fn unique(name: &str) -> String {
@@ -142,6 +155,7 @@ fn new(user: &UserId, name: &str, now: Timestamp) -> NewSession {
         refresh: token(1),
         successor: token(2),
         expires_at: Timestamp::from_unix_ms(now.unix_ms() + HOUR),
+        sign_in_version: 0,
     }
 }
 
@@ -166,6 +180,7 @@ async fn refresh(
         after: token(number + 2),
         address: format!("192.0.2.{number}"),
         expires_at: Timestamp::from_unix_ms(now.unix_ms() + HOUR),
+        sign_in_version: 0,
     };
     sessions.refresh_session(refresh, now).await
 }
@@ -271,6 +286,7 @@ async fn a_repeat_must_have_the_same_successor(fixture: SignIns) {
         after: token(10),
         address: String::new(),
         expires_at: at(HOUR),
+        sign_in_version: 0,
     };
     assert_error!(
         sessions.refresh_session(other, at(2_000)).await,
@@ -400,18 +416,24 @@ async fn sessions_are_revoked_one_by_one_or_together(fixture: SignIns) {
         StoreError::NotFound
     );
     let mut others = sessions
-        .revoke_sessions(&ann, Some(&id("s3")), at(20))
+        .revoke_sessions(&ann, Some(&id("s3")), 0, at(20))
         .await
         .unwrap();
     others.sort();
     assert_eq!(others, [id("s2"), id("s4")]);
     assert_eq!(good(sessions, &ann, at(21)).await, ["s3"]);
     assert_eq!(
-        sessions.revoke_sessions(&ann, None, at(30)).await.unwrap(),
+        sessions
+            .revoke_sessions(&ann, None, 0, at(30))
+            .await
+            .unwrap(),
         [id("s3")]
     );
     assert_eq!(
-        sessions.revoke_sessions(&ann, None, at(30)).await.unwrap(),
+        sessions
+            .revoke_sessions(&ann, None, 0, at(30))
+            .await
+            .unwrap(),
         []
     );
     assert_eq!(good(sessions, &bob, at(31)).await, ["of-bob"]);
@@ -453,7 +475,7 @@ async fn users_without_sessions_are_told_apart(fixture: SignIns) {
     begin(sessions, &users[1], "s2", at(0)).await;
     begin(sessions, &users[2], "s3", at(MINUTE - HOUR)).await;
     sessions
-        .revoke_sessions(&users[1], None, at(0))
+        .revoke_sessions(&users[1], None, 0, at(0))
         .await
         .unwrap();
     let without = async |ms| {
@@ -465,6 +487,103 @@ async fn users_without_sessions_are_told_apart(fixture: SignIns) {
     assert_eq!(without(HOUR).await, users);
     let none = sessions.without_sessions(Vec::new(), at(0)).await;
     assert_eq!(none.unwrap(), []);
+}
+
+fn at_version(user: &UserId, name: &str, version: u64) -> NewSession {
+    NewSession {
+        sign_in_version: version,
+        ..new(user, name, at(0))
+    }
+}
+
+fn looked_for(user: &UserId, name: &str, version: u64) -> SessionRef {
+    SessionRef {
+        id: id(name),
+        user_id: user.clone(),
+        sign_in_version: version,
+    }
+}
+
+async fn no_session_is_made_of_what_was_checked_before_all_were_ended(fixture: SignIns) {
+    let sessions = &fixture.sessions;
+    let (ann, bob) = (fixture.user("ann").await, fixture.user("bob").await);
+    let begun = at_version(&ann, "before", 0);
+    begin(sessions, &ann, "own", at(0)).await;
+    begin(sessions, &ann, "other", at(0)).await;
+    fixture.new_password(&ann).await;
+    let own = id("own");
+    let ended = sessions.revoke_sessions(&ann, Some(&own), 1, at(1));
+    assert_eq!(ended.await.unwrap(), [id("other")]);
+    assert_error!(
+        sessions.create_session(begun, at(2)).await,
+        StoreError::NotFound
+    );
+    let after = at_version(&ann, "after", 1);
+    assert_eq!(sessions.create_session(after, at(2)).await.unwrap(), []);
+    // Told again, or late, it changes nothing.
+    let again = sessions.revoke_sessions(&bob, None, 0, at(3));
+    assert_eq!(again.await.unwrap(), []);
+    begin(sessions, &bob, "of-bob", at(3)).await;
+    let mut names = good(sessions, &ann, at(4)).await;
+    names.sort();
+    assert_eq!(names, ["after", "own"]);
+    let looked_for = ["after", "own", "other", "before"].map(|name| looked_for(&ann, name, 1));
+    let mut found = sessions
+        .good_sessions(looked_for.to_vec(), at(4))
+        .await
+        .unwrap();
+    found.sort();
+    assert_eq!(found, [(id("after"), at(HOUR)), (id("own"), at(HOUR))]);
+    // Nobody signs in any more.
+    let all = sessions.revoke_sessions(&ann, None, NO_SIGN_IN, at(5));
+    assert_eq!(all.await.unwrap().len(), 2);
+    if let Place::Redis { .. } = fixture.place {
+        let last = at_version(&ann, "last", 1);
+        assert_error!(
+            sessions.create_session(last, at(6)).await,
+            StoreError::NotFound
+        );
+    }
+}
+
+async fn a_session_is_good_at_the_version_of_its_user(fixture: SignIns) {
+    let sessions = &fixture.sessions;
+    let ann = fixture.user("ann").await;
+    begin(sessions, &ann, "s1", at(0)).await;
+    refresh(sessions, &ann, "s1", 1, at(1)).await.unwrap();
+    // The end of all sessions was noted with the user, and is on its way here.
+    fixture.new_password(&ann).await;
+    let late = Refresh {
+        user_id: ann.clone(),
+        session_id: id("s1"),
+        presented: token(2),
+        successor: token(3),
+        after: token(4),
+        address: String::new(),
+        expires_at: at(2 * HOUR),
+        sign_in_version: 1,
+    };
+    assert_error!(
+        sessions.refresh_session(late.clone(), at(2)).await,
+        StoreError::NotFound
+    );
+    let wanted = vec![looked_for(&ann, "s1", 1)];
+    assert_eq!(sessions.good_sessions(wanted, at(2)).await.unwrap(), []);
+    // The one that stays is raised.
+    let own = id("s1");
+    let ended = sessions.revoke_sessions(&ann, Some(&own), 1, at(3));
+    assert_eq!(ended.await.unwrap(), []);
+    let rotated = sessions.refresh_session(late, at(4)).await.unwrap();
+    assert!(matches!(rotated, Refreshed::Rotated(_)), "{rotated:?}");
+    let wanted = vec![
+        looked_for(&ann, "s1", 1),
+        looked_for(&ann, "s2", 0),
+        looked_for(&"nobody".parse().unwrap(), "s1", 0),
+    ];
+    let found = sessions.good_sessions(wanted.clone(), at(5)).await.unwrap();
+    assert_eq!(found, [(id("s1"), at(2 * HOUR))]);
+    let found = sessions.good_sessions(wanted, at(2 * HOUR)).await.unwrap();
+    assert_eq!(found, []);
 }
 
 #[tokio::test]
@@ -506,7 +625,10 @@ async fn in_the_file_only_who_exists_signs_in() {
         );
     }
     // One that began before the deletion was done can still be ended.
-    let ended = sessions.revoke_sessions(&ann, None, at(3)).await.unwrap();
+    let ended = sessions
+        .revoke_sessions(&ann, None, NO_SIGN_IN, at(3))
+        .await
+        .unwrap();
     assert_eq!(ended, [id("s1")]);
 }
 
@@ -545,7 +667,7 @@ async fn everything_in_redis_expires() {
         }
     }
     sessions
-        .revoke_sessions(&ann, None, at(4_000))
+        .revoke_sessions(&ann, None, 0, at(4_000))
         .await
         .unwrap();
     let (_, keys) = keys_of(&fixture).await;
@@ -618,7 +740,8 @@ async fn without_redis_sessions_are_unavailable() {
         sessions.sessions(&ann, at(0)),
         sessions.touch_sessions(vec![seen]),
         sessions.revoke_session(&ann, &id("s1"), at(0)),
-        sessions.revoke_sessions(&ann, None, at(0)),
+        sessions.revoke_sessions(&ann, None, 0, at(0)),
+        sessions.good_sessions(vec![looked_for(&ann, "s1", 0)], at(0)),
         sessions.revoked_sessions(at(0)),
         sessions.without_sessions(vec![ann.clone()], at(0)),
     );

@@ -4,11 +4,15 @@
 //! that adds one, and looking both ways is one operation on two shards. Users who were deleted since stay in it, aren't
 //! shown, and go when their place is wanted.
 
+use std::collections::{HashMap, HashSet};
+
 use mongodb::bson::{Document, doc};
-use protocol::{Timestamp, UserId};
+use protocol::{RoomId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::MongoStore;
+use super::collections::all;
+use super::direct_rooms::is_direct;
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use super::transaction::to_the_end;
 use super::values::texts;
@@ -125,10 +129,38 @@ impl MongoStore {
         Ok(found.map(|document| document.blocked).unwrap_or_default())
     }
 
+    pub async fn is_blocked_in(&self, room: &RoomId) -> Result<bool, StoreError> {
+        if !is_direct(room) {
+            return Ok(false);
+        }
+        match self.room_facts(room).await {
+            Ok(facts) => match &facts.pair {
+                Some(pair) => Ok(self.is_blocked_between(room, pair).await?),
+                None => Ok(false),
+            },
+            Err(Failure::Refused(StoreError::NotFound)) => Ok(false),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     pub async fn is_blocked(&self, one: &UserId, other: &UserId) -> Result<bool, StoreError> {
         self.must_be_user(one).await?;
         self.must_be_user(other).await?;
         Ok(self.is_between(one, std::slice::from_ref(other)).await?)
+    }
+
+    /// Whom each of these people has blocked, of those who have blocked one of them.
+    pub(super) async fn blocks_among(
+        &self,
+        people: &HashSet<UserId>,
+    ) -> Outcome<HashMap<UserId, HashSet<UserId>>> {
+        let ids = texts(people);
+        let filter = doc! { "_id": { "$in": &ids }, "blocked": { "$in": &ids } };
+        let blocks = &self.collections().await?.blocks;
+        let found = all(blocks.find(filter)).await?.into_iter();
+        Ok(found
+            .map(|document| (document.id, document.blocked.into_iter().collect()))
+            .collect())
     }
 
     /// Whether a user and one of the others have a block between them.

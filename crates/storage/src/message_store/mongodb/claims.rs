@@ -1,4 +1,4 @@
-//! Usernames and e-mail addresses that are taken.
+//! Usernames that are taken.
 //!
 //! A name is claimed by a document of which it is the key, in the transaction that makes the account: both are there or
 //! neither, whatever happens in between, and no claim is ever left without its account.
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use crate::StoreError;
 
-/// A username or an e-mail address that is taken.
+/// A username that is taken.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Claim {
@@ -21,10 +21,9 @@ pub(super) struct Claim {
     pub user_id: UserId,
 }
 
-/// Takes a name for a user; `Conflict` naming `field` if it is another's, or this user's already.
+/// Takes a name for a user; `Conflict` naming `username` if it is another's, or this user's already.
 pub(super) async fn claim(
     claims: &Collection<Claim>,
-    field: &'static str,
     name: &str,
     user: &UserId,
     session: &mut ClientSession,
@@ -35,7 +34,7 @@ pub(super) async fn claim(
     };
     match bounded(claims.insert_one(claim).session(session)).await {
         Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
-            Err(StoreError::conflict(field, "is taken").into())
+            Err(StoreError::conflict("username", "is taken").into())
         }
         result => result.map(drop),
     }
@@ -44,11 +43,10 @@ pub(super) async fn claim(
 /// Gives a name back, if it is this user's.
 pub(super) async fn release(
     claims: &Collection<Claim>,
-    name: Option<&str>,
+    name: &str,
     user: &UserId,
     session: &mut ClientSession,
 ) -> Outcome<()> {
-    let Some(name) = name else { return Ok(()) };
     let filter = doc! { "_id": name.to_lowercase(), "userId": user.as_str() };
     bounded(claims.delete_one(filter).session(session))
         .await

@@ -5,8 +5,8 @@
 //!   filter, equal to a value or in a list of values: a router asks one shard, or those of the list, never all of them;
 //! - a unique index of a sharded collection begins with the field of the shard key: elsewhere uniqueness isn't to be had.
 //!
-//! What must be unique or found otherwise is in collections that aren't sharded. These are small: a document a name, an
-//! address, a public room.
+//! What must be unique or found otherwise is in collections that aren't sharded. These are small: a document a name, a
+//! public room.
 
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
@@ -58,7 +58,6 @@ const fn whole(name: &'static str, indexes: fn() -> Vec<IndexModel>) -> Specific
 
 pub(super) const USERS: &str = "users";
 pub(super) const USERNAMES: &str = "usernames";
-pub(super) const EMAILS: &str = "emails";
 pub(super) const PEOPLE: &str = "people";
 pub(super) const GUESTS: &str = "guests";
 pub(super) const BLOCKS: &str = "blocks";
@@ -73,10 +72,9 @@ pub(super) const WORD_BLOCKS: &str = "word_blocks";
 pub(super) const DEGRADED_HEADS: &str = "degraded_heads";
 
 /// All of them.
-pub(super) const ALL: [Specification; 15] = [
+pub(super) const ALL: [Specification; 14] = [
     sharded(USERS, "_id", Vec::new),
     whole(USERNAMES, Vec::new),
-    whole(EMAILS, Vec::new),
     // Users and public rooms by the pieces of their names, in the order of their ids.
     whole(PEOPLE, || vec![index(doc! { "pieces": 1, "_id": 1 })]),
     whole(GUESTS, || vec![index(doc! { "createdAt": 1, "_id": 1 })]),
@@ -163,7 +161,6 @@ fn expiring(keys: Document) -> IndexModel {
 pub(super) struct Collections {
     pub users: Collection<UserDocument>,
     pub usernames: Collection<Claim>,
-    pub emails: Collection<Claim>,
     pub people: Collection<Named>,
     pub guests: Collection<GuestDocument>,
     pub blocks: Collection<BlocksDocument>,
@@ -187,7 +184,6 @@ impl Collections {
         Self {
             users: database.collection(USERS),
             usernames: database.collection(USERNAMES),
-            emails: database.collection(EMAILS),
             people: database.collection(PEOPLE),
             guests: database.collection(GUESTS),
             blocks: database.collection(BLOCKS),

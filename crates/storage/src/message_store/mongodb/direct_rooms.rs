@@ -12,6 +12,9 @@ use super::rooms::RoomDocument;
 use super::transaction::{in_transaction, to_the_end};
 use crate::StoreError;
 
+/// What the ids of direct rooms begin with.
+const PREFIX: &str = "direct-";
+
 /// The room of two users, the smaller id first. 160 bits of a hash: no two pairs have the same.
 fn direct_id((low, high): &(UserId, UserId)) -> RoomId {
     let hash = Sha256::new()
@@ -23,10 +26,28 @@ fn direct_id((low, high): &(UserId, UserId)) -> RoomId {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    RoomId::trusted(format!("direct-{digits}"))
+    RoomId::trusted(format!("{PREFIX}{digits}"))
+}
+
+/// Whether this is the id of a direct room, without asking.
+pub(super) fn is_direct(room: &RoomId) -> bool {
+    room.as_str().starts_with(PREFIX)
 }
 
 impl MongoStore {
+    pub async fn direct_room_id(
+        &self,
+        one: &UserId,
+        other: &UserId,
+    ) -> Result<Option<RoomId>, StoreError> {
+        let id = direct_id(&(one.min(other).clone(), one.max(other).clone()));
+        match self.room_facts(&id).await {
+            Ok(_) => Ok(Some(id)),
+            Err(Failure::Refused(StoreError::NotFound)) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     pub async fn direct_room(
         &self,
         user: &UserId,

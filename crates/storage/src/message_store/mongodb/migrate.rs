@@ -20,6 +20,7 @@ pub(super) enum Unauthorized {
 
 pub(super) async fn run(database: &Database, unauthorized: Unauthorized) -> Outcome<()> {
     try_join_all(ALL.iter().map(|it| make(database, it))).await?;
+    drop_emails(database, unauthorized).await?;
     let hello = bounded(database.run_command(doc! { "hello": 1 })).await?;
     if hello.get_str("msg").ok() != Some("isdbgrid") {
         return Ok(());
@@ -66,6 +67,21 @@ async fn make(database: &Database, specification: &Specification) -> Outcome<()>
     match bounded(database.create_collection(specification.name)).await {
         Err(Failure::Mongodb(error)) if is_code(&error, NAMESPACE_EXISTS) => Ok(()),
         made => made,
+    }
+}
+
+/// Addresses were taken before they were proved to be anybody's: these claims kept them from others, and told of them.
+async fn drop_emails(database: &Database, unauthorized: Unauthorized) -> Outcome<()> {
+    match bounded(database.collection::<Document>("emails").drop()).await {
+        Err(Failure::Mongodb(error))
+            if unauthorized == Unauthorized::Warn && is_code(&error, UNAUTHORIZED) =>
+        {
+            tracing::warn!(
+                "this user may not drop the collection `emails`, which isn't used any more"
+            );
+            Ok(())
+        }
+        dropped => dropped,
     }
 }
 

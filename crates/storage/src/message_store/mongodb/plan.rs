@@ -136,6 +136,9 @@ impl Plan {
                 if let Some(seq) = message.deleted_seq {
                     return Ok(Decision::Nothing(seq.unsigned_abs()));
                 }
+                if proposal.blocked {
+                    return Err(StoreError::Forbidden);
+                }
                 message.body = Some(String::new());
                 message.mentions = Vec::new();
                 message.reactions = Vec::new();

@@ -176,7 +176,41 @@ impl MongoStore {
                 (_, Err(job)) => job.complete(Err(StoreError::internal("a change among messages"))),
             }
         }
-        self.check_answered(room, admitted).await
+        let admitted = self.check_answered(room, admitted).await;
+        self.check_mentioned(admitted).await
+    }
+
+    /// Takes those out of the messages' mentions who have a block between them and the sender.
+    async fn check_mentioned(&self, mut messages: Vec<Candidate>) -> Vec<Candidate> {
+        let mentioning = messages.iter().filter(|it| !it.mentions.is_empty());
+        let people: HashSet<UserId> = mentioning
+            .flat_map(|it| it.mentions.iter().chain([&it.job.entry.actor]).cloned())
+            .collect();
+        if people.is_empty() {
+            return messages;
+        }
+        let blocks = match self.blocks_among(&people).await {
+            Ok(blocks) => blocks,
+            Err(failure) => {
+                let (mentioning, others) = messages
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|message| !message.mentions.is_empty());
+                fail(mentioning.into_iter().map(|message| message.job), failure);
+                return others;
+            }
+        };
+        for message in &mut messages {
+            let sender = &message.job.entry.actor;
+            let has_blocked = |one: &UserId, other: &UserId| {
+                blocks
+                    .get(one)
+                    .is_some_and(|blocked| blocked.contains(other))
+            };
+            message
+                .mentions
+                .retain(|it| !has_blocked(sender, it) && !has_blocked(it, sender));
+        }
+        messages
     }
 
     /// Takes out the messages that answer something which isn't a message of the room.

@@ -129,7 +129,7 @@ impl MongoStore {
         let facts = self.room_facts(room).await?;
         let roles = self.roles(room, users).await?;
         let blocked = match &facts.pair {
-            Some(pair) if !roles.is_empty() => self.is_blocked_in(room, pair).await?,
+            Some(pair) if !roles.is_empty() => self.is_blocked_between(room, pair).await?,
             _ => false,
         };
         let standing = |user| {
@@ -209,7 +209,12 @@ impl MongoStore {
         Ok(roles)
     }
 
-    async fn is_blocked_in(&self, room: &RoomId, pair: &(UserId, UserId)) -> Outcome<bool> {
+    /// Whether a block stands between the two of a direct room.
+    pub(super) async fn is_blocked_between(
+        &self,
+        room: &RoomId,
+        pair: &(UserId, UserId),
+    ) -> Outcome<bool> {
         let memory = &self.shared.memory;
         if let Some(blocked) = memory.blocks.get(room, &memory.marks) {
             return Ok(blocked);

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use mongodb::ClientSession;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use protocol::{Role, RoomId, Secret, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser};
+use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile};
 use super::MongoStore;
 use super::claims::{claim, release};
 use super::collections::{Collections, all};
@@ -38,6 +38,9 @@ pub(super) struct UserDocument {
     pub guest: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     password_hash: Option<String>,
+    /// Absent from accounts that were made before there were versions.
+    #[serde(default)]
+    sign_in_version: i64,
     pub created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<DateTime>,
@@ -54,6 +57,7 @@ impl UserDocument {
             role: user.role,
             guest: user.guest,
             password_hash: password_hash.map(|hash| hash.expose().to_owned()),
+            sign_in_version: 0,
             created_at: time(user.created_at),
             deleted_at: None,
         }
@@ -69,6 +73,7 @@ impl UserDocument {
             role: self.role,
             guest: self.guest,
             created_at: timestamp(self.created_at),
+            sign_in_version: self.sign_in_version.unsigned_abs(),
         }
     }
 
@@ -112,17 +117,7 @@ impl MongoStore {
     async fn insert_user(&self, user: &UserDocument) -> Outcome<()> {
         let collections = self.collections().await?;
         in_transaction!(self, async |session| {
-            claim(
-                &collections.usernames,
-                "username",
-                &user.username,
-                &user.id,
-                session,
-            )
-            .await?;
-            if let Some(email) = &user.email {
-                claim(&collections.emails, "email", email, &user.id, session).await?;
-            }
+            claim(&collections.usernames, &user.username, &user.id, session).await?;
             bounded(collections.users.insert_one(user).session(&mut *session)).await?;
             let people = &collections.people;
             bounded(people.insert_one(user.named()).session(&mut *session)).await?;
@@ -238,14 +233,6 @@ impl MongoStore {
                 user.avatar_url.clone_from(avatar_url);
             }
             if let Some(email) = &change.email {
-                let [old, new] =
-                    [&user.email, email].map(|it| it.as_deref().map(str::to_lowercase));
-                if old != new {
-                    if let Some(email) = email {
-                        claim(&collections.emails, "email", email, id, session).await?;
-                    }
-                    release(&collections.emails, user.email.as_deref(), id, session).await?;
-                }
                 user.email.clone_from(email);
             }
             let by_id = doc! { "_id": id.as_str() };
@@ -267,8 +254,27 @@ impl MongoStore {
         })
     }
 
-    pub async fn set_password(&self, id: &UserId, hash: Secret) -> Result<(), StoreError> {
-        self.set(id, doc! { "passwordHash": hash.expose() }).await
+    pub async fn set_password(
+        &self,
+        id: &UserId,
+        sign_in_version: u64,
+        hash: Secret,
+    ) -> Result<u64, StoreError> {
+        let (store, id) = (self.clone(), id.clone());
+        to_the_end(async move {
+            let users = &store.collections().await?.users;
+            let version = i64::try_from(sign_in_version).unwrap_or(i64::MAX);
+            let mut as_read = existing(&id);
+            as_read.insert("signInVersion", known_version(version));
+            let next = version.saturating_add(1);
+            let set = doc! { "$set": { "passwordHash": hash.expose(), "signInVersion": next } };
+            if bounded(users.update_one(as_read, set)).await?.matched_count > 0 {
+                return Ok(next.unsigned_abs());
+            }
+            store.user_document(&id).await?;
+            Err(changed_meanwhile().into())
+        })
+        .await
     }
 
     pub async fn set_user_role(&self, id: &UserId, role: Role) -> Result<(), StoreError> {
@@ -310,8 +316,7 @@ impl MongoStore {
         let by_id = || doc! { "_id": id.as_str() };
         in_transaction!(self, async |session| {
             let user = find_user(collections, id, session).await?;
-            release(&collections.usernames, Some(&user.username), id, session).await?;
-            release(&collections.emails, user.email.as_deref(), id, session).await?;
+            release(&collections.usernames, &user.username, id, session).await?;
             bounded(
                 collections
                     .people
@@ -347,6 +352,14 @@ impl MongoStore {
             bounded(users.replace_one(by_id(), nobody).session(&mut *session)).await?;
             Purge::of_user(id).insert(collections, session).await
         })
+    }
+}
+
+/// Selects a version, which is absent from accounts that were made before there were versions.
+fn known_version(version: i64) -> Bson {
+    match version {
+        0 => Bson::Document(doc! { "$in": [0i64, Bson::Null] }),
+        version => Bson::Int64(version),
     }
 }
 

@@ -125,6 +125,7 @@ impl<'a> Log<'a> {
             // What was sent stays sent, even if it couldn't be sent now.
             return self.sent_before(client_id.as_deref())?.ok_or(refusal);
         }
+        let mentions = self.reached(mentions)?;
         let at = self.transaction.at();
         let id = new_id();
         let key = entry(self.room, self.next);
@@ -193,6 +194,7 @@ impl<'a> Log<'a> {
         if let Some(seq) = target.deleted_seq {
             return Ok(self.nothing_new(seq, Occurrence::Deleted { of }));
         }
+        self.must_not_be_blocked()?;
         let transaction = self.transaction;
         let at = transaction.at().unix_ms();
         transaction
@@ -308,6 +310,30 @@ impl<'a> Log<'a> {
         } else {
             Ok(())
         }
+    }
+
+    /// Those of whom none has a block between them and the sender.
+    fn reached(&self, mut mentions: Vec<UserId>) -> Outcome<Vec<UserId>> {
+        const SQL: &str = "
+            SELECT EXISTS (
+                SELECT 1 FROM users u CROSS JOIN blocks b ON b.user = u.no AND b.blocked = ?2
+                WHERE u.id = ?1
+            ) OR EXISTS (
+                SELECT 1 FROM users u CROSS JOIN blocks b ON b.user = ?2 AND b.blocked = u.no
+                WHERE u.id = ?1
+            )";
+        if mentions.is_empty() {
+            return Ok(mentions);
+        }
+        let mut statement = self.transaction.prepare_cached(SQL)?;
+        let mut is_reached = Vec::with_capacity(mentions.len());
+        for mentioned in &mentions {
+            let row = (mentioned.as_str(), self.actor);
+            is_reached.push(!statement.query_row(row, |row| row.get::<_, bool>(0))?);
+        }
+        let mut is_reached = is_reached.into_iter();
+        mentions.retain(|_| is_reached.next().unwrap_or(true));
+        Ok(mentions)
     }
 
     fn sent_before(&self, client_id: Option<&str>) -> Outcome<Option<Appended>> {

@@ -1,11 +1,11 @@
 //! Who has blocked whom. A block works both ways: neither of the two reaches the other.
 
 use super::SqliteStore;
-use super::columns::{user_id, user_no};
+use super::columns::{room_id, user_id, user_no};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
-use protocol::{Timestamp, UserId};
-use rusqlite::Connection;
+use protocol::{RoomId, Timestamp, UserId};
+use rusqlite::{Connection, OptionalExtension};
 
 /// Users whom one user may block.
 const BLOCKS_MAX: u64 = 1_000;
@@ -63,6 +63,55 @@ impl SqliteStore {
             let mut statement = connection.prepare_cached(SQL)?;
             let blocked = statement.query_map([user], |row| user_id(row, 0))?;
             Ok(blocked.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn direct_room_id(
+        &self,
+        one: &UserId,
+        other: &UserId,
+    ) -> Result<Option<RoomId>, StoreError> {
+        const SQL: &str = "
+            SELECT r.id FROM users a CROSS JOIN users b CROSS JOIN rooms r
+                ON r.direct_low = min(a.no, b.no) AND r.direct_high = max(a.no, b.no)
+            WHERE a.id = ?1 AND b.id = ?2 AND r.deleted_at IS NULL";
+        let (one, other) = (one.clone(), other.clone());
+        let read = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let ids = [one.as_str(), other.as_str()];
+            Ok(statement.query_row(ids, |row| room_id(row, 0)).optional()?)
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn is_blocked_in(&self, room: &RoomId) -> Result<bool, StoreError> {
+        const SQL: &str = "
+            SELECT direct_low, direct_high FROM rooms
+            WHERE id = ?1 AND kind = 'direct' AND deleted_at IS NULL";
+        let room = room.clone();
+        let read = move |connection: &Connection| {
+            let pair = connection
+                .prepare_cached(SQL)?
+                .query_row([room.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            match pair {
+                Some((low, high)) => Ok(between(connection, low, high)?),
+                None => Ok(false),
+            }
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn blocked_rooms(&self) -> Result<Vec<RoomId>, StoreError> {
+        const SQL: &str = "
+            SELECT DISTINCT r.id FROM blocks b CROSS JOIN rooms r
+                ON r.direct_low = min(b.user, b.blocked) AND r.direct_high = max(b.user, b.blocked)
+            WHERE r.deleted_at IS NULL";
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let rooms = statement.query_map([], |row| room_id(row, 0))?;
+            Ok(rooms.collect::<Result<_, _>>()?)
         };
         self.database.read(read).await
     }

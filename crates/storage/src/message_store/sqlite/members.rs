@@ -277,9 +277,9 @@ impl SqliteStore {
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMember> {
     Ok(StoredMember {
         user: users::from_row(row)?,
-        role: room_role(row, 8)?,
-        read_seq: row.get(9)?,
-        joined_at: timestamp(row, 10)?,
+        role: room_role(row, 9)?,
+        read_seq: row.get(10)?,
+        joined_at: timestamp(row, 11)?,
     })
 }
 

@@ -5,8 +5,8 @@ use super::columns::{timestamp, timestamp_option, user_id, user_no};
 use super::message::id_list;
 use crate::StoreError;
 use crate::sessions::{
-    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionSeen, StoredSession,
-    TokenHash,
+    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionRef, SessionSeen,
+    StoredSession, TokenHash,
 };
 use crate::sqlite::{Outcome, Transaction};
 use protocol::{SessionId, Timestamp, UserId};
@@ -45,8 +45,9 @@ impl SqliteStore {
     ) -> Result<Vec<SessionId>, StoreError> {
         const SQL: &str = "
             INSERT INTO sessions
-                (id, user, device, address, created_at, last_seen_at, expires_at, refresh_hash)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)";
+                (id, user, device, address, created_at, last_seen_at, expires_at, refresh_hash,
+                 sign_in_version)
+            SELECT ?1, no, ?3, ?4, ?5, ?5, ?6, ?7, ?8 FROM users WHERE no = ?2 AND sign_in_version <= ?8";
         const LIVE: &str = "
             SELECT id FROM sessions WHERE user = ?1 AND revoked_at IS NULL AND expires_at > ?2
             ORDER BY last_seen_at, created_at, id";
@@ -60,7 +61,7 @@ impl SqliteStore {
             for ended in &live {
                 revoke(transaction, user, ended, now)?;
             }
-            transaction.prepare_cached(SQL)?.execute((
+            let made = transaction.prepare_cached(SQL)?.execute((
                 session.id.as_str(),
                 user,
                 &session.device,
@@ -68,7 +69,11 @@ impl SqliteStore {
                 now.unix_ms(),
                 session.expires_at.unix_ms(),
                 session.refresh.0,
+                session.sign_in_version,
             ))?;
+            if made == 0 {
+                return Err(StoreError::NotFound.into());
+            }
             Ok(live)
         };
         self.database.write(write).await
@@ -140,8 +145,11 @@ impl SqliteStore {
         &self,
         user: &UserId,
         except: Option<&SessionId>,
+        sign_in_version: u64,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError> {
+        const KEEP: &str = "
+            UPDATE sessions SET sign_in_version = max(sign_in_version, ?2) WHERE id = ?1";
         const SQL: &str = "
             UPDATE sessions SET revoked_at = ?3
             WHERE user = (SELECT no FROM users WHERE id = ?1) AND id IS NOT ?2
@@ -151,12 +159,45 @@ impl SqliteStore {
         let write = move |transaction: &Transaction<'_>| {
             let mut statement = transaction.prepare_cached(SQL)?;
             let except = except.as_ref().map(SessionId::as_str);
+            transaction
+                .prepare_cached(KEEP)?
+                .execute((except, sign_in_version))?;
             let revoked = statement.query_map((user.as_str(), except, now.unix_ms()), |row| {
                 session_id(row, 0)
             })?;
             Ok(revoked.collect::<Result<_, _>>()?)
         };
         self.database.write(write).await
+    }
+
+    pub async fn good_sessions(
+        &self,
+        sessions: Vec<SessionRef>,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        const SQL: &str = "
+            SELECT s.expires_at FROM sessions s CROSS JOIN users u ON u.no = s.user
+            WHERE s.id = ?1 AND u.id = ?2 AND u.deleted_at IS NULL
+                AND s.revoked_at IS NULL AND s.expires_at > ?3
+                AND s.sign_in_version >= max(u.sign_in_version, ?4)";
+        let read = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let mut good = Vec::with_capacity(sessions.len());
+            for session in sessions {
+                let wanted = (
+                    session.id.as_str(),
+                    session.user_id.as_str(),
+                    now.unix_ms(),
+                    session.sign_in_version,
+                );
+                let found = statement.query_row(wanted, |row| timestamp(row, 0));
+                if let Some(expires_at) = found.optional()? {
+                    good.push((session.id, expires_at));
+                }
+            }
+            Ok(good)
+        };
+        self.database.read(read).await
     }
 
     pub async fn without_sessions(
@@ -226,7 +267,8 @@ fn rotate(transaction: &Transaction<'_>, refresh: &Refresh, now: Timestamp) -> O
         session_columns!(),
         ", s.user, s.refresh_hash, s.previous_hash, s.rotated_at
           FROM sessions s CROSS JOIN users u ON u.no = s.user
-          WHERE s.id = ?1 AND u.id = ?3 AND s.revoked_at IS NULL AND s.expires_at > ?2"
+          WHERE s.id = ?1 AND u.id = ?3 AND s.revoked_at IS NULL AND s.expires_at > ?2
+              AND s.sign_in_version >= max(u.sign_in_version, ?4)"
     );
     const ROTATE: &str = "
         UPDATE sessions SET previous_hash = refresh_hash, refresh_hash = ?2, rotated_at = ?3,
@@ -236,6 +278,7 @@ fn rotate(transaction: &Transaction<'_>, refresh: &Refresh, now: Timestamp) -> O
         refresh.session_id.as_str(),
         now.unix_ms(),
         refresh.user_id.as_str(),
+        refresh.sign_in_version,
     );
     let found = transaction
         .prepare_cached(FIND)?

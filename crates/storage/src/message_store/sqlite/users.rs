@@ -4,7 +4,7 @@
 use super::columns::{role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
 use super::message::id_list;
 use super::name_index::Wanted;
-use super::{Credentials, NewUser, ProfileChange, StoredUser};
+use super::{Credentials, NewUser, ProfileChange, StoredUser, changed_meanwhile};
 use super::{Page, SqliteStore, members, name_index};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
@@ -16,7 +16,10 @@ const DELETED: &str = "deleted";
 
 macro_rules! user_columns {
     () => {
-        "u.id, u.username, u.display_name, u.email, u.avatar_url, u.role, u.guest, u.created_at"
+        concat!(
+            "u.id, u.username, u.display_name, u.email, u.avatar_url, u.role, u.guest, u.created_at, ",
+            "u.sign_in_version"
+        )
     };
 }
 
@@ -32,6 +35,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredUser> {
         role: role(row, 5)?,
         guest: row.get(6)?,
         created_at: timestamp(row, 7)?,
+        sign_in_version: row.get(8)?,
     })
 }
 
@@ -111,7 +115,7 @@ impl SqliteStore {
             let credentials = connection
                 .prepare_cached(sql)?
                 .query_row([key], |row| {
-                    let hash: Option<String> = row.get(8)?;
+                    let hash: Option<String> = row.get(9)?;
                     Ok(Credentials {
                         user: from_row(row)?,
                         password_hash: hash.map(Secret::from),
@@ -164,7 +168,7 @@ impl SqliteStore {
         change: ProfileChange,
     ) -> Result<StoredUser, StoreError> {
         const SQL: &str = "
-            UPDATE users SET display_name = ?2, avatar_url = ?3, email = ?4, email_key = ?5
+            UPDATE users SET display_name = ?2, avatar_url = ?3, email = ?4
             WHERE no = ?1";
         let id = id.clone();
         let write = move |transaction: &Transaction<'_>| {
@@ -176,13 +180,11 @@ impl SqliteStore {
                 email: change.email.unwrap_or(user.email),
                 ..user
             };
-            must_be_free(transaction, "", changed.email.as_deref(), no)?;
             transaction.prepare_cached(SQL)?.execute((
                 no,
                 &changed.display_name,
                 &changed.avatar_url,
                 &changed.email,
-                changed.email.as_deref().map(str::to_lowercase),
             ))?;
             name_index::put_user(transaction, no, &changed.username, &changed.display_name)?;
             Ok(changed)
@@ -190,15 +192,23 @@ impl SqliteStore {
         self.database.write(write).await
     }
 
-    pub async fn set_password(&self, id: &UserId, hash: Secret) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE users SET password_hash = ?2 WHERE no = ?1";
+    pub async fn set_password(
+        &self,
+        id: &UserId,
+        sign_in_version: u64,
+        hash: Secret,
+    ) -> Result<u64, StoreError> {
+        const SQL: &str = "
+            UPDATE users SET password_hash = ?3, sign_in_version = ?2 + 1
+            WHERE no = ?1 AND sign_in_version = ?2";
         let id = id.clone();
         let write = move |transaction: &Transaction<'_>| {
             let no = user_no(transaction, &id)?;
-            transaction
-                .prepare_cached(SQL)?
-                .execute((no, hash.expose()))?;
-            Ok(())
+            let row = (no, sign_in_version, hash.expose());
+            match transaction.prepare_cached(SQL)?.execute(row)? {
+                0 => Err(changed_meanwhile().into()),
+                _ => Ok(sign_in_version + 1),
+            }
         };
         self.database.write(write).await
     }
@@ -222,7 +232,7 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<RoomId>, StoreError> {
         const SQL: &str = "
-            UPDATE users SET username = ?2, username_key = NULL, display_name = ?2, email = NULL, email_key = NULL, avatar_url = NULL,
+            UPDATE users SET username = ?2, username_key = NULL, display_name = ?2, email = NULL, avatar_url = NULL,
                 role = 'user', password_hash = NULL, deleted_at = ?3
             WHERE no = ?1";
         const UNBLOCK: &str = "DELETE FROM blocks WHERE user = ?1 OR blocked = ?1";
@@ -289,18 +299,17 @@ fn insert(
     password_hash: Option<Secret>,
 ) -> Outcome<StoredUser> {
     const SQL: &str = "
-        INSERT INTO users (id, username, username_key, display_name, email, email_key, role, guest,
+        INSERT INTO users (id, username, username_key, display_name, email, role, guest,
             password_hash, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let username_key = user.username.to_lowercase();
-    must_be_free(transaction, &username_key, user.email.as_deref(), 0)?;
+    must_be_free(transaction, &username_key)?;
     transaction.prepare_cached(SQL)?.execute((
         user.id.as_str(),
         &user.username,
         username_key,
         &user.display_name,
         &user.email,
-        user.email.as_deref().map(str::to_lowercase),
         role_text(user.role),
         user.guest,
         password_hash.as_ref().map(Secret::expose),
@@ -311,31 +320,14 @@ fn insert(
     Ok(user)
 }
 
-/// Nobody but the user of number `own` has this name or address.
-fn must_be_free(
-    connection: &Connection,
-    username_key: &str,
-    email: Option<&str>,
-    own: i64,
-) -> Outcome<()> {
-    for (field, sql, key) in [
-        (
-            "username",
-            "SELECT EXISTS (SELECT 1 FROM users WHERE username_key = ?1 AND no <> ?2)",
-            Some(username_key.to_owned()),
-        ),
-        (
-            "email",
-            "SELECT EXISTS (SELECT 1 FROM users WHERE email_key = ?1 AND no <> ?2)",
-            email.map(str::to_lowercase),
-        ),
-    ] {
-        let taken = connection
-            .prepare_cached(sql)?
-            .query_row((key, own), |row| row.get(0))?;
-        if taken {
-            return Err(StoreError::conflict(field, "is taken").into());
-        }
+/// Nobody has this name.
+fn must_be_free(connection: &Connection, username_key: &str) -> Outcome<()> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE username_key = ?1)";
+    let taken = connection
+        .prepare_cached(SQL)?
+        .query_row([username_key], |row| row.get(0))?;
+    if taken {
+        return Err(StoreError::conflict("username", "is taken").into());
     }
     Ok(())
 }

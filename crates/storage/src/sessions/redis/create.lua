@@ -1,8 +1,9 @@
 -- ARGV[2…]  id, device, address, hash of the refresh token, hash of its successor, when it expires,
---           how many a user may have
--- Returns the ids of those that it ended.
+--           how many a user may have, the user's version when the password was read
+-- Returns the ids of those that it ended; nothing if the version has risen since.
 
-local id, expires, most = ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8])
+local id, expires, most, version = ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+if version < tonumber(redis.call('GET', KEYS[3]) or 0) then return false end
 
 local live, last = {}, expires
 local stored = redis.call('HGETALL', KEYS[1])
@@ -35,6 +36,7 @@ put(id, {
   created = now,
   seen = now,
   expires = expires,
+  version = version,
 })
 redis.call('PEXPIREAT', KEYS[1], last)
 return ended

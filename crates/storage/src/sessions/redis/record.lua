@@ -1,22 +1,25 @@
 -- What every script of the sessions begins with.
 -- KEYS[1]  the sessions of one user, a hash from the session's id to its record
 -- KEYS[2]  the sessions of the partition's users that were revoked lately, sorted by when
+-- KEYS[3]  the version that the user's sessions must have, if it has risen lately
 -- ARGV[1]  the time, in milliseconds since 1970
 
 local now = tonumber(ARGV[1])
 
--- The session of this id, if it is good.
-local function good(id)
+-- The session of this id, if it is good and not of an earlier version than this.
+local function good(id, version)
   local packed = redis.call('HGET', KEYS[1], id)
   local session = packed and cmsgpack.unpack(packed)
-  return session and session.expires > now and session
+  -- Those from before there were versions have none.
+  return session and session.expires > now and (session.version or 0) >= (version or 0) and session
 end
 
 local function put(id, session)
   redis.call('HSET', KEYS[1], id, cmsgpack.pack(session))
 end
 
--- Access tokens outlive their session by 15 minutes; so long its end must be known to who starts meanwhile.
+-- Access tokens outlive their session by 15 minutes; so long its end must be known to who starts meanwhile. No sign-in
+-- takes longer.
 local REMEMBERED = 3600000
 
 local function revoke(id)

@@ -1,10 +1,11 @@
 -- ARGV[2…]  id, hash of the token presented, hash of its successor, hash of that one's successor, address,
---           when the session expires from now on, for how many milliseconds the same token may be presented again
+--           when the session expires from now on, for how many milliseconds the same token may be presented again,
+--           the version that the session must have
 -- Returns what became of it and the session; nothing if the session isn't good.
 
 local id, presented, successor, after, again = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[8])
 
-local session = good(id)
+local session = good(id, tonumber(ARGV[9]))
 if not session then return false end
 
 -- A successor that isn't the token yet was given out by a rotation that this Redis has lost: the master that ran it
