@@ -13,7 +13,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use socketioxide_core::{Value, packet::PacketData, parser::ParserState};
 use tokio::net::TcpStream;
 
+pub use self::subscriptions::Reservation;
 pub(crate) use self::{
     admission::{Admission, Rate},
     input::Input,
@@ -52,6 +53,8 @@ pub(crate) struct Connection {
     namespaces: Mutex<Namespaces>,
     /// `None` once the connection has ended, so that nothing subscribes any more.
     topics: Mutex<Option<Vec<Membership>>>,
+    /// Subscriptions that are kept free, changed under the lock of `topics`.
+    reserved: AtomicU16,
     /// A packet whose attachments have not all arrived.
     partial: Mutex<Option<Box<ParserState>>>,
     requests: Mutex<Option<Box<Requests>>>,
@@ -94,6 +97,7 @@ impl Connection {
             torn_down: AtomicBool::new(false),
             namespaces: Mutex::default(),
             topics: Mutex::new(Some(Vec::new())),
+            reserved: AtomicU16::new(0),
             partial: Mutex::new(None),
             requests: Mutex::new(None),
             heartbeat,

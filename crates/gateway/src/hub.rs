@@ -367,6 +367,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_reserved_is_there_when_it_is_needed() {
+        let hub = Hub::new(Some(1));
+        let config = Config {
+            max_topics: 2,
+            ..Config::default()
+        };
+        let Gateway(gateway) = Gateway::new(config, hub.clone(), Arc::new(Nothing));
+        let socket = socket(&gateway);
+        assert_eq!(socket.join("a", 0), Ok(true));
+        let reserved = socket.reserve().unwrap();
+        assert_eq!(socket.join("b", 0), Err(JoinError::TooMany));
+        assert_eq!(socket.join("a", 0), Ok(false));
+        assert!(matches!(socket.reserve(), Err(JoinError::TooMany)));
+        assert_eq!(reserved.join("b", 0), Ok(true));
+        assert!(matches!(socket.reserve(), Err(JoinError::TooMany)));
+        assert!(socket.leave("b"));
+        drop(socket.reserve().unwrap());
+        // For what one is subscribed to already it isn't needed.
+        assert_eq!(socket.reserve().unwrap().join("a", 0), Ok(false));
+        assert_eq!(socket.join("b", 0), Ok(true));
+        socket.disconnect();
+        assert!(matches!(socket.reserve(), Err(JoinError::Closed)));
+    }
+
+    #[tokio::test]
     async fn a_topic_is_as_large_as_those_who_stay() {
         let hub = Hub::new(Some(1));
         let Gateway(gateway) = Gateway::new(Config::default(), hub.clone(), Arc::new(Nothing));

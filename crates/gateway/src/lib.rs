@@ -60,6 +60,7 @@ mod websocket;
 
 pub use close::CloseReason;
 pub use config::Config;
+pub use connection::Reservation;
 pub use frame::{EncodeError, Frame};
 pub use gateway::Gateway;
 pub use handler::{

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
     close::CloseReason,
-    connection::Connection,
+    connection::{Connection, Reservation},
     frame::{EncodeError, Frame},
     handler::Reply,
     hub::JoinError,
@@ -108,6 +108,14 @@ impl Socket {
     /// If the socket is closed, has too many subscriptions, or is about to be told that it fell behind on the topic.
     pub fn join(&self, topic: &str, tag: u64) -> Result<bool, JoinError> {
         self.connection.join(topic, self.key, tag)
+    }
+
+    /// Keeps one subscription free.
+    ///
+    /// # Errors
+    /// If the socket is closed or has too many subscriptions.
+    pub fn reserve(&self) -> Result<Reservation, JoinError> {
+        self.connection.reserve(self.key)
     }
 
     /// Ends a subscription; false if there was none.

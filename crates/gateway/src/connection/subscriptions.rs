@@ -3,7 +3,7 @@
 //! The connection's list and the topic's members change together under the lock of the list. Every subscription ends
 //! in one way that the application hears of: by its own [`leave`](Connection::leave), by lag, or with its namespace.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use smallvec::SmallVec;
 
@@ -13,6 +13,38 @@ use crate::{
     outbox::TopicId,
 };
 
+/// One of a connection's subscriptions, kept free until it is made or this is dropped: whoever is to do something that
+/// ends with a subscription knows before that it won't be refused for want of room.
+pub struct Reservation {
+    connection: Arc<Connection>,
+    socket: u16,
+    used: bool,
+}
+
+impl Reservation {
+    /// Subscribes, as [`Socket::join`](crate::Socket::join) does.
+    ///
+    /// # Errors
+    /// As there, but for [`JoinError::TooMany`].
+    pub fn join(mut self, topic: &str, tag: u64) -> Result<bool, JoinError> {
+        let connection = self.connection.clone();
+        let mut topics = connection.topics.lock();
+        // Under the lock that the subscription is made under, so that nobody else takes what this gives back.
+        self.used = true;
+        connection.reserved.fetch_sub(1, Ordering::Relaxed);
+        connection.join_in(&mut topics, topic, self.socket, tag)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.used {
+            let _topics = self.connection.topics.lock();
+            self.connection.reserved.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Connection {
     /// Subscribes namespace `socket` to `topic`; false if it was subscribed already.
     pub(crate) fn join(
@@ -21,7 +53,16 @@ impl Connection {
         socket: u16,
         tag: u64,
     ) -> Result<bool, JoinError> {
-        let mut topics = self.topics.lock();
+        self.join_in(&mut self.topics.lock(), topic, socket, tag)
+    }
+
+    fn join_in(
+        self: &Arc<Self>,
+        topics: &mut Option<Vec<Membership>>,
+        topic: &str,
+        socket: u16,
+        tag: u64,
+    ) -> Result<bool, JoinError> {
         let Some(list) = topics.as_mut() else {
             return Err(JoinError::Closed);
         };
@@ -35,15 +76,34 @@ impl Connection {
                 Ok(false)
             };
         }
-        if list.len() >= self.gateway.config.max_topics {
+        self.must_have_room(list, socket)?;
+        let membership = self.gateway.hub.insert(topic, self, socket, tag)?;
+        list.push(membership);
+        Ok(true)
+    }
+
+    fn must_have_room(&self, list: &[Membership], socket: u16) -> Result<(), JoinError> {
+        let reserved = usize::from(self.reserved.load(Ordering::Relaxed));
+        if list.len() + reserved >= self.gateway.config.max_topics {
             return Err(JoinError::TooMany);
         }
         if !self.namespaces.lock().contains(socket) {
             return Err(JoinError::Closed);
         }
-        let membership = self.gateway.hub.insert(topic, self, socket, tag)?;
-        list.push(membership);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Keeps one subscription free for namespace `socket`.
+    pub(crate) fn reserve(self: &Arc<Self>, socket: u16) -> Result<Reservation, JoinError> {
+        let topics = self.topics.lock();
+        let list = topics.as_ref().ok_or(JoinError::Closed)?;
+        self.must_have_room(list, socket)?;
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+        Ok(Reservation {
+            connection: self.clone(),
+            socket,
+            used: false,
+        })
     }
 
     /// Ends a subscription; false if there was none.
