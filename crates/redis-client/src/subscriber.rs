@@ -80,7 +80,8 @@ impl Subscriber {
     }
 
     /// Subscribes to a shard channel; resolves once the server has confirmed it, so every message published from then on
-    /// comes, or an interruption. Many at once are pipelined. Subscribing twice is the same as once.
+    /// comes, or an interruption. Many at once are pipelined. Subscribing twice is the same as once. While the channel's
+    /// master is known to be away it fails at once.
     ///
     /// Whatever the error, the channel stays wanted, also when this future is dropped: it is subscribed as soon as that is
     /// possible, which an interruption then tells. [`Self::unsubscribe`] takes the wish back.

@@ -54,6 +54,8 @@ struct Subscription {
     serial: u64,
     state: State,
     lost: bool,
+    /// It waits for a master that is away.
+    is_away: bool,
     hops: u8,
     waiting: Vec<Confirmation>,
 }
@@ -91,6 +93,7 @@ impl Registry {
                 state: State::Live(_),
                 ..
             }) => drop(done.send(Ok(()))),
+            Some(Subscription { is_away: true, .. }) => drop(done.send(Err(away()))),
             Some(subscription) => {
                 // Those who gave up don't add up while Redis is away.
                 if subscription.waiting.len().is_power_of_two() {
@@ -106,6 +109,7 @@ impl Registry {
                     serial,
                     state: State::Wanted,
                     lost: false,
+                    is_away: false,
                     hops: 0,
                     waiting: vec![done],
                 };
@@ -155,8 +159,16 @@ impl Registry {
         }
     }
 
-    /// Keeps a wish until something changes.
-    pub(super) fn strand(&mut self, wish: Wish) {
+    /// Keeps a wish until something changes; who waits for it needn't where its master is away.
+    pub(super) fn strand(&mut self, wish: Wish, is_away: bool) {
+        if let Some(subscription) = self.of(wish.kind).get_mut(&wish.name) {
+            subscription.is_away = is_away;
+            if is_away {
+                for waiting in subscription.waiting.drain(..) {
+                    drop(waiting.send(Err(away())));
+                }
+            }
+        }
         self.stranded.push(wish);
         // Wishes that were taken back don't add up while Redis is away.
         if self.stranded.len() > 2 * (self.shard.len() + self.patterns.len()) + 1024 {
@@ -170,6 +182,7 @@ impl Registry {
     pub(super) fn sent(&mut self, wish: Wish, connection: u64) -> (Arc<str>, u64) {
         if let Some(subscription) = self.of(wish.kind).get_mut(&wish.name) {
             subscription.state = State::Sent(connection);
+            subscription.is_away = false;
         }
         (wish.name, wish.serial)
     }
@@ -318,6 +331,10 @@ impl Registry {
             }
         }
     }
+}
+
+fn away() -> RedisError {
+    RedisError::Unavailable("its master is away".to_owned())
 }
 
 impl Subscription {

@@ -240,11 +240,29 @@ impl Servers {
             // Any server will do: they pass classic publications on to each other.
             return connections.position(|connection| connection.retiring.is_none());
         }
-        let host = self.moved.get(&slot).or_else(|| {
+        let host = self.master_of(slot)?;
+        connections.position(|connection| connection.link.host == *host)
+    }
+
+    fn master_of(&self, slot: u16) -> Option<&Host> {
+        self.moved.get(&slot).or_else(|| {
             let layout = self.layout.as_ref()?;
             layout.masters.get(layout.master_of(slot)?)
-        })?;
-        connections.position(|connection| connection.link.host == *host)
+        })
+    }
+
+    /// Whether a subscription that has no connection won't have one soon: its master didn't answer when it was tried, or
+    /// there is none.
+    pub(super) fn is_away(&self, kind: Kind, slot: u16) -> bool {
+        let didnt_answer =
+            |host: &Host| self.tries.get(host).is_some_and(|tried| tried.failures > 0);
+        let Some(layout) = &self.layout else {
+            return false;
+        };
+        match kind {
+            Kind::Shard => self.master_of(slot).is_none_or(didnt_answer),
+            Kind::Pattern => layout.masters.iter().all(didnt_answer),
+        }
     }
 
     /// What one command may name together: in a Cluster the channels of one slot, else all. Never those of two kinds.

@@ -290,7 +290,10 @@ impl Session {
                 Some(index) => {
                     placed.push((index, self.servers.group(wish.kind, slot), slot, wish))
                 }
-                None => self.registry.strand(wish),
+                None => {
+                    let is_away = self.servers.is_away(wish.kind, slot);
+                    self.registry.strand(wish, is_away);
+                }
             }
         }
         placed.sort_by_key(|(index, group, ..)| (*index, *group));

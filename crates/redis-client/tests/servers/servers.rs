@@ -57,6 +57,19 @@ impl Servers {
         }
     }
 
+    /// Keeps the Cluster's masters what they are: on a busy machine a node may get no time for longer than others wait for
+    /// it, and where another one takes over, commands fail whose masters all live.
+    pub fn keep_masters(&self) {
+        for offset in 0..6 {
+            for setting in [
+                ["config", "set", "cluster-replica-no-failover", "yes"],
+                ["config", "set", "cluster-node-timeout", "60000"],
+            ] {
+                self.redis_cli(self.port(offset), &setting);
+            }
+        }
+    }
+
     /// The masters of the Cluster, each as it sees itself: others may not have heard yet.
     pub fn masters(&self, slot: u16) -> Vec<Member> {
         let is_within = |range: &&str| {

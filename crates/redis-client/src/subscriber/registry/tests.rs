@@ -189,13 +189,44 @@ fn a_refusal_is_told_and_tried_again_at_leisure() {
 }
 
 #[test]
+fn nobody_waits_for_a_master_that_is_away() {
+    let (mut registry, mut asked) = (Registry::default(), VecDeque::new());
+    let strand = |registry: &mut Registry, is_away| {
+        for wish in std::mem::take(&mut registry.wanted) {
+            registry.strand(wish, is_away);
+        }
+    };
+    let mut first = subscribe(&mut registry, "a");
+    strand(&mut registry, false);
+    assert!(first.try_recv().is_err(), "it is being dialled");
+    registry.servers_changed(false);
+    registry.tick(false);
+    strand(&mut registry, true);
+    let mut second = subscribe(&mut registry, "a");
+    for waiting in [&mut first, &mut second] {
+        let told = waiting.try_recv().unwrap();
+        assert!(matches!(told, Err(RedisError::Unavailable(_))), "{told:?}");
+    }
+    // It stays wanted, and its coming back is told.
+    registry.servers_changed(true);
+    assert_eq!(send(&mut registry, 1, &mut asked), 1);
+    let mut third = subscribe(&mut registry, "a");
+    assert!(third.try_recv().is_err());
+    drop(third);
+    registry
+        .confirmed(Kind::Shard, b"a", 1, &mut asked)
+        .unwrap();
+    assert_eq!(registry.interrupted, [Arc::from("a")]);
+}
+
+#[test]
 fn wishes_that_are_taken_back_do_not_add_up() {
     let mut registry = Registry::default();
     for index in 0..100_000 {
         let name: Arc<str> = format!("c{index}").into();
         drop(subscribe(&mut registry, &name));
         for wish in std::mem::take(&mut registry.wanted) {
-            registry.strand(wish);
+            registry.strand(wish, false);
         }
         registry.unsubscribe(Kind::Shard, name);
     }
