@@ -2,25 +2,28 @@
 //!
 //! Only the sets of live instances count, so an instance that dies takes its users with it as soon as its lease ends,
 //! and nobody has to clean up behind it: its sets expire. What an instance says is written in the order of its
-//! connections' coming and going by one task, always as it is now. A change is announced on the room's topic, and
-//! whoever has subscribers there looks at the union of the sets.
+//! connections' coming and going, always as it is now. A change is announced on the room's topic, and whoever has
+//! subscribers there looks at the union of the sets.
+//!
+//! The rooms of each partition are written and looked at for themselves: a master that is away or hangs holds up nobody
+//! but those whose rooms it has.
+
+mod partition;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{
-        LazyLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{BTreeSet, HashSet},
+    sync::LazyLock,
     time::Duration,
 };
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use futures_util::future::join_all;
 use protocol::{ErrorCode, Presence as PresenceAnswer, RoomId, UserId, limits::ONLINE_MAX};
-use redis_client::{Command, RedisClient, Script, cmd, partition_of, tag};
+use redis_client::{Command, PARTITIONS, RedisClient, Script, cmd, partition_of, tag};
 use storage::StoreError;
 use tokio::{sync::Notify, time::Instant};
 
+use self::partition::Partition;
 use super::{
     presence::{COUNT_EVERY, tell, tell_count},
     topics,
@@ -38,9 +41,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const SET_LIFE_SECONDS: u32 = 3_600;
 const SAY_AGAIN_EVERY: Duration = Duration::from_secs(1_200);
 
-/// Rooms looked at, or users written, in one pipeline.
-const BATCH: usize = 256;
-
 /// How long who asks for those online waits for this instance's own to be written.
 const WRITE_WAIT: Duration = Duration::from_millis(100);
 
@@ -54,26 +54,12 @@ static UNION: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("pres
 pub struct PresenceSets {
     client: RedisClient,
     prefix: String,
-    changes: Mutex<Changes>,
-    /// There are some to be written.
-    noted: Notify,
-    /// Some were written.
-    written: Notify,
+    /// By number.
+    partitions: Box<[Partition]>,
     /// Everything has to be written anew.
-    say_again: AtomicBool,
-    /// Rooms to look at, and not before when.
-    due: Mutex<HashMap<RoomId, Instant>>,
-    looked: Notify,
+    to_say_again: Notify,
     /// What the subscribers here know; of rooms that have some.
     told: DashMap<RoomId, Told>,
-}
-
-/// Who came and went, and isn't known to be written.
-#[derive(Default)]
-struct Changes {
-    unwritten: HashMap<RoomId, HashSet<UserId>>,
-    /// Rooms of which some are on their way.
-    writing: HashSet<RoomId>,
 }
 
 #[derive(Debug, Clone)]
@@ -104,39 +90,31 @@ impl PresenceSets {
         Self {
             client,
             prefix: prefix.to_owned(),
-            changes: Mutex::default(),
-            noted: Notify::new(),
-            written: Notify::new(),
-            say_again: AtomicBool::new(false),
-            due: Mutex::default(),
-            looked: Notify::new(),
+            partitions: (0..PARTITIONS).map(|_| Partition::default()).collect(),
+            to_say_again: Notify::new(),
             told: DashMap::new(),
         }
     }
 
+    fn partition(&self, room: &RoomId) -> &Partition {
+        &self.partitions[usize::from(partition_of(room.as_str()))]
+    }
+
     /// `user` came to `room` here or left it, and who they were is looked up when it is written.
     pub(super) fn note(&self, room: &RoomId, user: &UserId, empty: bool) {
-        {
-            let unwritten = &mut self.changes.lock().unwritten;
-            match unwritten.get_mut(room) {
-                Some(users) => drop(users.insert(user.clone())),
-                None => drop(unwritten.insert(room.clone(), HashSet::from([user.clone()]))),
-            }
-        }
         if empty {
             self.told.remove(room);
         }
-        self.noted.notify_one();
+        self.partition(room).note(room, user);
     }
 
     pub(super) fn say_again(&self) {
-        self.say_again.store(true, Ordering::Release);
-        self.noted.notify_one();
+        self.to_say_again.notify_one();
     }
 
     pub(super) fn forget(&self, room: &RoomId) {
         self.told.remove(room);
-        self.due.lock().remove(room);
+        self.partition(room).forget(room);
     }
 
     /// How many the subscribers here know of.
@@ -158,13 +136,16 @@ impl PresenceSets {
                 told.at + every
             }
         };
-        self.due.lock().entry(room.clone()).or_insert(not_before);
-        self.looked.notify_one();
+        self.partition(room).look_at(room, not_before);
     }
 
     /// Writes and looks, for ever.
     pub(super) async fn run(&self, app: &SharedApp) {
-        tokio::join!(self.write(app), self.look(app), self.refresh());
+        let partitions = self.partitions.iter();
+        let working = partitions.map(|partition| async {
+            tokio::join!(self.write(app, partition), self.look(app, partition))
+        });
+        tokio::join!(join_all(working), self.repeat(app), self.refresh());
     }
 
     /// The expiry is for the sets of the dead only.
@@ -175,65 +156,24 @@ impl PresenceSets {
         }
     }
 
-    async fn write(&self, app: &App) {
+    async fn repeat(&self, app: &App) {
         loop {
-            self.noted.notified().await;
-            if self.say_again.swap(false, Ordering::AcqRel) {
-                self.put_back(app.presence.subscribed());
-            }
-            loop {
-                let batch = self.take_unwritten();
-                if batch.is_empty() {
-                    break;
-                }
-                let taken = self.write_batch(app, &batch).await;
-                if !taken {
-                    self.put_back(batch);
-                }
-                self.changes.lock().writing.clear();
-                self.written.notify_waiters();
-                if !taken {
-                    tokio::time::sleep(PAUSE).await;
-                }
+            self.to_say_again.notified().await;
+            for (room, users) in app.presence.subscribed() {
+                self.partition(&room).put_back(room, users);
             }
         }
     }
 
-    fn put_back(
-        &self,
-        batch: impl IntoIterator<Item = (RoomId, impl IntoIterator<Item = UserId>)>,
-    ) {
-        let unwritten = &mut self.changes.lock().unwritten;
-        for (room, users) in batch {
-            unwritten.entry(room).or_default().extend(users);
-        }
-    }
-
-    fn take_unwritten(&self) -> Vec<(RoomId, HashSet<UserId>)> {
-        let mut changes = self.changes.lock();
-        let Changes { unwritten, writing } = &mut *changes;
-        writing.extend(unwritten.keys().take(BATCH).cloned());
-        let rooms = writing.iter();
-        rooms
-            .filter_map(|room| unwritten.remove_entry(room))
-            .collect()
-    }
-
-    /// What came and went in `room` before this is written, unless that takes [`WRITE_WAIT`].
-    async fn settle(&self, room: &RoomId) {
-        let settled = async {
-            loop {
-                let written = self.written.notified();
-                {
-                    let changes = self.changes.lock();
-                    if !changes.unwritten.contains_key(room) && !changes.writing.contains(room) {
-                        return;
-                    }
-                }
-                written.await;
+    async fn write(&self, app: &App, partition: &Partition) {
+        loop {
+            let batch = partition.take_unwritten().await;
+            let taken = self.write_batch(app, &batch).await;
+            partition.written(batch, taken);
+            if !taken {
+                tokio::time::sleep(PAUSE).await;
             }
-        };
-        drop(tokio::time::timeout(WRITE_WAIT, settled).await);
+        }
     }
 
     /// Writes each user's presence as it is now; says whether Redis took it.
@@ -267,34 +207,13 @@ impl PresenceSets {
         true
     }
 
-    async fn look(&self, app: &App) {
+    async fn look(&self, app: &App, partition: &Partition) {
         loop {
-            let now = Instant::now();
-            let mut rooms = Vec::new();
-            let next = {
-                let mut due = self.due.lock();
-                due.retain(|room, not_before| {
-                    let keep = *not_before > now || rooms.len() >= BATCH;
-                    if !keep {
-                        rooms.push(room.clone());
-                    }
-                    keep
-                });
-                due.values().min().copied()
-            };
-            if rooms.is_empty() {
-                let looked = self.looked.notified();
-                match next {
-                    Some(next) => drop(tokio::time::timeout_at(next, looked).await),
-                    None => looked.await,
-                }
-                continue;
-            }
+            let rooms = partition.take_due().await;
             if !self.look_at_batch(app, &rooms).await {
                 let later = Instant::now() + PAUSE;
-                let mut due = self.due.lock();
-                for room in rooms {
-                    due.entry(room).or_insert(later);
+                for room in &rooms {
+                    partition.look_at(room, later);
                 }
             }
         }
@@ -386,7 +305,7 @@ impl PresenceSets {
         room: &RoomId,
     ) -> Result<PresenceAnswer, AppError> {
         // Whoever has just joined here is among them.
-        self.settle(room).await;
+        self.partition(room).settle(room, WRITE_WAIT).await;
         let (count, users) = self
             .client
             .run::<(u64, Vec<String>)>(self.union(app, room))
