@@ -1,6 +1,6 @@
 //! Sending a message: one durable append, its answer, and its publication, in this order.
 
-use protocol::{MessageSent, SendMessage};
+use protocol::{ErrorBody, ErrorCode, MessageSent, SendMessage};
 use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
 
 use super::{access, mentions, wire};
@@ -79,38 +79,40 @@ pub(super) fn append(
     entry: NewEntry,
     done: impl FnOnce(Result<&Appended, AppError>) + Send + 'static,
 ) {
+    let Some(place) = app.fan_out.reserve(&entry.room_id, entry.bytes()) else {
+        let message = "too much waits to be published; try again";
+        let busy = ErrorBody::new(ErrorCode::Unavailable, message).retry_after_ms(1_000);
+        return done(Err(busy.into()));
+    };
     let room = entry.room_id.clone();
     let (app_done, actor) = (app.clone(), actor.clone());
     let completed = move |result: Result<Appended, StoreError>| {
-        let app = app_done.clone();
-        let lane_room = room.clone();
-        app_done
-            .fan_out
-            .hand_over(&lane_room, move || match result {
-                Ok(appended) => {
-                    done(Ok(&appended));
-                    if appended.recorded {
-                        publish(&app, &actor, appended);
-                    }
+        let app = app_done;
+        place.hand_over(move || match result {
+            Ok(appended) => {
+                done(Ok(&appended));
+                if appended.recorded {
+                    publish(&app, &actor, appended);
                 }
-                // Saying why needs another look at the room, for which the lane can't wait.
-                Err(StoreError::NotFound) => {
-                    let explaining = async move {
-                        done(Err(access::explain(
-                            &app,
-                            &actor,
-                            &room,
-                            StoreError::NotFound,
-                        )
-                        .await));
-                    };
-                    match tokio::runtime::Handle::try_current() {
-                        Ok(runtime) => drop(runtime.spawn(explaining)),
-                        Err(_) => tracing::debug!("refused while shutting down"),
-                    }
+            }
+            // Saying why needs another look at the room, for which the lane can't wait.
+            Err(StoreError::NotFound) => {
+                let explaining = async move {
+                    done(Err(access::explain(
+                        &app,
+                        &actor,
+                        &room,
+                        StoreError::NotFound,
+                    )
+                    .await));
+                };
+                match tokio::runtime::Handle::try_current() {
+                    Ok(runtime) => drop(runtime.spawn(explaining)),
+                    Err(_) => tracing::debug!("refused while shutting down"),
                 }
-                Err(error) => done(Err(error.into())),
-            });
+            }
+            Err(error) => done(Err(error.into())),
+        });
     };
     app.store.append(entry, completed);
 }

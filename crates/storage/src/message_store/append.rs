@@ -23,6 +23,19 @@ pub struct NewEntry {
     pub change: Change,
 }
 
+impl NewEntry {
+    /// What it holds in memory while it waits, about.
+    pub fn bytes(&self) -> usize {
+        /// Beside its text.
+        const OVERHEAD: usize = 512;
+        OVERHEAD
+            + match &self.change {
+                Change::Send { body, .. } | Change::Edit { body, .. } => body.len(),
+                Change::Delete { .. } | Change::React { .. } => 0,
+            }
+    }
+}
+
 /// What is done to a room.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {

@@ -31,9 +31,6 @@ const QUEUED_JOBS: usize = 8_192;
 /// Bytes that the waiting jobs may hold.
 const QUEUED_BYTES: usize = 32 << 20;
 
-/// What a waiting job holds beside its text, about.
-const OVERHEAD: usize = 512;
-
 /// Messages of one round. From 100 to 200 the cost of one falls by a tenth, and everybody in it waits half as long again.
 const ROUND: usize = 200;
 
@@ -168,11 +165,7 @@ impl Lanes {
 
     /// Puts a job at the end of its room's queue, or completes it at once if that is full or closed.
     pub(super) fn submit(&self, entry: NewEntry, done: Done) {
-        let bytes = OVERHEAD
-            + match &entry.change {
-                Change::Send { body, .. } | Change::Edit { body, .. } => body.len(),
-                Change::Delete { .. } | Change::React { .. } => 0,
-            };
+        let bytes = entry.bytes();
         let (place, admitted) = Place::take(&self.queued, bytes);
         let lane = usize::from(partition_of(entry.room_id.as_str())) % self.lanes.len().max(1);
         let job = Job {

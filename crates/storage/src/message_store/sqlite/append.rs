@@ -18,22 +18,17 @@ use rusqlite::{Connection, OptionalExtension};
 /// Different emoji on one message, at most.
 const EMOJI_PER_MESSAGE: u32 = 20;
 
-/// What a waiting append holds in memory beside its text, about.
-const OVERHEAD: usize = 512;
-
 impl SqliteStore {
     pub fn append(
         &self,
         entry: NewEntry,
         done: impl FnOnce(Result<Appended, StoreError>) + Send + 'static,
     ) {
-        let bytes = OVERHEAD
-            + match &entry.change {
-                Change::Send { body, .. } | Change::Edit { body, .. } => body.len(),
-                Change::Delete { .. } | Change::React { .. } => 0,
-            };
-        self.database
-            .submit(bytes, move |transaction| append(transaction, entry), done);
+        self.database.submit(
+            entry.bytes(),
+            move |transaction| append(transaction, entry),
+            done,
+        );
     }
 }
 
