@@ -11,8 +11,8 @@ use crate::{
     bus::Bus,
     chat::{
         blocked_rooms::BlockedRooms, fan_out::FanOut, presence::Presence,
-        reconciliation::Reconciliation, room_feeds::RoomFeeds, search_turns::SearchTurns,
-        unread::UnreadNotices,
+        reconciliation::Reconciliation, removals::Removals, room_feeds::RoomFeeds,
+        search_turns::SearchTurns, unread::UnreadNotices,
     },
     config::Config,
     emitter::EmitterCounts,
@@ -24,6 +24,7 @@ use crate::{
     refresh_tokens::RefreshTokens,
     revocations::Revocations,
     sessions_seen::SessionsSeen,
+    socket::Turns,
     startup::Startup,
     user_sockets::UserSockets,
 };
@@ -74,6 +75,10 @@ pub struct App {
     pub fan_out: FanOut,
     /// Rooms with subscribers here.
     pub feeds: RoomFeeds,
+    /// Connections that come back to their rooms, one after the other.
+    pub resuming: Turns,
+    /// Who was removed from a room lately.
+    pub removals: Removals,
     /// Who is online in which room.
     pub presence: Presence,
     /// Compares who is subscribed with who is a member.

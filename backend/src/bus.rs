@@ -18,7 +18,7 @@ mod receive;
 
 pub use control::Control;
 pub use envelope::BUS_VERSION;
-pub use link::{BusStats, Link, Traffic};
+pub use link::{BusStats, Interest, Link, Traffic};
 pub use message::{Event, Message, Notice};
 
 use crate::{
@@ -68,25 +68,15 @@ impl Bus {
         }
     }
 
-    /// Waits until what others send for `topic` from now on arrives here. While Redis is away it returns at once:
-    /// the interruption that ends with its return makes up for it. Each call is undone by one of [`Bus::leave`].
-    pub async fn enter(&self, topic: &str) {
-        if let Some(link) = &self.link {
-            link.enter(topic).await;
-        }
+    /// Wants what other instances send for `topic`, for as long as the interest lives.
+    pub fn want(&self, topic: &str) -> Option<Interest> {
+        Some(self.link.as_ref()?.want(topic))
     }
 
     /// Waits a moment until what was sent is on its way.
     pub async fn settle(&self) {
         if let Some(link) = &self.link {
             link.settle().await;
-        }
-    }
-
-    /// Takes one [`Bus::enter`] back.
-    pub fn leave(&self, topic: &str) {
-        if let Some(link) = &self.link {
-            link.leave(topic);
         }
     }
 }

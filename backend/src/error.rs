@@ -73,6 +73,11 @@ impl AppError {
         self.body
     }
 
+    /// As an ack has it.
+    pub fn body(&self) -> &ErrorBody {
+        &self.body
+    }
+
     /// The code.
     pub fn code(&self) -> ErrorCode {
         self.body.code

@@ -11,6 +11,7 @@ mod api_key;
 pub mod app;
 pub mod bus;
 pub mod chat;
+mod completion;
 pub mod config;
 pub mod emitter;
 pub mod error;

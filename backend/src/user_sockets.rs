@@ -4,7 +4,7 @@
 //! becomes of what waits to be written to it. A subscription to a topic may end on overload. So what takes a right away,
 //! and what a user is told, finds the user's sockets through this and never through a topic.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use dashmap::{DashMap, Entry};
 use gateway::{Frame, Socket};
@@ -13,6 +13,7 @@ use protocol::{SessionId, UserId};
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
+    bus::Interest,
     chat::topics,
 };
 
@@ -33,6 +34,8 @@ struct User {
     sockets: Sockets,
     /// Had none at the last sweep.
     was_idle: bool,
+    /// In what other instances send them.
+    _interest: Option<Arc<Interest>>,
 }
 
 /// Mostly one, which costs nothing more; one user may have thousands.
@@ -100,19 +103,32 @@ impl UserSockets {
         }
     }
 
-    /// Adds a socket of this user; says whether the user is new here.
-    fn add(&self, user: &UserId, session: &SessionId, socket: &Socket) -> bool {
+    /// Adds a socket of this user. One who is new here gets an `interest`, which is returned if there is any.
+    fn add(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        socket: &Socket,
+        interest: impl FnOnce() -> Option<Interest>,
+    ) -> Option<Arc<Interest>> {
         self.sessions
             .entry(session.clone())
             .or_default()
             .add(socket);
-        let (mut entry, is_new) = match self.users.entry(user.clone()) {
-            Entry::Occupied(known) => (known.into_ref(), false),
-            Entry::Vacant(new) => (new.insert(User::default()), true),
+        let (mut entry, interest) = match self.users.entry(user.clone()) {
+            Entry::Occupied(known) => (known.into_ref(), None),
+            Entry::Vacant(new) => {
+                let interest = interest().map(Arc::new);
+                let user = User {
+                    _interest: interest.clone(),
+                    ..User::default()
+                };
+                (new.insert(user), interest)
+            }
         };
         entry.sockets.add(socket);
         entry.was_idle = false;
-        is_new
+        interest
     }
 
     /// Removes a socket whose namespace has ended. Twice is the same as once.
@@ -182,19 +198,14 @@ impl UserSockets {
         }
     }
 
-    /// Forgets the users who had no socket at the last call and have none now, and returns them.
-    fn sweep(&self) -> Vec<UserId> {
-        let mut gone = Vec::new();
-        self.users.retain(|id, user| {
+    /// Forgets the users who had no socket at the last call and have none now.
+    fn sweep(&self) {
+        self.users.retain(|_, user| {
             let is_idle = user.sockets.is_empty();
             let keep = !(is_idle && user.was_idle);
             user.was_idle = is_idle;
-            if !keep {
-                gone.push(id.clone());
-            }
             keep
         });
-        gone
     }
 }
 
@@ -202,10 +213,9 @@ impl UserSockets {
 /// user comes in: nothing of that is promised.
 pub fn connected(app: &SharedApp, actor: &Actor, socket: &Socket) -> bool {
     let sockets = &app.user_sockets;
-    let is_new = sockets.add(&actor.user_id, &actor.session_id, socket);
-    if is_new && app.bus.link().is_some() {
-        let (app, topic) = (app.clone(), topics::user(&actor.user_id));
-        tokio::spawn(async move { app.bus.enter(&topic).await });
+    let interest = || app.bus.want(&topics::user(&actor.user_id));
+    if let Some(interest) = sockets.add(&actor.user_id, &actor.session_id, socket, interest) {
+        tokio::spawn(async move { interest.confirmed().await });
     }
     let is_connected = socket.is_connected();
     if !is_connected {
@@ -219,8 +229,6 @@ pub fn connected(app: &SharedApp, actor: &Actor, socket: &Socket) -> bool {
 pub async fn sweep(app: &App) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        for user in app.user_sockets.sweep() {
-            app.bus.leave(&topics::user(&user));
-        }
+        app.user_sockets.sweep();
     }
 }

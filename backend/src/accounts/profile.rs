@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use protocol::{PasswordChange, Timestamp, UpdateMe, User, UserId};
-use storage::{NO_SIGN_IN, ProfileChange, StoreError};
+use storage::{Departure, NO_SIGN_IN, ProfileChange, StoreError};
 
 use super::sessions::{self, end_all};
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     app::{App, SharedApp},
     bus::{self, Control},
     chat::{members, wire},
+    completion::to_the_end,
     error::AppError,
     limits::Action,
     network::Network,
@@ -29,7 +30,7 @@ pub async fn read(app: &App, actor: &Actor) -> Result<User, AppError> {
 ///
 /// # Errors
 /// `forbidden` for a guest's e-mail address, `rate_limited` beyond 60 changes a minute, and 10 of the address an hour.
-pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User, AppError> {
+pub async fn update(app: &SharedApp, actor: &Actor, request: UpdateMe) -> Result<User, AppError> {
     if actor.guest && request.email.is_some() {
         return Err(AppError::forbidden("guests have no e-mail address"));
     }
@@ -43,13 +44,13 @@ pub async fn update(app: &App, actor: &Actor, request: UpdateMe) -> Result<User,
         avatar_url: request.avatar_url,
         email: request.email,
     };
-    let user = app
-        .store
-        .update_user(&actor.user_id, change)
-        .await
-        .map_err(gone)?;
-    bus::tell_everybody(app, Control::UserChanged(user.id.clone()));
-    Ok(wire::oneself(user))
+    let (app, user) = (app.clone(), actor.user_id.clone());
+    to_the_end(async move {
+        let user = app.store.update_user(&user, change).await.map_err(gone)?;
+        bus::tell_everybody(&app, Control::UserChanged(user.id.clone()));
+        Ok(wire::oneself(user))
+    })
+    .await
 }
 
 /// Changes the actor's password and ends all other sessions of theirs.
@@ -111,13 +112,18 @@ pub async fn change_password(
 /// # Errors
 /// `not_found` if it was deleted before.
 pub async fn delete(app: &SharedApp, user: &UserId) -> Result<(), AppError> {
+    let (app, user) = (app.clone(), user.clone());
+    to_the_end(async move { delete_whole(&app, &user).await }).await
+}
+
+async fn delete_whole(app: &SharedApp, user: &UserId) -> Result<(), AppError> {
     // First, so that an account isn't deleted whose sessions can't be ended.
     sessions::end_before(app, user, None, 0).await?;
     let now = Timestamp::now();
     let left = app.store.delete_user(user, now).await.map_err(gone)?;
     bus::tell_everybody(app, Control::UserChanged(user.clone()));
-    for room in &left {
-        members::tell(app, room, user, None);
+    for Departure { room, removal } in left {
+        members::tell_removal(app, &room, user, removal);
     }
     // Again, and for good, for a sign-in that was under way.
     end_all(app, user.clone(), None, NO_SIGN_IN).await;

@@ -64,10 +64,48 @@ pub struct BusStats {
 /// The connection to the other instances.
 pub struct Link {
     shared: Arc<Shared>,
-    subscriber: Subscriber,
-    /// How many want each topic. Changed under its lock together with the subscription.
-    interest: DashMap<String, usize>,
+    wanted: Arc<Wanted>,
     outgoing: mpsc::Sender<Outgoing>,
+}
+
+/// The topics that somebody here wants.
+struct Wanted {
+    shared: Arc<Shared>,
+    subscriber: Subscriber,
+    /// How many want each topic. A subscription is ended under its lock.
+    topics: DashMap<String, usize>,
+}
+
+/// The wish for what others send for a topic. Dropping it takes the wish back, whatever was under way.
+pub struct Interest {
+    wanted: Arc<Wanted>,
+    topic: String,
+}
+
+impl Interest {
+    /// Waits until what others send from now on arrives here. While Redis is away it returns at once: it stays wanted, and
+    /// the interruption that ends with the return of Redis makes up for it.
+    pub async fn confirmed(&self) {
+        let channel = self.wanted.shared.channel(&self.topic);
+        if let Err(error) = self.wanted.subscriber.subscribe(&channel).await {
+            tracing::debug!(%error, "a topic is not subscribed yet");
+        }
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        let topic = std::mem::take(&mut self.topic);
+        let channel = self.wanted.shared.channel(&topic);
+        if let Entry::Occupied(mut wanting) = self.wanted.topics.entry(topic) {
+            *wanting.get_mut() -= 1;
+            if *wanting.get() == 0 {
+                // Under the entry's lock: whoever wants it next subscribes behind this.
+                self.wanted.subscriber.unsubscribe(&channel);
+                wanting.remove();
+            }
+        }
+    }
 }
 
 struct Shared {
@@ -103,18 +141,22 @@ impl Link {
         prefix: &str,
     ) -> (Self, Traffic) {
         let (sender, outgoing) = mpsc::channel(WAITING);
+        let shared = Arc::new(Shared {
+            envelopes: Envelopes::new(secret, own),
+            prefix: prefix.to_owned(),
+            version: AtomicU8::new(BUS_VERSION),
+            waiting_bytes: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
+            losses: Losses::default(),
+            stats: BusStats::default(),
+        });
         let link = Self {
-            shared: Arc::new(Shared {
-                envelopes: Envelopes::new(secret, own),
-                prefix: prefix.to_owned(),
-                version: AtomicU8::new(BUS_VERSION),
-                waiting_bytes: AtomicUsize::new(0),
-                unsent: AtomicUsize::new(0),
-                losses: Losses::default(),
-                stats: BusStats::default(),
+            wanted: Arc::new(Wanted {
+                shared: shared.clone(),
+                subscriber,
+                topics: DashMap::new(),
             }),
-            subscriber,
-            interest: DashMap::new(),
+            shared,
             outgoing: sender,
         };
         let traffic = Traffic {
@@ -132,7 +174,7 @@ impl Link {
 
     /// Whether every subscription stands.
     pub fn is_connected(&self) -> bool {
-        self.subscriber.is_connected()
+        self.wanted.subscriber.is_connected()
     }
 
     /// The lowest version that an instance of the fleet writes: all of them read it.
@@ -165,25 +207,15 @@ impl Link {
         }
     }
 
-    pub(super) async fn enter(&self, topic: &str) {
-        match self.interest.get_mut(topic) {
+    /// Wants what others send for `topic`; it comes once [`Interest::confirmed`] was waited for.
+    pub(super) fn want(&self, topic: &str) -> Interest {
+        match self.wanted.topics.get_mut(topic) {
             Some(mut wanting) => *wanting += 1,
-            None => *self.interest.entry(topic.to_owned()).or_default() += 1,
+            None => *self.wanted.topics.entry(topic.to_owned()).or_default() += 1,
         }
-        // It stays wanted if Redis is away, and its coming back is told as an interruption.
-        if let Err(error) = self.subscriber.subscribe(&self.shared.channel(topic)).await {
-            tracing::debug!(%error, "a topic is not subscribed yet");
-        }
-    }
-
-    pub(super) fn leave(&self, topic: &str) {
-        if let Entry::Occupied(mut wanting) = self.interest.entry(topic.to_owned()) {
-            *wanting.get_mut() -= 1;
-            if *wanting.get() == 0 {
-                // Under the entry's lock: whoever enters next subscribes behind this.
-                self.subscriber.unsubscribe(&self.shared.channel(topic));
-                wanting.remove();
-            }
+        Interest {
+            wanted: self.wanted.clone(),
+            topic: topic.to_owned(),
         }
     }
 
@@ -198,7 +230,7 @@ impl Link {
 
     /// Topics wanted now.
     pub fn topics(&self) -> usize {
-        self.interest.len()
+        self.wanted.topics.len()
     }
 }
 
@@ -284,7 +316,8 @@ impl Traffic {
             })
             .collect();
         tasks.spawn(distribute(self.incoming, lanes));
-        link.enter(EVERYBODY).await;
+        let everybody = link.want(EVERYBODY);
+        everybody.confirmed().await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a part of the bus failed");

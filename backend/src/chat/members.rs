@@ -6,13 +6,14 @@ use protocol::{
     ListMembers, MemberPage, PutMember, RoomId, RoomKind, RoomMember, RoomMemberChanged, RoomRole,
     Timestamp, UserId, limits::PAGE_DEFAULT,
 };
-use storage::StoreError;
+use storage::{Removal, StoreError};
 
 use super::{access, topics, wire};
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
     bus::{self, Control},
+    completion::to_the_end,
     error::AppError,
     limits::Action,
 };
@@ -44,6 +45,22 @@ pub async fn list(
     })
 }
 
+/// Makes a user a member of a public room, which the room learns of.
+///
+/// # Errors
+/// What the store says.
+pub async fn join(app: &SharedApp, room: &RoomId, user: &UserId) -> Result<(), AppError> {
+    let (app, room, user) = (app.clone(), room.clone(), user.clone());
+    to_the_end(async move {
+        let (role, now) = (RoomRole::Member, Timestamp::now());
+        if app.store.add_member(&room, &user, role, now).await? {
+            tell(&app, &room, &user, Some(role));
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Adds somebody, or changes their role. Moderators add members; owners give roles.
 ///
 /// # Errors
@@ -67,32 +84,19 @@ pub async fn put(
     if changes_role && wanted > RoomRole::Member && mine < RoomRole::Owner {
         return Err(AppError::forbidden("only owners give roles"));
     }
-    match before.role {
-        None => {
-            if app.store.is_blocked(&actor.user_id, user).await? {
-                return Err(AppError::forbidden("a block stands between the two of you"));
-            }
-            may_add(app, actor, 1).await?;
-            match app
-                .store
-                .add_member(room, user, wanted, Timestamp::now())
-                .await
-            {
-                Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
-                added => added?,
-            };
+    if changes_role && before.role.is_some() && mine < RoomRole::Owner {
+        return Err(AppError::forbidden("only owners give roles"));
+    }
+    if before.role.is_none() {
+        if app.store.is_blocked(&actor.user_id, user).await? {
+            return Err(AppError::forbidden("a block stands between the two of you"));
         }
-        Some(role) if changes_role => {
-            if mine < RoomRole::Owner {
-                return Err(AppError::forbidden("only owners give roles"));
-            }
-            debug_assert!(role != wanted);
-            app.store.set_member_role(room, user, wanted).await?;
-        }
-        Some(_) => {}
+        may_add(app, actor, 1).await?;
     }
     if changes_role {
-        tell(app, room, user, Some(wanted));
+        let is_member = before.role.is_some();
+        let (app, room, user) = (app.clone(), room.clone(), user.clone());
+        to_the_end(async move { set(&app, &room, &user, is_member, wanted).await }).await?;
     }
     one(app, room, user).await
 }
@@ -104,6 +108,33 @@ pub async fn put(
 pub(super) async fn may_add(app: &App, actor: &Actor, people: usize) -> Result<(), AppError> {
     let (who, now) = (actor.user_id.as_str(), Instant::now());
     app.limits.take(Action::Addition, who, people, now).await
+}
+
+/// Gives a member a role, or makes somebody a member with it.
+async fn set(
+    app: &App,
+    room: &RoomId,
+    user: &UserId,
+    is_member: bool,
+    role: RoomRole,
+) -> Result<(), AppError> {
+    if is_member {
+        app.store.set_member_role(room, user, role).await?;
+        tell(app, room, user, Some(role));
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    match app.store.add_member(room, user, role, now).await {
+        Err(StoreError::NotFound) => Err(AppError::not_found("user")),
+        Err(error) => Err(error.into()),
+        Ok(is_new) => {
+            // Who has come in meanwhile has the role that was told then.
+            if is_new {
+                tell(app, room, user, Some(role));
+            }
+            Ok(())
+        }
+    }
 }
 
 async fn one(app: &App, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {
@@ -138,12 +169,21 @@ pub async fn remove(
             ));
         }
     }
-    let removal = app.store.remove_member(room, user).await?;
+    let (app, room, user) = (app.clone(), room.clone(), user.clone());
+    to_the_end(async move {
+        let removal = app.store.remove_member(&room, &user).await?;
+        tell_removal(&app, &room, &user, removal);
+        Ok(())
+    })
+    .await
+}
+
+/// Tells a room that somebody is in it no longer, and what else changed by that.
+pub fn tell_removal(app: &App, room: &RoomId, user: &UserId, removal: Removal) {
     tell(app, room, user, None);
     if let Some(owner) = removal.new_owner {
         tell(app, room, &owner, Some(RoomRole::Owner));
     }
-    Ok(())
 }
 
 /// Tells a room, and the user's connections that aren't subscribed to it, what the user is in it now. Who is in it no
@@ -178,6 +218,8 @@ pub fn removed_here(app: &App, room: &RoomId, user: &UserId) {
     if !app.user_sockets.has_user(user) {
         return;
     }
+    app.removals.note(room, user);
+    app.feeds.settle(room);
     let removed = RoomMemberChanged {
         room_id: room.clone(),
         user_id: user.clone(),

@@ -12,6 +12,7 @@ pub mod presence;
 pub mod presence_sets;
 pub mod read_receipts;
 pub mod reconciliation;
+pub mod removals;
 pub mod room_doubts;
 pub mod room_feed;
 pub mod room_feeds;

@@ -5,39 +5,38 @@
 //! crowd that reconnects is served from memory. Where several instances write to a room, an event may come before the
 //! one that it follows; it waits for it here.
 
+mod pending;
+
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use gateway::{Frame, Hub};
 use parking_lot::Mutex;
 use protocol::{RoomEvent, RoomId, UserId};
-use storage::{Head, Occurrence, StoredEvent};
+use storage::{Head, Occurrence, StoreError, StoredEvent};
 use tokio::sync::OnceCell;
 
+use self::pending::Pending;
 use super::{topics, wire};
-use crate::bus::{self, Bus};
+use crate::bus::{self, Bus, Interest};
 
 /// Events kept for those who come back, and their bytes.
 const RECENT_EVENTS: usize = 100;
 const RECENT_BYTES: usize = 32 * 1024;
-
-/// Events that may wait for the head, or for one that comes before them: some seconds of a very busy room.
-const PENDING_EVENTS: usize = 10_000;
 
 /// A room with subscribers.
 pub struct RoomFeed {
     id: RoomId,
     topic: String,
     state: Mutex<State>,
-    /// Done once events of other instances come in.
-    entered: OnceCell<()>,
-    left: AtomicBool,
+    /// Set once the head is known or couldn't be read: read once for all who ask meanwhile.
+    loading: OnceCell<Result<(), StoreError>>,
     /// Whether somebody is bringing it up to date.
     mending: AtomicBool,
 }
@@ -47,7 +46,9 @@ pub(super) struct State {
     /// `None` while it is read from the store.
     pub(super) head: Option<Head>,
     /// What came before its turn, by `seq`.
-    pending: BTreeMap<u64, Arc<FeedEvent>>,
+    pending: Pending,
+    /// For events of other instances; until it is retired.
+    interest: Option<Arc<Interest>>,
     /// Whether the log may go further than what came here.
     doubted: bool,
     /// The last events before the head, contiguous.
@@ -173,6 +174,15 @@ impl FeedEvent {
     }
 }
 
+/// Held by who brings a feed up to date.
+pub(super) struct Mending(Arc<RoomFeed>);
+
+impl Drop for Mending {
+    fn drop(&mut self) {
+        self.0.mending.store(false, Ordering::Release);
+    }
+}
+
 /// What became of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Released {
@@ -185,20 +195,22 @@ pub(super) enum Released {
 }
 
 impl RoomFeed {
-    pub(super) fn new(id: RoomId) -> Self {
+    /// A feed that collects events. `all_pending_bytes` counts the bytes of those that wait in all feeds.
+    pub(super) fn new(id: RoomId, bus: &Bus, all_pending_bytes: Arc<AtomicUsize>) -> Self {
+        let topic = topics::room(&id);
         Self {
-            topic: topics::room(&id),
             id,
             state: Mutex::new(State {
                 head: None,
-                pending: BTreeMap::new(),
+                pending: Pending::new(all_pending_bytes),
+                interest: bus.want(&topic).map(Arc::new),
                 doubted: false,
                 recent: VecDeque::new(),
                 recent_bytes: 0,
                 retired: false,
             }),
-            entered: OnceCell::new(),
-            left: AtomicBool::new(false),
+            topic,
+            loading: OnceCell::new(),
             mending: AtomicBool::new(false),
         }
     }
@@ -227,19 +239,25 @@ impl RoomFeed {
         self.state.lock().release(hub, &self.topic, Arc::new(event))
     }
 
-    /// Waits until events of other instances come in; once for all who ask.
-    pub(super) async fn enter(&self, bus: &Bus) {
-        self.entered.get_or_init(|| bus.enter(&self.topic)).await;
-        if self.lock().retired {
-            self.leave(bus);
+    /// Loads the head by `load`, once for all who ask; whoever asks after a failure is told the same.
+    pub(super) async fn load(
+        &self,
+        load: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        self.loading.get_or_init(|| load).await.clone()
+    }
+
+    /// Waits until events of other instances come in.
+    pub(super) async fn enter(&self) {
+        let interest = self.lock().interest.clone();
+        if let Some(interest) = interest {
+            interest.confirmed().await;
         }
     }
 
-    /// Ends what [`RoomFeed::enter`] began. The feed is retired.
-    pub(super) fn leave(&self, bus: &Bus) {
-        if self.entered.initialized() && !self.left.swap(true, Ordering::AcqRel) {
-            bus.leave(&self.topic);
-        }
+    /// Ends it: whoever holds it has to look for another.
+    pub(super) fn retire(&self) {
+        self.lock().retire();
     }
 
     /// The log may go further than what came here.
@@ -247,15 +265,10 @@ impl RoomFeed {
         self.lock().doubted = true;
     }
 
-    /// Whether the caller is the one to bring it up to date from now on.
-    pub(super) fn begin_mending(&self) -> bool {
-        !self.mending.swap(true, Ordering::AcqRel)
-    }
-
-    /// Nobody does any more; says whether somebody should nevertheless.
-    pub(super) fn end_mending(&self) -> bool {
-        self.mending.store(false, Ordering::Release);
-        self.needs_mending()
+    /// Lets the caller bring it up to date, unless somebody does already.
+    pub(super) fn begin_mending(self: &Arc<Self>) -> Option<Mending> {
+        let is_free = !self.mending.swap(true, Ordering::AcqRel);
+        is_free.then(|| Mending(self.clone()))
     }
 
     /// Whether events are missing, or may be.
@@ -278,9 +291,7 @@ impl RoomFeed {
         if state.head.is_some() {
             return Released::Yes;
         }
-        let seq = head.seq;
         state.head = Some(head);
-        state.pending = state.pending.split_off(&(seq + 1));
         state.release_pending(hub, &self.topic);
         if state.pending.is_empty() {
             Released::Yes
@@ -297,10 +308,9 @@ impl State {
             return Released::Yes;
         }
         if head.is_none_or(|head| event.seq > head + 1) {
-            if self.pending.len() >= PENDING_EVENTS {
+            if !self.pending.insert(event) {
                 return Released::TooMany;
             }
-            self.pending.insert(event.seq, event);
             return if head.is_none() {
                 Released::Yes
             } else {
@@ -314,15 +324,19 @@ impl State {
 
     /// Publishes what waited for the head, as far as nothing is missing.
     fn release_pending(&mut self, hub: &Hub, topic: &str) {
-        while let Some(head) = &self.head
-            && let Some(first) = self.pending.first_entry()
-            && *first.key() <= head.seq + 1
+        while let Some(head) = self.head.as_ref().map(|head| head.seq)
+            && let Some(event) = self.pending.take_first(head + 1)
         {
-            let event = first.remove();
-            if event.seq > head.seq {
+            if event.seq > head {
                 self.publish(hub, topic, event);
             }
         }
+    }
+
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+        self.interest = None;
+        self.pending.clear();
     }
 
     /// Publishes the event after the head.
@@ -356,6 +370,26 @@ impl State {
         }
     }
 
+    /// Keeps what was read of the log up to a place, which was the head before: only if nothing was published meanwhile,
+    /// which could have changed a message that was read.
+    pub(super) fn remember(&mut self, read: &[Arc<FeedEvent>], up_to: u64) {
+        let is_head = self.head.as_ref().is_some_and(|head| head.seq == up_to);
+        if !is_head || self.retired {
+            return;
+        }
+        let mut next = self.recent.front().map_or(up_to + 1, |first| first.seq);
+        let known = next;
+        for event in read.iter().rev().skip_while(|event| event.seq >= known) {
+            let bytes = self.recent_bytes + event.bytes();
+            if event.seq + 1 != next || self.recent.len() >= RECENT_EVENTS || bytes > RECENT_BYTES {
+                return;
+            }
+            next = event.seq;
+            self.recent_bytes = bytes;
+            self.recent.push_front(event.clone());
+        }
+    }
+
     /// The events after `seq`, up to the head; `None` if they aren't all kept.
     pub(super) fn recent_after(&self, seq: u64) -> Option<Vec<Arc<FeedEvent>>> {
         let head = self.head.as_ref()?.seq;
@@ -372,163 +406,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use protocol::{Epoch, MessageId, Reaction, Sender, Timestamp};
-    use storage::{Occurrence, StoredMessage};
-
-    use super::*;
-
-    fn message(seq: u64, sender: &UserId) -> StoredMessage {
-        StoredMessage {
-            id: MessageId::trusted(format!("m-{seq}")),
-            room_id: RoomId::trusted("r"),
-            seq,
-            sender: Sender {
-                id: sender.clone(),
-                display_name: "Ana".into(),
-                guest: false,
-            },
-            body: "hola".into(),
-            at: Timestamp::from_unix_ms(1_800_000_000_000),
-            client_id: Some(format!("c-{seq}")),
-            reply_to: None,
-            mentions: Vec::new(),
-            edited_at: None,
-            deleted_at: None,
-            reactions: Vec::new(),
-        }
-    }
-
-    fn sent(seq: u64) -> FeedEvent {
-        let ana = UserId::trusted("ana");
-        let stored = StoredEvent {
-            room_id: RoomId::trusted("r"),
-            seq,
-            occurrence: Occurrence::Sent(message(seq, &ana)),
-        };
-        FeedEvent::new(stored, &ana).unwrap()
-    }
-
-    fn head(seq: u64) -> Head {
-        Head {
-            seq,
-            epoch: Epoch::new("1"),
-        }
-    }
-
-    fn seqs(feed: &RoomFeed, after: u64) -> Option<Vec<u64>> {
-        let recent = feed.lock().recent_after(after)?;
-        Some(recent.iter().map(|event| event.seq).collect())
-    }
-
-    #[tokio::test]
-    async fn events_are_released_once_and_in_order() {
-        let hub = Hub::new(Some(1));
-        let feed = RoomFeed::new(RoomId::trusted("r"));
-        // What comes while the head is read is released behind it, as far as the head hasn't got it.
-        assert_eq!(feed.release(&hub, sent(5)), Released::Yes);
-        assert_eq!(feed.release(&hub, sent(6)), Released::Yes);
-        assert_eq!(feed.head_seq(), None);
-        assert_eq!(feed.loaded(&hub, head(5)), Released::Yes);
-        assert_eq!(feed.head_seq(), Some(6));
-        assert_eq!(feed.release(&hub, sent(6)), Released::Yes);
-        assert_eq!(feed.head_seq(), Some(6));
-        assert!(!feed.needs_mending());
-        assert_eq!(feed.release(&hub, sent(9)), Released::Early);
-        assert_eq!(feed.release(&hub, sent(8)), Released::Early);
-        assert_eq!(feed.head_seq(), Some(6));
-        assert!(feed.needs_mending());
-        assert_eq!(feed.release(&hub, sent(7)), Released::Yes);
-        assert_eq!(feed.head_seq(), Some(9));
-        assert!(!feed.needs_mending());
-        assert_eq!(seqs(&feed, 5), Some(vec![6, 7, 8, 9]));
-    }
-
-    #[tokio::test]
-    async fn what_comes_too_early_is_bounded() {
-        let hub = Hub::new(Some(1));
-        let feed = RoomFeed::new(RoomId::trusted("r"));
-        feed.loaded(&hub, head(0));
-        for seq in 2..2 + PENDING_EVENTS as u64 {
-            assert_eq!(feed.release(&hub, sent(seq)), Released::Early);
-        }
-        assert_eq!(feed.release(&hub, sent(1_000_000)), Released::TooMany);
-    }
-
-    #[test]
-    fn an_event_is_the_same_on_every_instance() {
-        let ana = UserId::trusted("ana");
-        let event = sent(3);
-        let bus::Message::Event(message) = event.message() else {
-            panic!("an event");
-        };
-        let received = FeedEvent::received(&message);
-        for viewer in [&ana, &UserId::trusted("bea")] {
-            let text = |event: &FeedEvent| event.frame_for(viewer).arguments().map(str::to_owned);
-            assert_eq!(text(&received), text(&event));
-            let mut json = [String::new(), String::new()];
-            received.write_json_for(viewer, &mut json[0]);
-            event.write_json_for(viewer, &mut json[1]);
-            assert_eq!(json[0], json[1]);
-        }
-    }
-
-    #[tokio::test]
-    async fn only_what_is_kept_whole_is_replayed_from_memory() {
-        let hub = Hub::new(Some(1));
-        let feed = RoomFeed::new(RoomId::trusted("r"));
-        feed.loaded(&hub, head(10));
-        assert_eq!(seqs(&feed, 10), Some(vec![]));
-        assert_eq!(seqs(&feed, 9), None);
-        for seq in 11..=300 {
-            assert_eq!(feed.release(&hub, sent(seq)), Released::Yes);
-        }
-        assert_eq!(seqs(&feed, 300), Some(vec![]));
-        assert_eq!(seqs(&feed, 298), Some(vec![299, 300]));
-        assert_eq!(seqs(&feed, 10), None);
-        let state = feed.lock();
-        assert!(state.recent.len() <= RECENT_EVENTS && state.recent_bytes <= RECENT_BYTES);
-        let kept: usize = state.recent.iter().map(|event| event.bytes()).sum();
-        assert_eq!(state.recent_bytes, kept);
-        let first = state.recent.front().unwrap().seq;
-        drop(state);
-        assert_eq!(seqs(&feed, first - 1).unwrap().len() as u64, 301 - first);
-        assert_eq!(seqs(&feed, first - 2), None);
-    }
-
-    #[test]
-    fn a_client_id_and_ones_own_reactions_are_for_the_actor_alone() {
-        let (ana, bea) = (UserId::trusted("ana"), UserId::trusted("bea"));
-        let mut edited = message(1, &ana);
-        edited.reactions = vec![Reaction {
-            emoji: "👍".into(),
-            count: 2,
-            mine: true,
-        }];
-        let event = FeedEvent::new(
-            StoredEvent {
-                room_id: RoomId::trusted("r"),
-                seq: 4,
-                occurrence: Occurrence::Edited {
-                    of: 1,
-                    message: edited,
-                },
-            },
-            &ana,
-        )
-        .unwrap();
-        let json = |viewer: &UserId| {
-            let mut json = String::new();
-            event.write_json_for(viewer, &mut json);
-            serde_json::from_str::<serde_json::Value>(&json).unwrap()
-        };
-        let (own, other) = (json(&ana), json(&bea));
-        assert_eq!(own["type"], "message:edited");
-        assert_eq!(own["message"]["clientId"], "c-1");
-        assert_eq!(own["message"]["reactions"][0]["mine"], true);
-        assert_eq!(other["message"].get("clientId"), None);
-        assert_eq!(other["message"]["reactions"][0]["mine"], false);
-        assert_eq!(other["seq"], 4);
-        serde_json::from_value::<RoomEvent>(other).unwrap();
-    }
-}
+mod tests;

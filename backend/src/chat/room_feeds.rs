@@ -1,9 +1,12 @@
 //! The rooms that have subscribers here: letting subscribers in, and releasing what became durable.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use dashmap::DashMap;
-use gateway::{JoinError, Socket};
+use gateway::JoinError;
 use protocol::{Epoch, ErrorCode, RoomId, limits::MISSED_MAX};
 use storage::{StoreError, StoredEvent};
 use tokio::time::Instant;
@@ -11,12 +14,13 @@ use tokio::time::Instant;
 use super::{
     room_doubts::RoomDoubts,
     room_feed::{FeedEvent, Released, RoomFeed},
-    room_repair, topics, wire,
+    room_repair,
+    rooms::{Entered, Entry},
+    topics, wire,
 };
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
-    bus::Bus,
     error::AppError,
 };
 
@@ -39,6 +43,8 @@ pub struct RoomFeeds {
     /// Those that have to be compared with their logs.
     pub doubts: RoomDoubts,
     rooms: DashMap<RoomId, Arc<RoomFeed>>,
+    /// Bytes of events that wait for their turn.
+    pending_bytes: Arc<AtomicUsize>,
 }
 
 /// What a client has of a room.
@@ -94,21 +100,21 @@ fn cut(events: &mut Vec<Arc<FeedEvent>>, max_bytes: usize) -> bool {
 }
 
 impl RoomFeeds {
-    /// Subscribes `socket` to `room` and gives `begin` what its user missed after `since`, before any later event can
-    /// reach the socket. Membership isn't checked. Says whether the socket wasn't subscribed before.
+    /// Subscribes a connection to `room` and gives `begin` what its user missed after `since`, before any later event can
+    /// reach it. Membership isn't read; `begin` isn't called if it is [`Entered::Doubtful`].
     ///
     /// # Errors
     /// `not_found` if there is no such room, `rate_limited` if the connection has too many subscriptions,
     /// `unavailable` while the connection is being told that it fell behind, and whatever the store says.
-    pub async fn subscribe(
+    pub(super) async fn subscribe(
         &self,
         app: &SharedApp,
         actor: &Actor,
-        socket: &Socket,
+        entry: &mut Entry<'_>,
         room: &RoomId,
         since: Option<Since>,
         begin: impl FnOnce(Replay),
-    ) -> Result<bool, AppError> {
+    ) -> Result<Entered, AppError> {
         let mut events = Vec::new();
         let mut from = since.as_ref().map_or(0, |since| since.seq);
         let max_bytes = since.as_ref().map_or(0, |since| since.bytes);
@@ -146,27 +152,27 @@ impl RoomFeeds {
                         replay.events = events;
                     }
                     // Nothing is published while the lock is held, so the first live event is the one after the head.
-                    let is_new = socket
-                        .join(feed.topic(), topics::mark(&actor.user_id))
-                        .map_err(not_joined)?;
-                    begin(replay);
-                    return Ok(is_new);
+                    let entered = entry.make(app, actor, room)?;
+                    if entered != Entered::Doubtful {
+                        begin(replay);
+                    }
+                    return Ok(entered);
                 }
                 head.seq
             };
             let limit = READ.min(MISSED_MAX - events.len()) as u32;
-            let page = app
-                .store
-                .events(room, from, up_to, limit, Some(&actor.user_id))
-                .await?;
-            // Nothing is left to read up to the head of a moment ago; the rest is in memory by now.
-            if !page.has_more {
-                from = up_to;
-            }
+            let page = app.store.events(room, from, up_to, limit, None).await?;
+            let first = events.len();
             for stored in page.items {
                 from = from.max(stored.seq);
-                let event = FeedEvent::new(stored, &actor.user_id).map_err(AppError::internal)?;
+                let event = FeedEvent::of_log(stored).map_err(AppError::internal)?;
                 events.push(Arc::new(event));
+            }
+            // Nothing is left to read up to the head of a moment ago; the rest is in memory by now. Others who come back
+            // have missed the same.
+            if !page.has_more {
+                from = up_to;
+                feed.lock().remember(&events[first..], up_to);
             }
         }
     }
@@ -264,10 +270,17 @@ impl RoomFeeds {
         self.find(room)?.head_seq()
     }
 
+    /// Waits until whoever is just being let into a room is in it, and has been told.
+    pub fn settle(&self, room: &RoomId) {
+        if let Some(feed) = self.find(room) {
+            drop(feed.lock());
+        }
+    }
+
     /// Ends a room here: nobody stays subscribed.
     pub fn close(&self, app: &App, room: &RoomId) {
         if let Some(feed) = self.find(room) {
-            self.retire(&app.bus, &feed);
+            self.retire(&feed);
         }
         let topic = topics::room(room);
         for socket in app.hub.sockets(&topic) {
@@ -312,37 +325,43 @@ impl RoomFeeds {
     /// The feed of a room with its head known.
     async fn loaded(&self, app: &SharedApp, room: &RoomId) -> Result<Arc<RoomFeed>, AppError> {
         let feed = self.find(room).unwrap_or_else(|| {
+            let new = || RoomFeed::new(room.clone(), &app.bus, self.pending_bytes.clone());
             self.rooms
                 .entry(room.clone())
-                .or_insert_with(|| Arc::new(RoomFeed::new(room.clone())))
+                .or_insert_with(|| Arc::new(new()))
                 .clone()
         });
         if feed.head_seq().is_some() {
             return Ok(feed);
         }
-        feed.enter(&app.bus).await;
-        // The feed collects what happens from here on, so the head can't be too old.
-        match app.store.head(room).await {
-            Ok(head) => {
-                if feed.loaded(&app.hub, head) == Released::Early {
-                    room_repair::start(app, &feed);
+        let loaded = feed.load(async {
+            feed.enter().await;
+            // The feed collects what happens from here on, so the head can't be too old.
+            match app.store.head(room).await {
+                Ok(head) => {
+                    if feed.loaded(&app.hub, head) == Released::Early {
+                        room_repair::start(app, &feed);
+                    }
+                    Ok(())
                 }
-                Ok(feed)
+                // Nobody can have been let in by it. Who comes next tries again.
+                Err(error) => {
+                    self.retire(&feed);
+                    Err(error)
+                }
             }
-            Err(error) => {
-                self.retire_if_empty(app, &feed);
-                Err(match error {
-                    StoreError::NotFound => AppError::not_found("room"),
-                    other => other.into(),
-                })
-            }
+        });
+        match loaded.await {
+            Ok(()) => Ok(feed),
+            Err(StoreError::NotFound) => Err(AppError::not_found("room")),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Subscribers can't be served in order any more: they are told to join again and get the rest from the store.
     fn start_over(&self, app: &App, feed: &Arc<RoomFeed>, head_seq: u64) {
         tracing::error!(room = %feed.id(), head_seq, "a room's feed has a gap; its subscribers start over");
-        self.retire(&app.bus, feed);
+        self.retire(feed);
         let resync = wire::resync(feed.id(), head_seq);
         for user in app.presence.users_here(feed.id()) {
             for socket in app.user_sockets.of_user(&user) {
@@ -361,24 +380,24 @@ impl RoomFeeds {
         if app.hub.subscribers(feed.topic()) > 0 {
             return;
         }
-        state.retired = true;
+        state.retire();
         drop(state);
-        self.forget(&app.bus, feed);
+        self.forget(feed);
     }
 
-    fn retire(&self, bus: &Bus, feed: &Arc<RoomFeed>) {
-        feed.lock().retired = true;
-        self.forget(bus, feed);
+    fn retire(&self, feed: &Arc<RoomFeed>) {
+        feed.retire();
+        self.forget(feed);
     }
 
-    fn forget(&self, bus: &Bus, feed: &Arc<RoomFeed>) {
+    fn forget(&self, feed: &Arc<RoomFeed>) {
         self.rooms
             .remove_if(feed.id(), |_, found| Arc::ptr_eq(found, feed));
-        feed.leave(bus);
     }
 }
 
-fn not_joined(error: JoinError) -> AppError {
+/// Why a connection wasn't subscribed, for its client.
+pub(super) fn not_joined(error: JoinError) -> AppError {
     match error {
         JoinError::Closed | JoinError::Lagging => AppError::new(
             ErrorCode::Unavailable,

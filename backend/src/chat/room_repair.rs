@@ -10,7 +10,7 @@ use protocol::RoomId;
 use redis_client::partition_of;
 use storage::StoreError;
 
-use super::room_feed::{FeedEvent, RoomFeed};
+use super::room_feed::{FeedEvent, Mending, RoomFeed};
 use crate::app::SharedApp;
 
 /// Another instance's event is mostly here a moment after the one that overtook it.
@@ -28,25 +28,34 @@ const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the log behind the feed's head until nothing is missing, unless somebody does already.
 pub(super) fn start(app: &SharedApp, feed: &Arc<RoomFeed>) {
-    if feed.needs_mending() && feed.begin_mending() {
+    if feed.needs_mending()
+        && let Some(mending) = feed.begin_mending()
+    {
         let (app, feed) = (app.clone(), feed.clone());
-        tokio::spawn(async move { go_on(&app, &feed, FIRST_PAUSE).await });
+        tokio::spawn(async move { go_on(&app, &feed, mending, FIRST_PAUSE).await });
     }
 }
 
 /// As [`start`], at once, and waits for the end; not for that of somebody else's work.
 pub(super) async fn finish(app: &SharedApp, feed: &Arc<RoomFeed>) {
-    if feed.needs_mending() && feed.begin_mending() {
-        go_on(app, feed, Duration::ZERO).await;
+    if feed.needs_mending()
+        && let Some(mending) = feed.begin_mending()
+    {
+        go_on(app, feed, mending, Duration::ZERO).await;
     }
 }
 
-async fn go_on(app: &SharedApp, feed: &Arc<RoomFeed>, pause: Duration) {
+async fn go_on(app: &SharedApp, feed: &Arc<RoomFeed>, mut mending: Mending, pause: Duration) {
     loop {
         mend(app, feed, pause).await;
+        drop(mending);
         // What was said while it ended would be heard by nobody.
-        if !feed.end_mending() || !feed.begin_mending() {
+        if !feed.needs_mending() {
             return;
+        }
+        match feed.begin_mending() {
+            Some(again) => mending = again,
+            None => return,
         }
     }
 }

@@ -1,21 +1,23 @@
 //! Rooms: making, finding, renaming and deleting them, and entering them on a connection.
 
-use gateway::Socket;
+use gateway::{Reservation, Socket};
 use protocol::{
-    CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomPage, RoomRole,
-    RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
+    CreateRoom, Done, Epoch, ErrorBody, ErrorCode, ListMyRooms, ListRooms, Room, RoomId, RoomKind,
+    RoomPage, RoomRole, RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
 };
-use storage::{NewRoom, StoreError, StoredRoom};
+use storage::{MadeRoom, NewRoom, StoreError, StoredRoom};
 
 use super::{
     access, members,
-    room_feeds::{REPLAY_BYTES, Replay, Since},
+    removals::Moment,
+    room_feeds::{REPLAY_BYTES, Replay, Since, not_joined},
     topics, wire,
 };
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
     bus::{self, Control},
+    completion::to_the_end,
     error::AppError,
 };
 
@@ -26,37 +28,70 @@ const MEMBERS_PAGE: u32 = 1_000;
 ///
 /// # Errors
 /// `forbidden` for guests and where a block stands between the creator and a member, `invalid` for members who don't
-/// exist, `rate_limited` for who adds too many people.
+/// exist, and for a direct room with anybody but one other, `rate_limited` for who adds too many people.
 pub async fn create(app: &SharedApp, actor: &Actor, request: CreateRoom) -> Result<Room, AppError> {
     if actor.guest {
         return Err(AppError::forbidden("guests can't make rooms"));
     }
-    let others = request.members.iter().filter(|id| **id != actor.user_id);
-    members::may_add(app, actor, others.count()).await?;
-    let now = Timestamp::now();
-    let (room, is_new) = match request.kind {
-        RoomKind::Direct => {
-            let Some(peer) = request.members.iter().find(|id| **id != actor.user_id) else {
-                return Err(protocol::Invalid::new("members", "expected somebody else").into());
-            };
-            app.store.direct_room(&actor.user_id, peer, now).await?
-        }
-        kind @ (RoomKind::Public | RoomKind::Private) => {
-            let room = NewRoom {
-                kind,
-                name: request.name.unwrap_or_default(),
-                owner: actor.user_id.clone(),
-                members: request.members.clone(),
-            };
-            (app.store.create_room(room, now).await?, true)
-        }
+    let (app, owner) = (app.clone(), actor.user_id.clone());
+    let peer = match request.kind {
+        RoomKind::Direct => Some(peer(&owner, &request.members)?),
+        RoomKind::Public | RoomKind::Private => None,
     };
-    if is_new {
-        for user in request.members.iter().filter(|id| **id != actor.user_id) {
-            members::tell(app, &room.id, user, Some(RoomRole::Member));
+    let others = request.members.iter().filter(|id| **id != actor.user_id);
+    members::may_add(&app, actor, others.count()).await?;
+    to_the_end(async move {
+        let now = Timestamp::now();
+        let MadeRoom { room, joined } = match peer {
+            Some(peer) => app.store.direct_room(&owner, &peer, now).await?,
+            None => {
+                let room = NewRoom {
+                    kind: request.kind,
+                    name: request.name.unwrap_or_default(),
+                    owner,
+                    members: request.members,
+                };
+                app.store.create_room(room, now).await?
+            }
+        };
+        for user in &joined {
+            members::tell(&app, &room.id, user, Some(RoomRole::Member));
         }
+        Ok(wire::room(room))
+    })
+    .await
+}
+
+/// The other one of a direct room; its creator may be named too.
+fn peer(owner: &UserId, members: &[UserId]) -> Result<UserId, AppError> {
+    match members {
+        [peer] if peer != owner => Ok(peer.clone()),
+        [one, other] if one == owner && other != owner => Ok(other.clone()),
+        [other, one] if one == owner && other != owner => Ok(other.clone()),
+        _ => Err(protocol::Invalid::new("members", "expected one other than oneself").into()),
     }
-    Ok(wire::room(room))
+}
+
+/// `room:create`: [`create`], and the connection is subscribed.
+///
+/// # Errors
+/// As those of [`create`] and [`subscribe`]. A connection that has no room for one more subscription makes no room.
+pub async fn create_and_enter(
+    app: &SharedApp,
+    actor: &Actor,
+    socket: &Socket,
+    request: CreateRoom,
+) -> Result<Room, AppError> {
+    let reserved = socket.reserve().map_err(not_joined)?;
+    let seen = app.removals.now();
+    let room = create(app, actor, request).await?;
+    let entry = Entry {
+        socket,
+        reserved: Some(reserved),
+        seen,
+    };
+    subscribe(app, actor, entry, &room.id, None, |_| {}).await?;
+    Ok(room)
 }
 
 /// A room that the actor may see.
@@ -130,17 +165,23 @@ pub async fn update(
 ) -> Result<Room, AppError> {
     access::moderator(app, actor, room).await?;
     if let Some(name) = request.name {
-        app.store.rename_room(room, name).await?;
-        // What is told to all says nothing of the one who asked.
-        let shared = wire::room(app.store.room(room, None).await?);
-        let changed = Control::RoomChanged {
-            room: room.clone(),
-            deleted: false,
-        };
-        bus::tell_everybody(app, changed);
-        bus::publish(app, &topics::room(room), &RoomUpdated { room: shared });
+        let (app, room) = (app.clone(), room.clone());
+        to_the_end(async move { rename(&app, &room, name).await }).await?;
     }
     get(app, actor, room).await
+}
+
+async fn rename(app: &App, room: &RoomId, name: String) -> Result<(), AppError> {
+    app.store.rename_room(room, name).await?;
+    let changed = Control::RoomChanged {
+        room: room.clone(),
+        deleted: false,
+    };
+    bus::tell_everybody(app, changed);
+    // What is told to all says nothing of the one who asked.
+    let shared = wire::room(app.store.room(room, None).await?);
+    bus::publish(app, &topics::room(room), &RoomUpdated { room: shared });
+    Ok(())
 }
 
 /// Deletes a room with everything said in it; for its owners. Its members learn that they are in it no longer.
@@ -149,11 +190,14 @@ pub async fn update(
 /// `not_found` for a room that the actor may not see, `forbidden` for who doesn't own it.
 pub async fn delete(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<(), AppError> {
     access::member(app, actor, room).await?;
+    let (app, room, owner) = (app.clone(), room.clone(), actor.user_id.clone());
+    to_the_end(async move { delete_owned(&app, &room, &owner).await }).await
+}
+
+async fn delete_owned(app: &App, room: &RoomId, owner: &UserId) -> Result<(), AppError> {
     // They can't be looked up once the room is gone.
     let members = members_to_tell(app, room).await?;
-    app.store
-        .delete_room(room, &actor.user_id, Timestamp::now())
-        .await?;
+    app.store.delete_room(room, owner, Timestamp::now()).await?;
     let deleted = Control::RoomChanged {
         room: room.clone(),
         deleted: true,
@@ -194,7 +238,8 @@ async fn members_to_tell(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppErr
 /// what was missed before any later event reaches the socket.
 ///
 /// # Errors
-/// `not_found` for a room that the actor may not enter.
+/// `not_found` for a room that the actor may not enter, and as those of [`subscribe`]. A connection that has no room for
+/// one more subscription makes nobody a member.
 pub async fn join(
     app: &SharedApp,
     actor: &Actor,
@@ -203,24 +248,29 @@ pub async fn join(
     since: Option<(u64, Option<Epoch>)>,
     begin: impl FnOnce(Room, Replay),
 ) -> Result<(), AppError> {
+    let reserved = if socket.is_subscribed(&topics::room(room_id)) {
+        None
+    } else {
+        Some(socket.reserve().map_err(not_joined)?)
+    };
+    let mut seen = app.removals.now();
     let mut room = visible(app, actor, room_id).await?;
     if room.viewer.is_none() {
-        let now = Timestamp::now();
-        let is_new = app
-            .store
-            .add_member(room_id, &actor.user_id, RoomRole::Member, now)
-            .await?;
-        if is_new {
-            members::tell(app, room_id, &actor.user_id, Some(RoomRole::Member));
-        }
+        seen = app.removals.now();
+        members::join(app, room_id, &actor.user_id).await?;
         room = visible(app, actor, room_id).await?;
     }
+    let entry = Entry {
+        socket,
+        reserved,
+        seen,
+    };
     let since = since.map(|(seq, epoch)| Since {
         seq,
         epoch,
         bytes: REPLAY_BYTES,
     });
-    subscribe(app, actor, socket, room_id, since, |replay| {
+    subscribe(app, actor, entry, room_id, since, |replay| {
         let mut room = wire::room(room);
         room.head_seq = replay.head_seq;
         begin(room, replay);
@@ -228,32 +278,99 @@ pub async fn join(
     .await
 }
 
-/// Subscribes a connection to a room whose member the actor was a moment ago. Whoever was removed meanwhile is out.
+/// A connection on its way into a room.
+pub struct Entry<'a> {
+    /// The connection.
+    pub socket: &'a Socket,
+    /// The subscription that is kept free for it, if one had to be before something was written.
+    pub reserved: Option<Reservation>,
+    /// Before its user's membership was read.
+    pub seen: Moment,
+}
+
+/// What became of an [`Entry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entered {
+    Now,
+    Before,
+    /// It isn't subscribed: its user may have been removed since the membership was read.
+    Doubtful,
+}
+
+impl Entry<'_> {
+    /// Subscribes it, unless its user may have been removed.
+    pub(super) fn make(
+        &mut self,
+        app: &App,
+        actor: &Actor,
+        room: &RoomId,
+    ) -> Result<Entered, AppError> {
+        let (topic, mark) = (topics::room(room), topics::mark(&actor.user_id));
+        let is_new = match self.reserved.take() {
+            Some(reserved) => reserved.join(&topic, mark),
+            None => self.socket.join(&topic, mark),
+        }
+        .map_err(not_joined)?;
+        let user = &actor.user_id;
+        if app.removals.may_have_happened(self.seen, room, user) {
+            // A subscription from before is ended by who removed the user.
+            if is_new {
+                self.socket.leave(&topic);
+            }
+            return Ok(Entered::Doubtful);
+        }
+        Ok(if is_new {
+            Entered::Now
+        } else {
+            Entered::Before
+        })
+    }
+}
+
+/// Subscribes a connection to a room whose member the actor was a moment ago. If they may have been removed meanwhile,
+/// membership is looked at again before anything is told.
 ///
 /// # Errors
-/// As [`RoomFeeds::subscribe`](super::room_feeds::RoomFeeds::subscribe).
+/// As [`RoomFeeds::subscribe`](super::room_feeds::RoomFeeds::subscribe) and [`access::member`].
 pub async fn subscribe(
     app: &SharedApp,
     actor: &Actor,
-    socket: &Socket,
+    mut entry: Entry<'_>,
     room: &RoomId,
     since: Option<Since>,
     begin: impl FnOnce(Replay),
 ) -> Result<(), AppError> {
-    let entering = app.presence.enter(app, room, &actor.user_id);
-    let is_new = app
-        .feeds
-        .subscribe(app, actor, socket, room, since, begin)
-        .await?;
-    if is_new {
-        entering.subscribed();
-        // A kick between the check and the subscription would have found nothing to end.
-        let membership = app.store.membership(room, &actor.user_id).await;
-        if !matches!(membership, Ok(membership) if membership.role.is_some()) {
-            members::unsubscribe(app, room, &actor.user_id);
+    /// Whoever is removed and added again more often meanwhile is told to try again.
+    const TRIES: usize = 5;
+    let mut begin = Some(begin);
+    for _ in 0..TRIES {
+        let entering = app.presence.enter(app, room, &actor.user_id);
+        let begin_once = |replay| {
+            if let Some(begin) = begin.take() {
+                begin(replay);
+            }
+        };
+        let entered = app
+            .feeds
+            .subscribe(app, actor, &mut entry, room, since.clone(), begin_once)
+            .await?;
+        match entered {
+            Entered::Now => {
+                entering.subscribed();
+                return Ok(());
+            }
+            Entered::Before => return Ok(()),
+            Entered::Doubtful => {
+                drop(entering);
+                entry.seen = app.removals.now();
+                access::member(app, actor, room).await?;
+            }
         }
     }
-    Ok(())
+    let message = "membership is just changing; try again";
+    Err(ErrorBody::new(ErrorCode::Unavailable, message)
+        .retry_after_ms(1_000)
+        .into())
 }
 
 /// `room:leave`: ends membership, and the subscription of all of the actor's connections.

@@ -11,6 +11,7 @@ use crate::{
     app::{App, SharedApp},
     bus::{self, Control},
     chat::{blocked_rooms, wire},
+    completion::to_the_end,
     error::AppError,
 };
 
@@ -30,16 +31,19 @@ pub async fn put(
     actor: Actor,
     Path(user): Path<UserId>,
 ) -> Result<StatusCode, AppError> {
-    match app
-        .store
-        .block(&actor.user_id, &user, Timestamp::now())
-        .await
-    {
-        Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
-        blocked => blocked?,
-    };
-    changed(&app, &actor, &user).await?;
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        match app
+            .store
+            .block(&actor.user_id, &user, Timestamp::now())
+            .await
+        {
+            Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
+            blocked => blocked?,
+        };
+        changed(&app, &actor, &user).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 pub async fn delete(
@@ -47,9 +51,12 @@ pub async fn delete(
     actor: Actor,
     Path(user): Path<UserId>,
 ) -> Result<StatusCode, AppError> {
-    app.store.unblock(&actor.user_id, &user).await?;
-    changed(&app, &actor, &user).await?;
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        app.store.unblock(&actor.user_id, &user).await?;
+        changed(&app, &actor, &user).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// A block is felt by both, on every instance.

@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub use connect::Connector;
+pub use resume::Turns;
 
 /// One connection of a user to the namespace `/`.
 pub struct ChatSession {
@@ -53,12 +54,8 @@ impl Session for ChatSession {
 
             CreateRoom::NAME => rooms::create(self, socket, event),
             JoinRoom::NAME => rooms::join(self, socket, event),
-            // A task of its own: the user's other connections have to go too, whatever becomes of this one.
             LeaveRoom::NAME => answer(event, |request: LeaveRoom| async move {
-                let leaving = tokio::spawn(async move {
-                    room_rules::leave(&self.app, &self.actor, &request.room_id).await
-                });
-                leaving.await.map_err(AppError::internal)?
+                room_rules::leave(&self.app, &self.actor, &request.room_id).await
             }),
 
             HistoryRequest::NAME => answer(event, |request| async move {

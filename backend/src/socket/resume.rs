@@ -1,16 +1,24 @@
 //! Rooms that a client had before it reconnected: subscribed again, with what was missed first.
+//!
+//! A crowd may come back at once. Its connections take turns, and wait for theirs; what the store can't say now is asked
+//! again. Only a room that the store says is lost is told to be; what isn't known in time ends the connection, so that its
+//! client comes back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use gateway::Socket;
-use protocol::{LostRoom, ResumePoint, ResumedRoom, RoomId, RoomResumed};
+use gateway::{CloseReason, Socket};
+use protocol::{ErrorCode, LostRoom, ResumePoint, ResumedRoom, RoomId, RoomResumed};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::ChatSession;
 use crate::{
     chat::{
-        access,
+        removals::Moment,
         room_feeds::{REPLAY_BYTES, Replay, Since},
-        rooms,
+        rooms::{self, Entry},
         wire::frame,
     },
     error::AppError,
@@ -19,36 +27,111 @@ use crate::{
 /// How far the client has each of its rooms.
 pub(super) type Points = BTreeMap<RoomId, ResumePoint>;
 
+/// Connections that resume at once: enough to keep the store busy, and few enough that others who ask it don't wait
+/// behind a crowd.
+const AT_ONCE: usize = 32;
+
+/// How long a connection waits for its rooms, in all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Before a room that the store couldn't say anything of is asked for again; longer each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The turns of connections that resume.
+pub struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
 /// Subscribes one room after the other. What all of them missed together is bounded like what one did: the client
 /// pages what is beyond that, at its own pace.
-pub(super) async fn resume(session: &Arc<ChatSession>, socket: &Socket, points: Points) {
+pub(super) async fn resume(session: &Arc<ChatSession>, socket: &Socket, mut points: Points) {
+    let turns = &session.app.resuming.0;
+    let deadline = Instant::now() + PATIENCE;
     let mut bytes = REPLAY_BYTES;
-    for (room, point) in points {
-        if let Err(error) = resume_room(session, socket, &room, point, &mut bytes).await {
-            let lost = RoomResumed::Lost(LostRoom {
-                room_id: room,
-                error: error.into_body(),
-            });
-            if let Some(frame) = frame(&lost) {
-                socket.send(&frame);
-            }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let Ok(Ok(turn)) = timeout_at(deadline, turns.acquire()).await else {
+            break;
+        };
+        points = pass(session, socket, points, &mut bytes).await;
+        drop(turn);
+        if points.is_empty() {
+            return;
         }
+        if Instant::now() + pause > deadline {
+            break;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    tracing::debug!(rooms = points.len(), "rooms couldn't be resumed in time");
+    socket.close(CloseReason::TryLater);
+}
+
+/// Takes each room once; returns those of which nothing is known now.
+async fn pass(
+    session: &Arc<ChatSession>,
+    socket: &Socket,
+    points: Points,
+    bytes: &mut usize,
+) -> Points {
+    let ChatSession { app, actor, .. } = &**session;
+    let seen = app.removals.now();
+    let rooms: Vec<RoomId> = points.keys().cloned().collect();
+    let memberships = match app.store.memberships(&actor.user_id, &rooms).await {
+        Ok(memberships) => memberships,
+        Err(error) => {
+            let error = AppError::from(error);
+            if error.code() == ErrorCode::Unavailable {
+                return points;
+            }
+            for room in rooms {
+                lost(socket, room, &error);
+            }
+            return Points::new();
+        }
+    };
+    let mut unknown = Points::new();
+    for ((room, point), membership) in points.into_iter().zip(memberships) {
+        let resumed = match membership {
+            Some(membership) if membership.role.is_some() => {
+                resume_room(session, socket, seen, &room, point.clone(), bytes).await
+            }
+            // Left, or kicked, meanwhile; or there is no such room.
+            _ => Err(AppError::not_found("room")),
+        };
+        match resumed {
+            Ok(()) => {}
+            Err(error) if error.code() == ErrorCode::Unavailable => {
+                unknown.insert(room, point);
+            }
+            Err(error) => lost(socket, room, &error),
+        }
+    }
+    unknown
+}
+
+fn lost(socket: &Socket, room_id: RoomId, error: &AppError) {
+    let error = error.body().clone();
+    if let Some(frame) = frame(&RoomResumed::Lost(LostRoom { room_id, error })) {
+        socket.send(&frame);
     }
 }
 
 async fn resume_room(
     session: &Arc<ChatSession>,
     socket: &Socket,
+    seen: Moment,
     room: &RoomId,
     point: ResumePoint,
     bytes: &mut usize,
 ) -> Result<(), AppError> {
     let ChatSession { app, actor, .. } = &**session;
-    let role = access::see(app, actor, room).await?.role;
-    if role.is_none() {
-        // Left, or kicked, meanwhile.
-        return Err(AppError::not_found("room"));
-    }
     let since = Since {
         seq: point.seq,
         epoch: point.epoch,
@@ -69,5 +152,10 @@ async fn resume_room(
             socket.send(&frame);
         }
     };
-    rooms::subscribe(app, actor, socket, room, Some(since), begin).await
+    let entry = Entry {
+        socket,
+        reserved: None,
+        seen,
+    };
+    rooms::subscribe(app, actor, entry, room, Some(since), begin).await
 }

@@ -18,8 +18,7 @@ pub(super) fn create(session: Arc<ChatSession>, socket: Socket, event: Event) ->
     Some(Box::pin(async move {
         let created = async {
             let ChatSession { app, actor, .. } = &*session;
-            let room = rooms::create(app, actor, request?).await?;
-            rooms::subscribe(app, actor, &socket, &room.id, None, |_| {}).await?;
+            let room = rooms::create_and_enter(app, actor, &socket, request?).await?;
             Ok(RoomBody { room })
         };
         reply(ack, created.await);

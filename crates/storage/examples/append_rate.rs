@@ -130,7 +130,7 @@ impl Senders {
                 owner: users.first().ok_or("no users")?.clone(),
                 members: users.clone(),
             };
-            rooms.push(store.create_room(room, now).await?.id);
+            rooms.push(store.create_room(room, now).await?.room.id);
         }
         Ok(Self::of(store, users, rooms))
     }

@@ -46,7 +46,7 @@ async fn main() -> Result<(), Failed> {
             owner: ann.clone(),
             members: Vec::new(),
         };
-        rooms.push(store.create_room(room, Timestamp::now()).await?.id);
+        rooms.push(store.create_room(room, Timestamp::now()).await?.room.id);
     }
     let small = rooms.pop().ok_or("no room")?;
     for number in 0..100 {

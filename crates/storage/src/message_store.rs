@@ -19,10 +19,10 @@ use std::path::PathBuf;
 
 pub use append::{Appended, Change, NewEntry};
 pub use log::{Head, Occurrence, StoredEvent};
-pub use members::{Membership, Removal, SMALL_ROOM, StoredMember};
+pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;
 pub use mongodb::MongoConfig;
-pub use rooms::{NewRoom, RoomViewer, StoredRoom};
+pub use rooms::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
 pub use unread::UNREAD_MAX;
 use users::changed_meanwhile;
 pub use users::{Credentials, NewUser, ProfileChange, StoredUser};

@@ -175,6 +175,58 @@ async fn a_room_whose_owner_leaves_gets_another() {
         .expect(204);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_whose_owner_is_deleted_learns_who_owns_it() {
+    let app = TestApp::start().await;
+    let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
+    let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
+    let room = anas.create("public", "hall").await;
+    beas.join(&room).await;
+    beas.so_far().await;
+    app.delete("/api/v1/me", &ana).await.expect(204);
+    let told = beas.event_that(|(name, _)| name == "room:member").await.1;
+    assert_eq!(
+        told,
+        json!({ "roomId": room, "userId": ana.id, "role": null })
+    );
+    let told = beas.event_that(|(name, _)| name == "room:member").await.1;
+    assert_eq!(
+        told,
+        json!({ "roomId": room, "userId": bea.id, "role": "owner" })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_removed_while_joining_is_either_out_or_told() {
+    let app = TestApp::start().await;
+    let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
+    let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
+    let room = anas.create("private", "cellar").await;
+    for round in 0..40 {
+        app.put(&path(&room, &bea), &ana, json!({}))
+            .await
+            .expect(200);
+        beas.so_far().await;
+        let joining = beas.start("room:join", json!({ "roomId": room })).await;
+        app.delete(&path(&room, &bea), &ana).await.expect(204);
+        let joined = beas.ack(joining).await;
+        if joined["ok"] == false {
+            let code = joined["error"]["code"].as_str().unwrap();
+            assert!(matches!(code, "not_found" | "unavailable"), "{joined}");
+        }
+        beas.event_that(gone).await;
+        let body = format!("psst {round}");
+        anas.say(&room, &body).await;
+        anas.before(&body).await;
+        // What was said before may have come in between, as long as she was in.
+        let heard = beas.so_far().await;
+        assert!(
+            heard.iter().all(|(_, told)| told["body"] != body),
+            "{heard:?}"
+        );
+    }
+}
+
 /// Starts a request of `person` and hangs up before it is answered: the database is locked until then.
 async fn hang_up(app: &TestApp, person: &Person, method: &str, path: &str) {
     let database = Connection::open(app.data_dir().join("messages.db")).unwrap();

@@ -164,6 +164,66 @@ async fn two_people_have_one_direct_room_however_often_they_make_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_full_makes_no_room_and_enters_none() {
+    let app = TestApp::start_embedded().await;
+    let (ana, bea) = (app.register("ana").await, app.register("bea").await);
+    let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
+    let beside = beas.create("public", "beside").await;
+    let mut rooms = Vec::new();
+    let refused = loop {
+        let request = json!({ "kind": "public", "name": "surplus" });
+        let answer = anas.emit("room:create", request).await;
+        match answer["room"]["id"].as_str() {
+            Some(room) => rooms.push(room.to_owned()),
+            None => break answer,
+        }
+    };
+    assert_eq!(refused["error"]["code"], "rate_limited");
+    assert!((900..=1_000).contains(&rooms.len()), "{}", rooms.len());
+    let room = &rooms[0];
+    for (event, request) in [
+        (
+            "room:create",
+            json!({ "kind": "public", "name": "surplus" }),
+        ),
+        (
+            "room:create",
+            json!({ "kind": "private", "name": "surplus", "members": [bea.id] }),
+        ),
+        (
+            "room:create",
+            json!({ "kind": "direct", "members": [bea.id] }),
+        ),
+        ("room:join", json!({ "roomId": beside })),
+    ] {
+        assert_eq!(anas.refused(event, request).await.0, "rate_limited");
+    }
+    // What it is subscribed to already it may join again.
+    anas.join(room).await;
+    let mut public = 0;
+    let mut path = "/api/v1/rooms?query=surplus&limit=100".to_owned();
+    loop {
+        let page = app.get(&path, Some(&ana)).await.expect(200);
+        let page_of = page["rooms"].as_array().unwrap();
+        public += page_of.len();
+        if page["hasMore"] == false {
+            break;
+        }
+        let after = page_of.last().unwrap()["id"].as_str().unwrap();
+        path = format!("/api/v1/rooms?query=surplus&limit=100&after={after}");
+    }
+    assert_eq!(public, rooms.len());
+    beas.say(&beside, "end").await;
+    assert_eq!(beas.before("end").await, []);
+    let mine = app.get("/api/v1/me/rooms", Some(&bea)).await.expect(200);
+    assert_eq!(mine["rooms"].as_array().unwrap().len(), 1);
+    assert_eq!(mine["rooms"][0]["memberCount"], 1);
+
+    anas.done("room:leave", json!({ "roomId": room })).await;
+    assert_eq!(anas.join(&beside).await["room"]["memberCount"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_not_see_a_room_cant_tell_it_from_none() {
     let app = TestApp::start().await;
     let (ana, eve) = (app.register("ana").await, app.register("eve").await);

@@ -36,6 +36,15 @@ pub struct Membership {
     pub role: Option<RoomRole>,
 }
 
+/// A room that somebody left because their account was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// The room.
+    pub room: RoomId,
+    /// What else changed.
+    pub removal: Removal,
+}
+
 /// What else changed when somebody left a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
@@ -88,6 +97,15 @@ impl MessageStore {
         rooms: &[(RoomId, Vec<UserId>)],
     ) -> Result<Vec<HashSet<UserId>>, StoreError> {
         on_backend!(self, members_in_rooms(rooms))
+    }
+
+    /// What somebody is to each of several rooms, in their order, read at once; `None` for one that doesn't exist.
+    pub async fn memberships(
+        &self,
+        user: &UserId,
+        rooms: &[RoomId],
+    ) -> Result<Vec<Option<Membership>>, StoreError> {
+        on_backend!(self, memberships(user, rooms))
     }
 
     /// The members of a room, in the order of their ids. `NotFound` if there is no such room,

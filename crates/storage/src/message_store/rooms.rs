@@ -39,6 +39,15 @@ pub struct RoomViewer {
     pub unread: u64,
 }
 
+/// A room that somebody wanted, made or found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeRoom {
+    /// As who wanted it sees it.
+    pub room: StoredRoom,
+    /// Who became a member by this, once each; without who made a new room.
+    pub joined: Vec<UserId>,
+}
+
 /// A room to be made; not a direct one.
 #[derive(Debug, Clone)]
 pub struct NewRoom {
@@ -56,15 +65,11 @@ impl MessageStore {
     /// Makes a public or private room. `Invalid` naming `kind` for a direct one and `members` if
     /// one of them doesn't exist; `Forbidden` if one of them and the owner have a block between
     /// them; `NotFound` if the owner doesn't exist.
-    pub async fn create_room(
-        &self,
-        room: NewRoom,
-        now: Timestamp,
-    ) -> Result<StoredRoom, StoreError> {
+    pub async fn create_room(&self, room: NewRoom, now: Timestamp) -> Result<MadeRoom, StoreError> {
         on_backend!(self, create_room(room, now))
     }
 
-    /// The direct room of two users, and whether it is new. Both are members of it afterwards.
+    /// The direct room of two users, which is made if there is none. Both are members of it afterwards.
     /// `Invalid` naming `members` if the two are one, `NotFound` if one doesn't exist, `Forbidden`
     /// if one has blocked the other.
     pub async fn direct_room(
@@ -72,7 +77,7 @@ impl MessageStore {
         user: &UserId,
         peer: &UserId,
         now: Timestamp,
-    ) -> Result<(StoredRoom, bool), StoreError> {
+    ) -> Result<MadeRoom, StoreError> {
         on_backend!(self, direct_room(user, peer, now))
     }
 

@@ -24,9 +24,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Appended, Change, Credentials, Head, Membership, NewEntry, NewRoom, NewUser, Occurrence, Page,
-    ProfileChange, Removal, RoomViewer, StoredEvent, StoredMember, StoredMessage, StoredRoom,
-    StoredUser, UNREAD_MAX, changed_meanwhile,
+    Appended, Change, Credentials, Departure, Head, MadeRoom, Membership, NewEntry, NewRoom,
+    NewUser, Occurrence, Page, ProfileChange, Removal, RoomViewer, StoredEvent, StoredMember,
+    StoredMessage, StoredRoom, StoredUser, UNREAD_MAX, changed_meanwhile,
 };
 use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};

@@ -1,10 +1,10 @@
 //! Accounts. A deleted one keeps its row, without anything that says who it was, because messages
 //! refer to it.
 
-use protocol::{Role, RoomId, Secret, Timestamp, UserId};
+use protocol::{Role, Secret, Timestamp, UserId};
 
 use super::ids::new_id;
-use super::{MessageStore, Page, on_backend};
+use super::{Departure, MessageStore, Page, on_backend};
 use crate::StoreError;
 
 /// A user who isn't deleted.
@@ -181,14 +181,14 @@ impl MessageStore {
         on_backend!(self, set_user_role(id, role))
     }
 
-    /// Deletes an account and says which rooms it was in: name and address are free again,
+    /// Deletes an account and says which rooms it was in and who owns them now: name and address are free again,
     /// memberships and blocks ended. What the user wrote stays, by somebody called "deleted".
     /// `NotFound` if there is no such user.
     pub async fn delete_user(
         &self,
         id: &UserId,
         now: Timestamp,
-    ) -> Result<Vec<RoomId>, StoreError> {
+    ) -> Result<Vec<Departure>, StoreError> {
         on_backend!(self, delete_user(id, now))
     }
 

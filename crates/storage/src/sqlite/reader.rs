@@ -16,8 +16,12 @@ use crate::error::cause;
 /// cores of a small machine.
 const CONNECTIONS: usize = 4;
 
-/// Reads that may wait for a connection; beyond it the answer is `Unavailable` at once.
-const WAITING: usize = 4_096;
+/// How long a read may wait for a connection. A crowd that asks at once is served one after the other: so many connections
+/// answer some ten thousand small questions in a second.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Reads that may wait, at about a kilobyte each; beyond it the answer is `Unavailable` at once.
+const WAITING: usize = 65_536;
 
 /// Searches that run at once: short reads find a connection meanwhile.
 const SEARCHES: usize = CONNECTIONS / 2;
@@ -82,9 +86,10 @@ impl Readers {
             .admitted
             .try_acquire()
             .map_err(|_| StoreError::unavailable("too many reads are waiting"))?;
-        let permit = Arc::clone(&self.connections)
-            .acquire_owned()
+        let connections = Arc::clone(&self.connections);
+        let permit = tokio::time::timeout(PATIENCE, connections.acquire_owned())
             .await
+            .map_err(|_| StoreError::unavailable("reads wait for too long"))?
             .map_err(|_| StoreError::unavailable("the store is closed"))?;
         let idle = Arc::clone(&self.idle);
         let read = move || {

@@ -141,7 +141,8 @@ pub(crate) async fn room(store: &MessageStore, members: &[UserId]) -> RoomId {
         owner: members[0].clone(),
         members: members[1..].to_vec(),
     };
-    store.create_room(room, Timestamp::now()).await.unwrap().id
+    let made = store.create_room(room, Timestamp::now()).await.unwrap();
+    made.room.id
 }
 
 pub(crate) async fn append(

@@ -327,12 +327,23 @@ async fn a_deleted_user_is_nobody(fixture: Fixture) {
     let bob = fixture.user("bob").await;
     let own = fixture.room(RoomKind::Private, &[&ann, &bob]).await;
     let other = fixture.room(RoomKind::Public, &[&bob, &ann]).await;
-    let direct = store.direct_room(&ann, &bob, now()).await.unwrap().0.id;
+    let direct = store.direct_room(&ann, &bob, now()).await.unwrap().room.id;
     fixture.send(&other, &ann, "hello").await;
     store.block(&bob, &ann, now()).await.unwrap();
-    let mut left = store.delete_user(&ann, now()).await.unwrap();
+    let left = store.delete_user(&ann, now()).await.unwrap();
+    let mut left: Vec<_> = left
+        .into_iter()
+        .map(|departure| (departure.room, departure.removal.new_owner))
+        .collect();
     left.sort();
-    assert_eq!(left, [own.clone(), other.clone(), direct]);
+    assert_eq!(
+        left,
+        [
+            (own.clone(), Some(bob.clone())),
+            (other.clone(), None),
+            (direct, None)
+        ]
+    );
     // Nothing is left of the person.
     assert_error!(store.user(&ann).await, StoreError::NotFound);
     assert!(store.credentials("ann").await.unwrap().is_none());

@@ -639,7 +639,7 @@ async fn a_block_silences_a_direct_room(fixture: Fixture) {
         .direct_room(&ann, &bob, now())
         .await
         .unwrap()
-        .0
+        .room
         .id;
     let public = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
     fixture

@@ -118,7 +118,7 @@ impl Fixture {
             owner: members[0].clone(),
             members: members[1..].iter().map(|id| (*id).clone()).collect(),
         };
-        self.store.create_room(room, now()).await.unwrap().id
+        self.store.create_room(room, now()).await.unwrap().room.id
     }
 
     pub(crate) async fn append(

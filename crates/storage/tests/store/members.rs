@@ -9,6 +9,7 @@ on_each! {
     members_come_and_go_and_are_counted,
     joining_at_once_counts_once,
     a_room_always_has_an_owner,
+    what_one_is_to_many_rooms_is_read_at_once,
     members_are_listed_in_pages_in_the_order_of_their_ids,
     members_are_found_by_their_names,
     members_of_a_large_room_are_found_by_their_names,
@@ -56,6 +57,68 @@ async fn members_come_and_go_and_are_counted(fixture: Fixture) {
         StoreError::NotFound
     );
     assert_eq!(store.room(&room, None).await.unwrap().member_count, 1);
+}
+
+async fn what_one_is_to_many_rooms_is_read_at_once(fixture: Fixture) {
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let bob = fixture.user("bob").await;
+    let own = fixture.room(RoomKind::Private, &[&bob, &ann]).await;
+    let others = fixture.room(RoomKind::Private, &[&ann]).await;
+    let public = fixture.room(RoomKind::Public, &[&ann]).await;
+    let direct = store.direct_room(&ann, &bob, now()).await.unwrap().room.id;
+    let deleted = fixture.room(RoomKind::Public, &[&ann, &bob]).await;
+    store.delete_room(&deleted, &ann, now()).await.unwrap();
+    let nowhere: protocol::RoomId = "nowhere".parse().unwrap();
+    let rooms = [public, own, nowhere, others, deleted, direct];
+    let read = async |user: &UserId| {
+        let memberships = store.memberships(user, &rooms).await.unwrap();
+        let pair = |membership: storage::Membership| (membership.kind, membership.role);
+        memberships
+            .into_iter()
+            .map(|membership| membership.map(pair))
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        Some((RoomKind::Public, None)),
+        Some((RoomKind::Private, Some(RoomRole::Owner))),
+        None,
+        Some((RoomKind::Private, None)),
+        None,
+        Some((RoomKind::Direct, Some(RoomRole::Member))),
+    ];
+    assert_eq!(read(&bob).await, expected);
+    // As it is now, however short ago it was asked.
+    store.remove_member(&rooms[1], &bob).await.unwrap();
+    let role = RoomRole::Moderator;
+    store
+        .add_member(&rooms[3], &bob, role, now())
+        .await
+        .unwrap();
+    let now = read(&bob).await;
+    assert_eq!(now[1], Some((RoomKind::Private, None)));
+    assert_eq!(now[3], Some((RoomKind::Private, Some(role))));
+    for (room, read) in rooms.iter().zip(now) {
+        let alone = store.membership(room, &bob).await.ok();
+        assert_eq!(read, alone.map(|alone| (alone.kind, alone.role)));
+    }
+    assert_eq!(store.memberships(&bob, &[]).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_asks_at_once_is_answered() {
+    let fixture = Fixture::embedded().await;
+    let store = &fixture.store;
+    let ann = fixture.user("ann").await;
+    let mut rooms = Vec::new();
+    for _ in 0..20 {
+        rooms.push(fixture.room(RoomKind::Private, &[&ann]).await);
+    }
+    let asking = (0..10_000).map(|_| store.memberships(&ann, &rooms));
+    for answer in futures_util::future::join_all(asking).await {
+        let memberships = answer.unwrap();
+        assert!(memberships.iter().flatten().count() == 20);
+    }
 }
 
 async fn joining_at_once_counts_once(fixture: Fixture) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protocol::{RoomId, RoomKind, RoomRole};
-use storage::{NewRoom, StoreError};
+use storage::{MadeRoom, NewRoom, StoreError};
 
 use crate::{Fixture, assert_error, at, now, send};
 
@@ -34,7 +34,9 @@ async fn a_room_begins_with_its_owner_and_members(fixture: Fixture) {
     let eve = fixture.user("eve").await;
     let mut new = new_room(RoomKind::Private, "Garden", &ann);
     new.members = vec![bob.clone(), ann.clone(), bob.clone()];
-    let room = store.create_room(new, at(0)).await.unwrap();
+    let MadeRoom { room, joined } = store.create_room(new, at(0)).await.unwrap();
+    // Once, however often it was asked for, and without its owner.
+    assert_eq!(joined, std::slice::from_ref(&bob));
     assert_eq!(
         (room.kind, room.name.as_str()),
         (RoomKind::Private, "Garden")
@@ -135,9 +137,9 @@ async fn two_people_have_one_direct_room(fixture: Fixture) {
     let mut rooms = Vec::new();
     let mut created = 0;
     for task in tasks {
-        let (room, is_new) = task.await.unwrap();
-        created += usize::from(is_new);
-        rooms.push(room.id);
+        let made = task.await.unwrap();
+        created += made.joined.len();
+        rooms.push(made.room.id);
     }
     rooms.dedup();
     assert_eq!((rooms.len(), created), (1, 1));
@@ -151,8 +153,9 @@ async fn two_people_have_one_direct_room(fixture: Fixture) {
     let room = store.room(&rooms[0], Some(&bob)).await.unwrap();
     assert_eq!(room.peer.unwrap().id, ann);
     assert_eq!(store.room(&rooms[0], Some(&eve)).await.unwrap().peer, None);
-    let (other, is_new) = store.direct_room(&ann, &eve, now()).await.unwrap();
-    assert!(is_new && other.id != rooms[0]);
+    let other = store.direct_room(&ann, &eve, now()).await.unwrap();
+    assert_eq!(other.joined, std::slice::from_ref(&eve));
+    assert!(other.room.id != rooms[0]);
     assert_error!(
         store.direct_room(&ann, &ann, now()).await,
         StoreError::Invalid {
@@ -172,7 +175,7 @@ async fn a_direct_room_stays_that_of_its_two(fixture: Fixture) {
     let ann = fixture.user("ann").await;
     let bob = fixture.user("bob").await;
     let eve = fixture.user("eve").await;
-    let room = store.direct_room(&ann, &bob, now()).await.unwrap().0.id;
+    let room = store.direct_room(&ann, &bob, now()).await.unwrap().room.id;
     let added = store.add_member(&room, &eve, RoomRole::Member, now()).await;
     assert_error!(added, StoreError::Forbidden);
     assert_error!(
@@ -195,11 +198,15 @@ async fn a_direct_room_stays_that_of_its_two(fixture: Fixture) {
         fixture.append(&room, &bob, send("hi")).await,
         StoreError::NotFound
     );
-    let (again, is_new) = store.direct_room(&ann, &bob, now()).await.unwrap();
-    assert_eq!(
-        (again.id.clone(), is_new, again.member_count),
-        (room.clone(), false, 2)
-    );
+    let again = store.direct_room(&ann, &bob, now()).await.unwrap();
+    assert_eq!((&again.room.id, again.room.member_count), (&room, 2));
+    assert_eq!(again.joined, std::slice::from_ref(&bob));
+    let again = store.direct_room(&ann, &bob, now()).await.unwrap();
+    assert_eq!(again.joined, []);
+    // Who comes back by asking for it is one who joined.
+    store.remove_member(&room, &ann).await.unwrap();
+    let again = store.direct_room(&ann, &bob, now()).await.unwrap();
+    assert_eq!(again.joined, std::slice::from_ref(&ann));
     fixture.send(&room, &bob, "hi").await;
     // A block closes it to both.
     store.block(&bob, &ann, now()).await.unwrap();
@@ -227,7 +234,7 @@ async fn public_rooms_are_found_by_part_of_their_name(fixture: Fixture) {
         "王小明之家",
     ] {
         let room = new_room(RoomKind::Public, name, &ann);
-        ids.push(store.create_room(room, now()).await.unwrap().id);
+        ids.push(store.create_room(room, now()).await.unwrap().room.id);
     }
     store
         .create_room(new_room(RoomKind::Private, "Rust secrets", &ann), now())
@@ -411,7 +418,7 @@ async fn my_rooms_are_paged_with_what_is_unread(fixture: Fixture) {
         rooms.push(room);
     }
     fixture.room(RoomKind::Public, &[&ann]).await;
-    let direct = store.direct_room(&ann, &bob, now()).await.unwrap().0.id;
+    let direct = store.direct_room(&ann, &bob, now()).await.unwrap().room.id;
     rooms.push(direct);
     let mut seen = Vec::new();
     let mut after: Option<RoomId> = None;

@@ -4,7 +4,7 @@
 use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 
-use super::super::StoredRoom;
+use super::super::MadeRoom;
 use super::MongoStore;
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use super::members::{self, MemberDocument};
@@ -53,7 +53,7 @@ impl MongoStore {
         user: &UserId,
         peer: &UserId,
         now: Timestamp,
-    ) -> Result<(StoredRoom, bool), StoreError> {
+    ) -> Result<MadeRoom, StoreError> {
         let (store, user, peer) = (self.clone(), user.clone(), peer.clone());
         to_the_end(async move { store.make_direct_room(&user, &peer, now).await }).await
     }
@@ -63,7 +63,7 @@ impl MongoStore {
         user: &UserId,
         peer: &UserId,
         now: Timestamp,
-    ) -> Outcome<(StoredRoom, bool)> {
+    ) -> Outcome<MadeRoom> {
         if user == peer {
             return Err(StoreError::invalid("members", "expected somebody else").into());
         }
@@ -77,27 +77,29 @@ impl MongoStore {
         }
         let id = direct_id(&pair);
         let both = [user.clone(), peer.clone()];
-        let (room, is_new) = match self.room_document(&id).await {
+        let (room, joined) = match self.room_document(&id).await {
             Err(Failure::Refused(StoreError::NotFound)) => {
                 let mut room = RoomDocument::new(id, RoomKind::Direct, String::new(), now);
                 room.pair = Some(pair);
                 match self.insert_direct_room(&room, &both, now).await {
                     // Made by somebody else at the same time.
                     Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
-                        (self.room_document(&room.id).await?, false)
+                        (self.room_document(&room.id).await?, None)
                     }
                     made => {
                         made?;
-                        (room, true)
+                        (room, Some(vec![peer.clone()]))
                     }
                 }
             }
-            found => (found?, false),
+            found => (found?, None),
         };
-        if !is_new {
-            self.bring_back(&room.id, &both, now).await?;
-        }
-        Ok((self.view(room, Some(user)).await?, is_new))
+        let joined = match joined {
+            Some(joined) => joined,
+            None => self.bring_back(&room.id, &both, now).await?,
+        };
+        let room = self.view(room, Some(user)).await?;
+        Ok(MadeRoom { room, joined })
     }
 
     async fn insert_direct_room(
@@ -115,13 +117,21 @@ impl MongoStore {
         })
     }
 
-    /// Makes those of the two members who left before.
-    async fn bring_back(&self, room: &RoomId, both: &[UserId; 2], now: Timestamp) -> Outcome<()> {
+    /// Makes those of the two members who left before, and says who that is.
+    async fn bring_back(
+        &self,
+        room: &RoomId,
+        both: &[UserId; 2],
+        now: Timestamp,
+    ) -> Outcome<Vec<UserId>> {
+        let mut joined = Vec::new();
         for user in both {
-            if self.member_document(room, user).await?.is_none() {
-                self.join(room, user, RoomRole::Member, now).await?;
+            if self.member_document(room, user).await?.is_none()
+                && self.join(room, user, RoomRole::Member, now).await?
+            {
+                joined.push(user.clone());
             }
         }
-        Ok(())
+        Ok(joined)
     }
 }

@@ -1,13 +1,13 @@
 //! Which rooms a user is in: the members (see `members.rs`) found by the user.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
 use protocol::{RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::super::Page;
+use super::super::{Departure, Page, Removal};
 use super::MongoStore;
 use super::collections::all;
 use super::failure::{Failure, Outcome};
@@ -105,8 +105,8 @@ impl MongoStore {
         Ok(all(find).await?.into_iter().map(|room| room.id).collect())
     }
 
-    /// Ends the memberships of a user who was deleted and says in which rooms that exist.
-    pub(super) async fn leave_all_rooms(&self, user: &UserId) -> Outcome<Vec<RoomId>> {
+    /// Ends the memberships of a user who was deleted and says in which rooms that exist, and who owns them now.
+    pub(super) async fn leave_all_rooms(&self, user: &UserId) -> Outcome<Vec<Departure>> {
         let collections = self.collections().await?;
         let mut left = Vec::new();
         loop {
@@ -139,16 +139,24 @@ impl MongoStore {
                 }
                 Ok(owned)
             })?;
+            let mut owners: HashMap<&RoomId, UserId> = HashMap::new();
             for room in &owned {
                 match self.leave(room, user).await {
-                    Ok(_) | Err(Failure::Refused(StoreError::NotFound)) => {}
+                    Ok(Removal { new_owner }) => {
+                        owners.extend(new_owner.map(|owner| (room, owner)));
+                    }
+                    Err(Failure::Refused(StoreError::NotFound)) => {}
                     Err(failure) => return Err(failure),
                 }
             }
-            for room in &rooms {
-                self.forget_member(room, user);
+            for room in rooms {
+                self.forget_member(&room, user);
+                if existing.contains(&room) {
+                    let new_owner = owners.remove(&room);
+                    let removal = Removal { new_owner };
+                    left.push(Departure { room, removal });
+                }
             }
-            left.extend(rooms.into_iter().filter(|room| existing.contains(room)));
         }
     }
 }

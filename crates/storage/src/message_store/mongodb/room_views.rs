@@ -135,7 +135,7 @@ impl MongoStore {
     }
 
     /// Those of these rooms that exist, in the order of their ids.
-    async fn rooms_by_id(&self, ids: Vec<&str>) -> Outcome<Vec<RoomDocument>> {
+    pub(super) async fn rooms_by_id(&self, ids: Vec<&str>) -> Outcome<Vec<RoomDocument>> {
         let rooms = &self.collections().await?.rooms;
         let filter = doc! { "_id": { "$in": ids }, "deletedAt": null };
         let mut rooms = all(rooms.find(filter)).await?;

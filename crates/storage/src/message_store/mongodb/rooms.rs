@@ -7,7 +7,7 @@ use protocol::{Epoch, RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::super::ids::{new_epoch, new_id};
-use super::super::{NewRoom, RoomViewer, StoredRoom};
+use super::super::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
 use super::MongoStore;
 use super::collections::Collections;
 use super::failure::{Outcome, bounded};
@@ -85,16 +85,12 @@ pub(super) fn existing(room: &RoomId) -> Document {
 }
 
 impl MongoStore {
-    pub async fn create_room(
-        &self,
-        room: NewRoom,
-        now: Timestamp,
-    ) -> Result<StoredRoom, StoreError> {
+    pub async fn create_room(&self, room: NewRoom, now: Timestamp) -> Result<MadeRoom, StoreError> {
         let store = self.clone();
         to_the_end(async move { store.make_room(room, now).await }).await
     }
 
-    async fn make_room(&self, new: NewRoom, now: Timestamp) -> Outcome<StoredRoom> {
+    async fn make_room(&self, new: NewRoom, now: Timestamp) -> Outcome<MadeRoom> {
         if new.kind == RoomKind::Direct {
             return Err(StoreError::invalid("kind", "expected public or private").into());
         }
@@ -136,7 +132,7 @@ impl MongoStore {
             }
             members::insert(collections, &members, session).await
         })?;
-        Ok(StoredRoom {
+        let room = StoredRoom {
             member_count: members.len() as u64,
             viewer: Some(RoomViewer {
                 role: RoomRole::Owner,
@@ -144,6 +140,10 @@ impl MongoStore {
                 unread: 0,
             }),
             ..room.stored()
+        };
+        Ok(MadeRoom {
+            room,
+            joined: others,
         })
     }
 

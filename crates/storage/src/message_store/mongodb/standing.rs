@@ -1,6 +1,8 @@
 //! What a writer of a log must know of users and rooms, remembered for seconds so that a message costs no read. Each
 //! change that this process makes, or hears of from the bus, is asked for anew (see `recent.rs`).
 
+mod of_user;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use super::MongoStore;
 use super::collections::all;
 use super::failure::Outcome;
 use super::recent::{LIFE, Marks, Recent, Seen, Thing};
+use super::rooms::RoomDocument;
 use super::users::DELETED;
 use super::values::texts;
 use crate::StoreError;
@@ -35,6 +38,16 @@ pub(super) struct RoomFacts {
     pub epoch: Epoch,
     /// The two of a direct room, the smaller id first.
     pub pair: Option<(UserId, UserId)>,
+}
+
+impl RoomFacts {
+    fn new(document: RoomDocument) -> Self {
+        Self {
+            kind: document.kind,
+            epoch: Epoch::new(document.epoch),
+            pair: document.pair,
+        }
+    }
 }
 
 /// A user as others see one.
@@ -81,6 +94,18 @@ impl Memory {
             people: Recent::new(100_000),
             counts: Recent::new(50_000),
         }
+    }
+
+    /// The role that is remembered, or what to keep one with that is read now.
+    fn role(&self, room: &RoomId, user: &UserId) -> Result<RoomRole, Seen> {
+        let key = (room.clone(), user.clone());
+        self.roles.get(&key, &self.marks).ok_or_else(|| {
+            self.marks.see([
+                Thing::Member(room, user),
+                Thing::Room(room),
+                Thing::User(user),
+            ])
+        })
     }
 
     fn see_room(&self, room: &RoomId) -> Seen {
@@ -151,11 +176,7 @@ impl MongoStore {
         }
         let seen = memory.see_room(room);
         let document = self.room_document(room).await?;
-        let facts = Arc::new(RoomFacts {
-            kind: document.kind,
-            epoch: Epoch::new(document.epoch),
-            pair: document.pair,
-        });
+        let facts = Arc::new(RoomFacts::new(document));
         memory.rooms.put(room.clone(), Arc::clone(&facts), seen);
         Ok(facts)
     }
@@ -174,16 +195,9 @@ impl MongoStore {
         let mut roles = HashMap::with_capacity(users.len());
         let mut missing = HashMap::new();
         for user in users {
-            let key = (room.clone(), user.clone());
-            if let Some(role) = memory.roles.get(&key, &memory.marks) {
-                roles.insert(user.clone(), role);
-            } else {
-                let seen = memory.marks.see([
-                    Thing::Member(room, user),
-                    Thing::Room(room),
-                    Thing::User(user),
-                ]);
-                missing.insert(user.clone(), seen);
+            match memory.role(room, user) {
+                Ok(role) => drop(roles.insert(user.clone(), role)),
+                Err(seen) => drop(missing.insert(user.clone(), seen)),
             }
         }
         if missing.is_empty() {

@@ -66,6 +66,7 @@ impl Fixture {
             .create_room(room, Timestamp::now())
             .await
             .unwrap()
+            .room
             .id
     }
 
@@ -368,7 +369,7 @@ async fn a_writer_is_known_without_a_read() {
     let store = &fixture.store;
     let (ann, bob) = tokio::join!(fixture.user("ann"), fixture.user("bob"));
     let room = store.direct_room(&ann, &bob, Timestamp::now()).await;
-    let room = room.unwrap().0.id;
+    let room = room.unwrap().room.id;
     let look = async || {
         let standing = store.standing(&room, &ann).await.unwrap();
         let names = store.senders(std::slice::from_ref(&ann)).await.unwrap();

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, DateTime, Document, doc};
-use protocol::{Role, RoomId, Secret, Timestamp, UserId};
+use protocol::{Role, Secret, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile};
+use super::super::{
+    Credentials, Departure, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile,
+};
 use super::MongoStore;
 use super::claims::{claim, release};
 use super::collections::{Collections, all};
@@ -299,7 +301,7 @@ impl MongoStore {
         &self,
         id: &UserId,
         now: Timestamp,
-    ) -> Result<Vec<RoomId>, StoreError> {
+    ) -> Result<Vec<Departure>, StoreError> {
         let (store, id) = (self.clone(), id.clone());
         to_the_end(async move {
             let deleted = store.anonymise(&id, now).await;

@@ -34,7 +34,8 @@ impl Fixture {
             owner: user.clone(),
             members: Vec::new(),
         };
-        let room = store.create_room(room, Timestamp::now()).await.unwrap().id;
+        let made = store.create_room(room, Timestamp::now()).await.unwrap();
+        let room = made.room.id;
         Self {
             store,
             directory,

@@ -63,21 +63,9 @@ impl SqliteStore {
     }
 
     pub async fn membership(&self, room: &RoomId, user: &UserId) -> Result<Membership, StoreError> {
-        const SQL: &str = "
-            SELECT r.kind, m.role FROM rooms r
-            LEFT JOIN members m ON m.room = r.no AND m.user = (SELECT no FROM users WHERE id = ?2)
-            WHERE r.id = ?1 AND r.deleted_at IS NULL";
         let (room, user) = (room.clone(), user.clone());
         let read = move |connection: &Connection| {
-            let membership = connection
-                .prepare_cached(SQL)?
-                .query_row([room.as_str(), user.as_str()], |row| {
-                    Ok(Membership {
-                        kind: room_kind(row, 0)?,
-                        role: room_role_option(row, 1)?,
-                    })
-                })
-                .optional()?;
+            let membership = membership_of(connection, &room, &user)?;
             membership.ok_or_else(|| StoreError::NotFound.into())
         };
         self.database.read(read).await
@@ -105,6 +93,21 @@ impl SqliteStore {
                 Ok(members)
             };
             rooms.iter().map(members).collect()
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn memberships(
+        &self,
+        user: &UserId,
+        rooms: &[RoomId],
+    ) -> Result<Vec<Option<Membership>>, StoreError> {
+        let (user, rooms) = (user.clone(), rooms.to_vec());
+        let read = move |connection: &Connection| {
+            let memberships = rooms
+                .iter()
+                .map(|room| membership_of(connection, room, &user));
+            Ok(memberships.collect::<Result<_, _>>()?)
         };
         self.database.read(read).await
     }
@@ -281,6 +284,27 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMember> {
         read_seq: row.get(10)?,
         joined_at: timestamp(row, 11)?,
     })
+}
+
+/// What a user is to a room, if there is such a room.
+fn membership_of(
+    connection: &Connection,
+    room: &RoomId,
+    user: &UserId,
+) -> rusqlite::Result<Option<Membership>> {
+    const SQL: &str = "
+        SELECT r.kind, m.role FROM rooms r
+        LEFT JOIN members m ON m.room = r.no AND m.user = (SELECT no FROM users WHERE id = ?2)
+        WHERE r.id = ?1 AND r.deleted_at IS NULL";
+    connection
+        .prepare_cached(SQL)?
+        .query_row([room.as_str(), user.as_str()], |row| {
+            Ok(Membership {
+                kind: room_kind(row, 0)?,
+                role: room_role_option(row, 1)?,
+            })
+        })
+        .optional()
 }
 
 /// What a user may do in a room; nothing for who isn't a member.

@@ -7,7 +7,7 @@ use super::columns::{
 };
 use super::name_index::Wanted;
 use super::unread::unread;
-use super::{NewRoom, RoomViewer, StoredRoom};
+use super::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
 use super::{Page, SqliteStore, blocks, members, name_index};
 use crate::StoreError;
 use crate::sqlite::{Failure, Outcome, Transaction};
@@ -68,11 +68,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRoom> {
 }
 
 impl SqliteStore {
-    pub async fn create_room(
-        &self,
-        room: NewRoom,
-        now: Timestamp,
-    ) -> Result<StoredRoom, StoreError> {
+    pub async fn create_room(&self, room: NewRoom, now: Timestamp) -> Result<MadeRoom, StoreError> {
         self.database
             .write(move |transaction| create(transaction, &room, now))
             .await
@@ -83,7 +79,7 @@ impl SqliteStore {
         user: &UserId,
         peer: &UserId,
         now: Timestamp,
-    ) -> Result<(StoredRoom, bool), StoreError> {
+    ) -> Result<MadeRoom, StoreError> {
         let (user, peer) = (user.clone(), peer.clone());
         self.database
             .write(move |transaction| direct(transaction, &user, &peer, now))
@@ -275,7 +271,7 @@ pub(super) fn must_not_be_direct(
     }
 }
 
-fn create(transaction: &Transaction<'_>, room: &NewRoom, now: Timestamp) -> Outcome<StoredRoom> {
+fn create(transaction: &Transaction<'_>, room: &NewRoom, now: Timestamp) -> Outcome<MadeRoom> {
     if room.kind == RoomKind::Direct {
         return Err(StoreError::invalid("kind", "expected public or private").into());
     }
@@ -291,17 +287,21 @@ fn create(transaction: &Transaction<'_>, room: &NewRoom, now: Timestamp) -> Outc
         if blocks::between(transaction, owner, member)? {
             return Err(StoreError::Forbidden.into());
         }
-        members.push(member);
+        members.push((id, member));
     }
     let (no, id) = insert(transaction, room.kind, &room.name, None, now)?;
     if room.kind == RoomKind::Public {
         name_index::put_room(transaction, no, &room.name)?;
     }
     members::add(transaction, no, owner, RoomRole::Owner, now)?;
-    for member in members {
-        members::add(transaction, no, member, RoomRole::Member, now)?;
+    let mut joined = Vec::with_capacity(members.len());
+    for (member, number) in members {
+        if members::add(transaction, no, number, RoomRole::Member, now)? {
+            joined.push(member.clone());
+        }
     }
-    load(transaction, &id, owner)
+    let room = load(transaction, &id, owner)?;
+    Ok(MadeRoom { room, joined })
 }
 
 fn direct(
@@ -309,17 +309,17 @@ fn direct(
     user: &UserId,
     peer: &UserId,
     now: Timestamp,
-) -> Outcome<(StoredRoom, bool)> {
+) -> Outcome<MadeRoom> {
     const FIND: &str = "SELECT no, id FROM rooms WHERE direct_low = ?1 AND direct_high = ?2";
     if user == peer {
         return Err(StoreError::invalid("members", "expected somebody else").into());
     }
-    let user = user_no(transaction, user)?;
-    let peer = user_no(transaction, peer)?;
-    if blocks::between(transaction, user, peer)? {
+    let own = user_no(transaction, user)?;
+    let other = user_no(transaction, peer)?;
+    if blocks::between(transaction, own, other)? {
         return Err(StoreError::Forbidden.into());
     }
-    let pair = (user.min(peer), user.max(peer));
+    let pair = (own.min(other), own.max(other));
     let found = transaction
         .prepare_cached(FIND)?
         .query_row(pair, |row| Ok((row.get(0)?, room_id(row, 1)?)))
@@ -329,10 +329,15 @@ fn direct(
         Some(room) => room,
         None => insert(transaction, RoomKind::Direct, "", Some(pair), now)?,
     };
-    for member in [user, peer] {
-        members::add(transaction, no, member, RoomRole::Member, now)?;
+    let mut joined = Vec::new();
+    for (member, number) in [(user, own), (peer, other)] {
+        let added = members::add(transaction, no, number, RoomRole::Member, now)?;
+        if added && !(is_new && number == own) {
+            joined.push(member.clone());
+        }
     }
-    Ok((load(transaction, &id, user)?, is_new))
+    let room = load(transaction, &id, own)?;
+    Ok(MadeRoom { room, joined })
 }
 
 fn insert(

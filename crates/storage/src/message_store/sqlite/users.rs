@@ -4,11 +4,11 @@
 use super::columns::{role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
 use super::message::id_list;
 use super::name_index::Wanted;
-use super::{Credentials, NewUser, ProfileChange, StoredUser, changed_meanwhile};
+use super::{Credentials, Departure, NewUser, ProfileChange, StoredUser, changed_meanwhile};
 use super::{Page, SqliteStore, members, name_index};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
-use protocol::{Role, RoomId, Secret, Timestamp, UserId};
+use protocol::{Role, Secret, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 /// What is shown of a deleted user.
@@ -230,7 +230,7 @@ impl SqliteStore {
         &self,
         id: &UserId,
         now: Timestamp,
-    ) -> Result<Vec<RoomId>, StoreError> {
+    ) -> Result<Vec<Departure>, StoreError> {
         const SQL: &str = "
             UPDATE users SET username = ?2, username_key = NULL, display_name = ?2, email = NULL, avatar_url = NULL,
                 role = 'user', password_hash = NULL, deleted_at = ?3
@@ -332,7 +332,7 @@ fn must_be_free(connection: &Connection, username_key: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn leave_all_rooms(transaction: &Transaction<'_>, user: i64) -> Outcome<Vec<RoomId>> {
+fn leave_all_rooms(transaction: &Transaction<'_>, user: i64) -> Outcome<Vec<Departure>> {
     const ROOMS: &str = "
         SELECT r.no, r.id, r.deleted_at IS NULL
         FROM members m CROSS JOIN rooms r ON r.no = m.room WHERE m.user = ?1";
@@ -341,12 +341,12 @@ fn leave_all_rooms(transaction: &Transaction<'_>, user: i64) -> Outcome<Vec<Room
         .query_map([user], |row| {
             Ok((row.get(0)?, room_id(row, 1)?, row.get(2)?))
         })?
-        .collect::<Result<Vec<(i64, RoomId, bool)>, _>>()?;
+        .collect::<Result<Vec<(i64, _, bool)>, _>>()?;
     let mut left = Vec::with_capacity(rooms.len());
-    for (no, id, exists) in rooms {
-        members::remove(transaction, no, user)?;
+    for (no, room, exists) in rooms {
+        let removal = members::remove(transaction, no, user)?;
         if exists {
-            left.push(id);
+            left.push(Departure { room, removal });
         }
     }
     Ok(left)
