@@ -9,6 +9,8 @@ use http::{HeaderValue, StatusCode, header};
 use protocol::{ErrorBody, ErrorCode, Invalid, Problem};
 use storage::StoreError;
 
+use crate::burst::Burst;
+
 /// What is behind an error, each behind a colon: for the log and the command line.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut causes = String::new();
@@ -65,6 +67,10 @@ impl AppError {
     /// A fault of ours; `cause` goes to the log only.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
+        Self::unexplained()
+    }
+
+    fn unexplained() -> Self {
         Self::new(ErrorCode::Internal, "something went wrong on the server")
     }
 
@@ -138,6 +144,8 @@ impl IntoResponse for AppError {
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
+        static UNAVAILABLE: Burst = Burst::new();
+        static CORRUPT: Burst = Burst::new();
         match error {
             StoreError::Invalid { field, message } => Invalid::new(field, message).into(),
             StoreError::NotFound => Self::new(ErrorCode::NotFound, "no such thing, or not for you"),
@@ -146,7 +154,10 @@ impl From<StoreError> for AppError {
                 Self::new(ErrorCode::Conflict, format!("{field}: {message}"))
             }
             StoreError::Unavailable(cause) => {
-                tracing::warn!(%cause, "the store is unavailable");
+                // Every request of every client fails the same way.
+                if let Some(untold) = UNAVAILABLE.happened() {
+                    tracing::warn!(%cause, untold, "the store is unavailable");
+                }
                 ErrorBody::new(
                     ErrorCode::Unavailable,
                     "the store is unavailable; try again",
@@ -154,7 +165,13 @@ impl From<StoreError> for AppError {
                 .retry_after_ms(1_000)
                 .into()
             }
-            StoreError::Corrupt(cause) | StoreError::Internal(cause) => Self::internal(cause),
+            StoreError::Corrupt(cause) => {
+                if let Some(untold) = CORRUPT.happened() {
+                    tracing::error!(%cause, untold, "the store is corrupt");
+                }
+                Self::unexplained()
+            }
+            StoreError::Internal(cause) => Self::internal(cause),
         }
     }
 }

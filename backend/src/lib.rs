@@ -9,6 +9,7 @@ pub mod actor;
 pub mod admin;
 mod api_key;
 pub mod app;
+mod burst;
 pub mod bus;
 pub mod chat;
 mod completion;

@@ -28,12 +28,12 @@ pub enum LoggingError {
 pub fn init(config: &Config) -> Result<(), LoggingError> {
     let filter: Targets = config.log_level.parse()?;
     let registry = tracing_subscriber::registry().with(filter);
+    // A log that nobody takes any more would be complained of on standard error, which may be as closed.
+    let lines = fmt::layer().log_internal_errors(false);
     if config.log_json {
-        registry
-            .with(fmt::layer().json().flatten_event(true))
-            .try_init()?;
+        registry.with(lines.json().flatten_event(true)).try_init()?;
     } else {
-        registry.with(fmt::layer()).try_init()?;
+        registry.with(lines).try_init()?;
     }
     Ok(())
 }

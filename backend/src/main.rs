@@ -1,6 +1,11 @@
 //! The command line: one server, and the commands for those who run it.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
 
 use tertulia::{
     admin,
@@ -8,7 +13,7 @@ use tertulia::{
     logging,
     server::{self, Listeners},
 };
-use tokio::signal::unix::SignalKind;
+use tokio::{signal::unix::SignalKind, sync::Notify};
 
 const USAGE: &str = "\
 usage: tertulia [COMMAND]
@@ -18,7 +23,8 @@ usage: tertulia [COMMAND]
   migrate                make the collections and indexes that the database of a fleet lacks, and shard it
   admin grant USERNAME   make a user an administrator
   admin restored         after the database was restored from a backup, have clients load their rooms anew
-  version                print the version
+  version, --version     print the version
+  help, --help           print this
 
 Configuration is read from the environment; docs/configuration.md names every variable.";
 
@@ -34,8 +40,12 @@ fn main() -> ExitCode {
             run(|config| grant(config, username))
         }
         ["admin", "restored"] => run(restored),
-        ["version"] => {
-            println!("tertulia {}", env!("CARGO_PKG_VERSION"));
+        ["version" | "--version" | "-V"] => {
+            say(&format!("tertulia {}", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+        ["help" | "--help" | "-h"] => {
+            say(USAGE);
             Ok(())
         }
         _ => Err(USAGE.to_owned()),
@@ -43,10 +53,19 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("{message}");
+            // Nobody is left to tell if that fails.
+            drop(writeln!(io::stderr(), "{message}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line; says whether anybody can have read it. `println!` would panic where nobody does.
+fn say(line: &str) -> bool {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{line}")
+        .and_then(|()| output.flush())
+        .is_ok()
 }
 
 fn run<F>(command: impl FnOnce(Config) -> F) -> Result<(), String>
@@ -66,25 +85,39 @@ async fn serve(config: Config) -> Result<(), String> {
     // The other commands say themselves what became of them.
     logging::init(&config).map_err(|e| e.to_string())?;
     let listeners = Listeners::bind(&config).await?;
-    let port = listeners
-        .clients
-        .local_addr()
-        .map_err(|e| e.to_string())?
-        .port();
-    println!("Tertulia listens on http://localhost:{port}");
-    println!(
-        "Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs"
-    );
-    match &config.fleet {
-        None => println!(
+    let address = listeners.clients.local_addr().map_err(|e| e.to_string())?;
+    let greeting = greeting(&config, address.port());
+    // Whoever started it only to read what it prints has read enough.
+    let unheard = Notify::new();
+    let listening = || {
+        if !say(&greeting) {
+            unheard.notify_one();
+        }
+    };
+    let stop = async {
+        tokio::select! {
+            () = stop_signal() => {}
+            () = unheard.notified() => {}
+        }
+    };
+    server::start_and_tell(config, listeners, listening, stop)
+        .await
+        .map_err(|e| e.to_string())
+}
+
+fn greeting(config: &Config, port: u16) -> String {
+    let kept = match &config.fleet {
+        None => format!(
             "Data is kept in {}; stop with Ctrl-C.",
             config.data_dir.display()
         ),
-        Some(_) => println!("One of a fleet; stop with Ctrl-C."),
-    }
-    server::start(config, listeners, stop_signal())
-        .await
-        .map_err(|e| e.to_string())
+        Some(_) => "One of a fleet; stop with Ctrl-C.".to_owned(),
+    };
+    format!(
+        "Tertulia listens on http://localhost:{port}\n\
+         Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs\n\
+         {kept}"
+    )
 }
 
 /// Ends at SIGTERM or SIGINT. Without handlers for them the process would end anyway, only less gently.
@@ -121,7 +154,7 @@ async fn health(config: Config) -> Result<(), String> {
 
 async fn migrate(config: Config) -> Result<(), String> {
     admin::migrate(&config).await.map_err(|e| e.to_string())?;
-    println!("The database has everything that this version needs.");
+    say("The database has everything that this version needs.");
     Ok(())
 }
 
@@ -129,12 +162,16 @@ async fn grant(config: Config, username: String) -> Result<(), String> {
     admin::grant(&config, &username)
         .await
         .map_err(|e| e.to_string())?;
-    println!("{username} is an administrator from the next sign-in on.");
+    say(&format!(
+        "{username} is an administrator from the next sign-in on."
+    ));
     Ok(())
 }
 
 async fn restored(config: Config) -> Result<(), String> {
     let rooms = admin::restored(&config).await.map_err(|e| e.to_string())?;
-    println!("Clients will load their rooms anew ({rooms} in all).");
+    say(&format!(
+        "Clients will load their rooms anew ({rooms} in all)."
+    ));
     Ok(())
 }

@@ -99,6 +99,19 @@ pub async fn start(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
+    start_and_tell(config, listeners, || {}, shutdown).await
+}
+
+/// As [`start`], and calls `listening` once nothing is in the way of an answer to whoever connects.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_and_tell(
+    config: Config,
+    listeners: Listeners,
+    listening: impl FnOnce(),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
     let (app, fleet) = components(config, &listeners).await?;
     let gateway = Gateway::new(
         gateway_config(&app),
@@ -138,6 +151,7 @@ pub async fn start(
     };
     let serving = async { tokio::try_join!(clients, others).map(drop) }.fuse();
     let mut serving = std::pin::pin!(serving);
+    listening();
     let served = tokio::select! {
         served = serving.as_mut() => served,
         () = shutdown => {

@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -100,7 +100,8 @@ fn read_or_make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
 
 /// Puts a whole secret in place, or leaves the one that somebody else has put there meanwhile.
 fn make(directory: &Path, path: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(directory)?;
     let draft = directory.join(format!("{FILE}.{:016x}", rand::random::<u64>()));
     let written = write_draft(&draft).and_then(|()| fs::hard_link(&draft, path));
     let removed = fs::remove_file(&draft);

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use protocol::{HealthCheck, HealthReport, HealthStatus};
 use redis_client::RedisClient;
-use storage::MessageStore;
+use storage::{MessageStore, StoreError};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::app::SharedApp;
@@ -107,14 +107,20 @@ impl Health {
         let redis = self.redis.0.iter().map(|(name, client)| async move {
             // Live connections and messages go on without it.
             let failed = HealthStatus::Degraded;
-            let check = check(failed, "not reached", async { client.ping().await.is_ok() }).await;
+            let answered = async { client.ping().await.map_err(|_| "not reached") };
+            let check = check(failed, answered).await;
             ((*name).to_owned(), check)
         });
         let store = async {
             // The cause stands in the log, where the store reports it.
             let failed = HealthStatus::Unavailable;
-            let answered = async { store.ping().await.is_ok() };
-            let check = check(failed, "writes are not possible", answered).await;
+            let answered = async {
+                store.ping().await.map_err(|error| match error {
+                    StoreError::Corrupt(_) => "the database is damaged",
+                    _ => "writes are not possible",
+                })
+            };
+            let check = check(failed, answered).await;
             ("store".to_owned(), check)
         };
         let (store, redis) = tokio::join!(store, join_all(redis));
@@ -126,15 +132,14 @@ impl Health {
     }
 }
 
-async fn check(
+async fn check<T>(
     failed: HealthStatus,
-    why: &'static str,
-    answered: impl Future<Output = bool>,
+    answered: impl Future<Output = Result<T, &'static str>>,
 ) -> HealthCheck {
     let asked = Instant::now();
     let message = match timeout(PATIENCE, answered).await {
-        Ok(true) => None,
-        Ok(false) => Some(why),
+        Ok(Ok(_)) => None,
+        Ok(Err(why)) => Some(why),
         Err(_) => Some("no answer in 2 s"),
     };
     HealthCheck {

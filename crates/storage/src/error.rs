@@ -98,6 +98,17 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file of the database can't be made, or its name is taken by something else.
+    #[error("cannot use the database {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There was something in the database and now there isn't: a new one isn't made in its place.
+    #[error("the database {} was emptied: restore it from a backup, or remove it and the files beside it to begin anew", .0.display())]
+    Emptied(PathBuf),
     /// The address of the database can't be understood. Says why without repeating a password.
     #[error("the address of the database: {0}")]
     Address(String),

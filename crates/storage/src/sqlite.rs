@@ -5,6 +5,7 @@
 //! [`connect`]; nothing writes but the writer's thread.
 
 mod failure;
+mod file;
 mod migrations;
 mod reader;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod writer;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -25,6 +27,7 @@ pub(crate) use failure::{Failure, Outcome};
 pub(crate) use migrations::{Migrations, Step};
 pub(crate) use writer::{Maintenance, Transaction};
 
+use file::DatabaseFile;
 use reader::Readers;
 use writer::Writer;
 
@@ -40,6 +43,7 @@ const SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// An open database and the lock on its directory.
 pub(crate) struct Database {
+    file: Arc<DatabaseFile>,
     writer: Writer,
     readers: Readers,
 }
@@ -54,8 +58,16 @@ impl Database {
     ) -> Result<Self, OpenError> {
         let lock = lock(directory)?;
         let path = directory.join(format!("{name}.db"));
-        let write = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let write = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let file = DatabaseFile::open(&path, |draft| {
+            let mut connection = connect(draft, write).map_err(Failure::from)?;
+            migrations.run(&mut connection)?;
+            connection
+                .close()
+                .map_err(|(_, error)| Failure::from(error).into())
+        })?;
         let mut connection = connect(&path, write).map_err(Failure::from)?;
+        file.examine(&connection)?;
         // FULL: a commit returns only once the log is on the disk. The limit gives the space back
         // that the log took while something kept it from being folded in.
         connection
@@ -69,7 +81,11 @@ impl Database {
         let writer = Writer::start(connection, lock, maintenance)?;
         let readers = Readers::open(|| connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
             .map_err(Failure::from)?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            file: Arc::new(file),
+            writer,
+            readers,
+        })
     }
 
     /// Runs `work` in a transaction and answers once that is durable. `work` runs even if the
@@ -79,7 +95,7 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        self.writer.submit(0, work, move |result| {
+        self.submit(0, work, move |result| {
             // Nobody waits for it any more: the write itself stands.
             drop(answer.send(result));
         });
@@ -97,7 +113,11 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
         done: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        self.writer.submit(bytes, work, done);
+        let file = Arc::clone(&self.file);
+        self.writer.submit(bytes, work, move |result| {
+            file.note(&result);
+            done(result);
+        });
     }
 
     /// Runs `work` on a snapshot of the database, on a thread that may block.
@@ -105,7 +125,9 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.readers.read(work).await
+        let result = self.readers.read(work).await;
+        self.file.note(&result);
+        result
     }
 
     /// The same for what may take long, such as a search: for [`SEARCH_TIME`] at most, and so few at once that there
@@ -114,7 +136,14 @@ impl Database {
         &self,
         work: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.readers.search(SEARCH_TIME, work).await
+        let result = self.readers.search(SEARCH_TIME, work).await;
+        self.file.note(&result);
+        result
+    }
+
+    /// Whether the file is there as it was, and nothing in it was found to be damaged.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.file.check()
     }
 
     /// Refuses new work, finishes what is queued, folds the write-ahead log into the database and
@@ -130,14 +159,9 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
         path: directory.into(),
         source,
     };
-    std::fs::create_dir_all(directory).map_err(failed)?;
+    file::make_directory(directory).map_err(failed)?;
     // A file of its own: closing any handle on the database would drop SQLite's own locks.
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(directory.join("lock"))
-        .map_err(failed)?;
+    let file = file::open_private(&directory.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.into())),

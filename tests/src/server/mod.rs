@@ -6,6 +6,7 @@ mod bad_input;
 mod blocks;
 mod changes;
 pub mod chat_client;
+mod command_line;
 mod configuration;
 mod conversations;
 mod crash;

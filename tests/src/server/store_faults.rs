@@ -1,7 +1,7 @@
 //! A disk that is full and a database that somebody else locks: nothing is acked that isn't kept, what was acked
 //! stays, and clients only have to try again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{
     chat_client::{ChatClient, is_refused_for_now},
-    server_process::ServerProcess,
+    server_process::{ServerProcess, command},
     test_app::TestApp,
 };
 use crate::deadline::within;
@@ -180,4 +180,95 @@ async fn on_a_full_disk_nothing_acked_is_lost_and_all_else_can_be_sent_again() {
     server.kill().await;
     let server = ServerProcess::start(data.path(), &[]).await;
     assert_eq!(log(&mut server.connect(&ana).await, &room).await, acked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_refused_writes_is_one_line_of_the_log() {
+    let data = TempDir::new().unwrap();
+    let server = ServerProcess::start(data.path(), &[]).await;
+    let ana = server.register("ana").await;
+    let mut anas = server.connect(&ana).await;
+    let room = anas.create("public", "hall").await;
+    let log_file = data.path().join("messages.db-wal");
+    server.limit_files(Some(std::fs::metadata(&log_file).unwrap().len()));
+    let refused = send_many(&mut anas, &room, 0..500, &mut BTreeMap::new()).await;
+    assert!(refused.len() > 100, "{}", refused.len());
+    server.limit_files(None);
+    let (_, printed) = server.stop().await;
+    let lines = printed
+        .lines()
+        .filter(|line| line.contains("the store is unavailable"));
+    assert_eq!(lines.count(), 1, "{printed}");
+}
+
+/// Whether a server is ready, and what it says of its store.
+async fn health(server: &ServerProcess) -> (u16, Value) {
+    let mut answer = server.get("/health/ready", None).await;
+    let message = answer.body["checks"]["store"]["message"].take();
+    (answer.status.as_u16(), message)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_database_is_not_ready() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("messages.db");
+    let server = ServerProcess::start(data.path(), &[]).await;
+    let ana = server.register("ana").await;
+    let mut anas = server.connect(&ana).await;
+    let room = anas.create("public", "hall").await;
+    send_many(&mut anas, &room, 0..200, &mut BTreeMap::new()).await;
+    assert_eq!(health(&server).await.0, 200);
+    server.stop().await;
+    let sound = std::fs::read(&file).unwrap();
+    let damaged = (503, json!("the database is damaged"));
+
+    // Damage that no request may meet for a long time.
+    let mut broken = sound.clone();
+    let half = broken.len() / 2;
+    broken[half..half + 40_000].fill(0x5a);
+    std::fs::write(&file, &broken).unwrap();
+    let server = ServerProcess::start(data.path(), &[]).await;
+    assert_eq!(health(&server).await, damaged);
+    server.kill().await;
+
+    // A file that was cut to nothing while it was in use, and one that isn't there any more.
+    for cut in [
+        |file: &Path| drop(File::create(file).unwrap()),
+        |file: &Path| {
+            std::fs::remove_file(file).unwrap();
+        },
+    ] {
+        for end in ["-wal", "-shm"] {
+            drop(std::fs::remove_file(
+                data.path().join(format!("messages.db{end}")),
+            ));
+        }
+        std::fs::write(&file, &sound).unwrap();
+        let server = ServerProcess::start(data.path(), &[]).await;
+        assert_eq!(health(&server).await.0, 200);
+        cut(&file);
+        let told = within("a server that isn't ready", async {
+            loop {
+                // Success is remembered for a moment.
+                let told = health(&server).await;
+                if told.0 != 200 {
+                    return told;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        });
+        assert_eq!(told.await, damaged);
+        server.kill().await;
+    }
+
+    // Nothing is begun anew in its place.
+    drop(File::create(&file).unwrap());
+    let directory = data.path().to_str().unwrap();
+    let variables = [("DATA_DIR", directory), ("PORT", "0")];
+    let again = command(&["serve"], &variables).await.output();
+    let again = within("the end", again).await.unwrap();
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(said.contains("was emptied"), "{said}");
+    assert_eq!(file.metadata().unwrap().len(), 0);
 }

@@ -67,6 +67,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        self.database.check()?;
         self.database.write(|_| Ok(())).await
     }
 }

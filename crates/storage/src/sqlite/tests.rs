@@ -1,6 +1,8 @@
 //! The writer and the readers when things go wrong: jobs that fail or panic, transactions that
 //! SQLite refuses or takes back, queues that are full, a second process.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -366,6 +368,80 @@ fn a_file_that_is_no_database_is_refused() {
     .unwrap();
     let result = Database::open(directory.path(), "test", SCHEMA, |_| Ok(false));
     assert!(matches!(result, Err(OpenError::Database(_))));
+}
+
+fn open(directory: &TempDir) -> Result<Database, OpenError> {
+    Database::open(directory.path(), "test", SCHEMA, |_| Ok(false))
+}
+
+#[test]
+fn files_that_others_could_read_are_theirs_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("test.db");
+    drop(open(&directory).unwrap());
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let database = within_patience(|| open(&directory));
+    for file in directory.path().read_dir().unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+    }
+    drop(database);
+}
+
+/// Opens again what another one may be closing still.
+fn within_patience(open: impl Fn() -> Result<Database, OpenError>) -> Database {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        match open() {
+            Ok(database) => return database,
+            Err(OpenError::InUse(_)) => assert!(std::time::Instant::now() < deadline),
+            Err(error) => panic!("{error:?}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_lost_its_contents_is_not_a_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("test.db");
+    let database = open(&directory).unwrap();
+    assert!(database.check().is_ok());
+    database.close().await;
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(open(&directory), Err(OpenError::Emptied(path)) if path == file));
+    assert_eq!(std::fs::read(&file).unwrap(), b"");
+    // Nor is one that left its log behind.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(directory.path().join("test.db-wal"), "log").unwrap();
+    assert!(matches!(open(&directory), Err(OpenError::Emptied(_))));
+    assert!(!file.exists());
+    // What was begun and not finished was never one.
+    std::fs::remove_file(directory.path().join("test.db-wal")).unwrap();
+    std::fs::write(directory.path().join("test.db.new"), "half of it").unwrap();
+    let database = open(&directory).unwrap();
+    assert!(database.check().is_ok());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn damage_is_met_and_remembered() {
+    let fixture = Fixture::new();
+    let many = |transaction: &Transaction<'_>| {
+        (1..=2_000).try_for_each(|number| insert(transaction, number))
+    };
+    fixture.database.write(many).await.unwrap();
+    fixture.database.close().await;
+    let file = fixture.directory.path().join("test.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 4_096;
+    bytes[last..].fill(0x5a);
+    std::fs::write(&file, bytes).unwrap();
+    let database = open(&fixture.directory).unwrap();
+    let damaged = |database: &Database| matches!(database.check(), Err(StoreError::Corrupt(_)));
+    assert!(damaged(&database));
+    database.close().await;
 }
 
 #[tokio::test]
