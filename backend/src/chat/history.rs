@@ -7,7 +7,7 @@ use protocol::{
 };
 
 use super::{access, wire};
-use crate::{actor::Actor, app::App, error::AppError};
+use crate::{actor::Actor, app::App, error::AppError, page};
 
 /// `message:history`.
 ///
@@ -31,9 +31,15 @@ pub async fn messages(
             viewer,
         )
         .await?;
+    let mut messages = wire::messages(page.items, viewer);
+    // Whoever goes back gets the last ones before the place.
+    let cut = match request.after {
+        Some(_) => page::end(&mut messages),
+        None => page::begin(&mut messages),
+    };
     Ok(MessagePage {
-        messages: wire::messages(page.items, viewer),
-        has_more: page.has_more,
+        has_more: cut.map_err(AppError::internal)? || page.has_more,
+        messages,
     })
 }
 
@@ -53,13 +59,11 @@ pub async fn events(
         .store
         .events(&request.room_id, request.after, u64::MAX, limit, viewer)
         .await?;
+    let events = page.items.into_iter().map(|e| wire::event(e, viewer));
+    let mut events: Vec<_> = events.collect();
     Ok(EventPage {
-        events: page
-            .items
-            .into_iter()
-            .map(|e| wire::event(e, viewer))
-            .collect(),
-        has_more: page.has_more,
+        has_more: page::end(&mut events).map_err(AppError::internal)? || page.has_more,
+        events,
     })
 }
 
@@ -79,10 +83,17 @@ pub async fn search(
     let _turn = app.search_turns.take(&actor.user_id).await?;
     let page = app
         .store
-        .search(&request.room_id, &request.query, limit, viewer)
+        .search(
+            &request.room_id,
+            &request.query,
+            request.before,
+            limit,
+            viewer,
+        )
         .await?;
+    let mut messages = wire::messages(page.items, viewer);
     Ok(MessagesFound {
-        messages: wire::messages(page.items, viewer),
-        has_more: page.has_more,
+        has_more: page::end(&mut messages).map_err(AppError::internal)? || page.has_more,
+        messages,
     })
 }

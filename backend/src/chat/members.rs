@@ -16,12 +16,13 @@ use crate::{
     completion::to_the_end,
     error::AppError,
     limits::Action,
+    page,
 };
 
 /// The members of a room that the actor may see.
 ///
 /// # Errors
-/// `not_found` for every other room, `invalid` for an `after` that is nobody.
+/// `not_found` for every other room.
 pub async fn list(
     app: &SharedApp,
     actor: &Actor,
@@ -35,13 +36,13 @@ pub async fn list(
         Some(query) => app.store.find_members(room, query, after, limit).await?,
         None => app.store.members(room, after, limit).await?,
     };
+    let members = page.items.into_iter();
+    let mut members: Vec<_> = members
+        .map(|member| wire::member(member, asker_is_in))
+        .collect();
     Ok(MemberPage {
-        members: page
-            .items
-            .into_iter()
-            .map(|member| wire::member(member, asker_is_in))
-            .collect(),
-        has_more: page.has_more,
+        has_more: page::end(&mut members).map_err(AppError::internal)? || page.has_more,
+        members,
     })
 }
 

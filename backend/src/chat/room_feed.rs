@@ -168,7 +168,13 @@ impl FeedEvent {
         json.push_str(&payload[1..]);
     }
 
-    /// What it takes in memory, and at most in a queue.
+    /// What it is written in for `viewer`, at most: as a frame, or in an answer with its name as `type`.
+    pub fn bytes_for(&self, viewer: &UserId) -> usize {
+        const TYPE: usize = 16;
+        self.frame_for(viewer).size() + TYPE
+    }
+
+    /// What it takes in memory.
     pub fn bytes(&self) -> usize {
         self.frame.size() + self.own.as_ref().map_or(0, |(_, own)| own.size())
     }

@@ -7,7 +7,7 @@ use std::{
 
 use dashmap::DashMap;
 use gateway::JoinError;
-use protocol::{Epoch, ErrorCode, RoomId, limits::MISSED_MAX};
+use protocol::{Epoch, ErrorCode, RoomId, UserId, limits::MISSED_MAX};
 use storage::{StoreError, StoredEvent};
 use tokio::time::Instant;
 
@@ -22,13 +22,14 @@ use crate::{
     actor::Actor,
     app::{App, SharedApp},
     error::AppError,
+    page::ENTRIES_BYTES_MAX,
 };
 
 /// A room without subscribers is kept so long, for those who come right back: once or twice this.
 const SWEEP: Duration = Duration::from_secs(15);
 
 /// Bytes of events that one connection is given at once, at most: its queue has to hold them. The rest is paged.
-pub const REPLAY_BYTES: usize = 1 << 20;
+pub const REPLAY_BYTES: usize = ENTRIES_BYTES_MAX;
 
 /// How long a client that has more than this instance waits for it, and the pause between two looks.
 const CATCH_UP: Duration = Duration::from_secs(5);
@@ -73,21 +74,21 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// What its events take in a queue.
-    pub fn bytes(&self) -> usize {
-        bytes(&self.events)
+    /// What its events are written in for the one who gets them.
+    pub fn bytes(&self, viewer: &UserId) -> usize {
+        bytes(&self.events, viewer)
     }
 }
 
-fn bytes(events: &[Arc<FeedEvent>]) -> usize {
-    events.iter().map(|event| event.bytes()).sum()
+fn bytes(events: &[Arc<FeedEvent>], viewer: &UserId) -> usize {
+    events.iter().map(|event| event.bytes_for(viewer)).sum()
 }
 
 /// Cuts `events` to [`MISSED_MAX`] and `max_bytes`; says whether that left all of them.
-fn cut(events: &mut Vec<Arc<FeedEvent>>, max_bytes: usize) -> bool {
+fn cut(events: &mut Vec<Arc<FeedEvent>>, viewer: &UserId, max_bytes: usize) -> bool {
     let all = events.len();
     let mut left = max_bytes;
-    let fits = |event: &&Arc<FeedEvent>| match left.checked_sub(event.bytes()) {
+    let fits = |event: &&Arc<FeedEvent>| match left.checked_sub(event.bytes_for(viewer)) {
         Some(rest) => {
             left = rest;
             true
@@ -136,7 +137,8 @@ impl RoomFeeds {
                 let other_log = since.as_ref().is_some_and(|since| {
                     since.seq > head.seq || since.epoch.as_ref().is_some_and(|e| *e != head.epoch)
                 });
-                let full = events.len() >= MISSED_MAX || bytes(&events) >= max_bytes;
+                let full =
+                    events.len() >= MISSED_MAX || bytes(&events, &actor.user_id) >= max_bytes;
                 if recent.is_some() || other_log || full {
                     let mut replay = Replay {
                         head_seq: head.seq,
@@ -148,7 +150,7 @@ impl RoomFeeds {
                     if !other_log {
                         replay.complete = recent.is_some();
                         events.extend(recent.unwrap_or_default());
-                        replay.complete &= cut(&mut events, max_bytes);
+                        replay.complete &= cut(&mut events, &actor.user_id, max_bytes);
                         replay.events = events;
                     }
                     // Nothing is published while the lock is held, so the first live event is the one after the head.

@@ -113,7 +113,7 @@ async fn visible(app: &App, actor: &Actor, room: &RoomId) -> Result<StoredRoom, 
 /// Public rooms.
 ///
 /// # Errors
-/// `invalid` for an `after` that isn't a room.
+/// Those of the store.
 pub async fn list(
     app: &SharedApp,
     actor: &Actor,
@@ -133,13 +133,13 @@ pub async fn list(
             Some(&actor.user_id),
         )
         .await?;
-    Ok(wire::rooms(page))
+    wire::rooms(page)
 }
 
 /// The actor's rooms, with what is unread in each.
 ///
 /// # Errors
-/// `invalid` for an `after` that isn't a room.
+/// Those of the store.
 pub async fn mine(
     app: &SharedApp,
     actor: &Actor,
@@ -150,7 +150,7 @@ pub async fn mine(
         .store
         .my_rooms(&actor.user_id, request.after.as_ref(), limit)
         .await?;
-    Ok(wire::rooms(page))
+    wire::rooms(page)
 }
 
 /// Renames a room; for its moderators and owners.

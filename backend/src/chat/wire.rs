@@ -3,9 +3,11 @@
 use gateway::Frame;
 use protocol::{
     Message, MessageDeleted, MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId,
-    RoomMember, RoomPage, RoomVoid, ServerEvent, User, UserId,
+    RoomMember, RoomPage, RoomVoid, ServerEvent, User, UserId, UserPage,
 };
 use storage::{Occurrence, Page, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
+
+use crate::{error::AppError, page};
 
 /// A message for `viewer`: its `clientId` is for its sender only.
 pub fn message(stored: StoredMessage, viewer: Option<&UserId>) -> Message {
@@ -96,11 +98,27 @@ pub fn room(stored: StoredRoom) -> Room {
 }
 
 /// A page of rooms as their viewer sees them.
-pub fn rooms(stored: Page<StoredRoom>) -> RoomPage {
-    RoomPage {
-        rooms: stored.items.into_iter().map(room).collect(),
-        has_more: stored.has_more,
-    }
+///
+/// # Errors
+/// Never for what the store holds.
+pub fn rooms(stored: Page<StoredRoom>) -> Result<RoomPage, AppError> {
+    let mut rooms: Vec<_> = stored.items.into_iter().map(room).collect();
+    Ok(RoomPage {
+        has_more: page::end(&mut rooms).map_err(AppError::internal)? || stored.has_more,
+        rooms,
+    })
+}
+
+/// A page of users as others see them.
+///
+/// # Errors
+/// Never for what the store holds.
+pub fn users(stored: Page<StoredUser>) -> Result<UserPage, AppError> {
+    let mut users: Vec<_> = stored.items.into_iter().map(user).collect();
+    Ok(UserPage {
+        has_more: page::end(&mut users).map_err(AppError::internal)? || stored.has_more,
+        users,
+    })
 }
 
 /// A user as others see them.

@@ -2,10 +2,10 @@
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use protocol::{Timestamp, UserId, UserPage};
-use storage::StoreError;
+use protocol::{ListBlocks, Timestamp, UserId, UserPage, limits::PAGE_DEFAULT};
+use storage::{Page, StoreError};
 
-use super::request::Path;
+use super::request::{Path, Query};
 use crate::{
     actor::Actor,
     app::{App, SharedApp},
@@ -15,15 +15,24 @@ use crate::{
     error::AppError,
 };
 
-/// All at once: they are at most 1,000.
-pub async fn list(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserPage>, AppError> {
-    let blocked = app.store.blocked_by(&actor.user_id).await?;
-    let mut users: Vec<_> = app.store.users(&blocked).await?;
-    users.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Json(UserPage {
-        users: users.into_iter().map(wire::user).collect(),
-        has_more: false,
-    }))
+pub async fn list(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    Query(request): Query<ListBlocks>,
+) -> Result<Json<UserPage>, AppError> {
+    // Their ids are read at once: they are at most 1,000.
+    let mut blocked = app.store.blocked_by(&actor.user_id).await?;
+    blocked.sort_unstable();
+    if let Some(after) = &request.after {
+        let behind = blocked.partition_point(|id| id <= after);
+        blocked.drain(..behind);
+    }
+    let limit = request.limit.unwrap_or(PAGE_DEFAULT) as usize;
+    let has_more = blocked.len() > limit;
+    blocked.truncate(limit);
+    let mut items: Vec<_> = app.store.users(&blocked).await?;
+    items.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Json(wire::users(Page { items, has_more })?))
 }
 
 pub async fn put(

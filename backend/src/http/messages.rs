@@ -115,6 +115,7 @@ pub async fn search(
     let request = SearchRequest {
         room_id,
         query: query.query,
+        before: query.before,
         limit: query.limit,
     };
     Ok(Json(history::search(&app, &actor, request).await?))

@@ -18,10 +18,7 @@ pub async fn list(
         .store
         .find_users(&request.query, request.after.as_ref(), limit)
         .await?;
-    Ok(Json(UserPage {
-        users: page.items.into_iter().map(wire::user).collect(),
-        has_more: page.has_more,
-    }))
+    Ok(Json(wire::users(page)?))
 }
 
 pub async fn read(

@@ -138,7 +138,7 @@ async fn resume_room(
         bytes: *bytes,
     };
     let begin = |replay: Replay| {
-        *bytes = bytes.saturating_sub(replay.bytes());
+        *bytes = bytes.saturating_sub(replay.bytes(&actor.user_id));
         for event in &replay.events {
             socket.send(event.frame_for(&actor.user_id));
         }

@@ -14,6 +14,99 @@ use crate::secret::Secret;
 /// What a username may hold; ASCII, so that no two look the same.
 pub(crate) const USERNAME_PATTERN: &str = "^[A-Za-z0-9_.-]+$";
 
+/// White space, as the inside of a class: what trimming takes away.
+macro_rules! space {
+    () => {
+        r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+    };
+}
+
+/// Control characters and what else breaks a line, likewise.
+macro_rules! control {
+    () => {
+        r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+    };
+}
+
+/// What turns the direction of the text around it, likewise. Isolates that are whole are taken as well.
+macro_rules! turning {
+    () => {
+        r"\u202a-\u202e\u2066-\u2069"
+    };
+}
+
+/// What isn't seen, likewise; those beyond the basic plane as they are, for the dialects write them differently.
+macro_rules! invisible {
+    () => {
+        concat!(
+            r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f",
+            r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8",
+            "\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}"
+        )
+    };
+}
+
+/// The patterns that say the same as the checks do, of text as it comes: white space around it doesn't count for those
+/// that are trimmed. In the words that the dialects of JavaScript, Python and Rust share.
+macro_rules! trimmed_pattern {
+    ($($inside:expr),*) => { concat!("^[", space!(), "]*", $($inside,)* "[", space!(), "]*$") };
+}
+
+/// One line.
+pub(crate) const LINE_PATTERN: &str = concat!("^[^", control!(), "]+$");
+
+/// One line, trimmed.
+pub(crate) const TRIMMED_PATTERN: &str = trimmed_pattern!(
+    "[^",
+    control!(),
+    space!(),
+    "](?:[^",
+    control!(),
+    "]*[^",
+    control!(),
+    space!(),
+    "])?"
+);
+
+/// A name that people see: something of it is seen.
+pub(crate) const NAME_PATTERN: &str = trimmed_pattern!(
+    "[^",
+    control!(),
+    turning!(),
+    "]*",
+    r"[\p{L}\p{N}\p{P}\p{S}]",
+    "[^",
+    control!(),
+    turning!(),
+    "]*"
+);
+
+/// What is taken for an e-mail address.
+pub(crate) const EMAIL_PATTERN: &str = trimmed_pattern!(
+    "[^",
+    control!(),
+    space!(),
+    invisible!(),
+    "]+@[^@",
+    control!(),
+    space!(),
+    invisible!(),
+    "]+"
+);
+
+/// What is taken for an address of the web.
+pub(crate) const URL_PATTERN: &str = trimmed_pattern!("https?://[^", control!(), space!(), "]+");
+
+/// A message.
+pub(crate) const BODY_PATTERN: &str =
+    concat!("^[", space!(), "]*[^", r"\u0000", space!(), r"][^\u0000]*$");
+
+/// What is put to a message.
+pub(crate) const EMOJI_PATTERN: &str = concat!("^[^", control!(), space!(), "]+$");
+
+/// The value of a header, around which white space doesn't count either.
+pub(crate) const HEADER_PATTERN: &str = "^[!-~](?:[ -~]*[!-~])?$";
+
 type Checked = Result<(), Invalid>;
 
 pub(crate) fn characters(field: &str, text: &str, min: usize, max: usize) -> Checked {

@@ -18,7 +18,6 @@ use crate::schema::absent_not_null;
 /// With both `before` and `after` it begins at `after`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct HistoryRequest {
     /// The room.
     pub room_id: RoomId,
@@ -30,7 +29,7 @@ pub struct HistoryRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub after: Option<u64>,
-    /// Messages of the page; 50 unless given.
+    /// Messages of the page at most; 50 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = HISTORY_MAX))]
     pub limit: Option<u32>,
@@ -55,7 +54,7 @@ pub struct HistoryQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub after: Option<u64>,
-    /// Messages of the page; 50 unless given.
+    /// Messages of the page at most; 50 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = HISTORY_MAX))]
     pub limit: Option<u32>,
@@ -80,7 +79,7 @@ fn history_page(
     bounds::limit(limit, HISTORY_MAX)
 }
 
-/// A page of messages, ascending.
+/// A page of messages, ascending. It ends by their number or at 1 MiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePage {
@@ -90,17 +89,50 @@ pub struct MessagePage {
     pub has_more: bool,
 }
 
+/// What a page of messages is answered with: whole messages, or of each the fields that were asked for.
+pub(crate) fn message_page(generator: &mut SchemaGenerator) -> Schema {
+    let whole = generator.subschema_for::<MessagePage>();
+    let selected = generator.subschema_for::<SelectedPage>();
+    json_schema!({ "anyOf": [whole, selected] })
+}
+
+/// A page of messages of which only some fields were asked for.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "describes what is written field by field")]
+struct SelectedPage {
+    /// The messages in their present state.
+    messages: Vec<SelectedMessage>,
+    /// Whether there are more in the direction that was asked for.
+    has_more: bool,
+}
+
+/// Those fields of a message that were asked for and that it has.
+#[allow(dead_code, reason = "as above")]
+struct SelectedMessage;
+
+impl JsonSchema for SelectedMessage {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SelectedMessage".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut message = Message::json_schema(generator);
+        message.remove("required");
+        message
+    }
+}
+
 /// Asks for the events of a room's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct EventsRequest {
     /// The room.
     pub room_id: RoomId,
     /// Only events with a larger `seq`.
     #[schemars(range(max = SEQ_MAX))]
     pub after: u64,
-    /// Events of the page; 500 unless given.
+    /// Events of the page at most; 500 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = EVENTS_MAX))]
     pub limit: Option<u32>,
@@ -122,7 +154,7 @@ pub struct EventsQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub after: Option<u64>,
-    /// Events of the page; 500 unless given.
+    /// Events of the page at most; 500 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = EVENTS_MAX))]
     pub limit: Option<u32>,
@@ -136,7 +168,7 @@ impl Request for EventsQuery {
     }
 }
 
-/// A page of a room's log, ascending and without gaps.
+/// A page of a room's log, ascending and without gaps. It ends by their number or at 1 MiB.
 // Generic for the same reason as `RoomJoined`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -151,15 +183,18 @@ pub struct EventPage<E = RoomEvent> {
 /// Looks for messages by their words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct SearchRequest {
     /// The room.
     pub room_id: RoomId,
     /// Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
     /// beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
     #[serde(deserialize_with = "bounds::trimmed")]
-    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
+    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: String,
+    /// Only messages with a smaller `seq`: the last one of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = SEQ_MAX))]
+    pub before: Option<u64>,
     /// Messages at most; 20 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEARCH_MAX))]
@@ -169,6 +204,8 @@ pub struct SearchRequest {
 impl Request for SearchRequest {
     fn validate(&self) -> Result<(), Invalid> {
         bounds::query("query", &self.query)?;
+        self.before
+            .map_or(Ok(()), |seq| bounds::seen("before", seq))?;
         bounds::limit(self.limit, SEARCH_MAX)
     }
 }
@@ -181,8 +218,12 @@ pub struct SearchQuery {
     /// Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
     /// beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
     #[serde(deserialize_with = "bounds::trimmed")]
-    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
+    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: String,
+    /// Only messages with a smaller `seq`: the last one of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = SEQ_MAX))]
+    pub before: Option<u64>,
     /// Messages at most; 20 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEARCH_MAX))]
@@ -192,17 +233,19 @@ pub struct SearchQuery {
 impl Request for SearchQuery {
     fn validate(&self) -> Result<(), Invalid> {
         bounds::query("query", &self.query)?;
+        self.before
+            .map_or(Ok(()), |seq| bounds::seen("before", seq))?;
         bounds::limit(self.limit, SEARCH_MAX)
     }
 }
 
-/// The messages that a search found, the newest first.
+/// The messages that a search found, the newest first. A page ends by their number or at 1 MiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagesFound {
     /// The messages in their present state.
     pub messages: Vec<Message>,
-    /// Whether older ones were left out.
+    /// Whether there are more before the last.
     pub has_more: bool,
 }
 
@@ -279,6 +322,6 @@ impl JsonSchema for MessageFields {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let name = Self::ALL.join("|");
-        json_schema!({ "type": "string", "pattern": format!("^({name})(,({name}))*$") })
+        json_schema!({ "type": "string", "pattern": format!(r"^\s*({name})\s*(,\s*({name})\s*)*$") })
     }
 }

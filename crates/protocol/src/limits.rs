@@ -45,6 +45,9 @@ pub const MENTIONS_MAX: usize = 50;
 /// Bytes of an emoji in UTF-8, at most: a couple with two skin tones takes 35.
 pub const EMOJI_MAX: usize = 64;
 
+/// Bytes of one page of any list as it's written: JSON, with what stands around the entries. A page ends at its number
+/// of entries or here, whichever comes first.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Messages of one page of history unless the request says otherwise.
 pub const HISTORY_DEFAULT: u32 = 50;
 /// Messages of one page of history, at most.

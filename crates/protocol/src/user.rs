@@ -63,7 +63,7 @@ pub struct UpdateMe {
         deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", length(min = 1, max = DISPLAY_NAME_MAX))]
+    #[schemars(with = "Option<String>", length(min = 1, max = DISPLAY_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub display_name: Option<String>,
     /// `null` removes it.
     #[serde(
@@ -71,7 +71,7 @@ pub struct UpdateMe {
         deserialize_with = "bounds::removable",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "Option<String>", length(min = 1, max = AVATAR_URL_MAX))]
+    #[schemars(with = "Option<String>", length(min = 1, max = AVATAR_URL_MAX), regex(pattern = bounds::URL_PATTERN))]
     pub avatar_url: Option<Option<String>>,
     /// `null` removes it.
     #[serde(
@@ -79,7 +79,7 @@ pub struct UpdateMe {
         deserialize_with = "bounds::removable_email",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "Option<String>", length(min = 3, max = EMAIL_MAX))]
+    #[schemars(with = "Option<String>", length(min = 3, max = EMAIL_MAX), regex(pattern = bounds::EMAIL_PATTERN))]
     pub email: Option<Option<String>>,
 }
 
@@ -111,7 +111,7 @@ pub struct ListUsers {
     /// A part of a username or display name, without regard to case, width and accents. One or two letters of a script
     /// that has spaces between its words are looked for at the beginning.
     #[serde(deserialize_with = "bounds::trimmed")]
-    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
+    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: String,
     /// The last user of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +125,26 @@ pub struct ListUsers {
 impl Request for ListUsers {
     fn validate(&self) -> Result<(), Invalid> {
         bounds::query("query", &self.query)?;
+        bounds::limit(self.limit, PAGE_MAX)
+    }
+}
+
+/// Lists whom the one who asks has blocked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ListBlocks {
+    /// The last user of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<UserId>,
+    /// Users of the page; 50 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = PAGE_MAX))]
+    pub limit: Option<u32>,
+}
+
+impl Request for ListBlocks {
+    fn validate(&self) -> Result<(), Invalid> {
         bounds::limit(self.limit, PAGE_MAX)
     }
 }

@@ -15,7 +15,10 @@ mod sqlite;
 mod unread;
 mod users;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+
+use protocol::limits::PAGE_BYTES_MAX;
 
 pub use append::{Appended, Change, NewEntry};
 pub use log::{Head, Occurrence, StoredEvent};
@@ -52,6 +55,34 @@ macro_rules! on_backend {
 }
 use on_backend;
 
+/// What is left of a page that is being read. The first item always fits.
+struct Space {
+    items: u32,
+    bytes: usize,
+    is_empty: bool,
+}
+
+impl Space {
+    fn new(items: u32) -> Self {
+        Self {
+            items,
+            bytes: PAGE_BYTES_MAX,
+            is_empty: true,
+        }
+    }
+
+    /// Whether another item fits, which then takes its part.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let is_first = std::mem::replace(&mut self.is_empty, false);
+        if self.items == 0 || (bytes > self.bytes && !is_first) {
+            return false;
+        }
+        self.items -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -62,6 +93,35 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// From what is read, as far as it fits: `limit` items, or as many bytes as a page of them may be written in.
+    fn fill<E>(
+        items: impl IntoIterator<Item = Result<T, E>>,
+        limit: u32,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Result<Self, E> {
+        let mut page = Self {
+            items: Vec::new(),
+            has_more: false,
+        };
+        let mut space = Space::new(limit);
+        for item in items {
+            let item = item?;
+            if !space.takes(bytes(&item)) {
+                page.has_more = true;
+                break;
+            }
+            page.items.push(item);
+        }
+        Ok(page)
+    }
+
+    /// The same of what was read already.
+    fn of(items: Vec<T>, limit: u32, bytes: impl Fn(&T) -> usize) -> Self {
+        let items = items.into_iter().map(Ok::<T, Infallible>);
+        let Ok(page) = Self::fill(items, limit, bytes);
+        page
+    }
+
     /// From one item more than fits, if there is one.
     fn cut(mut items: Vec<T>, limit: u32) -> Self {
         let limit = limit as usize;
@@ -115,7 +175,7 @@ impl MessageStore {
     }
 
     /// Whether writes are possible. The embedded store waits for its turn among them and begins a
-    /// transaction, but doesn't touch the disk.
+    /// transaction, but doesn't touch the disk; `Corrupt` once damage was met.
     pub async fn ping(&self) -> Result<(), StoreError> {
         match &self.0 {
             Backend::Sqlite(store) => store.ping().await,

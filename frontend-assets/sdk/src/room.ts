@@ -213,19 +213,22 @@ export class Room {
     this.#readMark.set(seq);
   }
 
-  /** A page of messages in their present state, ascending: the newest, those before, or those after a `seq`. */
+  /**
+   * A page of messages in their present state, ascending: the newest, those before, or those after a `seq`. It may hold
+   * fewer than `limit`: whether there are more is said by `hasMore` alone.
+   */
   history(page: { before?: number; after?: number; limit?: number } = {}): Promise<MessagePage> {
     return this.#host.request("message:history", { roomId: this.id, ...page });
   }
 
-  /** A page of the log. */
+  /** A page of the log. It may hold fewer than `limit`: whether there are more is said by `hasMore` alone. */
   events(page: { after: number; limit?: number }): Promise<EventPage> {
     return this.#host.request("room:events", { roomId: this.id, ...page });
   }
 
-  /** Messages with all of the words, the best first. */
-  search(query: string, limit?: number): Promise<MessagesFound> {
-    return this.#host.request("message:search", { roomId: this.id, query, ...(limit !== undefined && { limit }) });
+  /** Messages with all of the words, the newest first; with `hasMore` more `before` the last of them. */
+  search(query: string, page: { before?: number; limit?: number } = {}): Promise<MessagesFound> {
+    return this.#host.request("message:search", { roomId: this.id, query, ...page });
   }
 
   /** Who is online: at most 100 by name, and how many. */

@@ -171,3 +171,30 @@ async fn a_block_keeps_one_from_being_added_and_leaves_other_rooms_alone() {
     beas.say(&hall, "hello all").await;
     anas.before("hello all").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_are_listed_in_pages() {
+    let app = TestApp::start().await;
+    let ana = app.register("ana").await;
+    let mut blocked = Vec::new();
+    for name in ["bea", "cid", "dan"] {
+        let guest = app.guest(name).await;
+        let path = format!("/api/v1/me/blocks/{}", guest.id);
+        app.put(&path, &ana, json!({})).await.expect(204);
+        blocked.push(guest.id);
+    }
+    blocked.sort();
+    let list = async |query: &str| {
+        let path = format!("/api/v1/me/blocks?{query}");
+        let page = app.get(&path, Some(&ana)).await.expect(200);
+        let users = page["users"].as_array().unwrap().iter();
+        let ids: Vec<_> = users
+            .map(|user| user["id"].as_str().unwrap().to_owned())
+            .collect();
+        (ids, page["hasMore"] == true)
+    };
+    assert_eq!(list("").await, (blocked.clone(), false));
+    assert_eq!(list("limit=2").await, (blocked[..2].to_vec(), true));
+    let rest = format!("limit=2&after={}", blocked[1]);
+    assert_eq!(list(&rest).await, (blocked[2..].to_vec(), false));
+}

@@ -19,6 +19,7 @@ mod logs;
 mod members;
 mod messages;
 mod overload;
+mod pages;
 mod presence;
 mod publish;
 mod receipts;

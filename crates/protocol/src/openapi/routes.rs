@@ -8,7 +8,7 @@ use super::{Content, Credential, Method, Route};
 use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound, Unauthenticated};
 use crate::health::HealthReport;
 use crate::history::{
-    EventPage, EventsQuery, HistoryQuery, MessagePage, MessagesFound, SearchQuery,
+    EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
 use crate::id::{RoomId, SessionId, UserId};
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
@@ -20,7 +20,7 @@ use crate::session::SessionPage;
 use crate::tokens::{
     GuestRequest, LoginRequest, PasswordChange, RefreshRequest, RegisterRequest, Tokens,
 };
-use crate::user::{ListUsers, UpdateMe, UserBody, UserPage};
+use crate::user::{ListBlocks, ListUsers, UpdateMe, UserBody, UserPage};
 
 const TOKENS: Content = Content::Json(schema_of::<Tokens>);
 const USER: Content = Content::Json(schema_of::<UserBody>);
@@ -100,6 +100,7 @@ pub const ROUTES: &[Route] = &[
         "listBlocks",
         "List whom one has blocked",
     )
+    .query(schema_of::<ListBlocks>)
     .answers(&[(200, Content::Json(schema_of::<UserPage>))]),
     route(
         Put,
@@ -107,7 +108,7 @@ pub const ROUTES: &[Route] = &[
         "blockUser",
         "Block a user",
     )
-    .refuses(&[NotFound]),
+    .refuses(&[NotFound, Conflict]),
     route(
         Delete,
         "/api/v1/me/blocks/{userId}",
@@ -142,7 +143,7 @@ pub const ROUTES: &[Route] = &[
     )
     .body(schema_of::<CreateRoom>)
     .answers(&[(201, ROOM)])
-    .refuses(&[Forbidden, NotFound]),
+    .refuses(&[Forbidden, NotFound, Conflict]),
     route(Get, "/api/v1/rooms", "listRooms", "List public rooms")
         .query(schema_of::<ListRooms>)
         .answers(&[(200, ROOMS)]),
@@ -197,7 +198,7 @@ pub const ROUTES: &[Route] = &[
         "Read a page of messages",
     )
     .query(schema_of::<HistoryQuery>)
-    .answers(&[(200, Content::Json(schema_of::<MessagePage>))])
+    .answers(&[(200, Content::Json(message_page))])
     .refuses(&[NotFound]),
     route(
         Post,
@@ -208,7 +209,7 @@ pub const ROUTES: &[Route] = &[
     .idempotent()
     .body(schema_of::<PostMessage>)
     .answers(&[(201, Content::Json(schema_of::<MessageSent>))])
-    .refuses(&[Forbidden, NotFound]),
+    .refuses(&[Forbidden, NotFound, Conflict]),
     route(
         Get,
         "/api/v1/rooms/{roomId}/events",

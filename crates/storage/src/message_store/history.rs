@@ -7,8 +7,9 @@ use crate::StoreError;
 
 impl MessageStore {
     /// A page of messages, ascending. With `after` it is the first `limit` behind it, otherwise
-    /// the last `limit`; with `before`, only messages before it. `has_more` speaks of the
-    /// direction that was asked for. Membership isn't checked. `NotFound` if there is no such
+    /// the last `limit`; with `before`, only messages before it. No more than
+    /// [`PAGE_BYTES_MAX`](protocol::limits::PAGE_BYTES_MAX) of text is read beside one message.
+    /// `has_more` speaks of the direction that was asked for. Membership isn't checked. `NotFound` if there is no such
     /// room.
     pub async fn history(
         &self,

@@ -64,8 +64,8 @@ impl MessageStore {
         on_backend!(self, head(room))
     }
 
-    /// The first `limit` events with a `seq` above `after` and not above `up_to`, ascending;
-    /// reactions are marked as `viewer` sees them. Membership isn't checked. `NotFound` if there
+    /// The first `limit` events with a `seq` above `after` and not above `up_to`, ascending, or as many as hold
+    /// [`PAGE_BYTES_MAX`](protocol::limits::PAGE_BYTES_MAX) of text, at least one: no more than that is read. Reactions are marked as `viewer` sees them. Membership isn't checked. `NotFound` if there
     /// is no such room.
     pub async fn events(
         &self,

@@ -108,8 +108,8 @@ impl MessageStore {
         on_backend!(self, memberships(user, rooms))
     }
 
-    /// The members of a room, in the order of their ids. `NotFound` if there is no such room,
-    /// `Invalid` naming `after` if that user never existed.
+    /// The members of a room, in the order of their ids. Goes on behind `after`, whether or not there is
+    /// such a user. `NotFound` if there is no such room.
     pub async fn members(
         &self,
         room: &RoomId,
@@ -178,8 +178,8 @@ impl MessageStore {
         on_backend!(self, member(room, user))
     }
 
-    /// The ids of a room's members, in their order. `NotFound` if there is no such room, `Invalid`
-    /// naming `after` if that user never existed.
+    /// The ids of a room's members, in their order. Goes on behind `after`, whether or not there
+    /// is such a user. `NotFound` if there is no such room.
     pub async fn member_ids(
         &self,
         room: &RoomId,
@@ -189,8 +189,8 @@ impl MessageStore {
         on_backend!(self, member_ids(room, after, limit))
     }
 
-    /// The ids of a user's rooms, in their order. `NotFound` if there is no such user, `Invalid`
-    /// naming `after` if that room doesn't exist.
+    /// The ids of a user's rooms, in their order. Goes on behind `after`, whether or not there
+    /// is such a room. `NotFound` if there is no such user.
     pub async fn room_ids(
         &self,
         user: &UserId,

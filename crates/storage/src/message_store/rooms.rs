@@ -62,8 +62,8 @@ pub struct NewRoom {
 }
 
 impl MessageStore {
-    /// Makes a public or private room. `Invalid` naming `kind` for a direct one and `members` if
-    /// one of them doesn't exist; `Forbidden` if one of them and the owner have a block between
+    /// Makes a public or private room. `Invalid` naming `kind` for a direct one, `Conflict` naming
+    /// `members` if one of them doesn't exist; `Forbidden` if one of them and the owner have a block between
     /// them; `NotFound` if the owner doesn't exist.
     pub async fn create_room(&self, room: NewRoom, now: Timestamp) -> Result<MadeRoom, StoreError> {
         on_backend!(self, create_room(room, now))
@@ -92,7 +92,7 @@ impl MessageStore {
 
     /// Public rooms, in the order of their ids, whose name holds `query` without regard to case and
     /// accents; of a query with fewer than three characters it must begin with it, accents
-    /// included. `Invalid` naming `after` if that room doesn't exist.
+    /// included. Goes on behind `after`, whether or not there is such a room.
     pub async fn public_rooms(
         &self,
         query: Option<&str>,
@@ -103,8 +103,8 @@ impl MessageStore {
         on_backend!(self, public_rooms(query, after, limit, viewer))
     }
 
-    /// The rooms of a user, in the order of their ids, with what is unread in each. `Invalid`
-    /// naming `after` if that room doesn't exist, `NotFound` if there is no such user.
+    /// The rooms of a user, in the order of their ids, with what is unread in each. Goes on behind
+    /// `after`, whether or not there is such a room. `NotFound` if there is no such user.
     pub async fn my_rooms(
         &self,
         user: &UserId,

@@ -7,7 +7,8 @@ use super::{MessageStore, Page, StoredMessage, on_backend};
 use crate::StoreError;
 
 impl MessageStore {
-    /// The newest messages of a room that hold every word of `query`, the newest first; the last
+    /// The newest messages of a room, before `before` if it's given, that hold every word of `query`, the newest first:
+    /// at most `limit`, and no more than [`PAGE_BYTES_MAX`](protocol::limits::PAGE_BYTES_MAX) of text. The last
     /// word may be the beginning of one. Case and accents don't matter, and nothing in a query is
     /// syntax. Deleted messages aren't found. Membership isn't checked. `NotFound` if there is no
     /// such room.
@@ -15,9 +16,10 @@ impl MessageStore {
         &self,
         room: &RoomId,
         query: &str,
+        before: Option<u64>,
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredMessage>, StoreError> {
-        on_backend!(self, search(room, query, limit, viewer))
+        on_backend!(self, search(room, query, before, limit, viewer))
     }
 }

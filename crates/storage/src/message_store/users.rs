@@ -145,7 +145,7 @@ impl MessageStore {
     /// Users whose username or display name holds `query`, without regard to case and accents, in the
     /// order of their ids. Of one with fewer than three characters the names must begin with it,
     /// accents included.
-    /// `Invalid` naming `after` if that user never existed.
+    /// Goes on behind `after`, whether or not there is such a user.
     pub async fn find_users(
         &self,
         query: &str,

@@ -50,7 +50,7 @@ async fn a_place_that_nobody_comes_to_write_is_sealed() {
     assert!(stores[1].message(&room, 5, None).await.is_err());
     assert!(
         stores[1]
-            .search(&room, "hello", 10, None)
+            .search(&room, "hello", None, 10, None)
             .await
             .unwrap()
             .items

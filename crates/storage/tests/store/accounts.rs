@@ -172,11 +172,16 @@ async fn users_are_found_in_pages_in_the_order_of_their_ids(fixture: Fixture) {
         }
         assert_eq!(seen, ids);
     }
-    let nobody = "nobody".parse().unwrap();
-    assert_error!(
-        fixture.store.find_users("sam", Some(&nobody), 3).await,
-        StoreError::Invalid { field: "after", .. }
-    );
+    let (first, last) = ("0".parse().unwrap(), "zzz".parse().unwrap());
+    let found = async |after| {
+        fixture
+            .store
+            .find_users("sam", Some(after), 3)
+            .await
+            .unwrap()
+    };
+    assert_eq!(found(&first).await.items.len(), 3);
+    assert_eq!(found(&last).await.items, []);
 }
 
 async fn a_profile_changes_in_part(fixture: Fixture) {
@@ -407,7 +412,7 @@ async fn blocks_work_both_ways(fixture: Fixture) {
     );
     assert_error!(
         store.block(&ann, &ann, now()).await,
-        StoreError::Invalid {
+        StoreError::Conflict {
             field: "userId",
             ..
         }

@@ -1,13 +1,46 @@
 //! Messages in their present state, page by page.
 
-use protocol::RoomKind;
+use protocol::{RoomKind, limits::PAGE_BYTES_MAX};
 use storage::StoreError;
 
 use crate::{Fixture, assert_error, reactions};
 
 on_each! {
     history_is_paged_both_ways,
+    a_page_of_history_ends_at_its_bytes,
     a_sender_has_the_present_name,
+}
+
+async fn a_page_of_history_ends_at_its_bytes(fixture: Fixture) {
+    let ann = fixture.user("ann").await;
+    let room = fixture.room(RoomKind::Public, &[&ann]).await;
+    // Three fit, and a fourth doesn't.
+    let long = "x".repeat(PAGE_BYTES_MAX / 3);
+    for _ in 0..7 {
+        fixture.send(&room, &ann, &long).await;
+    }
+    for (before, after, wanted, has_more) in [
+        (None, None, &[5, 6, 7][..], true),
+        (Some(5), None, &[2, 3, 4], true),
+        (Some(2), None, &[1], false),
+        (None, Some(0), &[1, 2, 3], true),
+        (None, Some(3), &[4, 5, 6], true),
+        (None, Some(6), &[7], false),
+    ] {
+        let page = fixture.store.history(&room, before, after, 50, None);
+        let page = page.await.unwrap();
+        let seqs: Vec<u64> = page.items.iter().map(|message| message.seq).collect();
+        assert_eq!((&seqs[..], page.has_more), (wanted, has_more));
+    }
+    // One that is larger than a page is a page.
+    let larger = "x".repeat(PAGE_BYTES_MAX + 1);
+    fixture.send(&room, &ann, &larger).await;
+    for after in [None, Some(7)] {
+        let page = fixture.store.history(&room, None, after, 50, None);
+        let page = page.await.unwrap();
+        assert_eq!((page.items.len(), page.items[0].seq), (1, 8));
+        assert_eq!(page.has_more, after.is_none());
+    }
 }
 
 async fn history_is_paged_both_ways(fixture: Fixture) {

@@ -1,6 +1,6 @@
 //! Writing to and reading from a room's log.
 
-use protocol::RoomKind;
+use protocol::{RoomKind, limits::PAGE_BYTES_MAX};
 use storage::{Change, MessageStore, NewEntry, Occurrence, StoreError};
 use tokio::sync::mpsc;
 
@@ -20,9 +20,40 @@ on_each! {
     an_emoji_is_one_in_every_spelling,
     a_message_takes_twenty_different_emoji,
     the_log_is_read_in_order_and_in_pages,
+    a_page_of_the_log_ends_at_its_bytes,
     the_head_is_that_of_the_room,
     a_block_silences_a_direct_room,
     stored_texts_are_not_printed,
+}
+
+async fn a_page_of_the_log_ends_at_its_bytes(fixture: Fixture) {
+    let ann = fixture.user("ann").await;
+    let room = fixture.room(RoomKind::Public, &[&ann]).await;
+    // Three fit, and a fourth doesn't.
+    let long = "x".repeat(PAGE_BYTES_MAX / 3);
+    for _ in 0..4 {
+        fixture.send(&room, &ann, &long).await;
+    }
+    // Each edit carries the message; what else happens to it doesn't.
+    for _ in 0..4 {
+        fixture.edit(&room, &ann, 1, &long).await.unwrap();
+        fixture.react(&room, &ann, 1, "👍", true).await.unwrap();
+        fixture.react(&room, &ann, 1, "👍", false).await.unwrap();
+    }
+    let mut pages = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = fixture.store.events(&room, after, u64::MAX, 100, None);
+        let page = page.await.unwrap();
+        let seqs = after + 1..=after + page.items.len() as u64;
+        assert!(page.items.iter().map(|event| event.seq).eq(seqs));
+        after += page.items.len() as u64;
+        pages.push(after);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(pages, [3, 10, 16]);
 }
 
 async fn a_message_is_returned_whole(fixture: Fixture) {
@@ -298,7 +329,7 @@ async fn a_reply_answers_a_message_of_the_room(fixture: Fixture) {
     ] {
         assert_error!(
             fixture.append(&room, &ann, reply(seq)).await,
-            StoreError::Invalid {
+            StoreError::Conflict {
                 field: "replyTo",
                 ..
             }

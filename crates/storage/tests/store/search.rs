@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
-use protocol::{RoomId, RoomKind, UserId};
+use protocol::{RoomId, RoomKind, UserId, limits::PAGE_BYTES_MAX};
 use storage::StoreError;
 
 use crate::{Fixture, assert_error, reactions};
@@ -17,12 +17,17 @@ on_each! {
     any_query_is_answered,
     what_is_found_is_the_present_text,
     a_search_is_of_one_room_and_bounded,
+    a_search_goes_on_where_a_page_ended,
 }
 
 const NOTHING: [u64; 0] = [];
 
 async fn found(fixture: &Fixture, room: &RoomId, query: &str) -> Vec<u64> {
-    let page = fixture.store.search(room, query, 100, None).await.unwrap();
+    let page = fixture
+        .store
+        .search(room, query, None, 100, None)
+        .await
+        .unwrap();
     assert!(!page.has_more);
     page.items.iter().map(|message| message.seq).collect()
 }
@@ -31,6 +36,33 @@ async fn room_of_one(fixture: &Fixture) -> (RoomId, UserId) {
     let ann = fixture.user("ann").await;
     let room = fixture.room(RoomKind::Public, &[&ann]).await;
     (room, ann)
+}
+
+async fn a_search_goes_on_where_a_page_ended(fixture: Fixture) {
+    let (room, ann) = room_of_one(&fixture).await;
+    // Three fit, and a fourth doesn't.
+    let long = "word ".repeat(PAGE_BYTES_MAX / 3 / 5);
+    for _ in 0..7 {
+        fixture.send(&room, &ann, &long).await;
+        fixture.send(&room, &ann, "something else").await;
+    }
+    let mut pages = Vec::new();
+    let mut before = None;
+    loop {
+        let page = fixture.store.search(&room, "word", before, 50, None);
+        let page = page.await.unwrap();
+        pages.push(
+            page.items
+                .iter()
+                .map(|message| message.seq)
+                .collect::<Vec<_>>(),
+        );
+        before = page.items.last().map(|message| message.seq);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec![13, 11, 9], vec![7, 5, 3], vec![1]]);
 }
 
 async fn every_word_must_be_there_and_the_last_may_be_a_beginning(fixture: Fixture) {
@@ -64,7 +96,10 @@ async fn every_word_must_be_there_and_the_last_may_be_a_beginning(fixture: Fixtu
         assert_eq!(found(&fixture, &room, query).await, wanted, "{query:?}");
     }
     let nowhere = "nowhere".parse().unwrap();
-    let missing = fixture.store.search(&nowhere, "brown", 10, None).await;
+    let missing = fixture
+        .store
+        .search(&nowhere, "brown", None, 10, None)
+        .await;
     assert_error!(missing, StoreError::NotFound);
 }
 
@@ -184,7 +219,7 @@ async fn any_query_is_answered(fixture: Fixture) {
     let queries = (0..500).map(|_| queries.new_tree(&mut runner).unwrap().current());
     let ask = async |query: String| {
         let (found, users, rooms) = tokio::join!(
-            fixture.store.search(&room, &query, 10, None),
+            fixture.store.search(&room, &query, None, 10, None),
             fixture.store.find_users(&query, None, 10),
             fixture.store.public_rooms(Some(&query), None, 10, None),
         );
@@ -209,7 +244,7 @@ async fn what_is_found_is_the_present_text(fixture: Fixture) {
     assert_eq!(found(&fixture, &room, "words").await, [2]);
     let page = fixture
         .store
-        .search(&room, "words", 10, Some(&ann))
+        .search(&room, "words", None, 10, Some(&ann))
         .await
         .unwrap();
     assert_eq!(reactions(&page.items[0]), "👍1*");
@@ -249,7 +284,7 @@ async fn a_search_is_of_one_room_and_bounded(fixture: Fixture) {
     assert_eq!(found(&fixture, &room, "there").await, NOTHING);
     let page = fixture
         .store
-        .search(&other, "words", 2, None)
+        .search(&other, "words", None, 2, None)
         .await
         .unwrap();
     let seqs: Vec<u64> = page.items.iter().map(|message| message.seq).collect();

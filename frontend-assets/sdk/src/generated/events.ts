@@ -520,22 +520,22 @@ export interface HistoryRequest {
   /**
    * Only messages with a larger `seq`.
    */
-  after?: number;
+  after?: number | null;
   /**
    * Only messages with a smaller `seq`.
    */
-  before?: number;
+  before?: number | null;
   /**
-   * Messages of the page; 50 unless given.
+   * Messages of the page at most; 50 unless given.
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * The room.
    */
   roomId: RoomId;
 }
 /**
- * A page of messages, ascending.
+ * A page of messages, ascending. It ends by their number or at 1 MiB.
  */
 export interface MessagePage {
   /**
@@ -574,9 +574,13 @@ export interface ReactToMessage {
  */
 export interface SearchRequest {
   /**
+   * Only messages with a smaller `seq`: the last one of the page before.
+   */
+  before?: number | null;
+  /**
    * Messages at most; 20 unless given.
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
    * beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
@@ -588,11 +592,11 @@ export interface SearchRequest {
   roomId: RoomId;
 }
 /**
- * The messages that a search found, the newest first.
+ * The messages that a search found, the newest first. A page ends by their number or at 1 MiB.
  */
 export interface MessagesFound {
   /**
-   * Whether older ones were left out.
+   * Whether there are more before the last.
    */
   hasMore: boolean;
   /**
@@ -606,6 +610,12 @@ export interface MessagesFound {
  */
 export interface SendMessage {
   /**
+   * Nothing can be attached yet.
+   *
+   * @maxItems 0
+   */
+  attachments?: AttachmentId[] | null;
+  /**
    * The text, kept as it is.
    */
   body: string;
@@ -618,11 +628,11 @@ export interface SendMessage {
    *
    * @maxItems 50
    */
-  mentions?: UserId[];
+  mentions?: UserId[] | null;
   /**
    * The `seq` of the message it answers.
    */
-  replyTo?: number;
+  replyTo?: number | null;
   /**
    * The room.
    */
@@ -704,11 +714,11 @@ export interface CreateRoom {
    *
    * @maxItems 100
    */
-  members?: UserId[];
+  members?: UserId[] | null;
   /**
    * The name; a direct room needs none. White space around it is dropped.
    */
-  name?: string;
+  name?: string | null;
 }
 /**
  * The answer that holds one room.
@@ -773,16 +783,16 @@ export interface EventsRequest {
    */
   after: number;
   /**
-   * Events of the page; 500 unless given.
+   * Events of the page at most; 500 unless given.
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * The room.
    */
   roomId: RoomId;
 }
 /**
- * A page of a room's log, ascending and without gaps.
+ * A page of a room's log, ascending and without gaps. It ends by their number or at 1 MiB.
  */
 export interface EventPage {
   /**
@@ -881,7 +891,7 @@ export interface JoinRoom {
   /**
    * The epoch that `since` belongs to.
    */
-  epoch?: Epoch;
+  epoch?: Epoch | null;
   /**
    * The room.
    */
@@ -889,7 +899,7 @@ export interface JoinRoom {
   /**
    * The last `seq` that this client has; it then gets what it missed.
    */
-  since?: number;
+  since?: number | null;
 }
 /**
  * The answer to `room:join`. Every later event of the room on this connection has a `seq` above
@@ -905,7 +915,7 @@ export interface RoomJoined {
    */
   headSeq: number;
   /**
-   * Every event after `since` up to `headSeq`, in order; empty without `since`.
+   * Every event after `since` up to `headSeq`, in order, at most 500 and 1 MiB; empty without `since`.
    *
    * @maxItems 500
    */
@@ -1143,7 +1153,7 @@ export interface ConnectAuth {
    */
   resume?: {
     [k: string]: ResumePoint;
-  };
+  } | null;
   /**
    * The access token.
    */
@@ -1156,7 +1166,7 @@ export interface ResumePoint {
   /**
    * The epoch that `seq` belongs to.
    */
-  epoch?: Epoch;
+  epoch?: Epoch | null;
   /**
    * The last `seq` that the client has.
    */

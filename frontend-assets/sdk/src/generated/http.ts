@@ -556,15 +556,15 @@ export interface components {
             /** @description Who may find and enter it. */
             kind: components["schemas"]["RoomKind"];
             /** @description Who is in it besides its creator; for a direct room the other one. */
-            members?: components["schemas"]["UserId"][];
+            members?: components["schemas"]["UserId"][] | null;
             /** @description The name; a direct room needs none. White space around it is dropped. */
-            name?: string;
+            name?: string | null;
         };
         /** @description The life of a room's log. It changes when the room was restored to an earlier point; a client whose epoch differs reloads the room. */
         Epoch: string;
         /** @description Why a request was refused. */
         ErrorCode: "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "too_large" | "rate_limited" | "unavailable" | "internal";
-        /** @description A page of a room's log, ascending and without gaps. */
+        /** @description A page of a room's log, ascending and without gaps. It ends by their number or at 1 MiB. */
         EventPage: {
             /** @description The events. */
             events: components["schemas"]["RoomEvent"][];
@@ -709,7 +709,7 @@ export interface components {
         };
         /** @description The id of a message, unique in the whole system. */
         MessageId: string;
-        /** @description A page of messages, ascending. */
+        /** @description A page of messages, ascending. It ends by their number or at 1 MiB. */
         MessagePage: {
             /** @description Whether there are more in the direction that was asked for. */
             hasMore: boolean;
@@ -744,9 +744,9 @@ export interface components {
             /** @description The message as it is stored. */
             message: components["schemas"]["Message"];
         };
-        /** @description The messages that a search found, the newest first. */
+        /** @description The messages that a search found, the newest first. A page ends by their number or at 1 MiB. */
         MessagesFound: {
-            /** @description Whether older ones were left out. */
+            /** @description Whether there are more before the last. */
             hasMore: boolean;
             /** @description The messages in their present state. */
             messages: components["schemas"]["Message"][];
@@ -763,17 +763,19 @@ export interface components {
          *     needed to make a second try safe.
          */
         PostMessage: {
+            /** @description Nothing can be attached yet. */
+            attachments?: components["schemas"]["AttachmentId"][] | null;
             /** @description The text, kept as it is. */
             body: string;
             /** @description What the sender calls the message, if the header doesn't say. */
-            clientId?: string;
-            /** @description Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out. */
-            mentions?: components["schemas"]["UserId"][];
+            clientId?: string | null;
+            /** @description Members that it calls by name. */
+            mentions?: components["schemas"]["UserId"][] | null;
             /**
              * Format: uint64
              * @description The `seq` of the message it answers.
              */
-            replyTo?: number;
+            replyTo?: number | null;
         };
         /** @description The body of an HTTP error, as RFC 9457 has it: `application/problem+json`. */
         Problem: {
@@ -824,7 +826,7 @@ export interface components {
         /** @description Adds somebody to a room, or gives a member another role. */
         PutMember: {
             /** @description What the member may do; who is new is a `member` unless given, who isn't keeps the role. */
-            role?: components["schemas"]["RoomRole"];
+            role?: components["schemas"]["RoomRole"] | null;
         };
         /** @description One emoji put to a message. */
         Reaction: {
@@ -846,9 +848,9 @@ export interface components {
         /** @description Makes an account and signs in. */
         RegisterRequest: {
             /** @description The name that others read, the username unless given; white space around it is dropped. */
-            displayName?: string;
+            displayName?: string | null;
             /** @description Shown to nobody else. */
-            email?: string;
+            email?: string | null;
             /** @description Kept only as a salted hash. The same in every Unicode normal form. */
             password: string;
             /** @description Letters a to z, digits, `_`, `.` and `-`; unique without regard to case and width. */
@@ -996,14 +998,14 @@ export interface components {
             /** @description `null` removes it. */
             avatarUrl?: string | null;
             /** @description The name that others read; white space around it is dropped. */
-            displayName?: string;
+            displayName?: string | null;
             /** @description `null` removes it. */
             email?: string | null;
         };
         /** @description Changes a room. A field that is absent stays as it is. */
         UpdateRoom: {
             /** @description The name. White space around it is dropped. */
-            name?: string;
+            name?: string | null;
         };
         /** @description A user. */
         User: {
@@ -1423,7 +1425,12 @@ export interface operations {
     };
     listBlocks: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The last user of the page before. */
+                after?: components["schemas"]["UserId"];
+                /** @description Users of the page; 50 unless given. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1439,6 +1446,7 @@ export interface operations {
                     "application/json": components["schemas"]["UserPage"];
                 };
             };
+            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
@@ -1463,9 +1471,9 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
@@ -1489,8 +1497,8 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
@@ -1645,6 +1653,7 @@ export interface operations {
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
             413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
@@ -1671,7 +1680,6 @@ export interface operations {
                     "application/json": components["schemas"]["RoomBody"];
                 };
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];
@@ -1697,7 +1705,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
@@ -1745,7 +1752,7 @@ export interface operations {
             query?: {
                 /** @description Only events with a larger `seq`; all unless given. */
                 after?: number;
-                /** @description Events of the page; 500 unless given. */
+                /** @description Events of the page at most; 500 unless given. */
                 limit?: number;
             };
             header?: never;
@@ -1780,11 +1787,6 @@ export interface operations {
                 after?: components["schemas"]["UserId"];
                 /** @description Members of the page; 50 unless given. */
                 limit?: number;
-                /**
-                 * @description A part of a username or display name, without regard to case and accents; all members unless given. In a room
-                 *     of more than 1,000 members some that match may be left out, unless it is the whole of a username.
-                 */
-                query?: string;
             };
             header?: never;
             path: {
@@ -1866,7 +1868,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
@@ -1885,7 +1886,7 @@ export interface operations {
                 before?: number;
                 /** @description The fields of a message to answer with; all unless given. */
                 fields?: string;
-                /** @description Messages of the page; 50 unless given. */
+                /** @description Messages of the page at most; 50 unless given. */
                 limit?: number;
             };
             header?: never;
@@ -1944,6 +1945,7 @@ export interface operations {
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
             413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
@@ -1953,6 +1955,8 @@ export interface operations {
     searchMessages: {
         parameters: {
             query: {
+                /** @description Only messages with a smaller `seq`: the last one of the page before. */
+                before?: number;
                 /** @description Messages at most; 20 unless given. */
                 limit?: number;
                 /**
@@ -2028,7 +2032,6 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];
@@ -2091,7 +2094,6 @@ export interface operations {
                     "application/json": components["schemas"]["UserBody"];
                 };
             };
-            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];

@@ -54,10 +54,10 @@ class ModelRoom {
       .slice(0, limit);
   }
 
-  replay(point: { seq?: number; epoch?: string }): { missed: RoomEvent[]; complete: boolean; reset?: true } {
+  replay(point: { seq?: number; epoch?: string | null }): { missed: RoomEvent[]; complete: boolean; reset?: true } {
     const head = this.events.length;
     if (point.seq === undefined) return { missed: [], complete: true };
-    if (point.seq > head || (point.epoch !== undefined && point.epoch !== this.epoch)) {
+    if (point.seq > head || (point.epoch != null && point.epoch !== this.epoch)) {
       return { missed: [], complete: false, reset: true };
     }
     const missed = this.after(point.seq, MISSED_MAX);
@@ -170,6 +170,8 @@ export class ModelServer {
   readonly faults: { event: string; fault: ErrorBody | "swallow" | "lost" }[] = [];
   /** Decides how often a live event reaches a connection. */
   copies: (event: RoomEvent) => number = () => 1;
+  /** How many events a page holds, whatever number was asked for: as many as its bytes allow. */
+  eventsThatFit = Infinity;
   /** Answers a `resume` otherwise. */
   resumeFault: ErrorBody | "swallow" | undefined;
   /** Answers an HTTP route otherwise. */
@@ -253,7 +255,7 @@ export class ModelServer {
     for (const [roomId, point] of Object.entries(auth.resume ?? {})) this.#resume(socket, roomId, point);
   }
 
-  #resume(socket: ModelSocket, roomId: string, point: { seq: number; epoch?: string }): void {
+  #resume(socket: ModelSocket, roomId: string, point: { seq: number; epoch?: string | null }): void {
     if (this.resumeFault === "swallow") return;
     if (this.resumeFault) return this.deliver(socket, "room:resumed", { roomId, error: this.resumeFault });
     const room = this.room(roomId);
@@ -277,7 +279,7 @@ export class ModelServer {
     if (!room) return { ok: false, error: refusal("not_found", "room") };
     switch (event) {
       case "room:join": {
-        const point: { seq?: number; epoch?: string } = {};
+        const point: { seq?: number; epoch?: string | null } = {};
         if (payload["since"] !== undefined) point.seq = payload["since"] as number;
         if (payload["epoch"] !== undefined) point.epoch = payload["epoch"] as string;
         const { missed, complete, reset } = room.replay(point);
@@ -289,7 +291,7 @@ export class ModelServer {
         return { ok: true };
       case "room:events": {
         const { after, limit } = payload as unknown as { after: number; limit: number };
-        const events = room.after(after, limit);
+        const events = room.after(after, Math.min(limit, this.eventsThatFit));
         return { ok: true, events, hasMore: after + events.length < room.events.length };
       }
       case "message:send": {

@@ -231,6 +231,16 @@ describe("reconnecting", () => {
     expect(room.status).toBe("following");
   });
 
+  test("pages that hold fewer events than asked for are paged on", async () => {
+    await join();
+    server.socket.closed();
+    server.eventsThatFit = 7;
+    write(700);
+    await until(() => room.status === "following");
+    expect(seqs()).toEqual(upTo(700));
+    expect(resets).toEqual([]);
+  });
+
   test("what doesn't fit into the replay is paged", async () => {
     await join();
     server.socket.closed();

@@ -1,7 +1,7 @@
 // People as the server knows them: members of a room, who is there, who has read how far, and whom one has blocked.
 
 import { useInfiniteQuery, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
-import type { Room, RoomMember } from "@tertulia/sdk";
+import type { Room, RoomMember, User } from "@tertulia/sdk";
 import { useEffect, useMemo, useState } from "react";
 import { tertulia } from "../tertulia.ts";
 import { nameOf } from "../text/names.ts";
@@ -153,15 +153,25 @@ export function usePeople(query: string) {
 
 const BLOCKS = ["blocks"];
 
+async function allBlocked(): Promise<readonly User[]> {
+  const users: User[] = [];
+  for (;;) {
+    const after = users.at(-1)?.id;
+    const page = await tertulia.api.get("me/blocks", { query: { limit: PAGE, ...(after && { after }) } });
+    users.push(...page.users);
+    if (!page.hasMore || page.users.length === 0) return users;
+  }
+}
+
 export function useBlocks() {
   const queries = useQueryClient();
-  const query = useQuery({ queryKey: BLOCKS, queryFn: () => tertulia.api.get("me/blocks") });
-  const blocked = useMemo<ReadonlySet<string>>(() => new Set(query.data?.users.map(({ id }) => id)), [query.data]);
+  const query = useQuery({ queryKey: BLOCKS, queryFn: allBlocked });
+  const blocked = useMemo<ReadonlySet<string>>(() => new Set(query.data?.map(({ id }) => id)), [query.data]);
   const set = async (userId: string, on: boolean) => {
     const path = { userId };
     if (on) await tertulia.api.put("me/blocks/{userId}", { path });
     else await tertulia.api.delete("me/blocks/{userId}", { path });
     await queries.invalidateQueries({ queryKey: BLOCKS });
   };
-  return { ...query, users: query.data?.users ?? [], blocked, set };
+  return { ...query, users: query.data ?? [], blocked, set };
 }

@@ -1,6 +1,6 @@
 // Messages of the room that hold certain words.
 
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { SidePanel } from "../rooms/Panel.tsx";
 import { full } from "../text/dates.ts";
@@ -23,12 +23,15 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
   const [words, setWords] = useState("");
   const query = useDebounced(words.trim());
   const field = useRef<HTMLInputElement>(null);
-  const { data, error, isFetching, refetch } = useQuery({
+  const { data, error, isFetching, refetch, hasNextPage, fetchNextPage } = useInfiniteQuery({
     queryKey: ["search", room.id, query],
-    queryFn: () => room.search(query, LIMIT),
+    initialPageParam: undefined as number | undefined,
+    queryFn: ({ pageParam: before }) => room.search(query, { limit: LIMIT, ...(before !== undefined && { before }) }),
+    getNextPageParam: (page) => (page.hasMore ? page.messages.at(-1)?.seq : undefined),
     enabled: query !== "",
     staleTime: 5_000,
   });
+  const messages = data?.pages.flatMap((page) => page.messages) ?? [];
   useEffect(() => field.current?.focus(), []);
 
   const open = (seq: number) => {
@@ -50,12 +53,12 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
         aria-label={text.searchHint}
       />
       <p className={styles.count} role="status">
-        {query !== "" && data && text.found(data.messages.length)}
+        {query !== "" && data && text.found(messages.length)}
       </p>
       {query !== "" && !data && (isFetching || error) && <Waiting error={!isFetching && error} onRetry={() => void refetch()} />}
       <ul className={styles.found}>
         {query !== "" &&
-          data?.messages.map((message) => (
+          messages.map((message) => (
             <li key={message.id}>
               <button type="button" onClick={() => open(message.seq)}>
                 <Avatar name={nameOf(message.sender)} size="small" />
@@ -69,6 +72,11 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
             </li>
           ))}
       </ul>
+      {query !== "" && hasNextPage && (
+        <button type="button" className={controls.button} disabled={isFetching} onClick={() => void fetchNextPage()}>
+          {text.more}
+        </button>
+      )}
     </SidePanel>
   );
 }

@@ -10,11 +10,13 @@
 
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
+use mongodb::action::Find;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{ClientSession, Collection, Cursor, Database, IndexModel, SessionCursor};
 use serde::de::DeserializeOwned;
 
+use super::super::Space;
 use super::blocks::BlocksDocument;
 use super::claims::Claim;
 use super::documents::{EntryDocument, ReactionDocument};
@@ -205,6 +207,33 @@ pub(super) async fn all<T: DeserializeOwned + Send + Sync>(
     find: impl IntoFuture<Output = mongodb::error::Result<Cursor<T>>>,
 ) -> Outcome<Vec<T>> {
     bounded(async { find.await?.try_collect().await }).await
+}
+
+/// Documents of one answer of a server to [`first`]: a page that ends by its bytes leaves no more than these unread.
+const READ_AHEAD: u32 = 100;
+
+/// The first of what a query finds: one more than a page holds, if there are so many.
+pub(super) async fn first<T: DeserializeOwned + Send + Sync>(
+    find: Find<'_, T>,
+    limit: u32,
+    bytes: impl Fn(&T) -> usize,
+) -> Outcome<Vec<T>> {
+    let read = async {
+        let mut cursor = find
+            .limit(i64::from(limit) + 1)
+            .batch_size(READ_AHEAD)
+            .await?;
+        let (mut found, mut space) = (Vec::new(), Space::new(limit));
+        while let Some(document) = cursor.try_next().await? {
+            let fits = space.takes(bytes(&document));
+            found.push(document);
+            if !fits {
+                break;
+            }
+        }
+        Ok(found)
+    };
+    bounded(read).await
 }
 
 /// The same in a transaction.

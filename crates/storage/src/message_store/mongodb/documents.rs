@@ -141,6 +141,11 @@ impl EntryDocument {
     pub(super) fn seq(&self) -> u64 {
         self.seq.unsigned_abs()
     }
+
+    /// Bytes of its text.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body.as_ref().map_or(0, String::len)
+    }
 }
 
 /// How many have put an emoji to a message. Short names: a message has up to twenty of these.

@@ -6,7 +6,7 @@ use protocol::{RoomId, UserId};
 
 use super::super::{Page, StoredMessage};
 use super::MongoStore;
-use super::collections::{all, log_order};
+use super::collections::{first, log_order};
 use super::documents::{EntryDocument, Kind, entry_key, stored_seq};
 use super::failure::{Outcome, bounded};
 use super::visible_head::RoomHead;
@@ -31,10 +31,9 @@ impl MongoStore {
             .room_log
             .find(messages_between(room, after.unwrap_or(0), end))
             .sort(doc! { "seq": direction })
-            .limit(i64::from(limit) + 1)
             .hint(Hint::Keys(log_order()));
-        let found: Vec<EntryDocument> = all(find).await?;
-        let mut page = Page::cut(found, limit);
+        let found = first(find, limit, EntryDocument::body_bytes).await?;
+        let mut page = Page::of(found, limit, EntryDocument::body_bytes);
         if after.is_none() {
             page.items.reverse();
         }

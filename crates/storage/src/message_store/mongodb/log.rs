@@ -7,12 +7,13 @@ use mongodb::bson::doc;
 use mongodb::options::Hint;
 use protocol::{RoomId, UserId};
 use redis_client::RedisClient;
+use serde::Deserialize;
 
 use super::super::message::full_spelling;
 use super::super::{Head, Occurrence, Page, StoredEvent, StoredMessage};
 use super::MongoStore;
-use super::collections::{all, log_order};
-use super::documents::{EntryDocument, Kind, stored_seq};
+use super::collections::{all, first, log_order};
+use super::documents::{EntryDocument, Kind, at_places, stored_seq};
 use super::failure::Outcome;
 use super::holes::Holes;
 use super::lanes::{Lanes, Unstarted};
@@ -88,14 +89,18 @@ impl MongoStore {
         let entries = self
             .visible_entries(room, &head, after, up_to, limit)
             .await?;
-        let page = Page::cut(entries, limit);
+        let edited = self.edited_bytes(room, &entries).await?;
+        let page = Page::of(entries, limit, |entry| match (entry.kind, entry.of) {
+            (Kind::Edited, Some(of)) => edited.get(&of).copied().unwrap_or(0),
+            _ => entry.body_bytes(),
+        });
         Ok(Page {
             items: self.told(room, page.items, viewer).await?,
             has_more: page.has_more,
         })
     }
 
-    /// The first entries behind a place, one more than `limit`, as far as they can be seen.
+    /// The first entries behind a place, one more than a page holds, as far as they can be seen.
     async fn visible_entries(
         &self,
         room: &RoomId,
@@ -122,9 +127,8 @@ impl MongoStore {
             .room_log
             .find(filter)
             .sort(doc! { "seq": 1 })
-            .limit(i64::from(limit) + 1)
             .hint(Hint::Keys(log_order()));
-        let mut entries: Vec<EntryDocument> = all(find).await?;
+        let mut entries = first(find, limit, EntryDocument::body_bytes).await?;
         // Below the visible head nothing is missing but what was trimmed.
         let above = entries
             .iter()
@@ -140,6 +144,43 @@ impl MongoStore {
         Ok(entries)
     }
 
+    /// Bytes of the texts that entries about edited messages carry, by the `seq` of the message.
+    async fn edited_bytes(
+        &self,
+        room: &RoomId,
+        entries: &[EntryDocument],
+    ) -> Outcome<HashMap<i64, usize>> {
+        #[derive(Deserialize)]
+        struct Length {
+            seq: i64,
+            bytes: i64,
+        }
+        let mut lengths: HashMap<i64, usize> = entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::Message)
+            .map(|entry| (entry.seq, entry.body_bytes()))
+            .collect();
+        let elsewhere = edited(entries, |of| !lengths.contains_key(&of));
+        if !elsewhere.is_empty() {
+            let log = self
+                .collections()
+                .await?
+                .room_log
+                .clone_with_type::<Length>();
+            let bytes = doc! { "$strLenBytes": { "$ifNull": ["$body", ""] } };
+            let find = log
+                .find(at_places(room, elsewhere))
+                .projection(doc! { "_id": 0, "seq": 1, "bytes": bytes });
+            let found = all(find).await?.into_iter();
+            lengths.extend(
+                found.map(|Length { seq, bytes }| {
+                    (seq, usize::try_from(bytes).unwrap_or(usize::MAX))
+                }),
+            );
+        }
+        Ok(lengths)
+    }
+
     /// Entries of a log as events, with the messages that they carry.
     async fn told(
         &self,
@@ -148,15 +189,7 @@ impl MongoStore {
         viewer: Option<&UserId>,
     ) -> Outcome<Vec<StoredEvent>> {
         let here: HashSet<i64> = entries.iter().map(|entry| entry.seq).collect();
-        let mut edited: Vec<u64> = entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::Edited)
-            .filter_map(|entry| entry.of)
-            .filter(|of| !here.contains(of))
-            .map(i64::unsigned_abs)
-            .collect();
-        edited.sort_unstable();
-        edited.dedup();
+        let edited = edited(&entries, |of| !here.contains(&of));
         let mut carried: Vec<EntryDocument> = match edited.is_empty() {
             true => Vec::new(),
             false => self.entries_at(room, edited).await?,
@@ -195,6 +228,20 @@ impl MongoStore {
             None => Ok(()),
         }
     }
+}
+
+/// Which messages entries say to be edited, of those that are asked for.
+fn edited(entries: &[EntryDocument], wanted: impl Fn(i64) -> bool) -> Vec<u64> {
+    let mut edited: Vec<u64> = entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::Edited)
+        .filter_map(|entry| entry.of)
+        .filter(|of| wanted(*of))
+        .map(i64::unsigned_abs)
+        .collect();
+    edited.sort_unstable();
+    edited.dedup();
+    edited
 }
 
 fn event(entry: EntryDocument, messages: &HashMap<u64, StoredMessage>) -> Outcome<StoredEvent> {

@@ -36,8 +36,7 @@ impl MongoStore {
         Ok(self.rooms_of(user, after, limit).await?)
     }
 
-    /// The rooms of a user that exist, in the order of their ids. `NotFound` if there is no such user, `Invalid`
-    /// naming `after` if there is no trace of that room.
+    /// The rooms of a user that exist, in the order of their ids. `NotFound` if there is no such user.
     pub(super) async fn rooms_of(
         &self,
         user: &UserId,
@@ -45,7 +44,6 @@ impl MongoStore {
         limit: u32,
     ) -> Outcome<Page<RoomId>> {
         self.must_be_user(user).await?;
-        self.must_have_been_room(after).await?;
         let wanted = limit as usize + 1;
         let mut rooms: Vec<RoomId> = Vec::new();
         let mut last = after.cloned();

@@ -114,7 +114,6 @@ impl MongoStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Outcome<Page<StoredRoom>> {
-        self.must_have_been_room(after).await?;
         let after = after.map(RoomId::as_str);
         let find = self
             .collections()

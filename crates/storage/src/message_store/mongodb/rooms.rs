@@ -107,7 +107,7 @@ impl MongoStore {
             return Err(StoreError::NotFound.into());
         }
         if users.len() < named.len() {
-            return Err(StoreError::invalid("members", "expected ids of users").into());
+            return Err(StoreError::conflict("members", "no such user").into());
         }
         if self.is_between(&new.owner, &others).await? {
             return Err(StoreError::Forbidden.into());
@@ -226,20 +226,6 @@ impl MongoStore {
             bounded(public.delete_one(by_id).session(&mut *session)).await?;
             Purge::of_room(room).insert(collections, session).await
         })
-    }
-
-    /// `Invalid` naming `after` if there is no trace of that room.
-    pub(super) async fn must_have_been_room(&self, after: Option<&RoomId>) -> Outcome<()> {
-        let Some(room) = after else { return Ok(()) };
-        let rooms = &self.collections().await?.rooms;
-        let rooms = rooms.clone_with_type::<Document>();
-        let find = rooms
-            .find_one(doc! { "_id": room.as_str() })
-            .projection(doc! { "_id": 1 });
-        match bounded(find).await? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::invalid("after", "no such room").into()),
-        }
     }
 }
 

@@ -24,11 +24,19 @@ const LOOKED_THROUGH: u32 = 256;
 /// How long a search may take. Nearly all are done in a hundredth of that.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
 
+/// A message with what is searched for.
+struct Hit {
+    seq: u64,
+    /// Bytes of its text.
+    bytes: usize,
+}
+
 impl MongoStore {
     pub async fn search(
         &self,
         room: &RoomId,
         query: &str,
+        before: Option<u64>,
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredMessage>, StoreError> {
@@ -41,13 +49,17 @@ impl MongoStore {
         let Some(query) = Query::new(query) else {
             return Ok(nothing);
         };
-        let visible = self.visible(room, &head).await?;
-        let find = self.find(room, &query, visible, limit);
+        let mut end = self.visible(room, &head).await?;
+        if let Some(before) = before {
+            end = end.min(before.saturating_sub(1));
+        }
+        let find = self.find(room, &query, end, limit);
         let found = tokio::time::timeout(SEARCH_TIME, find).await;
         let took_too_long = |_| StoreError::unavailable("the search took too long");
         let (found, all) = found.map_err(took_too_long)??;
-        let page = Page::cut(found, limit);
-        let mut entries = self.entries_at(room, page.items).await?;
+        let page = Page::of(found, limit, |hit| hit.bytes);
+        let places = page.items.iter().map(|hit| hit.seq).collect();
+        let mut entries = self.entries_at(room, places).await?;
         entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.seq));
         Ok(Page {
             items: self.shown(room, entries, viewer).await?,
@@ -55,32 +67,32 @@ impl MongoStore {
         })
     }
 
-    /// The places of the newest messages with what is searched for, one more than `limit` if there are so many, and
+    /// The newest messages up to a place with what is searched for, one more than `limit` if there are so many, and
     /// whether these are all within the bounds of a search.
     async fn find(
         &self,
         room: &RoomId,
         query: &Query,
-        visible: u64,
+        up_to: u64,
         limit: u32,
-    ) -> Outcome<(Vec<u64>, bool)> {
+    ) -> Outcome<(Vec<Hit>, bool)> {
         let wanted = limit as usize + 1;
         let mut found = Vec::new();
         let mut left = LOOKED_THROUGH;
         let complete = self.complete_blocks(room).await?;
-        let mut blocks: Vec<u64> = (complete..=block_of(visible.max(1))).rev().collect();
+        let mut blocks: Vec<u64> = (complete..=block_of(up_to.max(1))).rev().collect();
         if blocks.len() > 2 {
             // Whoever should have written them has forgotten it, or is about to.
             self.shared.logs.words.extend(room);
         }
-        let mut before = complete;
+        let mut before = complete.min(block_of(up_to.max(1)) + 1);
         loop {
             for &block in &blocks {
                 if left == 0 {
                     return Ok((found, false));
                 }
                 left -= 1;
-                found.extend(self.find_in_block(room, query, block, visible).await?);
+                found.extend(self.find_in_block(room, query, block, up_to).await?);
                 if found.len() >= wanted {
                     return Ok((found, true));
                 }
@@ -96,21 +108,21 @@ impl MongoStore {
         }
     }
 
-    /// The places of a block whose messages have what is searched for, the last first.
+    /// The messages of a block that have what is searched for, the last first.
     async fn find_in_block(
         &self,
         room: &RoomId,
         query: &Query,
         block: u64,
-        visible: u64,
-    ) -> Outcome<Vec<u64>> {
+        up_to: u64,
+    ) -> Outcome<Vec<Hit>> {
         #[derive(Deserialize)]
         struct Text {
             seq: i64,
             #[serde(default)]
             body: String,
         }
-        let end = (block + 1).saturating_mul(BLOCK).min(visible);
+        let end = (block + 1).saturating_mul(BLOCK).min(up_to);
         let log = self.collections().await?.room_log.clone_with_type::<Text>();
         let find = log
             .find(messages_between(room, block * BLOCK, end + 1))
@@ -119,6 +131,10 @@ impl MongoStore {
             .hint(Hint::Keys(log_order()));
         let texts = all(find).await?.into_iter();
         let hits = texts.filter(|text| query.matches(&text.body));
-        Ok(hits.map(|text| text.seq.unsigned_abs()).collect())
+        let hits = hits.map(|text| Hit {
+            seq: text.seq.unsigned_abs(),
+            bytes: text.body.len(),
+        });
+        Ok(hits.collect())
     }
 }

@@ -313,16 +313,6 @@ impl MongoStore {
         }
     }
 
-    /// `Invalid` naming `after` if that user never existed.
-    pub(super) async fn must_have_been_user(&self, after: Option<&UserId>) -> Outcome<()> {
-        let Some(id) = after else { return Ok(()) };
-        let people = self.people(std::slice::from_ref(id)).await?;
-        match people.contains_key(id) {
-            true => Ok(()),
-            false => Err(StoreError::invalid("after", "no such user").into()),
-        }
-    }
-
     /// How many members rooms have. Counted from the members, so that nothing can put it wrong for good, and
     /// remembered: a stored number would be one document that all who join at once wait for. Of a room with a thousand
     /// or more it is up to thirteen seconds old.

@@ -478,7 +478,7 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
     blocks.insert_one(block).await.unwrap();
 
     let store = MongoStore::connect(config(&fixture.uri)).await.unwrap();
-    let found = store.search(&room, "上海", 10, None).await.unwrap();
+    let found = store.search(&room, "上海", None, 10, None).await.unwrap();
     assert_eq!(found.items.len(), 1);
     let renewed = async {
         loop {

@@ -194,7 +194,6 @@ impl MongoStore {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Page<StoredUser>, StoreError> {
-        self.must_have_been_user(after).await?;
         let people = &self.collections().await?.people;
         let find = people
             .find(holding(query, after.map(UserId::as_str)))

@@ -127,22 +127,24 @@ pub(super) fn room_no(connection: &Connection, id: &RoomId) -> Outcome<i64> {
         .ok_or_else(|| StoreError::NotFound.into())
 }
 
-/// The number behind a cursor: 0, before everything, if there is none.
+/// The number behind a cursor: 0, before everything, if there is none. Numbers are given out in the order of ids, so that
+/// a cursor leads on after what it named is gone.
 pub(super) fn user_cursor(connection: &Connection, after: Option<&UserId>) -> Outcome<i64> {
-    let Some(id) = after else { return Ok(0) };
-    connection
-        .prepare_cached("SELECT no FROM users WHERE id = ?1")?
-        .query_row([id.as_str()], |row| row.get(0))
-        .optional()?
-        .ok_or_else(|| StoreError::invalid("after", "no such user").into())
+    const SQL: &str = "SELECT no FROM users WHERE id <= ?1 ORDER BY id DESC LIMIT 1";
+    cursor(connection, SQL, after.map(UserId::as_str))
 }
 
 /// The same for rooms.
 pub(super) fn room_cursor(connection: &Connection, after: Option<&RoomId>) -> Outcome<i64> {
+    const SQL: &str = "SELECT no FROM rooms WHERE id <= ?1 ORDER BY id DESC LIMIT 1";
+    cursor(connection, SQL, after.map(RoomId::as_str))
+}
+
+fn cursor(connection: &Connection, sql: &str, after: Option<&str>) -> Outcome<i64> {
     let Some(id) = after else { return Ok(0) };
-    connection
-        .prepare_cached("SELECT no FROM rooms WHERE id = ?1")?
-        .query_row([id.as_str()], |row| row.get(0))
-        .optional()?
-        .ok_or_else(|| StoreError::invalid("after", "no such room").into())
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(0))
 }

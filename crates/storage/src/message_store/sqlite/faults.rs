@@ -128,7 +128,7 @@ async fn a_full_disk_loses_no_acked_message_and_leaves_no_gap() {
     );
     let found = fixture
         .store
-        .search(&fixture.room, "1000", 10, None)
+        .search(&fixture.room, "1000", None, 10, None)
         .await
         .unwrap();
     assert_eq!(found.items.len(), 1);

@@ -37,12 +37,10 @@ impl SqliteStore {
             let end = before.map_or(entry(no + 1, 0), |seq| entry(no, seq));
             let sql = if after.is_some() { FORWARD } else { BACKWARD };
             let mut statement = connection.prepare_cached(sql)?;
-            let messages = statement
-                .query_map((first, end, u64::from(limit) + 1), |row| {
-                    from_row(row, &room)
-                })?
-                .collect::<Result<Vec<_>, _>>()?;
-            let mut page = Page::cut(messages, limit);
+            let rows = statement.query_map((first, end, u64::from(limit) + 1), |row| {
+                from_row(row, &room)
+            })?;
+            let mut page = Page::fill(rows, limit, |(_, message)| message.body.len())?;
             if after.is_none() {
                 page.items.reverse();
             }

@@ -45,7 +45,7 @@ impl SqliteStore {
             let no = room_no(connection, &room)?;
             let viewer = viewer_no(connection, viewer.as_ref())?;
             let range = (entry(no, after), entry(no, up_to));
-            let rows = Page::cut(rows(connection, range, limit)?, limit);
+            let rows = rows(connection, range, limit)?;
             let of_messages: Vec<i64> = rows
                 .items
                 .iter()
@@ -77,6 +77,8 @@ impl SqliteStore {
 /// An entry as the tables hold it; one of `messages` has no change.
 struct EntryRow {
     entry: i64,
+    /// Bytes of the text of the message that it carries.
+    bytes: usize,
     change: Option<ChangeRow>,
 }
 
@@ -91,32 +93,37 @@ fn rows(
     connection: &Connection,
     (after, up_to): (i64, i64),
     limit: u32,
-) -> rusqlite::Result<Vec<EntryRow>> {
-    // Both halves come in the order of their keys, so they are merged without sorting.
+) -> rusqlite::Result<Page<EntryRow>> {
+    // Both halves come in the order of their keys, so they are merged without sorting. The length of a text is read
+    // without the text.
     const SQL: &str = "
-        SELECT entry, NULL, NULL, NULL, NULL FROM messages WHERE entry > ?1 AND entry <= ?2
+        SELECT entry, octet_length(body), NULL, NULL, NULL, NULL
+        FROM messages WHERE entry > ?1 AND entry <= ?2
         UNION ALL
-        SELECT c.entry, c.kind, c.of_seq, u.id, c.emoji
+        SELECT c.entry, CASE c.kind WHEN 'edited' THEN (
+                SELECT octet_length(m.body) FROM messages m WHERE m.entry = (c.entry >> 32 << 32 | c.of_seq)
+            ) ELSE 0 END, c.kind, c.of_seq, u.id, c.emoji
         FROM changes c CROSS JOIN users u ON u.no = c.actor WHERE c.entry > ?1 AND c.entry <= ?2
         ORDER BY 1 LIMIT ?3";
     let mut statement = connection.prepare_cached(SQL)?;
     let rows = statement.query_map((after, up_to, u64::from(limit) + 1), EntryRow::from_row)?;
-    rows.collect()
+    Page::fill(rows, limit, |row| row.bytes)
 }
 
 impl EntryRow {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let change = match row.get(1)? {
+        let change = match row.get(2)? {
             None => None,
             Some(kind) => Some(ChangeRow {
                 kind,
-                of: row.get(2)?,
-                actor: user_id(row, 3)?,
-                emoji: row.get(4)?,
+                of: row.get(3)?,
+                actor: user_id(row, 4)?,
+                emoji: row.get(5)?,
             }),
         };
         Ok(Self {
             entry: row.get(0)?,
+            bytes: row.get(1)?,
             change,
         })
     }

@@ -1,9 +1,9 @@
 //! Messages in their present state, as every reader and every append returns them.
 
 use super::super::message::united;
-use super::StoredMessage;
 use super::columns::{timestamp, timestamp_option, user_id};
 use super::entry::seq_of;
+use super::{Page, StoredMessage};
 use protocol::{MessageId, Reaction, RoomId, Sender, UserId};
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -83,6 +83,30 @@ pub(super) fn load_all(
     messages.sort_unstable_by_key(|(entry, _)| *entry);
     messages.dedup_by_key(|(entry, _)| *entry);
     with_reactions(connection, messages, viewer)
+}
+
+/// The first of the messages of a room at these places, each another one, as many as a page holds.
+pub(super) fn load_page(
+    connection: &Connection,
+    room_id: &RoomId,
+    entries: &[i64],
+    limit: u32,
+    viewer: i64,
+) -> rusqlite::Result<Page<StoredMessage>> {
+    // One after the other, in the order of the list: nothing is read that the page doesn't hold, but for the next one.
+    const SQL: &str = concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM json_each(?1) e CROSS JOIN messages m ON m.entry = e.value
+          CROSS JOIN users u ON u.no = m.sender ORDER BY e.rowid"
+    );
+    let mut statement = connection.prepare_cached(SQL)?;
+    let rows = statement.query_map([json(entries)], |row| from_row(row, room_id))?;
+    let page = Page::fill(rows, limit, |(_, message)| message.body.len())?;
+    Ok(Page {
+        items: with_reactions(connection, page.items, viewer)?,
+        has_more: page.has_more,
+    })
 }
 
 /// Puts the reactions to messages that are in ascending or descending order of their keys.

@@ -280,7 +280,7 @@ fn create(transaction: &Transaction<'_>, room: &NewRoom, now: Timestamp) -> Outc
     for id in room.members.iter().filter(|id| **id != room.owner) {
         let member = match user_no(transaction, id) {
             Err(Failure::Refused(StoreError::NotFound)) => {
-                return Err(StoreError::invalid("members", "expected ids of users").into());
+                return Err(StoreError::conflict("members", "no such user").into());
             }
             member => member?,
         };

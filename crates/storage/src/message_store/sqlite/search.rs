@@ -3,7 +3,7 @@
 
 use super::columns::{room_no, viewer_no};
 use super::entry::{entry, room_of};
-use super::message::load_all;
+use super::message::load_page;
 use super::{Page, SqliteStore, StoredMessage};
 use crate::StoreError;
 use crate::sqlite::Transaction;
@@ -16,6 +16,7 @@ impl SqliteStore {
         &self,
         room: &RoomId,
         query: &str,
+        before: Option<u64>,
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredMessage>, StoreError> {
@@ -35,17 +36,12 @@ impl SqliteStore {
                 });
             };
             let mut statement = connection.prepare_cached(SQL)?;
-            let range = (words, entry(no, 0), entry(no + 1, 0), u64::from(limit) + 1);
+            let end = before.map_or(entry(no + 1, 0), |seq| entry(no, seq));
+            let range = (words, entry(no, 0), end, u64::from(limit) + 1);
             let found = statement
                 .query_map(range, |row| row.get(0))?
                 .collect::<Result<Vec<i64>, _>>()?;
-            let page = Page::cut(found, limit);
-            let mut items = load_all(connection, &room, &page.items, viewer)?;
-            items.reverse();
-            Ok(Page {
-                items,
-                has_more: page.has_more,
-            })
+            Ok(load_page(connection, &room, &found, limit, viewer)?)
         };
         self.database.search(read).await
     }
