@@ -18,7 +18,6 @@ use crate::secret::Secret;
 /// The `auth` of a connection to a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct ConnectAuth {
     /// The access token.
     #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
@@ -49,7 +48,6 @@ impl Request for ConnectAuth {
 /// How far a client has a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct ResumePoint {
     /// The last `seq` that the client has.
     #[schemars(range(max = SEQ_MAX))]

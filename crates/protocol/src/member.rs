@@ -45,7 +45,6 @@ impl Request for LeaveRoom {
 /// Enters a room and subscribes this connection to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct JoinRoom {
     /// The room.
     pub room_id: RoomId,
@@ -76,7 +75,7 @@ pub struct RoomJoined<E = RoomEvent> {
     pub room: Room,
     /// The `seq` of the last event that the client has once it has read `missed`.
     pub head_seq: u64,
-    /// Every event after `since` up to `headSeq`, in order; empty without `since`.
+    /// Every event after `since` up to `headSeq`, in order, at most 500 and 1 MiB; empty without `since`.
     #[schemars(length(max = MISSED_MAX))]
     pub missed: Vec<E>,
     /// Whether `missed` holds all of them; if not, `room:events` has the rest.
@@ -131,7 +130,7 @@ pub struct ListMembers {
         deserialize_with = "bounds::trimmed_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(with = "String", length(min = 1, max = SEARCH_QUERY_MAX))]
+    #[schemars(with = "String", length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: Option<String>,
     /// The last member of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +151,6 @@ impl Request for ListMembers {
 /// Adds somebody to a room, or gives a member another role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct PutMember {
     /// What the member may do; who is new is a `member` unless given, who isn't keeps the role.
     #[serde(skip_serializing_if = "Option::is_none")]

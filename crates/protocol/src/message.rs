@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
+use crate::error::{ErrorBody, ErrorCode};
 use crate::id::{AttachmentId, MessageId, RoomId, UserId};
 use crate::limits::{CLIENT_ID_MAX, EMOJI_MAX, MENTIONS_MAX, MESSAGE_BODY_MAX, SEQ_MAX};
 use crate::request::{Invalid, Request};
@@ -134,15 +135,14 @@ pub struct ImageVariant {
 /// sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct SendMessage {
     /// The room.
     pub room_id: RoomId,
     /// What the sender calls the message, new for every message and the same for every try.
-    #[schemars(length(min = 1, max = CLIENT_ID_MAX))]
+    #[schemars(length(min = 1, max = CLIENT_ID_MAX), regex(pattern = bounds::LINE_PATTERN))]
     pub client_id: String,
     /// The text, kept as it is.
-    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX))]
+    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
     pub body: String,
     /// The `seq` of the message it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,15 +154,15 @@ pub struct SendMessage {
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(length(max = MENTIONS_MAX))]
+    #[schemars(with = "Option<Vec<UserId>>", length(max = MENTIONS_MAX))]
     pub mentions: Vec<UserId>,
-    /// Nothing can be attached yet; read only to say so.
+    /// Nothing can be attached yet.
     #[serde(
         default,
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(skip)]
+    #[schemars(with = "Option<Vec<AttachmentId>>", length(max = 0))]
     pub attachments: Vec<AttachmentId>,
 }
 
@@ -177,14 +177,13 @@ impl Request for SendMessage {
 /// needed to make a second try safe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct PostMessage {
     /// What the sender calls the message, if the header doesn't say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = CLIENT_ID_MAX))]
+    #[schemars(length(min = 1, max = CLIENT_ID_MAX), regex(pattern = bounds::LINE_PATTERN))]
     pub client_id: Option<String>,
     /// The text, kept as it is.
-    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX))]
+    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
     pub body: String,
     /// The `seq` of the message it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,15 +195,15 @@ pub struct PostMessage {
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(length(max = MENTIONS_MAX))]
+    #[schemars(with = "Option<Vec<UserId>>", length(max = MENTIONS_MAX))]
     pub mentions: Vec<UserId>,
-    /// Nothing can be attached yet; read only to say so.
+    /// Nothing can be attached yet.
     #[serde(
         default,
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(skip)]
+    #[schemars(with = "Option<Vec<AttachmentId>>", length(max = 0))]
     pub attachments: Vec<AttachmentId>,
 }
 
@@ -217,13 +216,13 @@ impl Request for PostMessage {
 
 impl PostMessage {
     /// The same with the `clientId` that the header `Idempotency-Key` gives.
-    pub fn with_idempotency_key(self, key: Option<&str>) -> Result<Self, Invalid> {
+    pub fn with_idempotency_key(self, key: Option<&str>) -> Result<Self, ErrorBody> {
         let Some(key) = key else { return Ok(self) };
         bounds::client_id("Idempotency-Key", key)?;
         match &self.client_id {
-            Some(client_id) if client_id != key => Err(Invalid::new(
-                "clientId",
-                "differs from the header Idempotency-Key",
+            Some(client_id) if client_id != key => Err(ErrorBody::new(
+                ErrorCode::Conflict,
+                "clientId: differs from the header Idempotency-Key",
             )),
             _ => Ok(Self {
                 client_id: Some(key.to_owned()),
@@ -269,7 +268,7 @@ pub struct EditMessage {
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub seq: u64,
     /// The text from now on.
-    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX))]
+    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
     pub body: String,
 }
 
@@ -319,7 +318,7 @@ pub struct ReactToMessage {
     /// One emoji of Unicode's list. However it is spelled (`❤` or `❤️`), it is one; it is answered and shown in its full
     /// spelling.
     #[serde(deserialize_with = "bounds::emoji_form")]
-    #[schemars(length(min = 1, max = EMOJI_MAX))]
+    #[schemars(length(min = 1, max = EMOJI_MAX), regex(pattern = bounds::EMOJI_PATTERN))]
     pub emoji: String,
     /// Whether it is put or taken back.
     pub on: bool,

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::bounds;
 use crate::epoch::Epoch;
@@ -76,7 +77,7 @@ pub struct RoomPage {
 /// Makes a room, or finds the direct room that two people already have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
+#[schemars(extend("if" = direct(), "then" = of_two(), "else" = named()))]
 pub struct CreateRoom {
     /// The name; a direct room needs none. White space around it is dropped.
     #[serde(
@@ -84,7 +85,7 @@ pub struct CreateRoom {
         deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = ROOM_NAME_MAX))]
+    #[schemars(length(min = 1, max = ROOM_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub name: Option<String>,
     /// Who may find and enter it.
     pub kind: RoomKind,
@@ -94,7 +95,7 @@ pub struct CreateRoom {
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(length(max = ROOM_INITIAL_MEMBERS_MAX))]
+    #[schemars(with = "Option<Vec<UserId>>", length(max = ROOM_INITIAL_MEMBERS_MAX))]
     pub members: Vec<UserId>,
 }
 
@@ -116,10 +117,27 @@ impl Request for CreateRoom {
     }
 }
 
+/// Of a request for a room: it's for a direct one.
+fn direct() -> Value {
+    json!({ "required": ["kind"], "properties": { "kind": { "const": RoomKind::Direct } } })
+}
+
+/// What such a request needs: the other one.
+fn of_two() -> Value {
+    json!({
+        "required": ["members"],
+        "properties": { "members": { "type": "array", "minItems": 1, "maxItems": 2 } },
+    })
+}
+
+/// What every other one needs.
+fn named() -> Value {
+    json!({ "required": ["name"], "properties": { "name": { "type": "string" } } })
+}
+
 /// Changes a room. A field that is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct UpdateRoom {
     /// The name. White space around it is dropped.
     #[serde(
@@ -127,7 +145,7 @@ pub struct UpdateRoom {
         deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = ROOM_NAME_MAX))]
+    #[schemars(length(min = 1, max = ROOM_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub name: Option<String>,
 }
 
@@ -149,7 +167,7 @@ pub struct ListRooms {
         deserialize_with = "bounds::trimmed_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX))]
+    #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: Option<String>,
     /// The last room of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]

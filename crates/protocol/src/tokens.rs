@@ -9,7 +9,6 @@ use crate::limits::{
     DISPLAY_NAME_MAX, EMAIL_MAX, PASSWORD_MAX, PASSWORD_MIN, TOKEN_MAX, USERNAME_MAX, USERNAME_MIN,
 };
 use crate::request::{Invalid, Request};
-use crate::schema::absent_not_null;
 use crate::secret::Secret;
 use crate::user::User;
 
@@ -30,7 +29,6 @@ pub struct Tokens {
 /// Makes an account and signs in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct RegisterRequest {
     /// Letters a to z, digits, `_`, `.` and `-`; unique without regard to case and width.
     #[schemars(
@@ -48,7 +46,7 @@ pub struct RegisterRequest {
         deserialize_with = "bounds::shown_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
+    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub display_name: Option<String>,
     /// Shown to nobody else.
     #[serde(
@@ -56,7 +54,7 @@ pub struct RegisterRequest {
         deserialize_with = "bounds::email_option",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schemars(length(min = 3, max = EMAIL_MAX))]
+    #[schemars(length(min = 3, max = EMAIL_MAX), regex(pattern = bounds::EMAIL_PATTERN))]
     pub email: Option<String>,
 }
 
@@ -99,7 +97,7 @@ impl Request for LoginRequest {
 pub struct GuestRequest {
     /// The name that others read; white space around it is dropped.
     #[serde(deserialize_with = "bounds::shown")]
-    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX))]
+    #[schemars(length(min = 1, max = DISPLAY_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub display_name: String,
 }
 

@@ -74,7 +74,7 @@ async fn main() -> Result<(), Failed> {
         );
         others.push(tokio::spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                store.search(&room, "a", 20, None).await?;
+                store.search(&room, "a", None, 20, None).await?;
                 searched.fetch_add(1, Ordering::Relaxed);
             }
             Ok::<_, Failed>(())

@@ -329,7 +329,7 @@ async fn an_answer_has_to_be_to_a_message_of_the_room() {
         let (code, message) = anas.refused("message:send", send).await;
         assert_eq!(
             (code.as_str(), message.starts_with("replyTo")),
-            ("invalid", true),
+            ("conflict", true),
             "{message}"
         );
     }

@@ -102,7 +102,7 @@ async fn members_of_a_new_room_have_to_exist() {
         let (code, message) = anas.refused("room:create", request).await;
         assert_eq!(
             (code.as_str(), message.starts_with("members")),
-            ("invalid", true),
+            ("conflict", true),
             "{message}"
         );
     }

@@ -124,12 +124,13 @@ impl Route {
 
     /// Every code that the route may be refused with, in the order of the HTTP status.
     pub fn errors(&self) -> Vec<ErrorCode> {
-        let input = self.body.is_some() || self.query.is_some() || self.path.contains('{');
         let api = self.path.starts_with("/api/v1/");
         ErrorCode::ALL
             .into_iter()
             .filter(|code| match code {
-                ErrorCode::Invalid => input,
+                ErrorCode::Invalid => self.body.is_some() || self.query.is_some(),
+                // An id that can't be one is as good as one that isn't there.
+                ErrorCode::NotFound => self.path.contains('{') || self.refusals.contains(code),
                 ErrorCode::Unauthenticated => {
                     self.needs != Credential::Nothing || self.refusals.contains(code)
                 }
@@ -249,7 +250,7 @@ fn parameters(route: &Route, schemas: &mut Schemas) -> Vec<Value> {
             "name": "Idempotency-Key",
             "in": "header",
             "description": "The `clientId` of the message: the same for every try.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": crate::limits::CLIENT_ID_MAX },
+            "schema": { "type": "string", "minLength": 1, "maxLength": crate::limits::CLIENT_ID_MAX, "pattern": crate::bounds::HEADER_PATTERN },
         }));
     }
     parameters

@@ -107,7 +107,7 @@ impl MessageStore {
     ///
     /// Errors: `NotFound` unless the actor is a member and, but for a new message, the message
     /// exists; `Forbidden` for changing another's message, and in a direct room where one has
-    /// blocked the other; `Invalid` for a `replyTo` that isn't a message
+    /// blocked the other; `Conflict` for a `replyTo` that isn't a message
     /// of the room; `Conflict` for changing a deleted message and for too many different emoji;
     /// `Unavailable` if it isn't known to be durable.
     pub fn append(

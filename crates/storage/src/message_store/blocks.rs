@@ -6,7 +6,7 @@ use super::{Backend, MessageStore, on_backend};
 use crate::StoreError;
 
 impl MessageStore {
-    /// Blocks a user; says whether that is new. `Invalid` naming `userId` for oneself, `NotFound`
+    /// Blocks a user; says whether that is new. `Conflict` naming `userId` for oneself, `NotFound`
     /// if there is no such user, `Conflict` naming `userId` beyond 1,000.
     pub async fn block(
         &self,

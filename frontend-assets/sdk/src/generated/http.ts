@@ -769,7 +769,7 @@ export interface components {
             body: string;
             /** @description What the sender calls the message, if the header doesn't say. */
             clientId?: string | null;
-            /** @description Members that it calls by name. */
+            /** @description Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out. */
             mentions?: components["schemas"]["UserId"][] | null;
             /**
              * Format: uint64
@@ -939,6 +939,46 @@ export interface components {
              * @description The place.
              */
             seq: number;
+        };
+        /** @description A message in its present state. */
+        SelectedMessage: {
+            /** @description When it was written. */
+            at?: components["schemas"]["Timestamp"];
+            /** @description What is attached to it. */
+            attachments?: components["schemas"]["Attachment"][];
+            /** @description The text; empty once deleted. */
+            body?: string;
+            /** @description What its sender called it; for the sender alone. */
+            clientId?: string;
+            /** @description When it was deleted. */
+            deletedAt?: components["schemas"]["Timestamp"];
+            /** @description When the text was last changed. */
+            editedAt?: components["schemas"]["Timestamp"];
+            /** @description Unique in the whole system. */
+            id?: components["schemas"]["MessageId"];
+            /** @description Each emoji that somebody put to it. */
+            reactions?: components["schemas"]["Reaction"][];
+            /**
+             * Format: uint64
+             * @description The `seq` of the message it answers.
+             */
+            replyTo?: number;
+            /** @description The room. */
+            roomId?: components["schemas"]["RoomId"];
+            /** @description Who wrote it. */
+            sender?: components["schemas"]["Sender"];
+            /**
+             * Format: uint64
+             * @description Its place in the room's log; never changes.
+             */
+            seq?: number;
+        };
+        /** @description A page of messages of which only some fields were asked for. */
+        SelectedPage: {
+            /** @description Whether there are more in the direction that was asked for. */
+            hasMore: boolean;
+            /** @description The messages in their present state. */
+            messages: components["schemas"]["SelectedMessage"][];
         };
         /** @description Who wrote a message, by the name of that time. */
         Sender: {
@@ -1416,7 +1456,6 @@ export interface operations {
             400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
-            409: components["responses"]["conflict"];
             413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
@@ -1527,6 +1566,7 @@ export interface operations {
             400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
+            409: components["responses"]["conflict"];
             413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
@@ -1787,6 +1827,11 @@ export interface operations {
                 after?: components["schemas"]["UserId"];
                 /** @description Members of the page; 50 unless given. */
                 limit?: number;
+                /**
+                 * @description A part of a username or display name, without regard to case and accents; all members unless given. In a room
+                 *     of more than 1,000 members some that match may be left out, unless it is the whole of a username.
+                 */
+                query?: string;
             };
             header?: never;
             path: {
@@ -1903,7 +1948,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MessagePage"];
+                    "application/json": components["schemas"]["MessagePage"] | components["schemas"]["SelectedPage"];
                 };
             };
             400: components["responses"]["invalid"];

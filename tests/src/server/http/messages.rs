@@ -71,16 +71,16 @@ async fn an_idempotency_key_makes_one_message_of_many_tries() {
         app.post(&messages, Some(&ada), by_body).await.expect(201)["duplicate"],
         true
     );
-    for (key, body) in [
-        ("key-2", json!({ "clientId": "key-1", "body": "x" })),
-        (" ", json!({ "body": "x" })),
+    for (key, body, refusal) in [
+        (
+            "key-2",
+            json!({ "clientId": "key-1", "body": "x" }),
+            (409, &json!("conflict")),
+        ),
+        (" ", json!({ "body": "x" }), (400, &json!("invalid"))),
     ] {
         let (status, problem) = post_with_key(&app, &messages, &ada, key, body).await;
-        assert_eq!(
-            (status, &problem["code"]),
-            (400, &json!("invalid")),
-            "{problem}"
-        );
+        assert_eq!((status, &problem["code"]), refusal, "{problem}");
     }
     let twice = [
         app.post(&messages, Some(&ada), json!({ "body": "same" })),
@@ -114,7 +114,6 @@ async fn bad_messages_are_refused_by_field() {
         ("replyTo", json!(0)),
         ("replyTo", json!(-1)),
         ("replyTo", json!("1")),
-        ("replyTo", json!(7)),
         ("mentions", json!(many)),
         ("mentions", json!("ada")),
         ("attachments", json!(["a"])),
@@ -128,6 +127,9 @@ async fn bad_messages_are_refused_by_field() {
         &changes,
     )
     .await;
+    let answer = json!({ "body": "x", "replyTo": 7 });
+    let refused = app.post(&messages, Some(&ada), answer).await;
+    assert!(refused.refused("conflict").starts_with("replyTo"));
     let page = app.get(&messages, Some(&ada)).await.expect(200);
     assert_eq!(page, json!({ "messages": [], "hasMore": false }));
     app.stop().await;

@@ -180,7 +180,7 @@ async fn blocks_are_put_listed_and_taken_back() {
     let oneself = app
         .request(Method::PUT, &path(&ada.id), Some(&ada), None)
         .await;
-    assert!(oneself.refused("invalid").starts_with("userId"));
+    assert!(oneself.refused("conflict").starts_with("userId"));
     app.stop().await;
 }
 

@@ -37,7 +37,7 @@ impl MongoStore {
         _now: Timestamp,
     ) -> Result<bool, StoreError> {
         if user == blocked {
-            return Err(StoreError::invalid("userId", "expected somebody else"));
+            return Err(StoreError::conflict("userId", "expected somebody else"));
         }
         let (store, user, blocked) = (self.clone(), user.clone(), blocked.clone());
         to_the_end(async move {

@@ -234,8 +234,7 @@ impl MongoStore {
                     admitted.push(message)
                 }
                 (Some(_), Ok(_)) => {
-                    let expected = "expected the seq of a message of this room";
-                    let refusal = StoreError::invalid("replyTo", expected);
+                    let refusal = StoreError::conflict("replyTo", "no such message in this room");
                     self.refuse(room, message, refusal).await;
                 }
                 (Some(_), Err(error)) => message.job.complete(Err(error.clone())),

@@ -528,7 +528,11 @@ async fn what_lies_far_back_is_found_by_the_words_of_its_block() {
     };
     tokio::time::timeout(PATIENCE, written).await.unwrap();
     let found = async |query: &str| {
-        let page = fixture.store.search(&room, query, 10, None).await.unwrap();
+        let page = fixture
+            .store
+            .search(&room, query, None, 10, None)
+            .await
+            .unwrap();
         let seqs = page.items.iter().map(|message| message.seq);
         seqs.collect::<Vec<_>>()
     };

@@ -293,7 +293,7 @@ impl<'a> Log<'a> {
         if exists {
             Ok(())
         } else {
-            Err(StoreError::invalid("replyTo", "expected the seq of a message of this room").into())
+            Err(StoreError::conflict("replyTo", "no such message in this room").into())
         }
     }
 

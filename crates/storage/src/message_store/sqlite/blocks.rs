@@ -24,7 +24,7 @@ impl SqliteStore {
         let (user, blocked) = (user.clone(), blocked.clone());
         let write = move |transaction: &Transaction<'_>| {
             if user == blocked {
-                return Err(StoreError::invalid("userId", "expected somebody else").into());
+                return Err(StoreError::conflict("userId", "expected somebody else").into());
             }
             let user = user_no(transaction, &user)?;
             let blocked = user_no(transaction, &blocked)?;
