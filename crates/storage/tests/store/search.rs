@@ -330,6 +330,8 @@ async fn an_older_database_is_opened_and_its_indexes_made_anew() {
              ALTER TABLE rooms ADD COLUMN name_key TEXT;
              CREATE INDEX users_by_display_name ON users (display_name_key);
              CREATE INDEX public_rooms_by_name ON rooms (name_key);
+             ALTER TABLE users DROP COLUMN sign_in_version;
+             ALTER TABLE sessions DROP COLUMN sign_in_version;
              PRAGMA user_version = 1;",
         )
         .unwrap();

@@ -168,7 +168,12 @@ impl MongoStore {
                 members.entry(room).or_default().insert(user);
             }
         }
-        let among = |(room, _): &(RoomId, _)| members.get(room).cloned().unwrap_or_default();
+        // A room may be asked about twice, each time for others.
+        let among = |(room, users): &(RoomId, Vec<UserId>)| -> HashSet<UserId> {
+            let members = members.get(room);
+            let is_member = |user: &&UserId| members.is_some_and(|it| it.contains(*user));
+            users.iter().filter(is_member).cloned().collect()
+        };
         Ok(rooms.iter().map(among).collect())
     }
 
