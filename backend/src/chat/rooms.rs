@@ -331,7 +331,7 @@ impl Entry<'_> {
 /// membership is looked at again before anything is told.
 ///
 /// # Errors
-/// As [`RoomFeeds::subscribe`](super::room_feeds::RoomFeeds::subscribe) and [`access::member`].
+/// As `RoomFeeds::subscribe` and [`access::member`].
 pub async fn subscribe(
     app: &SharedApp,
     actor: &Actor,
