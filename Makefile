@@ -107,7 +107,7 @@ check: ## Format, lints and documentation, with warnings denied
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	@# With the examples, cargo resolves the features as for the lints, and checks nothing anew.
-	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --lib --bins --examples
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --lib --bin load-generator --examples
 
 bench: bench-peers ## Measure the server beside its peers (about 15 minutes; writes target/bench/report.md)
 	$(RELEASE)

@@ -16,6 +16,6 @@ pub use names::{NameQuery, pieces, triples};
 pub use profiles::{domain, opaque, username};
 pub use words::{Query, Token, tokens};
 
-/// Grows whenever [`fold`], [`tokens`] or [`pieces`] makes something else of a text: an index that was made by an
+/// Grows whenever [`fold()`], [`tokens`] or [`pieces`] makes something else of a text: an index that was made by an
 /// earlier version is made anew.
 pub const VERSION: i32 = 2;
