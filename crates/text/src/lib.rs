@@ -14,7 +14,7 @@ pub use fold::{composed, fold};
 pub use line::{MARKS_MAX, has_visible, piles_marks, turns_direction, visible_only};
 pub use names::{NameQuery, pieces, triples};
 pub use profiles::{domain, opaque, username};
-pub use words::{Query, Token, tokens};
+pub use words::{Query, Token, tokens, write_tokens};
 
 /// Grows whenever [`fold()`], [`tokens`] or [`pieces`] makes something else of a text: an index that was made by an
 /// earlier version is made anew.

@@ -37,34 +37,62 @@ impl Token {
 
 /// The tokens of a text, in their order.
 pub fn tokens(text: &str) -> Vec<Token> {
-    let folded = fold(text);
     let mut tokens = Vec::new();
-    let mut word = String::new();
-    let mut length = 0;
-    for letter in folded.chars() {
-        match part(letter, length > 0) {
-            Part::OfWord => {
-                length += 1;
-                if length <= WORD {
-                    word.push(letter);
-                }
-                continue;
-            }
-            Part::Single => {
-                end_word(&mut word, &mut length, &mut tokens);
-                tokens.push(Token::Single(letter));
-            }
-            Part::Neither => end_word(&mut word, &mut length, &mut tokens),
-        }
-    }
-    end_word(&mut word, &mut length, &mut tokens);
+    each_piece(&fold(text), |piece| {
+        tokens.push(match piece {
+            Piece::Word(word) => Token::Word(word.to_owned()),
+            Piece::Single(letter) => Token::Single(letter),
+        });
+    });
     tokens
 }
 
-fn end_word(word: &mut String, length: &mut usize, tokens: &mut Vec<Token>) {
-    if *length > 0 {
-        tokens.push(Token::Word(std::mem::take(word)));
-        *length = 0;
+/// Appends the tokens of a text to another, each behind `prefix`, with spaces between: the same as of [`tokens`], for an
+/// index that is written with every message.
+pub fn write_tokens(text: &str, prefix: &str, written: &mut String) {
+    each_piece(&fold(text), |piece| {
+        if !written.is_empty() {
+            written.push(' ');
+        }
+        written.push_str(prefix);
+        match piece {
+            Piece::Word(word) => written.push_str(word),
+            Piece::Single(letter) => written.push(letter),
+        }
+    });
+}
+
+/// A token that lies in a folded text.
+enum Piece<'t> {
+    Word(&'t str),
+    Single(char),
+}
+
+fn each_piece<'t>(folded: &'t str, mut take: impl FnMut(Piece<'t>)) {
+    // Where a word begins, where what counts of it ends, and how long it is.
+    let (mut start, mut end, mut length) = (0, 0, 0);
+    for (at, letter) in folded.char_indices() {
+        let part = part(letter, length > 0);
+        if let Part::OfWord = part {
+            if length == 0 {
+                start = at;
+            }
+            if length < WORD {
+                end = at + letter.len_utf8();
+            }
+            length += 1;
+            continue;
+        }
+        if length > 0 {
+            take(Piece::Word(&folded[start..end]));
+            length = 0;
+        }
+        if let Part::Single = part {
+            take(Piece::Single(letter));
+        }
+    }
+    if length > 0 {
+        take(Piece::Word(&folded[start..end]));
     }
 }
 
@@ -238,6 +266,9 @@ mod tests {
             assert_eq!(shown(text), wanted, "{text}");
         }
         assert_eq!(tokens(&"x".repeat(100)), [Token::Word("x".repeat(WORD))]);
+        let mut written = String::new();
+        write_tokens("Go 上海!", "7_", &mut written);
+        assert_eq!(written, "7_go 7_上 7_海");
     }
 
     #[test]

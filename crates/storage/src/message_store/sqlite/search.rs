@@ -54,7 +54,8 @@ pub(super) fn put(transaction: &Transaction<'_>, entry: i64, body: String) {
 
 pub(super) fn insert(connection: &Connection, entry: i64, body: &str) -> rusqlite::Result<()> {
     const SQL: &str = "INSERT INTO messages_index (rowid, tokens) VALUES (?1, ?2)";
-    let tokens = of_room(room_of(entry), &text::tokens(body));
+    let mut tokens = String::with_capacity(2 * body.len());
+    text::write_tokens(body, &prefix(room_of(entry)), &mut tokens);
     connection
         .prepare_cached(SQL)?
         .execute((entry, tokens))
@@ -69,9 +70,14 @@ pub(super) fn remove(transaction: &Transaction<'_>, entry: i64) {
     });
 }
 
-/// Tokens as the index has them, each with the number of its room.
+/// What the tokens of a room begin with.
+fn prefix(no: i64) -> String {
+    format!("{no:x}_")
+}
+
+/// Tokens as the index has them.
 fn of_room(no: i64, tokens: &[Token]) -> String {
-    let room = format!("{no:x}_");
+    let room = prefix(no);
     let mut text = String::with_capacity(tokens.len() * (room.len() + 8));
     for token in tokens {
         if !text.is_empty() {
