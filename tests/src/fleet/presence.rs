@@ -1,6 +1,6 @@
 //! Presence, while a part of Redis is away.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use redis_client::{partition_of, slot, tag};
 use serde_json::json;
@@ -15,7 +15,21 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(stack: &Stack) -> Self {
+    /// Once the first member knows what each of the others is: of one that it has just met it takes a replica for a master
+    /// without slots.
+    async fn of(stack: &Stack) -> Self {
+        within("a Cluster whose members know each other", async {
+            loop {
+                if let Some(layout) = Self::known(stack) {
+                    return layout;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+
+    fn known(stack: &Stack) -> Option<Self> {
         let mut masters = HashMap::new();
         let mut replicas = Vec::new();
         for line in stack
@@ -27,17 +41,17 @@ impl Layout {
             let port: u16 = port.rsplit(':').next().unwrap().parse().unwrap();
             let number = port - stack.port(0);
             if words[2].contains("master") {
-                let (from, to) = words[8].split_once('-').unwrap();
-                let slots = (from.parse().unwrap(), to.parse().unwrap());
+                let (from, to) = words.get(8)?.split_once('-')?;
+                let slots = (from.parse().ok()?, to.parse().ok()?);
                 masters.insert(words[0].to_owned(), (slots.0, slots.1, vec![number]));
             } else {
                 replicas.push((words[3].to_owned(), number));
             }
         }
         for (master, number) in replicas {
-            masters.get_mut(&master).unwrap().2.push(number);
+            masters.get_mut(&master)?.2.push(number);
         }
-        Self { masters }
+        Some(Self { masters })
     }
 
     /// The master of what is kept of an id.
@@ -55,7 +69,7 @@ async fn a_master_that_is_away_freezes_nothing_of_the_rooms_on_the_others() {
     let app = TestApp::start_fleet(&[("REDIS_URL", &stack.get("REDIS_URL"))]).await;
     let (ana, bea) = (app.register("ana").await, app.register("bea").await);
     let (mut anas, mut beas) = (app.connect(&ana).await, app.connect(&bea).await);
-    let layout = Layout::of(&stack);
+    let layout = Layout::of(&stack).await;
     // One that doesn't have the list of instances.
     let dying = layout.masters.keys();
     let dying = dying
