@@ -89,6 +89,7 @@ pub async fn create_and_enter(
         socket,
         reserved: Some(reserved),
         seen,
+        joins: false,
     };
     subscribe(app, actor, entry, &room.id, None, |_| {}).await?;
     Ok(room)
@@ -253,17 +254,13 @@ pub async fn join(
     } else {
         Some(socket.reserve().map_err(not_joined)?)
     };
-    let mut seen = app.removals.now();
-    let mut room = visible(app, actor, room_id).await?;
-    if room.viewer.is_none() {
-        seen = app.removals.now();
-        members::join(app, room_id, &actor.user_id).await?;
-        room = visible(app, actor, room_id).await?;
-    }
+    let seen = app.removals.now();
+    let room = joined(app, actor, room_id).await?;
     let entry = Entry {
         socket,
         reserved,
         seen,
+        joins: true,
     };
     let since = since.map(|(seq, epoch)| Since {
         seq,
@@ -278,6 +275,16 @@ pub async fn join(
     .await
 }
 
+/// A room that the actor is a member of, from now on at the latest.
+async fn joined(app: &SharedApp, actor: &Actor, room_id: &RoomId) -> Result<StoredRoom, AppError> {
+    let room = visible(app, actor, room_id).await?;
+    if room.viewer.is_some() {
+        return Ok(room);
+    }
+    members::join(app, room_id, &actor.user_id).await?;
+    visible(app, actor, room_id).await
+}
+
 /// A connection on its way into a room.
 pub struct Entry<'a> {
     /// The connection.
@@ -286,6 +293,8 @@ pub struct Entry<'a> {
     pub reserved: Option<Reservation>,
     /// Before its user's membership was read.
     pub seen: Moment,
+    /// Whether its user wants to be a member, and not only to be subscribed as one.
+    pub joins: bool,
 }
 
 /// What became of an [`Entry`].
@@ -363,7 +372,11 @@ pub async fn subscribe(
             Entered::Doubtful => {
                 drop(entering);
                 entry.seen = app.removals.now();
-                access::member(app, actor, room).await?;
+                if entry.joins {
+                    joined(app, actor, room).await?;
+                } else {
+                    access::member(app, actor, room).await?;
+                }
             }
         }
     }

@@ -157,6 +157,7 @@ async fn resume_room(
         socket,
         reserved: None,
         seen,
+        joins: false,
     };
     rooms::subscribe(app, actor, entry, room, Some(since), begin).await
 }

@@ -301,6 +301,30 @@ async fn who_leaves_and_hangs_up_has_left() {
     assert_eq!(names_of_log(&stays.so_far().await), [""; 0]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_while_leaving_on_another_connection_is_answered_as_one_who_joins() {
+    let app = TestApp::start().await;
+    let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
+    let room = app.connect(&ana).await.create("public", "hall").await;
+    let mut crowd = Vec::new();
+    for at in 0..8 {
+        let mut socket = app.connect(&bea).await;
+        let room = room.clone();
+        crowd.push(tokio::spawn(async move {
+            for round in 0..100 {
+                if (at + round) % 2 == 0 {
+                    socket.join(&room).await;
+                } else {
+                    socket.emit("room:leave", json!({ "roomId": room })).await;
+                }
+            }
+        }));
+    }
+    for socket in crowd {
+        socket.await.unwrap();
+    }
+}
+
 /// The answer to an unknown event shows that the one before was taken up.
 async fn leave_and_hang_up(socket: &mut ChatClient, room: &str) {
     socket.emit("no:such:event", json!({})).await;
