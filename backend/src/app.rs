@@ -19,6 +19,7 @@ use crate::{
     http::health::Health,
     instances::Instances,
     limits::Limits,
+    operations::Metrics,
     passwords::Passwords,
     publish::Publishing,
     refresh_tokens::RefreshTokens,
@@ -37,6 +38,8 @@ pub struct App {
     pub startup: Startup,
     /// How well the server works.
     pub health: Health,
+    /// What is observed for the operations listener.
+    pub metrics: Metrics,
     /// Topics of live connections.
     pub hub: Hub,
     /// Whose searches run or wait.

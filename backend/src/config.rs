@@ -47,6 +47,10 @@ pub struct Config {
     /// `TRUSTED_PROXIES`: addresses and networks, with commas between, whose `X-Forwarded-For` is believed; none by
     /// default.
     pub trusted_proxies: Vec<IpNet>,
+    /// `METRICS_HOST`: the address to listen on for operators; the loopback's by default.
+    pub metrics_host: IpAddr,
+    /// `METRICS_PORT`: 9090 by default; 0 for any free one.
+    pub metrics_port: u16,
     /// `INTERNAL_HOST`: the address to listen on for other instances; `HOST` by default.
     pub internal_host: IpAddr,
     /// `INTERNAL_PORT`: 9091 by default; 0 for any free one.
@@ -142,6 +146,12 @@ impl Config {
             publish_api_key: reader.text("PUBLISH_API_KEY").map(Secret::from),
             allowed_origins: reader.origins(production),
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),
+            metrics_host: reader.parse(
+                "METRICS_HOST",
+                "an IP address",
+                IpAddr::from([127, 0, 0, 1]),
+            ),
+            metrics_port: reader.parse("METRICS_PORT", "a port number", 9090),
             internal_host: reader.parse("INTERNAL_HOST", "an IP address", host),
             internal_port: reader.parse("INTERNAL_PORT", "a port number", 9091),
             internal_address: reader.internal_address(),
@@ -370,6 +380,8 @@ mod tests {
             ("INTERNAL_PORT", "-1"),
             ("INTERNAL_ADDRESS", "0.0.0.0"),
             ("GUESTS", "maybe"),
+            ("METRICS_HOST", "metrics"),
+            ("METRICS_PORT", "-1"),
             ("MAX_PAYLOAD", "1"),
             ("PING_INTERVAL_MS", "soon"),
             ("DRAIN_SECONDS", "-1"),
@@ -397,6 +409,8 @@ mod tests {
                 "LOG_FORMAT",
                 "LOG_LEVEL",
                 "MAX_PAYLOAD",
+                "METRICS_HOST",
+                "METRICS_PORT",
                 "PING_INTERVAL_MS",
                 "PORT",
                 "PUBLISH_API_KEY",

@@ -25,6 +25,7 @@ pub mod instances;
 pub mod limits;
 pub mod logging;
 mod network;
+pub mod operations;
 pub mod page;
 pub mod passwords;
 pub mod publish;

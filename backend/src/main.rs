@@ -13,7 +13,7 @@ use tertulia::{
     logging,
     server::{self, Listeners},
 };
-use tokio::{signal::unix::SignalKind, sync::Notify};
+use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify};
 
 const USAGE: &str = "\
 usage: tertulia [COMMAND]
@@ -85,8 +85,12 @@ async fn serve(config: Config) -> Result<(), String> {
     // The other commands say themselves what became of them.
     logging::init(&config).map_err(|e| e.to_string())?;
     let listeners = Listeners::bind(&config).await?;
-    let address = listeners.clients.local_addr().map_err(|e| e.to_string())?;
-    let greeting = greeting(&config, address.port());
+    let address = |listener: &TcpListener| listener.local_addr().map_err(|e| e.to_string());
+    let greeting = greeting(
+        &config,
+        address(&listeners.clients)?.port(),
+        address(&listeners.operations)?,
+    );
     // Whoever started it only to read what it prints has read enough.
     let unheard = Notify::new();
     let listening = || {
@@ -105,7 +109,7 @@ async fn serve(config: Config) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-fn greeting(config: &Config, port: u16) -> String {
+fn greeting(config: &Config, port: u16, operations: SocketAddr) -> String {
     let kept = match &config.fleet {
         None => format!(
             "Data is kept in {}; stop with Ctrl-C.",
@@ -116,6 +120,7 @@ fn greeting(config: &Config, port: u16) -> String {
     format!(
         "Tertulia listens on http://localhost:{port}\n\
          Open it in two browser windows to chat; the API is described at http://localhost:{port}/api/docs\n\
+         Metrics: http://{operations}/metrics\n\
          {kept}"
     )
 }

@@ -22,6 +22,7 @@ use crate::{
     fleet::{Fleet, Parts},
     housekeeping, http,
     http::health::Health,
+    operations::{self, Metrics},
     passwords::Passwords,
     publish::Publishing,
     refresh_tokens::RefreshTokens,
@@ -54,6 +55,9 @@ pub enum StartError {
     /// Other instances couldn't reach this one.
     #[error("{0}")]
     Internal(String),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] telemetry::RegistryError),
     /// A listener.
     #[error("can't listen: {0}")]
     Listen(#[from] io::Error),
@@ -63,6 +67,8 @@ pub enum StartError {
 pub struct Listeners {
     /// For clients.
     pub clients: TcpListener,
+    /// For operators.
+    pub operations: TcpListener,
     /// For other instances; of a fleet.
     pub internal: Option<TcpListener>,
 }
@@ -73,16 +79,19 @@ impl Listeners {
     /// # Errors
     /// If one can't be bound; says which.
     pub async fn bind(config: &Config) -> Result<Self, String> {
-        let bind = async |host, port| {
+        let bind = async |host, port, variable| {
             let address = SocketAddr::new(host, port);
             TcpListener::bind(address)
                 .await
-                .map_err(|e| format!("can't listen on {address}: {e}"))
+                .map_err(|e| format!("{variable}: can't listen on {address}: {e}"))
         };
         Ok(Self {
-            clients: bind(config.host, config.port).await?,
+            clients: bind(config.host, config.port, "PORT").await?,
+            operations: bind(config.metrics_host, config.metrics_port, "METRICS_PORT").await?,
             internal: match &config.fleet {
-                Some(_) => Some(bind(config.internal_host, config.internal_port).await?),
+                Some(_) => {
+                    Some(bind(config.internal_host, config.internal_port, "INTERNAL_PORT").await?)
+                }
                 None => None,
             },
         })
@@ -119,6 +128,8 @@ pub async fn start_and_tell(
         Arc::new(Connector::new(app.clone())),
     );
     let mut background = JoinSet::new();
+    let shared = app.clone();
+    background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
     let mut carrying = JoinSet::new();
     match fleet {
         None => run_in_background(&mut background, &app),
@@ -145,11 +156,19 @@ pub async fn start_and_tell(
     );
     let others = async {
         match listeners.internal {
-            Some(listener) => gateway::serve_internal(listener, gateway.clone(), stopped).await,
+            Some(listener) => {
+                gateway::serve_internal(listener, gateway.clone(), stopped.clone()).await
+            }
             None => Ok(()),
         }
     };
-    let serving = async { tokio::try_join!(clients, others).map(drop) }.fuse();
+    let operators = gateway::serve(
+        listeners.operations,
+        Vec::new(),
+        TowerToHyperService::new(operations::router(app.clone(), gateway.clone())),
+        stopped.clone(),
+    );
+    let serving = async { tokio::try_join!(clients, operators, others).map(drop) }.fuse();
     let mut serving = std::pin::pin!(serving);
     listening();
     let served = tokio::select! {
@@ -196,12 +215,13 @@ async fn components(
             })?;
             let secret = SigningSecret::open(&config)?;
             let parts = Parts::of_fleet(fleet, &secret, address).await?;
-            Ok(assemble(config, &secret, parts))
+            Ok(assemble(config, &secret, parts, Metrics::new()?))
         }
         _ => {
+            let metrics = Metrics::new()?;
             let (parts, secret) = Parts::alone(&config).await?;
             let store = parts.store.clone();
-            let (app, fleet) = assemble(config, &secret, parts);
+            let (app, fleet) = assemble(config, &secret, parts, metrics);
             if let Err(error) = revocations::reload(&app).await {
                 store.close().await;
                 return Err(StartError::Revocations(error));
@@ -211,7 +231,12 @@ async fn components(
     }
 }
 
-fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp, Option<Fleet>) {
+fn assemble(
+    config: Config,
+    secret: &SigningSecret,
+    parts: Parts,
+    metrics: Metrics,
+) -> (SharedApp, Option<Fleet>) {
     let workers = config.worker_threads;
     let lanes = std::thread::available_parallelism().map_or(1, usize::from);
     let app = App {
@@ -221,6 +246,7 @@ fn assemble(config: Config, secret: &SigningSecret, parts: Parts) -> (SharedApp,
         } else {
             Startup::default()
         },
+        metrics,
         hub: Hub::new(workers),
         store: parts.store,
         sessions: parts.sessions,

@@ -182,6 +182,12 @@ impl UserSockets {
             .collect()
     }
 
+    /// How many users have one.
+    pub fn online(&self) -> usize {
+        let users = self.users.iter();
+        users.filter(|user| !user.sockets.is_empty()).count()
+    }
+
     /// The sessions that have one.
     pub fn sessions(&self) -> Vec<SessionId> {
         let sessions = self.sessions.iter();

@@ -52,6 +52,7 @@ export class Server {
       ...process.env,
       HOST: "127.0.0.1",
       PORT: String(this.port),
+      METRICS_PORT: "0",
       DATA_DIR: this.directory,
       DRAIN_SECONDS: "1",
       LOG_LEVEL: "warn",

@@ -1,5 +1,7 @@
 //! Sending a message: one durable append, its answer, and its publication, in this order.
 
+use std::time::Instant;
+
 use protocol::{ErrorBody, ErrorCode, MessageSent, SendMessage};
 use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
 
@@ -85,6 +87,7 @@ pub(super) fn append(
         return done(Err(busy.into()));
     };
     let room = entry.room_id.clone();
+    let begun = Instant::now();
     let (app_done, actor) = (app.clone(), actor.clone());
     let completed = move |result: Result<Appended, StoreError>| {
         let app = app_done;
@@ -93,6 +96,7 @@ pub(super) fn append(
                 done(Ok(&appended));
                 if appended.recorded {
                     publish(&app, &actor, appended);
+                    app.metrics.delivered(begun.elapsed());
                 }
             }
             // Saying why needs another look at the room, for which the lane can't wait.

@@ -20,7 +20,7 @@ use redis_client::RedisClient;
 use storage::{MessageStore, StoreError};
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::app::SharedApp;
+use crate::app::{App, SharedApp};
 
 /// The routes of this file, which are served when there isn't room for others.
 pub const PATHS: [&str; 5] = [
@@ -74,6 +74,11 @@ impl Health {
             redis,
             last: Mutex::new(None),
         }
+    }
+
+    /// The uses of Redis, by name; of a fleet.
+    pub fn redis(&self) -> impl Iterator<Item = (&'static str, &RedisClient)> {
+        self.redis.0.iter().map(|(name, client)| (*name, client))
     }
 
     fn report(&self, checks: BTreeMap<String, HealthCheck>) -> HealthReport {
@@ -158,8 +163,21 @@ pub async fn live(State(app): State<SharedApp>) -> Json<HealthReport> {
     Json(app.health.report(BTreeMap::new()))
 }
 
-/// Whether everything works that the server can't do without.
+/// Whether everything works that the server can't do without: for clients, who don't learn what that is.
 pub async fn ready(State(app): State<SharedApp>) -> Response {
+    let report = app.health.report(checks(&app).await);
+    answer(HealthReport {
+        checks: BTreeMap::new(),
+        ..report
+    })
+}
+
+/// As [`ready`], by the names of what was looked at: for operators.
+pub async fn ready_in_detail(State(app): State<SharedApp>) -> Response {
+    answer(app.health.report(checks(&app).await))
+}
+
+async fn checks(app: &App) -> BTreeMap<String, HealthCheck> {
     let mut checks = app.health.look(&app.store).await.checks;
     for (name, message) in app.startup.missing().into_iter().flatten() {
         let waited_for = HealthCheck {
@@ -177,7 +195,10 @@ pub async fn ready(State(app): State<SharedApp>) -> Response {
         };
         checks.insert("startup".to_owned(), starting);
     }
-    let report = app.health.report(checks);
+    checks
+}
+
+fn answer(report: HealthReport) -> Response {
     let status = match report.status {
         HealthStatus::Ok | HealthStatus::Degraded => StatusCode::OK,
         HealthStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,10 +4,12 @@
 use std::time::Instant;
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
+
+use crate::app::SharedApp;
 
 /// Serves a request and logs it.
 pub async fn log(request: Request, next: Next) -> Response {
@@ -24,5 +26,17 @@ pub async fn log(request: Request, next: Next) -> Response {
     } else {
         tracing::info!(%method, path, status = status.as_u16(), ms, "request");
     }
+    response
+}
+
+/// Serves a request and counts it among those of its route.
+pub async fn observe(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    app.metrics
+        .answered(&method, route, response.status(), started.elapsed());
     response
 }

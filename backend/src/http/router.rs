@@ -3,7 +3,10 @@
 //! What must stay true: the routes here are those of [`protocol::ROUTES`], which the documents are written from; a
 //! test compares the two.
 
-use std::{any::Any, time::Duration};
+use std::{
+    any::Any,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -117,14 +120,19 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
     let cors = cors(&app.config);
     let transport = gateway.config().path.clone();
     // Its path is written with more slashes or fewer by some, which no pattern of a route covers.
+    let observed = app.clone();
     let transport_or_file = move |request: Request| {
-        let gateway = gateway.clone();
+        let (gateway, app) = (gateway.clone(), observed.clone());
         async move {
+            // A poll takes as long as nothing happens, which says nothing of the server.
             if gateway.config().serves(request.uri().path()) {
-                gateway.http(request).await.into_response()
-            } else {
-                web_client::file(request).await.into_response()
+                return gateway.http(request).await.into_response();
             }
+            let (started, method) = (Instant::now(), request.method().clone());
+            let file = web_client::file(request).await.into_response();
+            app.metrics
+                .answered(&method, None, file.status(), started.elapsed());
+            file
         }
     };
     table()
@@ -137,6 +145,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
         .layer(from_fn_with_state(app.clone(), once_started))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))
+        .layer(from_fn_with_state(app.clone(), request_log::observe))
         .route(&transport, any(transport_or_file.clone()))
         .fallback(transport_or_file)
         .method_not_allowed_fallback(method_not_allowed)

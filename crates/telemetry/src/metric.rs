@@ -1,7 +1,5 @@
 //! Descriptions of metrics, and the page that is written from them.
 
-use std::fmt::Write;
-
 /// Bounds of the buckets of latencies, in seconds: from what a loop back takes to what a client gives up after.
 pub const LATENCY_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -50,15 +48,13 @@ pub fn document(title: &str, introduction: &str, groups: &[(&str, &[Metric])]) -
         ));
         for metric in *metrics {
             let labels: Vec<_> = metric.labels.iter().map(|l| format!("`{l}`")).collect();
-            // Writing to a string can't fail.
-            let _: std::fmt::Result = writeln!(
-                page,
-                "| `{}` | {} | {} | {} |",
+            page.push_str(&format!(
+                "| `{}` | {} | {} | {} |\n",
                 metric.name,
                 metric.kind.name(),
                 labels.join(", "),
                 metric.help
-            );
+            ));
         }
     }
     page

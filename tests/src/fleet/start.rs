@@ -20,7 +20,12 @@ async fn an_instance_waits_for_what_it_needs_and_says_for_what() {
     let server = fleet.start_waiting().await;
     within("what is missing", async {
         loop {
-            let ready = server.get("/health/ready", None).await;
+            let told = server.get("/health/ready", None).await;
+            assert_eq!(
+                (told.status.as_u16(), &told.body["checks"]),
+                (503, &json!({}))
+            );
+            let ready = server.operations().get("/health/ready", None).await;
             assert_eq!(ready.status, 503, "{}", ready.body);
             if is_missing(&ready, "redis") && is_missing(&ready, "store") {
                 return;

@@ -33,6 +33,8 @@ async fn every_mistake_is_listed_at_once() {
         ("JWT_SECRET", "too-short-xyzzy"),
         ("ALLOWED_ORIGINS", "chat.example.org"),
         ("TRUSTED_PROXIES", "nginx"),
+        ("METRICS_HOST", "metrics"),
+        ("METRICS_PORT", "many"),
         ("INTERNAL_HOST", "backend-1"),
         ("INTERNAL_PORT", "many"),
         ("INTERNAL_ADDRESS", "backend-1:9091"),

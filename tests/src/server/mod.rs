@@ -18,6 +18,7 @@ mod http;
 mod logs;
 mod members;
 mod messages;
+mod metrics;
 mod overload;
 mod pages;
 mod presence;

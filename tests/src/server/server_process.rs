@@ -32,6 +32,7 @@ pub async fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command 
 fn piped(mut command: Command, variables: &[(&str, &str)]) -> Command {
     command
         .env_clear()
+        .env("METRICS_PORT", "0")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -43,6 +44,7 @@ fn piped(mut command: Command, variables: &[(&str, &str)]) -> Command {
 /// A running server; dropping it kills it.
 pub struct ServerProcess {
     api: Api,
+    operations: Api,
     child: Child,
     printed: Arc<Mutex<Vec<u8>>>,
     readers: [JoinHandle<()>; 2],
@@ -78,10 +80,10 @@ impl ServerProcess {
             collect(child.stdout.take().unwrap(), printed.clone()),
             collect(child.stderr.take().unwrap(), printed.clone()),
         ];
-        let port = within("the line that says where it listens", async {
+        let (port, operations) = within("the line that says where it listens", async {
             loop {
-                if let Some(port) = port(&printed.lock()) {
-                    return port;
+                if let Some(ports) = ports(&printed.lock()) {
+                    return ports;
                 }
                 assert_eq!(child.try_wait().unwrap(), None, "{}", text(&printed));
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -90,10 +92,16 @@ impl ServerProcess {
         .await;
         Self {
             api: Api::of(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]),
+            operations: Api::of(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, operations))]),
             child,
             printed,
             readers,
         }
+    }
+
+    /// What it serves to operators.
+    pub fn operations(&self) -> &Api {
+        &self.operations
     }
 
     fn pid(&self) -> Pid {
@@ -130,11 +138,18 @@ fn text(printed: &Mutex<Vec<u8>>) -> String {
     String::from_utf8(printed.lock().clone()).expect("UTF-8")
 }
 
-fn port(printed: &[u8]) -> Option<u16> {
+/// Where it listens for clients and for operators.
+fn ports(printed: &[u8]) -> Option<(u16, u16)> {
     let printed = String::from_utf8_lossy(printed);
-    let (_, rest) = printed.split_once("http://localhost:")?;
-    let (port, _) = rest.split_once('\n')?;
-    Some(port.trim().parse().expect("a port"))
+    let port = |before: &str, behind: &str| {
+        let (_, rest) = printed.split_once(before)?;
+        let (port, _) = rest.split_once(behind)?;
+        Some(port.parse().expect("a port"))
+    };
+    Some((
+        port("http://localhost:", "\n")?,
+        port("http://127.0.0.1:", "/metrics")?,
+    ))
 }
 
 fn collect(

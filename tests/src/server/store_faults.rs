@@ -203,7 +203,7 @@ async fn a_burst_of_refused_writes_is_one_line_of_the_log() {
 
 /// Whether a server is ready, and what it says of its store.
 async fn health(server: &ServerProcess) -> (u16, Value) {
-    let mut answer = server.get("/health/ready", None).await;
+    let mut answer = server.operations().get("/health/ready", None).await;
     let message = answer.body["checks"]["store"]["message"].take();
     (answer.status.as_u16(), message)
 }

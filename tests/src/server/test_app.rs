@@ -19,6 +19,7 @@ use crate::deadline::within;
 /// properly.
 pub struct TestApp {
     api: Api,
+    operations: Api,
     data: Arc<TempDir>,
     variables: Vec<(String, String)>,
     instances: Vec<Instance>,
@@ -90,17 +91,19 @@ impl TestApp {
                 ("DATA_DIR", None) => Some(data.path().display().to_string()),
                 ("DRAIN_SECONDS", None) => Some("1".into()),
                 ("HOST", None) => Some("127.0.0.1".into()),
-                ("PORT", None) => Some("0".into()),
+                ("PORT" | "METRICS_PORT", None) => Some("0".into()),
                 _ => None,
             }
         };
         let config = Config::read(lookup).unwrap();
         let count = if config.fleet.is_some() { 2 } else { 1 };
         let mut addresses = Vec::new();
+        let mut operations = Vec::new();
         let mut instances = Vec::new();
         for _ in 0..count {
             let listeners = Listeners::bind(&config).await.unwrap();
             addresses.push(listeners.clients.local_addr().unwrap());
+            operations.push(listeners.operations.local_addr().unwrap());
             let (stop, stopped) = oneshot::channel();
             let running = tokio::spawn(server::start(config.clone(), listeners, async {
                 // A test that drops the server without stopping it lets it run.
@@ -121,6 +124,7 @@ impl TestApp {
         }
         Self {
             api: Api::of(addresses),
+            operations: Api::of(operations),
             data,
             variables,
             instances,
@@ -169,6 +173,11 @@ impl TestApp {
     pub async fn restart(self) -> Self {
         let (data, variables) = self.stop_all().await;
         Self::start_on(data, variables).await
+    }
+
+    /// What it serves to operators.
+    pub fn operations(&self) -> &Api {
+        &self.operations
     }
 
     /// Where the server keeps everything.

@@ -130,6 +130,7 @@ fn start(kind: Kind, stack: &Stack, name: &str, place: usize) -> Result<Server> 
                 ("JWT_SECRET", format!("the secret of the fleet {name:>32}")),
                 ("HOST", "127.0.0.1".into()),
                 ("INTERNAL_PORT", free_port()?.to_string()),
+                ("METRICS_PORT", free_port()?.to_string()),
                 ("DATA_DIR", data.display().to_string()),
                 ("WORKER_THREADS", "1".into()),
             ];

@@ -4,6 +4,8 @@ use ::http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::ask;
+use serde_json::json;
+
 use crate::server::test_app::TestApp;
 
 #[tokio::test]
@@ -182,7 +184,12 @@ async fn pages_of_other_origins_may_do_what_is_configured() {
 async fn health_says_what_works() {
     let app = TestApp::start().await;
     for path in ["/health", "/health/ready", "/ready"] {
-        let report = app.get(path, None).await.expect(200);
+        let told = app.get(path, None).await.expect(200);
+        assert_eq!(
+            (&told["status"], &told["checks"]),
+            (&json!("ok"), &json!({}))
+        );
+        let report = app.operations().get(path, None).await.expect(200);
         assert_eq!(
             (&report["status"], &report["checks"]["store"]["status"]),
             (&"ok".into(), &"ok".into()),

@@ -1,0 +1,133 @@
+//! Every metric of the server. docs/metrics.md is written from this list.
+
+use telemetry::{Kind, LATENCY_SECONDS, Metric};
+
+/// Metrics without labels, or with those named.
+macro_rules! metrics {
+    ($($kind:ident $constant:ident $name:literal [$($label:literal)*] $help:literal)*) => {
+        $(pub(super) const $constant: Metric = Metric {
+            name: concat!("tertulia_", $name),
+            kind: metrics!(@ $kind),
+            labels: &[$($label),*],
+            help: $help,
+        };)*
+    };
+    (@ counter) => { Kind::Counter };
+    (@ gauge) => { Kind::Gauge };
+    (@ latency) => { Kind::Histogram(LATENCY_SECONDS) };
+}
+
+metrics! {
+    gauge CONNECTIONS "connections" [] "Connections open now"
+    counter OPENED "connections_opened_total" [] "Connections opened"
+    counter CLOSED "connections_closed_total" ["reason"] "Connections closed, by the reason"
+    counter REFUSED "connections_refused_total" [] "Connections refused before they opened: full, wrong origin, malformed or unfinished handshake"
+    counter EVENTS "events_total" [] "Events received from clients"
+    counter UNREADABLE "events_unreadable_total" [] "Of these, those without a name to be read"
+    counter REFUSED_INPUT "connections_input_refused_total" [] "Connections ended because all together held too much of unfinished messages"
+    counter OVERLOADED "events_overloaded_total" [] "Events refused for their rate, or because too many were in flight"
+    counter DELIVERIES "deliveries_total" [] "Recipients of published events"
+    counter LAGGED "lagged_total" [] "Times that a connection fell behind on a topic and has to resynchronise"
+    counter DROPPED "frames_dropped_total" [] "Frames that weren't queued: volatile ones to slow consumers, a topic's to those who fell behind"
+    gauge TOPICS "topics" [] "Topics with subscribers"
+    gauge TUNNELS "tunnels" [] "WebSockets open here whose connections are another instance's"
+    counter TUNNELLED "tunnelled_total" ["kind"] "Requests passed on to the instance that their connection belongs to"
+    counter TUNNELS_FAILED "tunnels_failed_total" [] "Of these, those whose instance couldn't be asked, or was lost before it had answered"
+    counter TUNNELS_REFUSED "tunnels_refused_total" [] "Requests to the internal listener that no other instance has signed, or not just now"
+}
+
+const GATEWAY: &[Metric] = &[
+    CONNECTIONS,
+    OPENED,
+    CLOSED,
+    REFUSED,
+    EVENTS,
+    UNREADABLE,
+    REFUSED_INPUT,
+    OVERLOADED,
+    DELIVERIES,
+    LAGGED,
+    DROPPED,
+    TOPICS,
+    TUNNELS,
+    TUNNELLED,
+    TUNNELS_FAILED,
+    TUNNELS_REFUSED,
+];
+
+metrics! {
+    gauge USERS "users_online" [] "Users with connections here"
+    counter COMPARED "memberships_compared_total" [] "Pairs of a room and a subscribed user that were compared with the members"
+    counter REMOVED "memberships_ended_unheard_total" [] "Of these, those whose user wasn't a member any more, of which nobody had told this instance"
+    counter LIMITED "rate_limited_total" [] "Requests refused by a limit of sign-ins, accounts, guests, additions to rooms or changes of profiles"
+    gauge ROOMS "rooms" [] "Rooms with subscribers here, and those left a moment ago"
+    latency DELIVERY "delivery_seconds" [] "From a durable event's place in its room to its place in the queues of its subscribers here"
+    counter HTTP_REQUESTS "http_requests_total" ["method" "route" "status"] "HTTP requests by the class of their status, such as 4xx; polls and handshakes of the transport aren't counted"
+    latency HTTP_SECONDS "http_request_seconds" ["method" "route"] "Time to answer them"
+}
+
+const CHAT: &[Metric] = &[USERS, ROOMS, DELIVERY, COMPARED, REMOVED, LIMITED];
+const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
+
+metrics! {
+    gauge BUS_CONNECTED "bus_connected" [] "Whether every subscription to other instances' messages stands: 1 or 0"
+    gauge BUS_TOPICS "bus_topics" [] "Topics that this instance wants of others"
+    counter BUS_SENT "bus_sent_total" [] "Messages given to the bus"
+    counter BUS_DROPPED "bus_dropped_total" [] "Of these, dropped because too many waited, or because Redis didn't take them"
+    counter BUS_RECEIVED "bus_received_total" [] "Envelopes of other instances that came"
+    counter BUS_REFUSED "bus_refused_total" [] "Envelopes that nobody of the fleet has written, or of an unknown version"
+    counter BUS_INTERRUPTIONS "bus_interruptions_total" [] "Times that messages may have been lost on the way here, and were looked for"
+}
+
+const BUS: &[Metric] = &[
+    BUS_CONNECTED,
+    BUS_TOPICS,
+    BUS_SENT,
+    BUS_DROPPED,
+    BUS_RECEIVED,
+    BUS_REFUSED,
+    BUS_INTERRUPTIONS,
+];
+
+metrics! {
+    gauge REDIS_CONNECTED "redis_connected" ["use"] "Whether the server's connections to Redis stand, by what they are for: 1 or 0"
+    counter REDIS_CONNECTS "redis_connects_total" ["use"] "Connections made to Redis, the first ones included"
+    counter REDIS_DISCONNECTS "redis_disconnects_total" ["use"] "Connections that broke, were given up for want of an answer, or were closed by Redis"
+    counter REDIS_MOVED "redis_moved_total" ["use"] "Answers that named another master (MOVED, ASK)"
+}
+
+const REDIS: &[Metric] = &[
+    REDIS_CONNECTED,
+    REDIS_CONNECTS,
+    REDIS_DISCONNECTS,
+    REDIS_MOVED,
+];
+
+metrics! {
+    counter EMITTER "emitter_messages_total" ["outcome"] "Messages of Redis emitters, by what became of them"
+    counter EMITTER_INTERRUPTIONS "emitter_interruptions_total" [] "Times that such messages may have been lost on the way"
+}
+
+const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
+
+/// All metrics, in groups with a heading each.
+pub fn groups() -> [(&'static str, &'static [Metric]); 7] {
+    [
+        ("Connections", GATEWAY),
+        ("Chat", CHAT),
+        ("HTTP", HTTP),
+        ("Between instances", BUS),
+        ("Redis", REDIS),
+        ("Emitters", EMITTERS),
+        ("The process", telemetry::PROCESS),
+    ]
+}
+
+/// docs/metrics.md.
+pub fn document() -> String {
+    let introduction = "\
+What the server counts, at `http://METRICS_HOST:METRICS_PORT/metrics` in Prometheus' text format. Counters begin at 0 when the process\n\
+starts; labels have a closed set of values, never one from a client. Metrics of what isn't in use (a fleet's on a server that is alone) have no value.\n\
+This page is written from the code: a test compares them.";
+    telemetry::document("Metrics", introduction, &groups())
+}

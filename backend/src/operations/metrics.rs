@@ -1,0 +1,114 @@
+//! What is observed as it happens. Everything else that is shown is read from its owner in `scrape.rs`.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use http::StatusCode;
+use protocol::{Method, ROUTES};
+use telemetry::{Histogram, Registry, RegistryError, Scrape};
+
+use super::catalogue::{self, DELIVERY, HTTP_REQUESTS, HTTP_SECONDS};
+
+/// The route of a request that no route is for, and its label.
+const NO_ROUTE: &str = "none";
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The observations of one server.
+pub struct Metrics {
+    registry: Registry,
+    delivery: Histogram,
+    routes: HashMap<(&'static str, &'static str), Route>,
+    no_route: Route,
+}
+
+struct Route {
+    took: Histogram,
+    answered: [AtomicU64; CLASSES.len()],
+}
+
+impl Metrics {
+    /// Without any observation yet.
+    ///
+    /// # Errors
+    /// If a histogram has no buckets.
+    pub fn new() -> Result<Self, RegistryError> {
+        let groups = catalogue::groups();
+        let registry = Registry::new(groups.iter().flat_map(|(_, metrics)| *metrics))?;
+        let route = |method, path| Route {
+            took: registry.histogram(&HTTP_SECONDS, &[method, path]),
+            answered: Default::default(),
+        };
+        let routes = ROUTES.iter().map(|described| {
+            let method = name(described.method);
+            ((described.path, method), route(method, described.path))
+        });
+        Ok(Self {
+            delivery: registry.histogram(&DELIVERY, &[]),
+            routes: routes.collect(),
+            no_route: route("any", NO_ROUTE),
+            registry,
+        })
+    }
+
+    /// A durable event was queued for its subscribers here, so long after it had taken its place.
+    pub fn delivered(&self, after: Duration) {
+        self.delivery.record(after);
+    }
+
+    /// An HTTP request was answered. `route` is the pattern of its path, if there is one.
+    pub fn answered(
+        &self,
+        method: &http::Method,
+        route: Option<&str>,
+        status: StatusCode,
+        took: Duration,
+    ) {
+        let route = route
+            .and_then(|path| self.route(method, path))
+            .unwrap_or(&self.no_route);
+        route.took.record(took);
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        route.answered[class].fetch_add(1, Relaxed);
+    }
+
+    fn route<'a>(&'a self, method: &'a http::Method, path: &'a str) -> Option<&'a Route> {
+        // A lookup by names that don't live for ever.
+        let routes: &HashMap<(&'a str, &'a str), Route> = &self.routes;
+        routes.get(&(path, method.as_str()))
+    }
+
+    /// Everything as text.
+    pub(super) fn render(&self, read: impl FnOnce(&Scrape<'_>)) -> String {
+        self.registry.render(|scrape| {
+            let none = ((NO_ROUTE, "any"), &self.no_route);
+            let routes = self.routes.iter().map(|(name, route)| (*name, route));
+            for ((path, method), route) in routes.chain([none]) {
+                for (class, count) in CLASSES.iter().zip(&route.answered) {
+                    let count = count.load(Relaxed);
+                    if count > 0 {
+                        scrape.counter(&HTTP_REQUESTS, &[method, path, class], count);
+                    }
+                }
+            }
+            read(scrape);
+        })
+    }
+
+    pub(super) fn run_upkeep(&self) {
+        self.registry.run_upkeep();
+    }
+}
+
+fn name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}

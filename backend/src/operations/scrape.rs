@@ -1,0 +1,100 @@
+//! Reads what the components count.
+
+use gateway::Gateway;
+use telemetry::Scrape;
+
+use super::catalogue as of;
+use crate::app::App;
+
+pub(super) fn read(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
+    connections(app, gateway, scrape);
+    scrape.gauge(&of::USERS, &[], app.user_sockets.online() as f64);
+    let (compared, removed) = app.reconciliation.compared_and_removed();
+    scrape.counter(&of::COMPARED, &[], compared);
+    scrape.counter(&of::REMOVED, &[], removed);
+    scrape.counter(&of::LIMITED, &[], app.limits.refusals());
+    scrape.gauge(&of::ROOMS, &[], app.feeds.len() as f64);
+    bus(app, scrape);
+    redis(app, scrape);
+    if app.config.emitter.is_some() {
+        emitters(app, scrape);
+    }
+}
+
+fn connections(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
+    let stats = app.hub.stats();
+    scrape.gauge(&of::CONNECTIONS, &[], stats.connections() as f64);
+    scrape.counter(&of::OPENED, &[], stats.opened());
+    for (reason, count) in stats.closed() {
+        scrape.counter(&of::CLOSED, &[reason.as_str()], count);
+    }
+    scrape.counter(&of::REFUSED, &[], stats.refused());
+    scrape.counter(&of::EVENTS, &[], stats.events());
+    scrape.counter(&of::UNREADABLE, &[], stats.unreadable());
+    scrape.counter(&of::REFUSED_INPUT, &[], stats.refused_input());
+    scrape.counter(&of::OVERLOADED, &[], stats.overloaded());
+    scrape.counter(&of::DELIVERIES, &[], stats.deliveries());
+    scrape.counter(&of::LAGGED, &[], stats.lagged());
+    scrape.counter(&of::DROPPED, &[], stats.dropped());
+    scrape.gauge(&of::TOPICS, &[], app.hub.topics() as f64);
+    if app.bus.link().is_some() {
+        scrape.gauge(&of::TUNNELS, &[], gateway.tunnels() as f64);
+        scrape.counter(&of::TUNNELLED, &["poll"], stats.tunnelled_polls());
+        scrape.counter(&of::TUNNELLED, &["upgrade"], stats.tunnelled_upgrades());
+        scrape.counter(&of::TUNNELS_FAILED, &[], stats.failed_tunnels());
+        scrape.counter(&of::TUNNELS_REFUSED, &[], stats.refused_tunnels());
+    }
+}
+
+fn bus(app: &App, scrape: &Scrape<'_>) {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    let Some(link) = app.bus.link() else { return };
+    let stats = link.stats();
+    scrape.gauge(
+        &of::BUS_CONNECTED,
+        &[],
+        f64::from(u8::from(link.is_connected())),
+    );
+    scrape.gauge(&of::BUS_TOPICS, &[], link.topics() as f64);
+    scrape.counter(&of::BUS_SENT, &[], stats.sent.load(Relaxed));
+    scrape.counter(&of::BUS_DROPPED, &[], stats.dropped.load(Relaxed));
+    scrape.counter(&of::BUS_RECEIVED, &[], stats.received.load(Relaxed));
+    scrape.counter(&of::BUS_REFUSED, &[], stats.refused.load(Relaxed));
+    scrape.counter(
+        &of::BUS_INTERRUPTIONS,
+        &[],
+        stats.interruptions.load(Relaxed),
+    );
+}
+
+fn redis(app: &App, scrape: &Scrape<'_>) {
+    for (purpose, client) in app.health.redis() {
+        let stats = client.stats();
+        scrape.gauge(
+            &of::REDIS_CONNECTED,
+            &[purpose],
+            f64::from(u8::from(client.is_connected())),
+        );
+        scrape.counter(&of::REDIS_CONNECTS, &[purpose], stats.connects());
+        scrape.counter(&of::REDIS_DISCONNECTS, &[purpose], stats.disconnects());
+        scrape.counter(&of::REDIS_MOVED, &[purpose], stats.moved());
+    }
+}
+
+fn emitters(app: &App, scrape: &Scrape<'_>) {
+    let counts = &app.emitter_counts;
+    for (outcome, count) in [
+        ("delivered", counts.delivered()),
+        ("unheard", counts.unheard()),
+        ("foreign", counts.foreign()),
+        ("malformed", counts.malformed()),
+        ("forbidden", counts.forbidden()),
+        ("too_large", counts.too_large()),
+        ("too_many", counts.too_many()),
+        ("request", counts.requests()),
+    ] {
+        scrape.counter(&of::EMITTER, &[outcome], count);
+    }
+    scrape.counter(&of::EMITTER_INTERRUPTIONS, &[], counts.interruptions());
+}
