@@ -36,8 +36,9 @@ use tower_http::{
 };
 
 use super::{
-    auth, blocks, documents, health, me, members, messages, page, publish, request_log, rooms,
-    security_headers, sessions, users, web_client,
+    auth, blocks, health, me, members, messages,
+    pages::{documents, page, web_client},
+    publish, request_log, rooms, security_headers, sessions, users,
 };
 use crate::{app::SharedApp, config::Config, error::AppError};
 

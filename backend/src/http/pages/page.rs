@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use http::HeaderMap;
 
-use super::{asset::Asset, request::Path};
+use super::{super::request::Path, asset::Asset};
 use crate::error::AppError;
 
 /// Everything comes from this server, and nothing is written in the page itself that could run.
@@ -14,7 +14,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 
 macro_rules! text {
     ($name:literal) => {
-        include_str!(concat!("../../../frontend-assets/builtin/", $name))
+        include_str!(concat!("../../../../frontend-assets/builtin/", $name))
     };
 }
 
