@@ -237,6 +237,7 @@ fn assemble(
     parts: Parts,
     metrics: Metrics,
 ) -> (SharedApp, Option<Fleet>) {
+    parts.store.observe(metrics.store_observer());
     let workers = config.worker_threads;
     let lanes = std::thread::available_parallelism().map_or(1, usize::from);
     let app = App {

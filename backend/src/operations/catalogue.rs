@@ -66,6 +66,44 @@ metrics! {
     latency HTTP_SECONDS "http_request_seconds" ["method" "route"] "Time to answer them"
 }
 
+metrics! {
+    latency STORE_SECONDS "store_seconds" ["operation"] "Time that the store's operations took; an append or a change takes from its call until it is durable"
+    counter STORE_FAILURES "store_failures_total" ["operation"] "Of these, those that failed for a reason that wasn't the requester's: unavailable, corrupt or a fault of the server"
+    gauge STORE_QUEUED "store_queued_writes" [] "Writes that were accepted and aren't completed"
+    gauge STORE_QUEUED_BYTES "store_queued_bytes" [] "What these hold in memory"
+    counter STORE_REFUSED "store_refused_writes_total" [] "Writes refused because the queue was full or closed"
+    counter STORE_GROUPS "store_groups_total" [] "Groups in which writes were made durable: transactions of SQLite, rounds of messages and transactions of changes on MongoDB"
+    counter STORE_GROUPED "store_grouped_writes_total" [] "Writes in them"
+    gauge SQLITE_READS "sqlite_reads" [] "Reads that run or wait for a connection to SQLite"
+    gauge SQLITE_WAL "sqlite_wal_bytes" [] "Size of the write-ahead log after the last commit"
+    counter MONGODB_MESSAGES "mongodb_messages_total" ["outcome"] "Messages by what became of them: stored, duplicate (stored before under the same clientId) or failed"
+    counter MONGODB_COLLIDED "mongodb_collided_total" [] "Messages whose seq turned out to be another entry's and that were given a new one"
+    counter MONGODB_UNKNOWN "mongodb_unknown_total" [] "Attempts to insert a message whose outcome wasn't known at first"
+    counter MONGODB_GAPS_FILLED "mongodb_gaps_filled_total" ["reason"] "Reserved seqs that were filled with a tombstone: abandoned by a writer, or not needed"
+    gauge MONGODB_ROOMS_WITH_GAPS "mongodb_rooms_with_gaps" [] "Rooms watched here because their logs have a gap"
+    counter COUNTERS_RESTORED "seq_counters_restored_total" [] "Counters of rooms that were missing in Redis and were set from the log"
+    counter DEGRADED_RESERVATIONS "seq_reservations_degraded_total" [] "Reservations of seqs made from the log because Redis couldn't be asked"
+}
+
+const STORE: &[Metric] = &[
+    STORE_SECONDS,
+    STORE_FAILURES,
+    STORE_QUEUED,
+    STORE_QUEUED_BYTES,
+    STORE_REFUSED,
+    STORE_GROUPS,
+    STORE_GROUPED,
+    SQLITE_READS,
+    SQLITE_WAL,
+    MONGODB_MESSAGES,
+    MONGODB_COLLIDED,
+    MONGODB_UNKNOWN,
+    MONGODB_GAPS_FILLED,
+    MONGODB_ROOMS_WITH_GAPS,
+    COUNTERS_RESTORED,
+    DEGRADED_RESERVATIONS,
+];
+
 const CHAT: &[Metric] = &[USERS, ROOMS, DELIVERY, COMPARED, REMOVED, LIMITED];
 const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
 
@@ -111,10 +149,11 @@ metrics! {
 const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
 
 /// All metrics, in groups with a heading each.
-pub fn groups() -> [(&'static str, &'static [Metric]); 7] {
+pub fn groups() -> [(&'static str, &'static [Metric]); 8] {
     [
         ("Connections", GATEWAY),
         ("Chat", CHAT),
+        ("Store", STORE),
         ("HTTP", HTTP),
         ("Between instances", BUS),
         ("Redis", REDIS),

@@ -8,9 +8,10 @@ use std::{
 
 use http::StatusCode;
 use protocol::{Method, ROUTES};
+use storage::Operation;
 use telemetry::{Histogram, Registry, RegistryError, Scrape};
 
-use super::catalogue::{self, DELIVERY, HTTP_REQUESTS, HTTP_SECONDS};
+use super::catalogue::{self, DELIVERY, HTTP_REQUESTS, HTTP_SECONDS, STORE_SECONDS};
 
 /// The route of a request that no route is for, and its label.
 const NO_ROUTE: &str = "none";
@@ -52,6 +53,13 @@ impl Metrics {
             no_route: route("any", NO_ROUTE),
             registry,
         })
+    }
+
+    /// What the store's operations are to be given to as they end.
+    pub fn store_observer(&self) -> impl Fn(Operation, Duration) + Send + Sync + 'static {
+        let took = Operation::ALL
+            .map(|operation| self.registry.histogram(&STORE_SECONDS, &[operation.name()]));
+        move |operation, duration| took[operation as usize].record(duration)
     }
 
     /// A durable event was queued for its subscribers here, so long after it had taken its place.

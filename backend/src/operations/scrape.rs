@@ -1,6 +1,7 @@
 //! Reads what the components count.
 
 use gateway::Gateway;
+use storage::{EmbeddedStats, FleetStats, MessageStore, Operation};
 use telemetry::Scrape;
 
 use super::catalogue as of;
@@ -14,6 +15,7 @@ pub(super) fn read(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
     scrape.counter(&of::REMOVED, &[], removed);
     scrape.counter(&of::LIMITED, &[], app.limits.refusals());
     scrape.gauge(&of::ROOMS, &[], app.feeds.len() as f64);
+    store(&app.store, scrape);
     bus(app, scrape);
     redis(app, scrape);
     if app.config.emitter.is_some() {
@@ -44,6 +46,45 @@ fn connections(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
         scrape.counter(&of::TUNNELS_FAILED, &[], stats.failed_tunnels());
         scrape.counter(&of::TUNNELS_REFUSED, &[], stats.refused_tunnels());
     }
+}
+
+fn store(store: &MessageStore, scrape: &Scrape<'_>) {
+    for operation in Operation::ALL {
+        let failures = store.failures(operation);
+        scrape.counter(&of::STORE_FAILURES, &[operation.name()], failures);
+    }
+    let stats = store.stats();
+    scrape.gauge(&of::STORE_QUEUED, &[], stats.queued_writes as f64);
+    scrape.gauge(&of::STORE_QUEUED_BYTES, &[], stats.queued_bytes as f64);
+    scrape.counter(&of::STORE_REFUSED, &[], stats.refused_writes);
+    scrape.counter(&of::STORE_GROUPS, &[], stats.groups);
+    scrape.counter(&of::STORE_GROUPED, &[], stats.grouped_writes);
+    if let Some(EmbeddedStats { reads, wal_bytes }) = stats.embedded {
+        scrape.gauge(&of::SQLITE_READS, &[], reads as f64);
+        scrape.gauge(&of::SQLITE_WAL, &[], wal_bytes as f64);
+    }
+    if let Some(fleet) = stats.fleet {
+        mongodb(&fleet, scrape);
+    }
+}
+
+fn mongodb(stats: &FleetStats, scrape: &Scrape<'_>) {
+    for (outcome, count) in [
+        ("stored", stats.stored),
+        ("duplicate", stats.duplicates),
+        ("failed", stats.failed),
+    ] {
+        scrape.counter(&of::MONGODB_MESSAGES, &[outcome], count);
+    }
+    scrape.counter(&of::MONGODB_COLLIDED, &[], stats.collided);
+    scrape.counter(&of::MONGODB_UNKNOWN, &[], stats.unknown);
+    for (reason, count) in [("abandoned", stats.gaps_filled), ("unused", stats.returned)] {
+        scrape.counter(&of::MONGODB_GAPS_FILLED, &[reason], count);
+    }
+    let gaps = stats.rooms_with_gaps as f64;
+    scrape.gauge(&of::MONGODB_ROOMS_WITH_GAPS, &[], gaps);
+    scrape.counter(&of::COUNTERS_RESTORED, &[], stats.counters_restored);
+    scrape.counter(&of::DEGRADED_RESERVATIONS, &[], stats.degraded_reservations);
 }
 
 fn bus(app: &App, scrape: &Scrape<'_>) {

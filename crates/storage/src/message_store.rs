@@ -9,14 +9,17 @@ mod log;
 mod members;
 mod message;
 mod mongodb;
+mod operations;
 mod rooms;
 mod search;
 mod sqlite;
+mod stats;
 mod unread;
 mod users;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use protocol::limits::PAGE_BYTES_MAX;
 
@@ -25,18 +28,24 @@ pub use log::{Head, Occurrence, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;
 pub use mongodb::MongoConfig;
+pub use operations::Operation;
 pub use rooms::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
+pub use stats::{EmbeddedStats, FleetStats, StoreStats};
 pub use unread::UNREAD_MAX;
 use users::changed_meanwhile;
 pub use users::{Credentials, NewUser, ProfileChange, StoredUser};
 
 use crate::{OpenError, StoreError};
 use mongodb::MongoStore;
+use operations::Operations;
 pub(crate) use sqlite::SqliteStore;
 
 /// Accounts, rooms and their logs, durable. Cloning shares it.
 #[derive(Clone)]
-pub struct MessageStore(pub(crate) Backend);
+pub struct MessageStore {
+    pub(crate) backend: Backend,
+    operations: Arc<Operations>,
+}
 
 #[derive(Clone)]
 pub(crate) enum Backend {
@@ -44,14 +53,20 @@ pub(crate) enum Backend {
     Mongodb(MongoStore),
 }
 
-/// Calls the back end's method of the same name.
+/// Calls the back end's method of the same name, as an operation of this kind.
 macro_rules! on_backend {
-    ($store:ident, $method:ident($($argument:expr),*)) => {
-        match &$store.0 {
-            super::Backend::Sqlite(store) => store.$method($($argument),*).await,
-            super::Backend::Mongodb(store) => store.$method($($argument),*).await,
-        }
-    };
+    ($store:ident, $operation:ident: $method:ident($($argument:expr),*)) => {{
+        let work = async {
+            match &$store.backend {
+                super::Backend::Sqlite(store) => store.$method($($argument),*).await,
+                super::Backend::Mongodb(store) => store.$method($($argument),*).await,
+            }
+        };
+        $store
+            .operations
+            .time(super::Operation::$operation, work)
+            .await
+    }};
 }
 use on_backend;
 
@@ -132,17 +147,24 @@ impl<T> Page<T> {
 }
 
 impl MessageStore {
+    fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            operations: Arc::default(),
+        }
+    }
+
     /// Opens the embedded store in a directory, which is made if it isn't there, and keeps every other
     /// process out of it until [`MessageStore::close`] or the end of this one.
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        Ok(Self(Backend::Sqlite(
-            SqliteStore::open(directory.into()).await?,
-        )))
+        let store = SqliteStore::open(directory.into()).await?;
+        Ok(Self::new(Backend::Sqlite(store)))
     }
 
     /// A store on a MongoDB replica set. Connecting happens when it is used.
     pub async fn connect(config: MongoConfig) -> Result<Self, OpenError> {
-        Ok(Self(Backend::Mongodb(MongoStore::connect(config).await?)))
+        let store = MongoStore::connect(config).await?;
+        Ok(Self::new(Backend::Mongodb(store)))
     }
 
     /// As [`MessageStore::connect`], and names each operation that a router of a sharded cluster couldn't send to the
@@ -153,14 +175,14 @@ impl MessageStore {
         untargeted: impl Fn(String) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let store = MongoStore::connect_watched(config, untargeted).await?;
-        Ok(Self(Backend::Mongodb(store)))
+        Ok(Self::new(Backend::Mongodb(store)))
     }
 
     /// Makes what the database lacks: collections and indexes, and where it is a sharded cluster the sharding, which
     /// takes a user who may. All but that is done at the first use too, by however many instances at once; the embedded
     /// store does it when it is opened.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(_) => Ok(()),
             Backend::Mongodb(store) => store.migrate().await,
         }
@@ -168,7 +190,7 @@ impl MessageStore {
 
     /// Refuses new requests, finishes those that were accepted, and lets go of what is held.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(store) => store.close().await,
             Backend::Mongodb(store) => store.close().await,
         }
@@ -177,7 +199,7 @@ impl MessageStore {
     /// Whether writes are possible. The embedded store waits for its turn among them and begins a
     /// transaction, but doesn't touch the disk; `Corrupt` once damage was met.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(store) => store.ping().await,
             Backend::Mongodb(store) => store.ping().await,
         }

@@ -158,7 +158,7 @@ macro_rules! on_backend {
 impl Sessions {
     /// Those of the embedded store, in its file; `None` if the store isn't embedded.
     pub fn embedded(store: &MessageStore) -> Option<Self> {
-        match &store.0 {
+        match &store.backend {
             message_store::Backend::Sqlite(store) => Some(Self(Backend::Sqlite(store.clone()))),
             message_store::Backend::Mongodb(_) => None,
         }

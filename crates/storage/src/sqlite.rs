@@ -16,12 +16,13 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{OpenError, StoreError};
+use crate::{EmbeddedStats, OpenError, StoreError, StoreStats};
 
 pub(crate) use failure::{Failure, Outcome};
 pub(crate) use migrations::{Migrations, Step};
@@ -144,6 +145,17 @@ impl Database {
     /// Whether the file is there as it was, and nothing in it was found to be damaged.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.file.check()
+    }
+
+    /// What waits and what was done.
+    pub(crate) fn stats(&self) -> StoreStats {
+        StoreStats {
+            embedded: Some(EmbeddedStats {
+                reads: self.readers.reads(),
+                wal_bytes: self.writer.counts().wal_bytes.load(Ordering::Relaxed),
+            }),
+            ..self.writer.counts().stats()
+        }
     }
 
     /// Refuses new work, finishes what is queued, folds the write-ahead log into the database and

@@ -39,6 +39,10 @@ async fn what_happens_is_counted() {
         ("tertulia_rooms", 1.0),
         ("tertulia_users_online", 1.0),
         ("tertulia_delivery_seconds_count", 1.0),
+        ("tertulia_store_seconds_count{operation=\"append\"}", 1.0),
+        ("tertulia_store_seconds_count{operation=\"write\"}", 2.0),
+        ("tertulia_store_grouped_writes_total", 3.0),
+        ("tertulia_sqlite_wal_bytes", 1.0),
         (
             "tertulia_http_requests_total{method=\"POST\",route=\"/api/v1/auth/register\",status=\"2xx\"}",
             1.0,
@@ -99,6 +103,8 @@ async fn what_is_shown_is_documented() {
         ] {
             assert_eq!(value(&metrics, name), Some(1.0), "{name}");
         }
+        let stored = "tertulia_mongodb_messages_total{outcome=\"stored\"}";
+        assert_eq!(value(&metrics, stored), Some(0.0), "{stored}");
     }
     app.stop().await;
 }

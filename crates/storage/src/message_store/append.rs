@@ -5,11 +5,13 @@
 //! of the search index at the end of the group.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
 use protocol::{RoomId, UserId};
 
 use super::message::full_spelling;
-use super::{Backend, MessageStore, StoredEvent};
+use super::{Backend, MessageStore, Operation, StoredEvent};
 use crate::StoreError;
 
 /// Something to be written to a room's log.
@@ -118,7 +120,16 @@ impl MessageStore {
         if let Change::React { emoji, .. } = &mut entry.change {
             *emoji = full_spelling(std::mem::take(emoji));
         }
-        match &self.0 {
+        let operation = match entry.change {
+            Change::Send { .. } => Operation::Append,
+            Change::Edit { .. } | Change::Delete { .. } | Change::React { .. } => Operation::Change,
+        };
+        let (operations, began) = (Arc::clone(&self.operations), Instant::now());
+        let done = move |result| {
+            operations.ended(operation, began, &result);
+            done(result);
+        };
+        match &self.backend {
             Backend::Sqlite(store) => store.append(entry, done),
             Backend::Mongodb(store) => store.append(entry, done),
         }

@@ -14,17 +14,17 @@ impl MessageStore {
         blocked: &UserId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        on_backend!(self, block(user, blocked, now))
+        on_backend!(self, Write: block(user, blocked, now))
     }
 
     /// Takes a block back; says whether there was one.
     pub async fn unblock(&self, user: &UserId, blocked: &UserId) -> Result<bool, StoreError> {
-        on_backend!(self, unblock(user, blocked))
+        on_backend!(self, Write: unblock(user, blocked))
     }
 
     /// Whom a user has blocked, at most 1,000.
     pub async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
-        on_backend!(self, blocked_by(user))
+        on_backend!(self, Read: blocked_by(user))
     }
 
     /// The direct room of two users, if they have one.
@@ -33,18 +33,18 @@ impl MessageStore {
         one: &UserId,
         other: &UserId,
     ) -> Result<Option<RoomId>, StoreError> {
-        on_backend!(self, direct_room_id(one, other))
+        on_backend!(self, Read: direct_room_id(one, other))
     }
 
     /// Whether a room is a direct one between whose two a block stands; up to ten seconds old where the bus is down.
     /// None does in a room that doesn't exist.
     pub async fn is_blocked_in(&self, room: &RoomId) -> Result<bool, StoreError> {
-        on_backend!(self, is_blocked_in(room))
+        on_backend!(self, Read: is_blocked_in(room))
     }
 
     /// The direct rooms between whose two a block stands; none of a fleet's store, which is asked for each.
     pub async fn blocked_rooms(&self) -> Result<Vec<RoomId>, StoreError> {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(store) => store.blocked_rooms().await,
             Backend::Mongodb(_) => Ok(Vec::new()),
         }
@@ -52,6 +52,6 @@ impl MessageStore {
 
     /// Whether one of two users has blocked the other.
     pub async fn is_blocked(&self, one: &UserId, other: &UserId) -> Result<bool, StoreError> {
-        on_backend!(self, is_blocked(one, other))
+        on_backend!(self, Read: is_blocked(one, other))
     }
 }

@@ -12,6 +12,7 @@ mod blocks;
 mod changes;
 mod claims;
 mod collections;
+mod counts;
 mod degraded;
 mod direct_rooms;
 mod documents;
@@ -61,7 +62,7 @@ use mongodb::{Client, Database};
 use redis_client::RedisClient;
 use tokio::sync::OnceCell;
 
-use crate::{OpenError, StoreError};
+use crate::{FleetStats, OpenError, StoreError, StoreStats};
 use collections::Collections;
 use failure::{Outcome, bounded};
 use log::Logs;
@@ -174,6 +175,32 @@ impl MongoStore {
         self.collections().await?;
         bounded(self.shared.database.run_command(doc! { "ping": 1 })).await?;
         Ok(())
+    }
+
+    pub(super) fn stats(&self) -> StoreStats {
+        let logs = &self.shared.logs;
+        let counts = &logs.counts;
+        let (queued_writes, queued_bytes) = logs.lanes.queued();
+        StoreStats {
+            queued_writes,
+            queued_bytes,
+            refused_writes: counts.refused.get(),
+            groups: counts.groups.get(),
+            grouped_writes: counts.grouped.get(),
+            embedded: None,
+            fleet: Some(FleetStats {
+                stored: counts.stored.get(),
+                duplicates: counts.duplicates.get(),
+                collided: counts.collided.get(),
+                unknown: counts.unknown.get(),
+                failed: counts.failed.get(),
+                gaps_filled: counts.gaps_filled.get(),
+                returned: counts.returned.get(),
+                rooms_with_gaps: logs.holes.rooms().len() as u64,
+                counters_restored: counts.counters_restored.get(),
+                degraded_reservations: counts.degraded_reservations.get(),
+            }),
+        }
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {

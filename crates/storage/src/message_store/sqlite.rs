@@ -25,8 +25,8 @@ use std::sync::Arc;
 
 use super::{
     Appended, Change, Credentials, Departure, Head, MadeRoom, Membership, NewEntry, NewRoom,
-    NewUser, Occurrence, Page, ProfileChange, Removal, RoomViewer, StoredEvent, StoredMember,
-    StoredMessage, StoredRoom, StoredUser, UNREAD_MAX, changed_meanwhile,
+    NewUser, Occurrence, Page, ProfileChange, Removal, RoomViewer, StoreStats, StoredEvent,
+    StoredMember, StoredMessage, StoredRoom, StoredUser, UNREAD_MAX, changed_meanwhile,
 };
 use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};
@@ -64,6 +64,10 @@ impl SqliteStore {
 
     pub(super) async fn close(&self) {
         self.database.close().await;
+    }
+
+    pub(super) fn stats(&self) -> StoreStats {
+        self.database.stats()
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

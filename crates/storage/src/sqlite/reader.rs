@@ -107,6 +107,11 @@ impl Readers {
         }
     }
 
+    /// Reads that run or wait.
+    pub(super) fn reads(&self) -> u64 {
+        (CONNECTIONS + WAITING).saturating_sub(self.admitted.available_permits()) as u64
+    }
+
     /// Ends waiting reads and closes the idle connections; those at work finish first.
     pub(super) fn close(&self) {
         self.searches.close();

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -22,7 +22,7 @@ use protocol::Timestamp;
 use rusqlite::Connection;
 
 use super::{Failure, Outcome};
-use crate::StoreError;
+use crate::{StoreError, StoreStats};
 
 /// Jobs that may wait, more than a burst of a thousand from each of a few connections.
 const QUEUED_JOBS: usize = 8_192;
@@ -32,6 +32,9 @@ const QUEUED_BYTES: usize = 32 << 20;
 
 /// Jobs of one transaction. More would save little and make the first of them wait for the last.
 const BATCH: usize = 512;
+
+/// Bytes of a page.
+const PAGE_BYTES: u64 = 4 << 10;
 
 /// Pages of the write-ahead log, 4 KiB each, from which on it is folded into the database after a
 /// commit. Larger makes restarts and reads slower, smaller writes hot pages more often.
@@ -90,10 +93,35 @@ impl Deref for Transaction<'_> {
     }
 }
 
+/// What waits for the thread, and what it has done.
+#[derive(Default)]
+pub(super) struct Counts {
+    queued: AtomicUsize,
+    queued_bytes: AtomicUsize,
+    refused: AtomicU64,
+    transactions: AtomicU64,
+    written: AtomicU64,
+    /// The size of the write-ahead log after the last commit.
+    pub(super) wal_bytes: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn stats(&self) -> StoreStats {
+        StoreStats {
+            queued_writes: self.queued.load(Ordering::Relaxed) as u64,
+            queued_bytes: self.queued_bytes.load(Ordering::Relaxed) as u64,
+            refused_writes: self.refused.load(Ordering::Relaxed),
+            groups: self.transactions.load(Ordering::Relaxed),
+            grouped_writes: self.written.load(Ordering::Relaxed),
+            ..StoreStats::default()
+        }
+    }
+}
+
 /// The queue to the thread, and its handle.
 pub(super) struct Writer {
     queue: RwLock<Option<SyncSender<Box<dyn Job>>>>,
-    queued_bytes: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -106,6 +134,7 @@ impl Writer {
     ) -> Result<Self, Failure> {
         let (queue, jobs) = sync_channel(QUEUED_JOBS);
         let log_pages = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::<Counts>::default();
         let mut committer = Committer {
             connection,
             jobs,
@@ -115,13 +144,19 @@ impl Writer {
             began: Timestamp::from_unix_ms(0),
             failing: false,
             log_pages: Arc::clone(&log_pages),
+            counts: Arc::clone(&counts),
             checkpoint_at: CHECKPOINT_PAGES,
         };
+        let shown = Arc::clone(&counts);
         // Instead of SQLite's own checkpoint, which would run inside COMMIT, before the acks.
         committer
             .connection
             .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-                log_pages.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+                let pages = usize::try_from(pages).unwrap_or(0);
+                log_pages.store(pages, Ordering::Relaxed);
+                shown
+                    .wal_bytes
+                    .store(pages as u64 * PAGE_BYTES, Ordering::Relaxed);
                 Ok(())
             }))?;
         let thread = std::thread::Builder::new()
@@ -132,7 +167,7 @@ impl Writer {
             })?;
         Ok(Self {
             queue: RwLock::new(Some(queue)),
-            queued_bytes: Arc::default(),
+            counts,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -143,13 +178,13 @@ impl Writer {
         work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
         done: impl FnOnce(Result<T, StoreError>) + Send + 'static,
     ) {
-        let place = Place::take(&self.queued_bytes, bytes);
-        let full = self.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES;
+        let permit = Permit::take(&self.counts, bytes);
+        let full = self.counts.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES;
         let job: Box<dyn Job> = Box::new(Submitted {
             work: Some(work),
             result: None,
             done: Some(done),
-            _place: place,
+            _permit: permit,
         });
         let sent = match &*self.queue.read() {
             Some(_) if full => Err(TrySendError::Full(job)),
@@ -160,12 +195,17 @@ impl Writer {
         match sent {
             Ok(()) => {}
             Err(TrySendError::Full(job)) => {
+                self.counts.refused.fetch_add(1, Ordering::Relaxed);
                 job.complete(Err(StoreError::unavailable("the write queue is full")));
             }
             Err(TrySendError::Disconnected(job)) => {
                 job.complete(Err(StoreError::unavailable("the store is closed")));
             }
         }
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Lets the thread finish what is queued, and waits for its end.
@@ -182,24 +222,28 @@ impl Writer {
 }
 
 /// What a job holds of [`QUEUED_BYTES`], from its submission until its completion.
-struct Place {
-    queued_bytes: Arc<AtomicUsize>,
+struct Permit {
+    counts: Arc<Counts>,
     bytes: usize,
 }
 
-impl Place {
-    fn take(queued_bytes: &Arc<AtomicUsize>, bytes: usize) -> Self {
-        queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+impl Permit {
+    fn take(counts: &Arc<Counts>, bytes: usize) -> Self {
+        counts.queued.fetch_add(1, Ordering::Relaxed);
+        counts.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         Self {
-            queued_bytes: Arc::clone(queued_bytes),
+            counts: Arc::clone(counts),
             bytes,
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.queued_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.counts.queued.fetch_sub(1, Ordering::Relaxed);
+        self.counts
+            .queued_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -216,7 +260,7 @@ struct Submitted<W, T, D: FnOnce(Result<T, StoreError>)> {
     work: Option<W>,
     result: Option<Result<T, StoreError>>,
     done: Option<D>,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl<W, T, D> Job for Submitted<W, T, D>
@@ -266,6 +310,7 @@ struct Committer {
     failing: bool,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     /// With how many it is next folded in.
     checkpoint_at: usize,
 }
@@ -274,6 +319,11 @@ impl Committer {
     fn run(mut self) {
         while self.gather() {
             let committed = self.transact();
+            if committed.is_ok() && !self.batch.is_empty() {
+                self.counts.transactions.fetch_add(1, Ordering::Relaxed);
+                let written = self.batch.len() as u64;
+                self.counts.written.fetch_add(written, Ordering::Relaxed);
+            }
             for job in self.batch.drain(..) {
                 let committed = committed.clone();
                 if catch_unwind(AssertUnwindSafe(|| job.complete(committed))).is_err() {

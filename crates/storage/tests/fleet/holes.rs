@@ -73,6 +73,10 @@ async fn a_place_that_nobody_comes_to_write_is_sealed() {
     assert_eq!(voids.map(|event| event.seq).collect::<Vec<_>>(), [2, 3, 4]);
     assert_eq!(log(&stores[1], &room).await, events);
     assert_eq!(stores[1].unread(&room, &users[0]).await.unwrap(), 0);
+    let filled = stores
+        .iter()
+        .map(|store| store.stats().fleet.unwrap().gaps_filled);
+    assert!(filled.sum::<u64>() >= 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

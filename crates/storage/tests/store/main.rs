@@ -30,6 +30,7 @@ mod members;
 mod rooms;
 mod search;
 mod sessions;
+mod stats;
 mod unread;
 
 use std::path::Path;

@@ -61,7 +61,7 @@ impl Holes {
         }
     }
 
-    fn rooms(&self) -> Vec<RoomId> {
+    pub(super) fn rooms(&self) -> Vec<RoomId> {
         self.watched.lock().keys().cloned().collect()
     }
 
@@ -149,6 +149,7 @@ impl MongoStore {
         }
         tracing::info!(%room, places = overdue.len(), "places are sealed that nobody came to write");
         self.seal(room, &overdue).await?;
+        self.shared.logs.counts.gaps_filled.add(overdue.len());
         self.look(room, &head).await?;
         Ok(())
     }

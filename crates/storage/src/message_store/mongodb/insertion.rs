@@ -288,12 +288,15 @@ impl MongoStore {
             .into_iter()
             .filter(|request| !request.documents.is_empty())
             .map(|request| request.run(log.clone()));
+        let mut unknown = 0;
         for ((number, index), attempt) in join_all(running).await.into_iter().flatten() {
             let batch = batches.get_mut(number);
             if let Some(sending) = batch.and_then(|batch| batch.sendings.get_mut(index)) {
+                unknown += usize::from(attempt == Attempt::Unknown);
                 sending.attempt = attempt;
             }
         }
+        self.shared.logs.counts.unknown.add(unknown);
         Ok(())
     }
 
@@ -337,6 +340,7 @@ impl MongoStore {
             places.judge(sending, here, &named);
         }
         let missing = places.lost;
+        self.shared.logs.counts.collided.add(missing);
         let new = match missing {
             0 => Vec::new(),
             _ => {
@@ -369,7 +373,10 @@ impl MongoStore {
             return;
         }
         match self.seal(room, seqs).await {
-            Ok(()) => self.written(room, head, seqs),
+            Ok(()) => {
+                self.shared.logs.counts.returned.add(seqs.len());
+                self.written(room, head, seqs);
+            }
             Err(failure) => {
                 tracing::debug!(?failure, %room, "places that aren't needed are left to be sealed");
                 self.shared.logs.holes.watch(room);

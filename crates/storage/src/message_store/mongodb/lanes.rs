@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::super::ids::new_id;
 use super::super::{Appended, Change, NewEntry};
+use super::counts::Counts;
 use super::{MongoStore, Shared, changes, round};
 use crate::StoreError;
 
@@ -142,6 +143,7 @@ impl Drop for Place {
 /// The entrance to the lanes.
 pub(super) struct Lanes {
     queued: Arc<Queued>,
+    counts: Arc<Counts>,
     lanes: Vec<mpsc::UnboundedSender<Job>>,
 }
 
@@ -149,7 +151,7 @@ pub(super) struct Lanes {
 pub(super) struct Unstarted(Vec<mpsc::UnboundedReceiver<Job>>);
 
 impl Lanes {
-    pub(super) fn new(is_replica_set: bool) -> (Self, Unstarted) {
+    pub(super) fn new(is_replica_set: bool, counts: Arc<Counts>) -> (Self, Unstarted) {
         let count = if is_replica_set {
             LANES_OF_A_SET
         } else {
@@ -158,6 +160,7 @@ impl Lanes {
         let (lanes, ends) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let lanes = Self {
             queued: Arc::default(),
+            counts,
             lanes,
         };
         (lanes, Unstarted(ends))
@@ -176,6 +179,7 @@ impl Lanes {
             _place: place,
         };
         if let Err(refusal) = admitted {
+            self.counts.refused.add(1);
             return job.complete(Err(refusal));
         }
         let Some(lane) = self.lanes.get(lane) else {
@@ -184,6 +188,12 @@ impl Lanes {
         if let Err(mpsc::error::SendError(job)) = lane.send(job) {
             job.complete(Err(StoreError::unavailable("the store is closed")));
         }
+    }
+
+    /// How many jobs wait or are on their way, and how many bytes they hold.
+    pub(super) fn queued(&self) -> (u64, u64) {
+        let jobs = self.queued.jobs.load(Ordering::Relaxed) as u64;
+        (jobs, self.queued.bytes.load(Ordering::Relaxed) as u64)
     }
 
     /// Refuses what comes from now on, and waits until all that was accepted is completed.
@@ -316,6 +326,9 @@ impl Lane {
             let rooms = self.gather();
             if !rooms.is_empty() {
                 self.rounds += 1;
+                let messages = rooms.iter().map(|(_, jobs)| jobs.len()).sum();
+                store.shared.logs.counts.groups.add(1);
+                store.shared.logs.counts.grouped.add(messages);
                 let names = rooms.iter().map(|(room, _)| room.clone()).collect();
                 self.spawn(names, true, round::run(store.clone(), rooms));
             }
@@ -325,6 +338,8 @@ impl Lane {
         {
             let jobs = self.take(&room, CHANGES, false);
             self.transactions += 1;
+            store.shared.logs.counts.groups.add(1);
+            store.shared.logs.counts.grouped.add(jobs.len());
             let names = vec![room.clone()];
             self.spawn(names, false, changes::run(store.clone(), room, jobs));
         }

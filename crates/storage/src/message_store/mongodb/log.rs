@@ -1,6 +1,7 @@
 //! Reading a room's log: its head, and its events in order.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::doc;
@@ -13,6 +14,7 @@ use super::super::message::full_spelling;
 use super::super::{Head, Occurrence, Page, StoredEvent, StoredMessage};
 use super::MongoStore;
 use super::collections::{all, first, log_order};
+use super::counts::Counts;
 use super::documents::{EntryDocument, Kind, at_places, stored_seq};
 use super::failure::Outcome;
 use super::holes::Holes;
@@ -32,6 +34,7 @@ pub(super) struct Logs {
     pub heads: Heads,
     pub holes: Holes,
     pub words: WordIndex,
+    pub counts: Arc<Counts>,
 }
 
 impl Logs {
@@ -41,13 +44,15 @@ impl Logs {
         key_prefix: String,
         is_replica_set: bool,
     ) -> (Self, Unstarted) {
-        let (lanes, unstarted) = Lanes::new(is_replica_set);
+        let counts = Arc::<Counts>::default();
+        let (lanes, unstarted) = Lanes::new(is_replica_set, Arc::clone(&counts));
         let logs = Self {
             lanes,
             sequencer: Sequencer::new(redis, key_prefix),
             heads: Heads::default(),
             holes: Holes::default(),
             words: WordIndex::default(),
+            counts,
         };
         (logs, unstarted)
     }

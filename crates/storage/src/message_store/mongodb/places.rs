@@ -113,11 +113,15 @@ impl MongoStore {
         want.head.issued(end);
         let reason = match reason {
             NoPlace::Missing => match self.set_counter(want, end).await {
-                Ok(got) => return Ok((got, Source::Redis)),
+                Ok(got) => {
+                    self.shared.logs.counts.counters_restored.add(1);
+                    return Ok((got, Source::Redis));
+                }
                 Err(reason) => reason,
             },
             NoPlace::Redis(reason) => reason,
         };
+        self.shared.logs.counts.degraded_reservations.add(1);
         tracing::debug!(%reason, room = %want.room, "places are given out without Redis");
         let got = Got {
             first: want.head.taken() + 1,

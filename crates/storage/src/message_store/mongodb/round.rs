@@ -364,6 +364,7 @@ impl MongoStore {
         let mut answers = Vec::with_capacity(sendings.len());
         let mut written = Vec::new();
         let mut named = Vec::new();
+        let counts = &self.shared.logs.counts;
         for sending in sendings {
             let Sending {
                 job,
@@ -376,15 +377,20 @@ impl MongoStore {
             } = sending;
             let result = match ending {
                 Some(Ending::Stored) => {
+                    counts.stored.add(1);
                     written.push(entry.seq());
                     named.extend(name.map(|name| (room.clone(), name, entry.seq())));
                     Ok(sent(message(entry, sender, &HashSet::new()), true))
                 }
                 Some(Ending::Duplicate(earlier)) => {
+                    counts.duplicates.add(1);
                     named.extend(name.map(|name| (room.clone(), name, earlier.seq())));
                     self.duplicate(&room, *earlier, &job.entry.actor).await
                 }
-                Some(Ending::Failed(error)) => Err(error),
+                Some(Ending::Failed(error)) => {
+                    counts.failed.add(1);
+                    Err(error)
+                }
                 None => Err(StoreError::internal("a message without an ending")),
             };
             answers.push((result, job, followers));
