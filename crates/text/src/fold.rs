@@ -17,21 +17,33 @@ pub fn composed(text: &str) -> String {
 /// Symbols stay what they are but for their width: `≠` is no `=`, and `™` no word. So do the marks that are letters of
 /// their own: vowels of Indic scripts, and those that make `が` of `か`.
 pub fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
     let mut folded = String::with_capacity(text.len());
+    // Nothing changes across an ASCII space: it combines with no mark, and folding a letter doesn't depend on its
+    // neighbours. So only words with other than ASCII letters take the slow way.
+    for part in text.split_inclusive(' ') {
+        if part.is_ascii() {
+            let start = folded.len();
+            folded.push_str(part);
+            folded[start..].make_ascii_lowercase();
+        } else {
+            fold_part(part, &mut folded);
+        }
+    }
+    folded
+}
+
+/// Appends a text, folded.
+fn fold_part(text: &str, folded: &mut String) {
     let mut stretch = String::new();
     for letter in text.nfc() {
         if is_symbol(letter) {
-            fold_stretch(&mut stretch, &mut folded);
+            fold_stretch(&mut stretch, folded);
             folded.push(narrow(letter));
         } else if !is_ignorable(letter) {
             stretch.push(letter);
         }
     }
-    fold_stretch(&mut stretch, &mut folded);
-    folded
+    fold_stretch(&mut stretch, folded);
 }
 
 /// Moves a stretch without symbols to what is folded.
@@ -141,6 +153,13 @@ mod tests {
             let folded = fold(&text);
             prop_assert_eq!(&folded, &fold(&text.nfd().collect::<String>()));
             prop_assert_eq!(&folded, &fold(&text.nfc().collect::<String>()));
+        }
+
+        #[test]
+        fn spaces_separate(text in "[ a-zA-Z<=\\u{300}-\\u{338}éÅﬁ㌍か゛가\\PC]{0,16}") {
+            let mut whole = String::new();
+            fold_part(&text, &mut whole);
+            prop_assert_eq!(fold(&text), whole);
         }
 
         #[test]
