@@ -4,16 +4,17 @@
 use std::net::SocketAddr;
 
 use gateway::{InstanceId, Peers};
-use redis_client::{RedisClient, Subscriber};
+use redis_client::{Options, RedisClient, Subscriber};
 use storage::{MessageStore, OpenError, Sessions};
 
 use crate::{
     bus::{Bus, Link, Traffic},
     chat::{blocked_rooms::BlockedRooms, presence::Presence, presence_sets::PresenceSets},
     config::{Config, FleetConfig},
-    http::health::Checks,
+    http::health::{Checks, MAIN, RATE_LIMITS, SESSIONS},
     instances::Instances,
     limits::Limits,
+    operations::Metrics,
     server::StartError,
     signing_secret::SigningSecret,
 };
@@ -93,15 +94,26 @@ impl Parts {
         config: &FleetConfig,
         secret: &SigningSecret,
         address: SocketAddr,
+        metrics: &Metrics,
     ) -> Result<Self, OpenError> {
-        let options = |name| config.redis_options(name);
+        let options = |name, purpose| Options {
+            latency: metrics.redis_latency(purpose),
+            ..config.redis_options(name)
+        };
         let prefix = config.redis_prefix.as_str();
-        let redis = RedisClient::new(config.redis_url.clone(), options("main"));
-        let redis_sessions = RedisClient::new(config.session_url.clone(), options("sessions"));
-        let redis_rate_limits =
-            RedisClient::new(config.rate_limit_url.clone(), options("rate limits"));
+        let redis = RedisClient::new(config.redis_url.clone(), options("main", MAIN));
+        let redis_sessions =
+            RedisClient::new(config.session_url.clone(), options("sessions", SESSIONS));
+        let redis_rate_limits = RedisClient::new(
+            config.rate_limit_url.clone(),
+            options("rate limits", RATE_LIMITS),
+        );
         let own = InstanceId::random();
-        let subscriber = Subscriber::new(config.redis_url.clone(), options("bus"), INCOMING);
+        let subscriber = Subscriber::new(
+            config.redis_url.clone(),
+            config.redis_options("bus"),
+            INCOMING,
+        );
         let (link, traffic) = Link::new(redis.clone(), subscriber, secret, own, prefix);
         let store = MessageStore::connect(config.store(&redis)).await?;
         Ok(Self {

@@ -214,8 +214,9 @@ async fn components(
                 )
             })?;
             let secret = SigningSecret::open(&config)?;
-            let parts = Parts::of_fleet(fleet, &secret, address).await?;
-            Ok(assemble(config, &secret, parts, Metrics::new()?))
+            let metrics = Metrics::new()?;
+            let parts = Parts::of_fleet(fleet, &secret, address, &metrics).await?;
+            Ok(assemble(config, &secret, parts, metrics))
         }
         _ => {
             let metrics = Metrics::new()?;

@@ -37,6 +37,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a success is remembered.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
+/// The uses of Redis, by name.
+pub const MAIN: &str = "redis";
+/// Sessions.
+pub const SESSIONS: &str = "redis_sessions";
+/// Rate limits.
+pub const RATE_LIMITS: &str = "redis_rate_limits";
+
 /// The health of one server.
 pub struct Health {
     started: Instant,
@@ -52,9 +59,9 @@ impl Checks {
     /// The three uses of Redis, which may be three servers.
     pub fn of_fleet(main: &RedisClient, sessions: &RedisClient, limits: &RedisClient) -> Self {
         Self(vec![
-            ("redis", main.clone()),
-            ("redis_sessions", sessions.clone()),
-            ("redis_rate_limits", limits.clone()),
+            (MAIN, main.clone()),
+            (SESSIONS, sessions.clone()),
+            (RATE_LIMITS, limits.clone()),
         ])
     }
 }

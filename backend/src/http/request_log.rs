@@ -8,8 +8,9 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use protocol::ErrorCode;
 
-use crate::app::SharedApp;
+use crate::{app::SharedApp, operations::Channel};
 
 /// Serves a request and logs it.
 pub async fn log(request: Request, next: Next) -> Response {
@@ -38,5 +39,8 @@ pub async fn observe(State(app): State<SharedApp>, request: Request, next: Next)
     let route = route.as_ref().map(MatchedPath::as_str);
     app.metrics
         .answered(&method, route, response.status(), started.elapsed());
+    if let Some(code) = response.extensions().get::<ErrorCode>() {
+        app.metrics.refused(Channel::Http, *code);
+    }
     response
 }

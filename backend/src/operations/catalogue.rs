@@ -18,10 +18,18 @@ macro_rules! metrics {
 }
 
 metrics! {
-    gauge CONNECTIONS "connections" [] "Connections open now"
+    gauge CONNECTIONS "connections" ["transport"] "Connections open now, by transport: websocket, polling"
     counter OPENED "connections_opened_total" [] "Connections opened"
     counter CLOSED "connections_closed_total" ["reason"] "Connections closed, by the reason"
-    counter REFUSED "connections_refused_total" [] "Connections refused before they opened: full, wrong origin, malformed or unfinished handshake"
+    counter HEARTBEATS_MISSED "heartbeats_missed_total" [] "Of these, those closed because a ping stayed unanswered, or a poll's request unfinished for as long"
+    counter REFUSED "connections_refused_total" ["reason"] "Connections refused before they opened, by the reason"
+    gauge HTTP_CONNECTIONS "http_connections" ["kind"] "TCP connections that aren't a WebSocket (yet): ordinary, spare (beyond the bound, for handshakes and health only), internal (of other instances)"
+    gauge QUEUE_CONNECTIONS "queue_connections" [] "Connections for which something is queued"
+    gauge QUEUE_FRAMES "queue_frames" [] "Frames queued for them"
+    gauge QUEUE_BYTES "queue_bytes" [] "Bytes queued for them, and 128 bytes for each frame"
+    gauge BUDGET_USED "byte_budget_used_bytes" ["budget"] "Bytes held of what all clients may make the server hold, in steps of 16 KiB each: unfinished messages before the first namespace (first_input) and after (input), queues of clients that don't read (queues), unfinished request bodies (bodies)"
+    gauge BUDGET_MAX "byte_budget_max_bytes" ["budget"] "Bytes that may be held of each"
+    latency ACK_SECONDS "ack_seconds" ["event"] "From an event's being read to its ack's being queued"
     counter EVENTS "events_total" [] "Events received from clients"
     counter UNREADABLE "events_unreadable_total" [] "Of these, those without a name to be read"
     counter REFUSED_INPUT "connections_input_refused_total" [] "Connections ended because all together held too much of unfinished messages"
@@ -40,8 +48,16 @@ const GATEWAY: &[Metric] = &[
     CONNECTIONS,
     OPENED,
     CLOSED,
+    HEARTBEATS_MISSED,
     REFUSED,
+    HTTP_CONNECTIONS,
+    QUEUE_CONNECTIONS,
+    QUEUE_FRAMES,
+    QUEUE_BYTES,
+    BUDGET_USED,
+    BUDGET_MAX,
     EVENTS,
+    ACK_SECONDS,
     UNREADABLE,
     REFUSED_INPUT,
     OVERLOADED,
@@ -104,6 +120,11 @@ const STORE: &[Metric] = &[
     DEGRADED_RESERVATIONS,
 ];
 
+metrics! {
+    counter ERRORS "errors_total" ["channel" "code"] "Refusals told to clients, by their code: of events (ack), of connecting to a namespace (connect), of HTTP requests (http)"
+}
+
+const ERRORS_TOLD: &[Metric] = &[ERRORS];
 const CHAT: &[Metric] = &[USERS, ROOMS, DELIVERY, COMPARED, REMOVED, LIMITED];
 const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
 
@@ -131,6 +152,13 @@ metrics! {
     gauge REDIS_CONNECTED "redis_connected" ["use"] "Whether the server's connections to Redis stand, by what they are for: 1 or 0"
     counter REDIS_CONNECTS "redis_connects_total" ["use"] "Connections made to Redis, the first ones included"
     counter REDIS_DISCONNECTS "redis_disconnects_total" ["use"] "Connections that broke, were given up for want of an answer, or were closed by Redis"
+    latency REDIS_SECONDS "redis_command_seconds" ["use"] "From a command's being given to the client to its result, tries elsewhere included"
+    gauge REDIS_WAITING "redis_commands_waiting" ["use"] "Commands without a result yet"
+    counter REDIS_FAILED "redis_commands_failed_total" ["use" "error"] "Commands that failed: not run (unavailable), perhaps run (unanswered), refused by Redis (refused)"
+    gauge REDIS_MEMORY "redis_memory_used_bytes" ["use"] "Memory of the master that uses most; this and the next three are asked of Redis at most every 10 s, and NaN while it doesn't answer"
+    gauge REDIS_MEMORY_MAX "redis_memory_max_bytes" ["use"] "The smallest bound on a master's memory, 0 without one"
+    gauge REDIS_CLIENTS "redis_clients" ["use"] "Clients connected to the master that has most"
+    gauge REDIS_LAG "redis_replication_lag_bytes" ["use"] "How far the slowest replica lags behind its master; NaN without replicas"
     counter REDIS_MOVED "redis_moved_total" ["use"] "Answers that named another master (MOVED, ASK)"
 }
 
@@ -139,6 +167,13 @@ const REDIS: &[Metric] = &[
     REDIS_CONNECTS,
     REDIS_DISCONNECTS,
     REDIS_MOVED,
+    REDIS_SECONDS,
+    REDIS_WAITING,
+    REDIS_FAILED,
+    REDIS_MEMORY,
+    REDIS_MEMORY_MAX,
+    REDIS_CLIENTS,
+    REDIS_LAG,
 ];
 
 metrics! {
@@ -149,12 +184,13 @@ metrics! {
 const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
 
 /// All metrics, in groups with a heading each.
-pub fn groups() -> [(&'static str, &'static [Metric]); 8] {
+pub fn groups() -> [(&'static str, &'static [Metric]); 9] {
     [
         ("Connections", GATEWAY),
         ("Chat", CHAT),
         ("Store", STORE),
         ("HTTP", HTTP),
+        ("Errors", ERRORS_TOLD),
         ("Between instances", BUS),
         ("Redis", REDIS),
         ("Emitters", EMITTERS),

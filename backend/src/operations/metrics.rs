@@ -7,14 +7,36 @@ use std::{
 };
 
 use http::StatusCode;
-use protocol::{Method, ROUTES};
+use protocol::{CLIENT_EVENTS, ErrorCode, Method, ROUTES};
 use storage::Operation;
 use telemetry::{Histogram, Registry, RegistryError, Scrape};
 
-use super::catalogue::{self, DELIVERY, HTTP_REQUESTS, HTTP_SECONDS, STORE_SECONDS};
+use super::catalogue::{
+    self, ACK_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS, REDIS_SECONDS, STORE_SECONDS,
+};
 
 /// The route of a request that no route is for, and its label.
 const NO_ROUTE: &str = "none";
+
+/// The label of events that no rule is for.
+const OTHER_EVENT: &str = "other";
+
+/// How a client learns of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// The ack of an event.
+    Ack,
+    /// CONNECT_ERROR, or the close of a connection that may try again.
+    Connect,
+    /// A problem document.
+    Http,
+}
+
+const CHANNELS: [(Channel, &str); 3] = [
+    (Channel::Ack, "ack"),
+    (Channel::Connect, "connect"),
+    (Channel::Http, "http"),
+];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -24,6 +46,11 @@ pub struct Metrics {
     delivery: Histogram,
     routes: HashMap<(&'static str, &'static str), Route>,
     no_route: Route,
+    /// Of other events, then of each of `CLIENT_EVENTS`.
+    acks: Vec<Histogram>,
+    event_kinds: HashMap<&'static str, u16>,
+    /// By channel and code, in the order of `CHANNELS` and `ErrorCode::ALL`.
+    errors: [[AtomicU64; ErrorCode::ALL.len()]; CHANNELS.len()],
 }
 
 struct Route {
@@ -51,6 +78,17 @@ impl Metrics {
             delivery: registry.histogram(&DELIVERY, &[]),
             routes: routes.collect(),
             no_route: route("any", NO_ROUTE),
+            acks: [OTHER_EVENT]
+                .into_iter()
+                .chain(CLIENT_EVENTS.iter().map(|event| event.name))
+                .map(|event| registry.histogram(&ACK_SECONDS, &[event]))
+                .collect(),
+            event_kinds: CLIENT_EVENTS
+                .iter()
+                .map(|event| event.name)
+                .zip(1..)
+                .collect(),
+            errors: Default::default(),
             registry,
         })
     }
@@ -83,6 +121,32 @@ impl Metrics {
         route.answered[class].fetch_add(1, Relaxed);
     }
 
+    /// The number of an event of this name, for [`acked`](Self::acked).
+    pub fn event_kind(&self, name: &str) -> u16 {
+        self.event_kinds.get(name).copied().unwrap_or(0)
+    }
+
+    /// An event was answered, so long after it had been read.
+    pub fn acked(&self, kind: u16, took: Duration) {
+        if let Some(acks) = self.acks.get(usize::from(kind)) {
+            acks.record(took);
+        }
+    }
+
+    /// A client was told of a refusal.
+    pub fn refused(&self, channel: Channel, code: ErrorCode) {
+        let channel = CHANNELS.iter().position(|(known, _)| *known == channel);
+        let code = ErrorCode::ALL.iter().position(|known| *known == code);
+        if let (Some(channel), Some(code)) = (channel, code) {
+            self.errors[channel][code].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Where the latencies of commands to the Redis of this use are recorded.
+    pub fn redis_latency(&self, purpose: &'static str) -> Histogram {
+        self.registry.histogram(&REDIS_SECONDS, &[purpose])
+    }
+
     fn route<'a>(&'a self, method: &'a http::Method, path: &'a str) -> Option<&'a Route> {
         // A lookup by names that don't live for ever.
         let routes: &HashMap<(&'a str, &'a str), Route> = &self.routes;
@@ -100,6 +164,11 @@ impl Metrics {
                     if count > 0 {
                         scrape.counter(&HTTP_REQUESTS, &[method, path, class], count);
                     }
+                }
+            }
+            for ((_, channel), counts) in CHANNELS.iter().zip(&self.errors) {
+                for (code, count) in ErrorCode::ALL.iter().zip(counts) {
+                    scrape.counter(&ERRORS, &[channel, code.as_str()], count.load(Relaxed));
                 }
             }
             read(scrape);

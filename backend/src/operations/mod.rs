@@ -10,11 +10,12 @@ use axum::{
 };
 use gateway::Gateway;
 use std::time::Duration;
+use tokio::task::spawn_blocking;
 
 pub use catalogue::{document, groups};
-pub use metrics::Metrics;
+pub use metrics::{Channel, Metrics};
 
-use crate::{app::SharedApp, http::health};
+use crate::{app::SharedApp, error::AppError, http::health};
 
 /// How often observations are taken in, whether somebody asks for them or not.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -28,10 +29,16 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
         .route(
             "/metrics",
             get(move |State(app): State<SharedApp>| async move {
-                let text = app
-                    .metrics
-                    .render(|scrape| scrape::read(&app, &gateway, scrape));
-                ([(CONTENT_TYPE, TEXT)], text).into_response()
+                let redis = scrape::redis_loads(&app).await;
+                // Every connection is looked at.
+                let text = spawn_blocking(move || {
+                    app.metrics
+                        .render(|scrape| scrape::read(&app, &gateway, &redis, scrape))
+                });
+                match text.await {
+                    Ok(text) => ([(CONTENT_TYPE, TEXT)], text).into_response(),
+                    Err(error) => AppError::internal(error).into_response(),
+                }
             }),
         )
         .route("/health", get(health::ready_in_detail))

@@ -1,13 +1,33 @@
 //! Reads what the components count.
 
-use gateway::Gateway;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use gateway::{CloseReason, Gateway};
+use redis_client::ServerLoad;
 use storage::{EmbeddedStats, FleetStats, MessageStore, Operation};
 use telemetry::Scrape;
+use tokio::time::timeout;
 
 use super::catalogue as of;
 use crate::app::App;
 
-pub(super) fn read(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
+/// How long a scrape waits for what Redis says of itself.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How loaded each Redis is, in the order of [`Health::redis`](crate::http::health::Health::redis).
+pub(super) async fn redis_loads(app: &App) -> Vec<Option<ServerLoad>> {
+    let asked = app.health.redis().map(|(_, client)| client.server_load());
+    let answered = asked.map(|load| async { timeout(PATIENCE, load).await.ok().flatten() });
+    join_all(answered).await
+}
+
+pub(super) fn read(
+    app: &App,
+    gateway: &Gateway,
+    redis_loads: &[Option<ServerLoad>],
+    scrape: &Scrape<'_>,
+) {
     connections(app, gateway, scrape);
     scrape.gauge(&of::USERS, &[], app.user_sockets.online() as f64);
     let (compared, removed) = app.reconciliation.compared_and_removed();
@@ -17,7 +37,7 @@ pub(super) fn read(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
     scrape.gauge(&of::ROOMS, &[], app.feeds.len() as f64);
     store(&app.store, scrape);
     bus(app, scrape);
-    redis(app, scrape);
+    redis(app, redis_loads, scrape);
     if app.config.emitter.is_some() {
         emitters(app, scrape);
     }
@@ -25,12 +45,34 @@ pub(super) fn read(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
 
 fn connections(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
     let stats = app.hub.stats();
-    scrape.gauge(&of::CONNECTIONS, &[], stats.connections() as f64);
+    let totals = gateway.connection_totals();
+    scrape.gauge(&of::CONNECTIONS, &["websocket"], totals.websocket as f64);
+    scrape.gauge(&of::CONNECTIONS, &["polling"], totals.polling as f64);
+    scrape.gauge(&of::QUEUE_CONNECTIONS, &[], totals.with_queue as f64);
+    scrape.gauge(&of::QUEUE_FRAMES, &[], totals.queued_frames as f64);
+    scrape.gauge(&of::QUEUE_BYTES, &[], totals.queued_bytes as f64);
+    for budget in gateway.byte_budgets() {
+        scrape.gauge(&of::BUDGET_USED, &[budget.name], budget.held as f64);
+        scrape.gauge(&of::BUDGET_MAX, &[budget.name], budget.max as f64);
+    }
+    let http = gateway.http_connections();
+    for (kind, connections) in [
+        ("ordinary", http.ordinary),
+        ("spare", http.spare),
+        ("internal", http.internal),
+    ] {
+        scrape.gauge(&of::HTTP_CONNECTIONS, &[kind], connections as f64);
+    }
     scrape.counter(&of::OPENED, &[], stats.opened());
     for (reason, count) in stats.closed() {
         scrape.counter(&of::CLOSED, &[reason.as_str()], count);
+        if reason == CloseReason::PingTimeout {
+            scrape.counter(&of::HEARTBEATS_MISSED, &[], count);
+        }
     }
-    scrape.counter(&of::REFUSED, &[], stats.refused());
+    for (reason, count) in stats.refused() {
+        scrape.counter(&of::REFUSED, &[reason.as_str()], count);
+    }
     scrape.counter(&of::EVENTS, &[], stats.events());
     scrape.counter(&of::UNREADABLE, &[], stats.unreadable());
     scrape.counter(&of::REFUSED_INPUT, &[], stats.refused_input());
@@ -109,8 +151,8 @@ fn bus(app: &App, scrape: &Scrape<'_>) {
     );
 }
 
-fn redis(app: &App, scrape: &Scrape<'_>) {
-    for (purpose, client) in app.health.redis() {
+fn redis(app: &App, loads: &[Option<ServerLoad>], scrape: &Scrape<'_>) {
+    for ((purpose, client), load) in app.health.redis().zip(loads) {
         let stats = client.stats();
         scrape.gauge(
             &of::REDIS_CONNECTED,
@@ -120,6 +162,23 @@ fn redis(app: &App, scrape: &Scrape<'_>) {
         scrape.counter(&of::REDIS_CONNECTS, &[purpose], stats.connects());
         scrape.counter(&of::REDIS_DISCONNECTS, &[purpose], stats.disconnects());
         scrape.counter(&of::REDIS_MOVED, &[purpose], stats.moved());
+        scrape.gauge(&of::REDIS_WAITING, &[purpose], stats.waiting() as f64);
+        for (error, count) in stats.failed() {
+            scrape.counter(&of::REDIS_FAILED, &[purpose, error], count);
+        }
+        // A gauge that isn't set would keep what was true before.
+        let known = |of: fn(&ServerLoad) -> Option<u64>| {
+            let value = load.as_ref().and_then(of);
+            value.map_or(f64::NAN, |value| value as f64)
+        };
+        for (metric, value) in [
+            (&of::REDIS_MEMORY, known(|load| Some(load.used_memory))),
+            (&of::REDIS_MEMORY_MAX, known(|load| Some(load.max_memory))),
+            (&of::REDIS_CLIENTS, known(|load| Some(load.clients))),
+            (&of::REDIS_LAG, known(|load| load.replication_lag)),
+        ] {
+            scrape.gauge(metric, &[purpose], value);
+        }
     }
 }
 

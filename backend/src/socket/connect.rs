@@ -1,6 +1,6 @@
 //! Who may connect to which namespace, and what happens first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use gateway::{ConnectRequest, Handled, Handler, Refusal, Session, Socket};
@@ -13,6 +13,7 @@ use crate::{
     app::{App, SharedApp},
     chat::topics,
     error::AppError,
+    operations::Channel,
     revocations, user_sockets,
 };
 
@@ -58,6 +59,7 @@ impl Handler for Connector {
         let decided = self
             .session(&request)
             .map(|session| Arc::new(session) as Arc<dyn Session>)
+            .inspect_err(|error| self.app.metrics.refused(Channel::Connect, error.code()))
             .map_err(|error| match error.code() {
                 ErrorCode::Unavailable | ErrorCode::RateLimited => Refusal::TryLater,
                 _ => {
@@ -70,6 +72,28 @@ impl Handler for Connector {
             });
         Box::pin(std::future::ready(decided))
     }
+
+    fn event_kind(&self, name: &str) -> u16 {
+        self.app.metrics.event_kind(name)
+    }
+
+    fn answered(&self, kind: u16, outcome: u16, took: Duration) {
+        self.app.metrics.acked(kind, took);
+        if let Some(code) = code_of(outcome) {
+            self.app.metrics.refused(Channel::Ack, code);
+        }
+    }
+}
+
+/// How the gateway carries the code of an ack's refusal; 0 is success.
+pub(super) fn outcome_of(code: ErrorCode) -> u16 {
+    let index = ErrorCode::ALL.iter().position(|known| *known == code);
+    index.map_or(0, |index| index as u16 + 1)
+}
+
+fn code_of(outcome: u16) -> Option<ErrorCode> {
+    let index = usize::from(outcome).checked_sub(1)?;
+    ErrorCode::ALL.get(index).copied()
 }
 
 /// The topics on which programs from outside reach a user. All that is published there is volatile, which is lost by

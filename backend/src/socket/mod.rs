@@ -191,7 +191,8 @@ fn reply<T: serde::Serialize>(ack: Ack, result: Result<T, AppError>) {
     }
 }
 
-fn refuse(ack: Ack, error: AppError) {
+fn refuse(mut ack: Ack, error: AppError) {
+    ack.set_outcome(connect::outcome_of(error.code()));
     send::<wire::Done>(ack, &wire::Ack::Refused(error.into_body()));
 }
 

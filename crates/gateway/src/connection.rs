@@ -251,10 +251,10 @@ impl Connection {
         self.outbox.lock().is_congested(limit)
     }
 
-    /// Takes one packet that the application handles into account.
-    pub(crate) fn admit(&self) -> Admission {
+    /// Counts one packet that the application handles, at `now` in microseconds since the gateway's start.
+    pub(crate) fn admit(&self, now: u64) -> Admission {
         let config = &self.gateway.config;
-        match self.rate.admit(config, self.gateway.now_micros()) {
+        match self.rate.admit(config, now) {
             Admission::Admitted
                 if self.in_flight.load(Ordering::Relaxed) >= config.max_in_flight =>
             {

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -11,6 +11,7 @@ use std::{
 
 use dashmap::DashMap;
 use engineioxide_core::{OpenPacket, Packet, Sid, TransportType};
+use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::{net::TcpStream, sync::watch};
 
@@ -22,9 +23,11 @@ use crate::{
     decoder::Decoder,
     frame::Frame,
     handler::{EngineHandler, Handler},
+    handshake_error::HandshakeError,
     heartbeat::Wheel,
     hub::Hub,
     instance::InstanceId,
+    listener_limits::ListenerLimits,
     peers::{Peer, Peers},
     socket::Socket,
     stats::Stats,
@@ -49,11 +52,50 @@ pub(crate) struct Shared {
     pub(crate) queues: ByteBudget,
     /// WebSockets of other instances' connections that go through this one.
     pub(crate) tunnels: AtomicUsize,
+    /// Of the listeners that serve this gateway.
+    listeners: Mutex<Vec<Weak<ListenerLimits>>>,
     started: Instant,
     /// Whether new connections have to wait for [`Gateway::admit`].
     holding: AtomicBool,
     /// When all connections will have ended, once the end has begun.
     draining: watch::Sender<Option<tokio::time::Instant>>,
+}
+
+/// The connections of a gateway at one moment, all together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectionTotals {
+    /// Connections over WebSocket.
+    pub websocket: usize,
+    /// Connections over long polling.
+    pub polling: usize,
+    /// Of both, those for which something is queued or being written.
+    pub with_queue: usize,
+    /// Frames queued for them.
+    pub queued_frames: usize,
+    /// What these frames count for, in bytes: their size, and 128 bytes each.
+    pub queued_bytes: usize,
+}
+
+/// TCP connections, at one moment, that aren't a WebSocket (yet): unfinished handshakes, polls, all other requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HttpConnections {
+    /// Clients' connections with an ordinary permit.
+    pub ordinary: usize,
+    /// Those with a spare permit.
+    pub spare: usize,
+    /// Connections of other instances.
+    pub internal: usize,
+}
+
+/// One of the bounds on bytes that all clients hold together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteBudgetUse {
+    /// What is held: `first_input`, `input`, `queues` or `bodies`; see [`Config`].
+    pub name: &'static str,
+    /// Bytes held now. Each holder counts in steps of 16 KiB, so one with less isn't in it.
+    pub held: usize,
+    /// Bytes that may be held.
+    pub max: usize,
 }
 
 /// What messages are given to.
@@ -98,6 +140,7 @@ impl Gateway {
             wheel,
             connections: DashMap::new(),
             tunnels: AtomicUsize::new(0),
+            listeners: Mutex::default(),
             started: Instant::now(),
             draining: watch::Sender::new(None),
         });
@@ -138,6 +181,62 @@ impl Gateway {
     /// Bytes queued for clients that don't take them just now, as far as they count for the bound of all connections.
     pub fn queued(&self) -> usize {
         self.0.queues.held()
+    }
+
+    /// Looks at every connection, under its queue's lock, which takes about 100 ns each: for a scrape of metrics now and
+    /// then, on a thread that may be busy that long.
+    pub fn connection_totals(&self) -> ConnectionTotals {
+        let mut totals = ConnectionTotals::default();
+        for connection in &self.0.connections {
+            match connection.stream() {
+                Some(_) => totals.websocket += 1,
+                None => totals.polling += 1,
+            }
+            let (frames, bytes) = connection.outbox().queued();
+            totals.with_queue += usize::from(bytes > 0);
+            totals.queued_frames += frames;
+            totals.queued_bytes += bytes;
+        }
+        totals
+    }
+
+    /// TCP connections of the listeners that serve this gateway.
+    pub fn http_connections(&self) -> HttpConnections {
+        let mut connections = HttpConnections::default();
+        for limits in self.0.listeners() {
+            let (ordinary, spare) = limits.permits.taken();
+            if limits.internal {
+                connections.internal += ordinary + spare;
+            } else {
+                connections.ordinary += ordinary;
+                connections.spare += spare;
+            }
+        }
+        connections
+    }
+
+    /// How much of every budget of bytes is used.
+    pub fn byte_budgets(&self) -> [ByteBudgetUse; 4] {
+        let Shared {
+            config,
+            first_input,
+            input,
+            queues,
+            ..
+        } = &*self.0;
+        let bodies = self.0.listeners();
+        let bodies = bodies.iter().filter(|limits| !limits.internal);
+        let budget = |name, held, max| ByteBudgetUse { name, held, max };
+        [
+            budget("first_input", first_input.held(), config.max_first_input),
+            budget("input", input.held(), config.max_input),
+            budget("queues", queues.held(), config.max_queues),
+            budget(
+                "bodies",
+                bodies.map(|limits| limits.bodies.held()).sum(),
+                config.max_bodies,
+            ),
+        ]
     }
 
     /// WebSockets open now whose connections are other instances'.
@@ -208,7 +307,9 @@ impl Gateway {
         let first = [response, Frame::engine_text(&open).wire()].concat();
         // A fresh socket's buffer takes some hundred bytes; if not, the client is no client.
         if !matches!(stream.try_write(&first), Ok(written) if written == first.len()) {
-            self.0.stats().connection_refused();
+            self.0
+                .stats()
+                .connection_refused(HandshakeError::Disconnected);
             return;
         }
         let connection = Connection::new(self.0.clone(), sid, address, Some(stream));
@@ -289,6 +390,16 @@ impl Shared {
 
     pub(crate) fn stats(&self) -> &Stats {
         self.hub.stats()
+    }
+
+    /// A listener serves this gateway from here on, until its limits are dropped.
+    pub(crate) fn add_listener(&self, limits: &Arc<ListenerLimits>) {
+        self.listeners.lock().push(Arc::downgrade(limits));
+    }
+
+    fn listeners(&self) -> Vec<Arc<ListenerLimits>> {
+        let listeners = self.listeners.lock();
+        listeners.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn now_millis(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! What an application implements: who may connect, and what events do.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use engineioxide_core::Str;
@@ -13,6 +13,7 @@ use socketioxide_parser_common::CommonParser;
 use crate::{
     close::CloseReason,
     frame::{EncodeError, Frame},
+    gateway::Endpoint,
     socket::Socket,
 };
 
@@ -31,6 +32,18 @@ pub trait Handler: Send + Sync + 'static {
         self: Arc<Self>,
         request: ConnectRequest,
     ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>>;
+
+    /// The application's own number for events of this name, by which [`answered`](Self::answered) tells them apart.
+    fn event_kind(&self, name: &str) -> u16 {
+        let _ = name;
+        0
+    }
+
+    /// An event of this kind was answered: its ack was queued, `took` after the event had been read. `outcome` is what
+    /// [`Ack::set_outcome`] was told, or 0. Called for every ack, so it must neither block nor take long.
+    fn answered(&self, kind: u16, outcome: u16, took: Duration) {
+        let _ = (kind, outcome, took);
+    }
 }
 
 /// One namespace of one connection, as the application sees it. Called for its events in the order they were sent. A
@@ -147,7 +160,11 @@ impl Event {
     /// The event in `data`; its ack alone if it has no name to be read, or one that clients keep for themselves.
     pub(crate) fn new(data: Value, ack: Ack) -> Result<Self, Ack> {
         match name(&data).filter(|name| !RESERVED.contains(&name.as_str())) {
-            Some(name) => Ok(Self { name, data, ack }),
+            Some(name) => Ok(Self {
+                ack: ack.of(&name),
+                name,
+                data,
+            }),
             None => Err(ack),
         }
     }
@@ -276,15 +293,42 @@ pub struct Ack {
     id: Option<i64>,
     /// About how many bytes the answer will take.
     size: usize,
+    /// When the event was read, in microseconds since the gateway's start.
+    read_at: u64,
+    /// The application's numbers for the event and for how it went.
+    kind: u16,
+    outcome: u16,
 }
 
 impl Ack {
     /// The means to answer an event of so many bytes. Answers are about as large as what they answer; one that is
     /// larger by much is waited for before the next event is looked at.
-    pub(crate) fn new(socket: Socket, id: Option<i64>, event: usize) -> Self {
+    pub(crate) fn new(socket: Socket, id: Option<i64>, event: usize, read_at: u64) -> Self {
         let size = event + ANSWER;
         socket.connection().event_begins(size);
-        Self { socket, id, size }
+        Self {
+            socket,
+            id,
+            size,
+            read_at,
+            kind: 0,
+            outcome: 0,
+        }
+    }
+
+    /// Of an event of this name.
+    fn of(mut self, name: &str) -> Self {
+        if self.is_wanted()
+            && let Endpoint::SocketIo(handler) = &self.socket.connection().gateway().endpoint
+        {
+            self.kind = handler.event_kind(name);
+        }
+        self
+    }
+
+    /// Says how the event went, by a number of the application's own, for [`Handler::answered`].
+    pub fn set_outcome(&mut self, outcome: u16) {
+        self.outcome = outcome;
     }
 
     /// Whether the client waits for an answer.
@@ -311,6 +355,11 @@ impl Ack {
         let connection = self.socket.connection();
         if let Some((namespace, _)) = connection.namespace(self.socket.key()) {
             connection.send(&Frame::ack(&namespace, id, arguments, attachments));
+            let gateway = connection.gateway();
+            if let Endpoint::SocketIo(handler) = &gateway.endpoint {
+                let took = gateway.now_micros().saturating_sub(self.read_at);
+                handler.answered(self.kind, self.outcome, Duration::from_micros(took));
+            }
         }
     }
 }

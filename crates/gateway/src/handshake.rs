@@ -12,10 +12,11 @@ use http::{
 };
 use tungstenite::handshake::derive_accept_key;
 
-use crate::{header_list, http::Refused};
+use crate::{
+    handshake_error::{HandshakeError, WEBSOCKET_VERSION},
+    header_list,
+};
 
-/// The only version that there ever was.
-pub(crate) const VERSION: HeaderValue = HeaderValue::from_static("13");
 pub(crate) const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// Whether a request asks for a WebSocket, well or badly.
@@ -24,7 +25,7 @@ pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 /// The answer that accepts a handshake.
-pub(crate) fn accept<B>(request: &Request<B>) -> Result<Response<()>, Refused> {
+pub(crate) fn accept<B>(request: &Request<B>) -> Result<Response<()>, HandshakeError> {
     let headers = request.headers();
     let is_handshake = request.method() == Method::GET
         && request.version() >= Version::HTTP_11
@@ -32,10 +33,10 @@ pub(crate) fn accept<B>(request: &Request<B>) -> Result<Response<()>, Refused> {
         && header_list::contains(headers, &CONNECTION, "upgrade");
     let key = single(headers, &SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()));
     let (true, Some(key)) = (is_handshake, key) else {
-        return Err(Refused::Malformed);
+        return Err(HandshakeError::Malformed);
     };
-    if !header_list::contains(headers, &SEC_WEBSOCKET_VERSION, "13") {
-        return Err(Refused::WebSocketVersion);
+    if !header_list::contains(headers, &SEC_WEBSOCKET_VERSION, WEBSOCKET_VERSION) {
+        return Err(HandshakeError::WebSocketVersion);
     }
     let accepted = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
     let mut response = Response::new(());
@@ -45,7 +46,7 @@ pub(crate) fn accept<B>(request: &Request<B>) -> Result<Response<()>, Refused> {
     answer.insert(UPGRADE, WEBSOCKET);
     answer.insert(
         SEC_WEBSOCKET_ACCEPT,
-        accepted.map_err(|_| Refused::Malformed)?,
+        accepted.map_err(|_| HandshakeError::Malformed)?,
     );
     let protocol = header_list::elements(headers, &SEC_WEBSOCKET_PROTOCOL)
         .find(|name| is_token(name))
@@ -135,13 +136,13 @@ mod tests {
         ] {
             assert_eq!(
                 accept(&request(lines)).err(),
-                Some(Refused::Malformed),
+                Some(HandshakeError::Malformed),
                 "{lines:?}"
             );
         }
         assert_eq!(
             accept(&request(&[(SEC_WEBSOCKET_VERSION, "8")])).err(),
-            Some(Refused::WebSocketVersion)
+            Some(HandshakeError::WebSocketVersion)
         );
     }
 

@@ -4,18 +4,17 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
-};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 
 use crate::{
+    answer::text,
     connection::Connection,
     gateway::Gateway,
     handshake,
+    handshake_error::HandshakeError,
     outbox::Transport,
     peers::Peer,
     query::{Query, TransportName},
@@ -32,74 +31,6 @@ pub struct PeerAddress(pub SocketAddr);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tunnelled;
 
-/// Why a request isn't served. All but the last are what the official server answers, `{ code, message }`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    UnknownTransport,
-    UnknownSession,
-    BadMethod,
-    Malformed,
-    /// A WebSocket handshake of a version that isn't spoken.
-    WebSocketVersion,
-    Forbidden,
-    UnsupportedVersion,
-    /// Too many connections, or draining: the official clients try again.
-    NoRoom,
-}
-
-impl Refused {
-    pub(crate) fn response(self) -> Response<Full<Bytes>> {
-        let body = match self {
-            Self::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
-            Self::UnknownSession => r#"{"code":1,"message":"Session ID unknown"}"#,
-            Self::BadMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
-            Self::Malformed | Self::WebSocketVersion => r#"{"code":3,"message":"Bad request"}"#,
-            Self::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
-            Self::UnsupportedVersion => r#"{"code":5,"message":"Unsupported protocol version"}"#,
-            Self::NoRoom => r#"{"message":"No room for more connections now"}"#,
-        };
-        let status = match self {
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let mut response = answer(
-            status,
-            "application/json",
-            Bytes::from_static(body.as_bytes()),
-        );
-        if self == Self::NoRoom {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if self == Self::WebSocketVersion {
-            let version = handshake::VERSION;
-            response
-                .headers_mut()
-                .insert(SEC_WEBSOCKET_VERSION, version);
-        }
-        response
-    }
-}
-
-pub(crate) fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: Bytes,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-pub(crate) fn text(payload: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    answer(StatusCode::OK, "text/plain; charset=UTF-8", payload.into())
-}
-
 impl Gateway {
     /// Answers a request for this gateway's path, whatever it is; one that names a connection of another instance is
     /// answered by that. The client's address is taken from [`PeerAddress`] in the extensions.
@@ -114,9 +45,9 @@ impl Gateway {
         let (query, PeerAddress(peer)) = match (query, peer) {
             (Err(refused), _) => return self.refuse(refused),
             (Ok(_), _) if !self.config().allows(request.headers()) => {
-                return self.refuse(Refused::Forbidden);
+                return self.refuse(HandshakeError::Forbidden);
             }
-            (Ok(_), None) => return self.refuse(Refused::Malformed),
+            (Ok(_), None) => return self.refuse(HandshakeError::Malformed),
             (Ok(query), Some(peer)) => (query, peer),
         };
         let owner = match request.extensions().get::<Tunnelled>() {
@@ -130,9 +61,11 @@ impl Gateway {
                     .await
             }
             (TransportName::Polling, None) if request.method() != Method::GET => {
-                self.refuse(Refused::BadMethod)
+                self.refuse(HandshakeError::BadMethod)
             }
-            (TransportName::Polling, None) if !self.0.has_room() => self.refuse(Refused::NoRoom),
+            (TransportName::Polling, None) if !self.0.has_room() => {
+                self.refuse(HandshakeError::NoRoom)
+            }
             (TransportName::Polling, None) => text(self.open_polling(peer.ip())),
             (TransportName::Polling, Some(sid)) => {
                 if let Some(owner) = owner {
@@ -146,17 +79,17 @@ impl Gateway {
                         connection.post(request.into_body()).await
                     }
                     (Some(connection), _) if connection.closed().is_none() => {
-                        Refused::BadMethod.response()
+                        HandshakeError::BadMethod.response()
                     }
-                    _ => Refused::UnknownSession.response(),
+                    _ => HandshakeError::UnknownSession.response(),
                 }
             }
         }
     }
 
     /// The answer to a request that would have opened a connection.
-    pub(crate) fn refuse(&self, refused: Refused) -> Response<Full<Bytes>> {
-        self.0.stats().connection_refused();
+    pub(crate) fn refuse(&self, refused: HandshakeError) -> Response<Full<Bytes>> {
+        self.0.stats().connection_refused(refused);
         refused.response()
     }
 
@@ -216,17 +149,17 @@ impl Gateway {
     }
 
     /// What an upgrade request with this `sid` is for, at this instance.
-    pub(crate) fn upgrade_target(&self, sid: Option<&str>) -> Result<Target, Refused> {
+    pub(crate) fn upgrade_target(&self, sid: Option<&str>) -> Result<Target, HandshakeError> {
         let Some(sid) = sid else {
             return match self.0.has_room() {
                 true => Ok(Target::New),
-                false => Err(Refused::NoRoom),
+                false => Err(HandshakeError::NoRoom),
             };
         };
         let connection = self
             .find(sid)
             .filter(|c| c.closed().is_none())
-            .ok_or(Refused::UnknownSession)?;
+            .ok_or(HandshakeError::UnknownSession)?;
         if connection.outbox().transport() != Transport::Polling {
             return Ok(Target::Taken);
         }

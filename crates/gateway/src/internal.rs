@@ -22,8 +22,10 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    answer::text,
     gateway::Gateway,
-    http::{PeerAddress, Refused, Tunnelled, text},
+    handshake_error::HandshakeError,
+    http::{PeerAddress, Tunnelled},
     query::Query,
     server::{self, Door},
     tunnel::RELEASE,
@@ -111,7 +113,7 @@ impl Gateway {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let sid = query.ok().and_then(|query| query.sid);
         let Some(sid) = sid.filter(|_| self.config().serves(request.uri().path())) else {
-            return Refused::UnknownSession.response();
+            return HandshakeError::UnknownSession.response();
         };
         if request.headers().contains_key(RELEASE) {
             if let Some(connection) = self.find_polling(sid) {

@@ -21,6 +21,7 @@
 //!
 //! `examples/chat.rs` is a whole server in a page.
 
+mod answer;
 mod byte_budget;
 mod close;
 mod config;
@@ -31,19 +32,21 @@ mod frame;
 mod gateway;
 mod handler;
 mod handshake;
+mod handshake_error;
 mod head;
 mod header_list;
 mod heartbeat;
 mod http;
+mod http_permits;
 mod hub;
 mod instance;
 mod internal;
 mod internal_key;
+mod listener_limits;
 mod origin;
 mod outbox;
 mod packet;
 mod peers;
-mod places;
 mod polling;
 mod query;
 mod read_buffer;
@@ -62,11 +65,12 @@ pub use close::CloseReason;
 pub use config::Config;
 pub use connection::Reservation;
 pub use frame::{EncodeError, Frame};
-pub use gateway::Gateway;
+pub use gateway::{ByteBudgetUse, ConnectionTotals, Gateway, HttpConnections};
 pub use handler::{
     Ack, ConnectRequest, EngineHandler, EngineSocket, Event, Handled, Handler, PayloadError,
     Refusal, Reply, Session,
 };
+pub use handshake_error::HandshakeError;
 pub use http::PeerAddress;
 pub use hub::{Hub, JoinError};
 pub use instance::{InstanceId, NoInstanceId};

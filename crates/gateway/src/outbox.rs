@@ -305,6 +305,11 @@ impl Outbox {
         !blocked && !self.queue.is_empty()
     }
 
+    /// Frames that are queued, and bytes that these and the ones being written count for.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.cost)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

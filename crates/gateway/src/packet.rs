@@ -154,7 +154,7 @@ impl Connection {
             return None;
         };
         // The application may have to look hard at who asks.
-        if self.admit() == Admission::Abuse {
+        if self.admit(self.gateway().now_micros()) == Admission::Abuse {
             self.close(CloseReason::Flood);
             return None;
         }
@@ -213,14 +213,15 @@ impl Connection {
 
     fn receive_event(self: &Arc<Self>, namespace: &str, data: Value, ack: Option<i64>) -> Handled {
         self.gateway().stats().event();
-        let admission = self.admit();
+        let now = self.gateway().now_micros();
+        let admission = self.admit(now);
         if admission == Admission::Abuse {
             self.close(CloseReason::Flood);
             return None;
         }
         let key = self.find_namespace(namespace)?;
         let socket = Socket::new(self.clone(), key);
-        let ack = Ack::new(socket.clone(), ack, size(&data));
+        let ack = Ack::new(socket.clone(), ack, size(&data), now);
         let session = self.session(key)?;
         let event = match Event::new(data, ack) {
             Ok(event) => event,

@@ -15,9 +15,10 @@ use http_body::Body;
 use http_body_util::Full;
 
 use crate::{
+    answer::{answer, text},
     close::CloseReason,
     connection::{CloseOnPanic, Connection},
-    http::{Refused, answer, text},
+    handshake_error::HandshakeError,
     outbox::Transport,
     request_body::{self, BodyError},
 };
@@ -86,7 +87,7 @@ impl Connection {
                 if outbox.has_poll() {
                     drop(outbox);
                     self.close(CloseReason::Protocol);
-                    return Refused::Malformed.response();
+                    return HandshakeError::Malformed.response();
                 }
                 let payload = outbox.take_payload(max);
                 self.settle(&mut outbox);
@@ -132,7 +133,7 @@ impl Connection {
     {
         let Some(posting) = Posting::begin(&self) else {
             self.close(CloseReason::Protocol);
-            return Refused::Malformed.response();
+            return HandshakeError::Malformed.response();
         };
         let config = &self.gateway().config;
         let guard = Waiting(Some(&self));
@@ -213,16 +214,16 @@ impl Connection {
         let (reason, status, why) = match broken {
             Broken::Malformed => {
                 self.close(CloseReason::Protocol);
-                return Refused::Malformed.response();
+                return HandshakeError::Malformed.response();
             }
             Broken::Body(BodyError::CutOff) => {
                 self.close(CloseReason::TransportError);
-                return Refused::Malformed.response();
+                return HandshakeError::Malformed.response();
             }
             Broken::Body(BodyError::NoRoom) => {
                 self.gateway().stats().input_refused();
                 self.close(CloseReason::TryLater);
-                return Refused::NoRoom.response();
+                return HandshakeError::NoRoom.response();
             }
             Broken::Body(BodyError::TooLarge) => {
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
@@ -246,7 +247,7 @@ fn last_answer(mut payload: String, reason: CloseReason) -> Response<Full<Bytes>
         CloseReason::Server | CloseReason::Protocol => CLOSE,
         // After a close packet the official Python client doesn't come back, and it should: its next poll fails.
         _ if !payload.is_empty() => return text(payload),
-        _ => return Refused::UnknownSession.response(),
+        _ => return HandshakeError::UnknownSession.response(),
     };
     if !payload.is_empty() {
         payload.push(SEPARATOR);

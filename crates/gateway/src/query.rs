@@ -1,6 +1,6 @@
 //! The query of an Engine.IO request.
 
-use crate::http::Refused;
+use crate::handshake_error::HandshakeError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransportName {
@@ -16,7 +16,7 @@ pub(crate) struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// Values are plain ASCII, so nothing needs decoding; parameters that aren't of the protocol are the application's.
-    pub(crate) fn parse(query: &'a str) -> Result<Self, Refused> {
+    pub(crate) fn parse(query: &'a str) -> Result<Self, HandshakeError> {
         let value = |name: &str| {
             query
                 .split('&')
@@ -25,10 +25,10 @@ impl<'a> Query<'a> {
         let transport = match value("transport") {
             Some("polling") => TransportName::Polling,
             Some("websocket") => TransportName::WebSocket,
-            _ => return Err(Refused::UnknownTransport),
+            _ => return Err(HandshakeError::UnknownTransport),
         };
         if value("EIO") != Some("4") {
-            return Err(Refused::UnsupportedVersion);
+            return Err(HandshakeError::UnsupportedVersion);
         }
         Ok(Self {
             transport,
@@ -56,12 +56,18 @@ mod tests {
     #[test]
     fn refuses_the_rest() {
         for (query, refused) in [
-            ("", Refused::UnknownTransport),
-            ("EIO=4", Refused::UnknownTransport),
-            ("EIO=4&transport=abc", Refused::UnknownTransport),
-            ("transport=polling", Refused::UnsupportedVersion),
-            ("EIO=3&transport=polling", Refused::UnsupportedVersion),
-            ("EIO=abc&transport=websocket", Refused::UnsupportedVersion),
+            ("", HandshakeError::UnknownTransport),
+            ("EIO=4", HandshakeError::UnknownTransport),
+            ("EIO=4&transport=abc", HandshakeError::UnknownTransport),
+            ("transport=polling", HandshakeError::UnsupportedVersion),
+            (
+                "EIO=3&transport=polling",
+                HandshakeError::UnsupportedVersion,
+            ),
+            (
+                "EIO=abc&transport=websocket",
+                HandshakeError::UnsupportedVersion,
+            ),
         ] {
             assert_eq!(Query::parse(query), Err(refused), "{query}");
         }

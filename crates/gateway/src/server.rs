@@ -26,14 +26,14 @@ use tokio::{
 };
 
 use crate::{
-    byte_budget::ByteBudget,
-    config::Config,
     gateway::Gateway,
     handshake,
+    handshake_error::HandshakeError,
     head::{self, Head},
-    http::{PeerAddress, Refused},
+    http::PeerAddress,
+    http_permits::HttpPermit,
+    listener_limits::ListenerLimits,
     peers,
-    places::{Place, Places},
     query::{Query, TransportName},
     request_body::BodyReader,
     stream::Prefixed,
@@ -44,7 +44,7 @@ use crate::{
 /// What hyper keeps of one connection, head included; its own default is 400 KB.
 const MAX_HTTP_BUFFER: usize = 64 * 1024;
 
-/// How long a connection that has a spare place may take for its first request. Whoever fills those too has to hurry.
+/// How long a connection with a spare permit may take for its first request. Whoever takes those too has to hurry.
 const SPARE_TIME: Duration = Duration::from_secs(2);
 
 /// What a client is told before its request is read.
@@ -112,8 +112,13 @@ where
     let gateways: Arc<[Gateway]> = gateways.into();
     // Every request's task holds a sender; nothing is ever sent.
     let (serving, mut served) = mpsc::channel::<Infallible>(1);
-    let bounds = Arc::new(Bounds::of(&gateways));
-    let mut pace = Pace::new(bounds.accepts_per_second);
+    let internal = matches!(*door, Door::Internal);
+    let configs = gateways.iter().map(Gateway::config);
+    let limits = Arc::new(ListenerLimits::new(internal, configs));
+    for gateway in gateways.iter() {
+        gateway.0.add_listener(&limits);
+    }
+    let mut pace = Pace::new(limits.accepts_per_second as usize);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -125,19 +130,19 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(place) = bounds.places.take(door.counts(peer)) {
+                if let Some(permit) = limits.permits.take(door.counts(peer)) {
                     let front = Front {
                         door: door.clone(),
                         gateways: gateways.clone(),
                         service: service.clone(),
                         stop: stop.clone(),
-                        bounds: bounds.clone(),
-                        place,
+                        limits: limits.clone(),
+                        permit,
                         _serving: serving.clone(),
                     };
                     tokio::spawn(front.run(stream, peer));
                 } else {
-                    refuse(&gateways, &stream, NO_ROOM);
+                    refuse(&gateways, &stream, HandshakeError::NoRoom);
                 }
                 pace.wait().await;
             }
@@ -152,53 +157,12 @@ where
 }
 
 impl Door {
-    /// The address that a connection's place counts for. A proxy's connections are of many clients.
+    /// The address whose share a connection's permit is of. A proxy's connections are of many clients.
     fn counts(&self, peer: SocketAddr) -> Option<IpAddr> {
         match self {
             Self::Public(proxies) if !proxies.trust(peer.ip().to_canonical()) => Some(peer.ip()),
             Self::Public(_) | Self::Internal => None,
         }
-    }
-}
-
-/// Bounds of one listener. Every gateway's hold for all of it: who asks for what isn't known when a connection comes.
-struct Bounds {
-    accepts_per_second: usize,
-    places: Places,
-    bodies: Arc<ByteBudget>,
-    body_timeout: Duration,
-    write_timeout: Duration,
-    handshake_timeout: Duration,
-    urgent_paths: Vec<String>,
-}
-
-impl Bounds {
-    fn of(gateways: &[Gateway]) -> Self {
-        let all = || gateways.iter().map(|gateway| gateway.config());
-        let bytes = |of: fn(&Config) -> usize| all().map(of).max().unwrap_or(usize::MAX);
-        let time = |of: fn(&Config) -> Duration| {
-            let longest = all().map(of).max();
-            longest.unwrap_or(Duration::from_secs(10))
-        };
-        Self {
-            accepts_per_second: bytes(|config| config.max_accepts_per_second as usize),
-            places: Places::new(
-                bytes(|config| config.max_http_connections).min(usize::MAX / 2),
-                bytes(|config| config.max_http_connections_of_network),
-            ),
-            bodies: Arc::new(ByteBudget::new(bytes(|config| config.max_bodies))),
-            body_timeout: time(|config| config.body_timeout),
-            write_timeout: time(|config| config.write_timeout),
-            handshake_timeout: time(|config| config.handshake_timeout),
-            urgent_paths: all()
-                .flat_map(|config| config.urgent_paths.clone())
-                .collect(),
-        }
-    }
-
-    fn is_urgent(&self, received: &[u8]) -> bool {
-        let path = head::path(received);
-        path.is_some_and(|path| self.urgent_paths.iter().any(|urgent| urgent == path))
     }
 }
 
@@ -216,11 +180,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Writes `response` as far as the socket takes it at once; the connection closes anyway.
-fn refuse(gateways: &[Gateway], stream: &TcpStream, response: &[u8]) {
+/// Says so as far as the socket takes it at once; the connection closes anyway.
+fn refuse(gateways: &[Gateway], stream: &TcpStream, error: HandshakeError) {
     if let Some(gateway) = gateways.first() {
-        gateway.0.stats().connection_refused();
+        gateway.0.stats().connection_refused(error);
     }
+    let response = match error {
+        HandshakeError::TooSlow => TOO_SLOW,
+        _ => NO_ROOM,
+    };
     // Not by way of tokio, which doesn't know yet that a new socket can be written.
     drop(SockRef::from(stream).send(response));
 }
@@ -260,8 +228,8 @@ struct Front<S> {
     gateways: Arc<[Gateway]>,
     service: S,
     stop: watch::Receiver<bool>,
-    bounds: Arc<Bounds>,
-    place: Place,
+    limits: Arc<ListenerLimits>,
+    permit: HttpPermit,
     _serving: mpsc::Sender<Infallible>,
 }
 
@@ -281,12 +249,12 @@ where
             return;
         }
         let timeout = match *self.door {
-            Door::Public(_) if self.place.is_spare() => {
-                SPARE_TIME.min(self.bounds.handshake_timeout)
+            Door::Public(_) if self.permit.is_spare() => {
+                SPARE_TIME.min(self.limits.handshake_timeout)
             }
-            Door::Public(_) => self.bounds.handshake_timeout,
+            Door::Public(_) => self.limits.handshake_timeout,
             // Others keep connections for their next request.
-            Door::Internal => self.bounds.handshake_timeout.max(peers::IDLE_SERVED),
+            Door::Internal => self.limits.handshake_timeout.max(peers::IDLE_SERVED),
         };
         let mut received = Vec::new();
         let reading = head::read(&self.gateways, &stream, &mut received);
@@ -301,25 +269,30 @@ where
                 let received = &received[length..];
                 upgrade_first(&self.door, gateway, *request, stream, peer, received).await;
             }
-            Ok(Ok(_)) if self.place.is_spare() && !self.bounds.is_urgent(&received) => {
-                refuse(&self.gateways, &stream, NO_ROOM);
+            Ok(Ok(_)) if self.permit.is_spare() && !self.is_urgent(&received) => {
+                refuse(&self.gateways, &stream, HandshakeError::NoRoom);
             }
             Ok(Ok(_)) => self.http(stream, peer, received.into(), timeout).await,
             Ok(Err(_)) => {}
-            Err(_) => refuse(&self.gateways, &stream, TOO_SLOW),
+            Err(_) => refuse(&self.gateways, &stream, HandshakeError::TooSlow),
         }
+    }
+
+    fn is_urgent(&self, received: &[u8]) -> bool {
+        head::path(received).is_some_and(|path| self.limits.is_urgent(path))
     }
 
     async fn http(mut self, stream: TcpStream, peer: SocketAddr, prefix: Bytes, timeout: Duration) {
         let (service, door) = (self.service.clone(), self.door.clone());
-        let bounds = self.bounds.clone();
+        let limits = self.limits.clone();
+
         let with_peer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let client = match &*door {
                 Door::Public(proxies) => proxies.admit(peer, request.headers_mut()),
                 Door::Internal => peer,
             };
             request.extensions_mut().insert(PeerAddress(client));
-            let (bodies, time) = (bounds.bodies.clone(), bounds.body_timeout);
+            let (bodies, time) = (limits.bodies.clone(), limits.body_timeout);
             let reader = BodyReader::new(bodies, client.ip(), time);
             request.extensions_mut().insert(reader.clone());
             let answering = service.call(request);
@@ -332,12 +305,12 @@ where
                 Ok::<_, Infallible>(response)
             }
         });
-        let stream = Prefixed::new(prefix, stream, self.bounds.write_timeout);
+        let stream = Prefixed::new(prefix, stream, self.limits.write_timeout);
         let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(timeout)
             .max_buf_size(MAX_HTTP_BUFFER)
-            .keep_alive(!self.place.is_spare())
+            .keep_alive(!self.permit.is_spare())
             .serve_connection(TokioIo::new(stream), with_peer)
             .with_upgrades();
         let mut serving = std::pin::pin!(serving);
@@ -373,8 +346,8 @@ async fn upgrade_first(
     let accepted = Query::parse(request.uri().query().unwrap_or_default())
         .and_then(|query| match query.transport {
             TransportName::WebSocket if gateway.config().allows(request.headers()) => Ok(query.sid),
-            TransportName::WebSocket => Err(Refused::Forbidden),
-            TransportName::Polling => Err(Refused::Malformed),
+            TransportName::WebSocket => Err(HandshakeError::Forbidden),
+            TransportName::Polling => Err(HandshakeError::Malformed),
         })
         .and_then(|sid| {
             let response = handshake::accept(&request)?;
@@ -389,7 +362,7 @@ async fn upgrade_first(
                 Some(owner) => Box::pin(gateway.tunnel_upgrade(owner, &request, address))
                     .await
                     .map(Target::Elsewhere),
-                None if tunnelled && sid.is_none() => Err(Refused::UnknownSession),
+                None if tunnelled && sid.is_none() => Err(HandshakeError::UnknownSession),
                 None => gateway.upgrade_target(sid),
             };
             target.map(|target| (response, target))

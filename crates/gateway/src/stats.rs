@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use crate::close::CloseReason;
+use crate::{close::CloseReason, handshake_error::HandshakeError};
 
 /// Counters since start; read them at any time.
 #[derive(Debug, Default)]
@@ -10,7 +10,7 @@ pub struct Stats {
     connections: AtomicI64,
     opened: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
-    refused: AtomicU64,
+    refused: [AtomicU64; HandshakeError::ALL.len()],
     events: AtomicU64,
     unreadable: AtomicU64,
     deliveries: AtomicU64,
@@ -39,9 +39,11 @@ impl Stats {
             .into_iter()
             .zip(self.closed.iter().map(|count| count.load(Relaxed)))
     }
-    /// Connections refused before they opened: full, wrong origin, malformed or unfinished handshake.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Relaxed)
+    /// Connections refused before they opened, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (HandshakeError, u64)> {
+        HandshakeError::ALL
+            .into_iter()
+            .zip(self.refused.iter().map(|count| count.load(Relaxed)))
     }
     /// Events received from clients.
     pub fn events(&self) -> u64 {
@@ -98,8 +100,10 @@ impl Stats {
             self.closed[index].fetch_add(1, Relaxed);
         }
     }
-    pub(crate) fn connection_refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
+    pub(crate) fn connection_refused(&self, error: HandshakeError) {
+        if let Some(index) = HandshakeError::ALL.iter().position(|e| *e == error) {
+            self.refused[index].fetch_add(1, Relaxed);
+        }
     }
     pub(crate) fn event(&self) {
         self.events.fetch_add(1, Relaxed);

@@ -30,7 +30,7 @@ use tokio::{net::TcpStream, sync::watch, time::Instant};
 use crate::{
     gateway::{Gateway, Shared},
     handshake,
-    http::Refused,
+    handshake_error::{HandshakeError, WEBSOCKET_VERSION},
     peers::{self, Peer},
     splice::Splice,
 };
@@ -91,7 +91,7 @@ impl Gateway {
         };
         answered.unwrap_or_else(|error| {
             self.tunnel_failed(owner, &error);
-            Refused::UnknownSession.response()
+            HandshakeError::UnknownSession.response()
         })
     }
 
@@ -153,8 +153,8 @@ impl Gateway {
         owner: Arc<Peer>,
         request: &Request<()>,
         address: IpAddr,
-    ) -> Result<Tunnel, Refused> {
-        let place = Place::take(&self.0).ok_or(Refused::NoRoom)?;
+    ) -> Result<Tunnel, HandshakeError> {
+        let place = Place::take(&self.0).ok_or(HandshakeError::NoRoom)?;
         self.0.stats().upgrade_tunnelled();
         let handshake = self.handshake(&owner, request, address);
         let accepted = tokio::select! {
@@ -171,10 +171,12 @@ impl Gateway {
                 place,
             }),
             // It knows better than we do; all else was checked before.
-            Err(TunnelError::Status(StatusCode::BAD_REQUEST)) => Err(Refused::UnknownSession),
+            Err(TunnelError::Status(StatusCode::BAD_REQUEST)) => {
+                Err(HandshakeError::UnknownSession)
+            }
             Err(error) => {
                 self.tunnel_failed(&owner, &error);
-                Err(Refused::UnknownSession)
+                Err(HandshakeError::UnknownSession)
             }
         }
     }
@@ -196,7 +198,8 @@ impl Gateway {
         );
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, handshake::WEBSOCKET);
-        headers.insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
+        let version = HeaderValue::from_static(WEBSOCKET_VERSION);
+        headers.insert(SEC_WEBSOCKET_VERSION, version);
         // What else the client asks for, such as subprotocols, is answered here.
         if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) {
             headers.insert(SEC_WEBSOCKET_KEY, key.clone());

@@ -13,6 +13,7 @@ use crate::{
     decoder::{Decoder, Flow, Message},
     frame::Frame,
     gateway::Gateway,
+    handshake_error::HandshakeError,
     tunnel::Tunnel,
     websocket,
 };
@@ -64,7 +65,8 @@ pub(crate) fn start(
         Target::Taken => {
             let reason = CloseReason::Protocol;
             let bytes = [response, reason.frame().wire()].concat();
-            gateway.0.stats().connection_refused();
+            let stats = gateway.0.stats();
+            stats.connection_refused(HandshakeError::AlreadyUpgraded);
             // The socket closes with or without it.
             drop(stream.try_write(&bytes));
         }

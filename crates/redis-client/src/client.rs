@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, ToRedisArgs, Value, cmd};
 
 use crate::link::Access;
-use crate::node::Reply;
 use crate::resp::encode;
 use crate::routes::Routes;
-use crate::routing::{judge, slot_of};
+use crate::routing::slot_of;
+use crate::server_load::ServerLoad;
 use crate::slots::slot;
 use crate::task::Task;
 use crate::topology::Topology;
@@ -45,7 +45,12 @@ struct Shared {
     routes: Arc<Routes>,
     _topology: Topology,
     _keeper: Task,
+    /// When the servers were asked last, and what they said.
+    load: tokio::sync::Mutex<Option<(Instant, Option<ServerLoad>)>>,
 }
+
+/// How long [`RedisClient::server_load`] is remembered.
+const LOAD_IS_FRESH: Duration = Duration::from_secs(10);
 
 /// What the servers say of themselves, the worst of all masters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +79,7 @@ impl RedisClient {
                 routes,
                 _topology: topology,
                 _keeper: keeper,
+                load: tokio::sync::Mutex::default(),
             }),
         }
     }
@@ -126,17 +132,9 @@ impl RedisClient {
         command: impl Into<Command>,
     ) -> Result<Vec<T>, RedisError> {
         let command = command.into();
-        let masters = self.shared.routes.masters().await?;
-        let replies: Vec<Result<Reply, RedisError>> = masters
-            .iter()
-            .map(|node| node.send(false, |out| command.write(out, true)))
-            .collect();
-        let mut values = Vec::with_capacity(replies.len());
-        for (reply, node) in replies.into_iter().zip(&masters) {
-            let verdict = judge(reply?.value().await?, &node.host);
-            values.push(convert(verdict.or_error())?);
-        }
-        Ok(values)
+        let values = self.shared.routes.perform_on_masters(&command).await?;
+        let values = values.into_iter().map(|value| convert(Ok(value)));
+        values.collect()
     }
 
     /// Publishes to a shard channel and tells how many subscribers of the channel's master got it.
@@ -192,6 +190,26 @@ impl RedisClient {
             maxmemory_policy,
             cluster: self.shared.routes.is_cluster(),
         })
+    }
+
+    /// How loaded the masters are, as they said at most 10 s ago; they are asked when this is called, not before. `None` if
+    /// they couldn't be asked.
+    pub async fn server_load(&self) -> Option<ServerLoad> {
+        // One asks; who comes meanwhile takes what it learns.
+        let mut last = self.shared.load.lock().await;
+        if let Some((asked, load)) = &*last
+            && asked.elapsed() < LOAD_IS_FRESH
+        {
+            return *load;
+        }
+        let sections = ["memory", "clients", "replication"];
+        let answers = self.run_on_masters(cmd("INFO").arg(&sections)).await;
+        let load = answers.ok().and_then(|answers: Vec<String>| {
+            let loads = answers.iter().map(|info| ServerLoad::parse(info));
+            loads.reduce(ServerLoad::worst)
+        });
+        *last = Some((Instant::now(), load));
+        load
     }
 
     /// Counters since start.

@@ -24,6 +24,19 @@ pub enum RedisError {
 }
 
 impl RedisError {
+    /// Every [`kind`](Self::kind).
+    pub const KINDS: [&'static str; 4] = ["unavailable", "unanswered", "refused", "unexpected"];
+
+    /// A short name for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Unanswered(_) => "unanswered",
+            Self::Refused { .. } => "refused",
+            Self::Unexpected(_) => "unexpected",
+        }
+    }
+
     /// Whether trying later may help: Redis is away, or didn't answer.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Unanswered(_))

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use metrics::Histogram;
+
 /// How one client behaves. `Options::new("main")` is right for most.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -18,6 +20,9 @@ pub struct Options {
     pub response_timeout: Duration,
     /// How long a new connection may take, TLS and log-in included.
     pub connect_timeout: Duration,
+    /// Where it is recorded how many seconds each command took, from its being given to the client to its result. Nowhere
+    /// by default.
+    pub latency: Histogram,
 }
 
 impl Options {
@@ -28,6 +33,7 @@ impl Options {
             ca_file: None,
             response_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
+            latency: Histogram::noop(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::Value;
 use tokio::sync::{Notify, watch};
@@ -189,6 +189,25 @@ impl Routes {
         slot: Option<u16>,
         write: &(impl Fn(&mut Vec<u8>, bool) + Sync),
     ) -> Result<Value, RedisError> {
+        let started = Instant::now();
+        let _waiting = self.stats.wait(1);
+        let result = self.perform_unobserved(slot, write).await;
+        self.observe(started, &result);
+        result
+    }
+
+    fn observe(&self, started: Instant, result: &Result<Value, RedisError>) {
+        self.access.options.latency.record(started.elapsed());
+        if let Err(error) = result {
+            self.stats.count_failure(error);
+        }
+    }
+
+    async fn perform_unobserved(
+        &self,
+        slot: Option<u16>,
+        write: &(impl Fn(&mut Vec<u8>, bool) + Sync),
+    ) -> Result<Value, RedisError> {
         let mut next = Next::default();
         loop {
             let node = match next.node.take() {
@@ -206,9 +225,36 @@ impl Routes {
         }
     }
 
+    /// Runs one command on every master. There is no trying elsewhere.
+    pub(crate) async fn perform_on_masters(
+        &self,
+        command: &Command,
+    ) -> Result<Vec<Value>, RedisError> {
+        let started = Instant::now();
+        let masters = self.masters().await?;
+        let _waiting = self.stats.wait(masters.len());
+        let replies: Vec<Result<Reply, RedisError>> = masters
+            .iter()
+            .map(|node| node.send(false, |out| command.write(out, true)))
+            .collect();
+        let mut values = Vec::with_capacity(replies.len());
+        for (reply, node) in replies.into_iter().zip(&masters) {
+            let result = match reply {
+                Ok(reply) => reply.value().await,
+                Err(error) => Err(error),
+            };
+            let result = result.and_then(|value| judge(value, &node.host).or_error());
+            self.observe(started, &result);
+            values.push(result?);
+        }
+        Ok(values)
+    }
+
     /// Runs many at once, in rounds: all that are to go to one node are sent together, and those whose answer is to try
     /// again make the next round.
     pub(crate) async fn perform_all(&self, commands: &[Command]) -> Vec<Result<Value, RedisError>> {
+        let started = Instant::now();
+        let _waiting = self.stats.wait(commands.len());
         let mut results: Vec<Result<Value, RedisError>> = Vec::with_capacity(commands.len());
         results.resize(
             commands.len(),
@@ -233,7 +279,10 @@ impl Routes {
                         Some((_, items)) => items.push(item),
                         None => batches.push((node, vec![item])),
                     },
-                    Err(error) => results[item.index] = Err(error),
+                    Err(error) => {
+                        results[item.index] = Err(error);
+                        self.observe(started, &results[item.index]);
+                    }
                 }
             }
             let replies: Vec<_> = batches
@@ -253,7 +302,10 @@ impl Routes {
                         Err(error) => Some(Err(error)),
                     };
                     match result {
-                        Some(result) => results[item.index] = result,
+                        Some(result) => {
+                            self.observe(started, &result);
+                            results[item.index] = result;
+                        }
                         None => round.push(item),
                     }
                 }

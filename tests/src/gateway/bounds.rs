@@ -398,6 +398,13 @@ async fn what_waits_for_slow_readers_is_bounded_together() {
         tokio::task::yield_now().await;
     }
     assert!(gateway.gateway.queued() <= MAX / 4);
+    let totals = gateway.gateway.connection_totals();
+    assert!(totals.queued_bytes >= gateway.gateway.queued());
+    assert!(totals.with_queue > 0 && totals.queued_frames >= totals.with_queue);
+    let budgets = gateway.gateway.byte_budgets();
+    let queues = budgets.iter().find(|budget| budget.name == "queues");
+    assert_eq!(queues.map(|budget| budget.max), Some(MAX));
+    assert!(queues.is_some_and(|budget| budget.held > 0));
     // Who reads is served.
     let mut other = gateway.websocket().await;
     other.send(r#"421["text",4000000]"#).await;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::http::{Method, StatusCode};
-use gateway::Config;
+use gateway::{Config, HandshakeError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -42,7 +42,9 @@ async fn one_that_never_finishes_is_closed() {
         let said = unfinished(&gateway, bytes.as_bytes()).await;
         assert!(said.starts_with("HTTP/1.1 408 "), "{bytes:?}: {said:?}");
     }
-    assert_eq!(gateway.hub.stats().refused(), 4);
+    let refused = gateway.hub.stats().refused();
+    let refused: Vec<_> = refused.filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [(HandshakeError::TooSlow, 4)]);
     assert_eq!(gateway.hub.stats().opened(), 0);
 }
 

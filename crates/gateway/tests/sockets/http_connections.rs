@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use gateway::Config;
+use gateway::{Config, HandshakeError, HttpConnections};
 
 use crate::{
     client::{Client, body, connect, rest},
@@ -25,6 +25,8 @@ fn connections_that_are_no_websocket_yet_are_bounded() {
     let refused = rest(&mut third);
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("retry-after"), "{refused}");
+    let taken = server.gateway.http_connections();
+    assert_eq!((taken.ordinary, taken.internal), (2, 0));
     drop((idle, unfinished));
     eventually("there is room again", || {
         let mut stream = connect(server.address);
@@ -34,7 +36,12 @@ fn connections_that_are_no_websocket_yet_are_bounded() {
     // WebSockets aren't counted.
     let websockets: Vec<_> = (0..4).map(|_| Client::connect(&server)).collect();
     assert!(body(server.address, "GET", "", "").starts_with('0'));
+    let totals = server.gateway.connection_totals();
+    assert_eq!((totals.websocket, totals.polling), (4, 1));
     drop(websockets);
+    eventually("all permits are returned", || {
+        server.gateway.http_connections() == HttpConnections::default()
+    });
 }
 
 #[test]
@@ -49,5 +56,7 @@ fn a_refusal_is_counted_once() {
         server.address
     );
     assert!(tungstenite::client(url, stream).is_err());
-    assert_eq!(server.hub.stats().refused(), 1);
+    let refused = server.hub.stats().refused();
+    let refused: Vec<_> = refused.filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [(HandshakeError::NoRoom, 1)]);
 }
