@@ -24,6 +24,7 @@ use std::sync::Arc;
 use protocol::limits::PAGE_BYTES_MAX;
 
 pub use append::{Appended, Change, NewEntry};
+use blocks::BLOCKS_MAX;
 pub use log::{Head, Occurrence, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;
@@ -53,13 +54,13 @@ pub(crate) enum Backend {
     Mongodb(MongoStore),
 }
 
-/// Calls the back end's method of the same name, as an operation of this kind.
+/// Calls the method of the embedded store, or that of the same name of a part of a fleet's, as an operation of this kind.
 macro_rules! on_backend {
-    ($store:ident, $operation:ident: $method:ident($($argument:expr),*)) => {{
+    ($store:ident, $operation:ident: $part:ident.$method:ident($($argument:expr),*)) => {{
         let work = async {
             match &$store.backend {
                 super::Backend::Sqlite(store) => store.$method($($argument),*).await,
-                super::Backend::Mongodb(store) => store.$method($($argument),*).await,
+                super::Backend::Mongodb(store) => store.parts.$part.$method($($argument),*).await,
             }
         };
         $store

@@ -131,7 +131,7 @@ impl MessageStore {
         };
         match &self.backend {
             Backend::Sqlite(store) => store.append(entry, done),
-            Backend::Mongodb(store) => store.append(entry, done),
+            Backend::Mongodb(store) => store.parts.writer.append(entry, done),
         }
     }
 }

@@ -5,6 +5,9 @@ use protocol::{RoomId, Timestamp, UserId};
 use super::{Backend, MessageStore, on_backend};
 use crate::StoreError;
 
+/// Users whom one user may block.
+pub(super) const BLOCKS_MAX: usize = 1_000;
+
 impl MessageStore {
     /// Blocks a user; says whether that is new. `Conflict` naming `userId` for oneself, `NotFound`
     /// if there is no such user, `Conflict` naming `userId` beyond 1,000.
@@ -14,17 +17,17 @@ impl MessageStore {
         blocked: &UserId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        on_backend!(self, Write: block(user, blocked, now))
+        on_backend!(self, Write: blocks.block(user, blocked, now))
     }
 
     /// Takes a block back; says whether there was one.
     pub async fn unblock(&self, user: &UserId, blocked: &UserId) -> Result<bool, StoreError> {
-        on_backend!(self, Write: unblock(user, blocked))
+        on_backend!(self, Write: blocks.unblock(user, blocked))
     }
 
     /// Whom a user has blocked, at most 1,000.
     pub async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
-        on_backend!(self, Read: blocked_by(user))
+        on_backend!(self, Read: blocks.blocked_by(user))
     }
 
     /// The direct room of two users, if they have one.
@@ -33,13 +36,13 @@ impl MessageStore {
         one: &UserId,
         other: &UserId,
     ) -> Result<Option<RoomId>, StoreError> {
-        on_backend!(self, Read: direct_room_id(one, other))
+        on_backend!(self, Read: direct_rooms.direct_room_id(one, other))
     }
 
     /// Whether a room is a direct one between whose two a block stands; up to ten seconds old where the bus is down.
     /// None does in a room that doesn't exist.
     pub async fn is_blocked_in(&self, room: &RoomId) -> Result<bool, StoreError> {
-        on_backend!(self, Read: is_blocked_in(room))
+        on_backend!(self, Read: blocks.is_blocked_in(room))
     }
 
     /// The direct rooms between whose two a block stands; none of a fleet's store, which is asked for each.
@@ -52,6 +55,6 @@ impl MessageStore {
 
     /// Whether one of two users has blocked the other.
     pub async fn is_blocked(&self, one: &UserId, other: &UserId) -> Result<bool, StoreError> {
-        on_backend!(self, Read: is_blocked(one, other))
+        on_backend!(self, Read: blocks.is_blocked(one, other))
     }
 }

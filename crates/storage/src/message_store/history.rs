@@ -19,7 +19,7 @@ impl MessageStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredMessage>, StoreError> {
-        on_backend!(self, History: history(room, before, after, limit, viewer))
+        on_backend!(self, History: history.history(room, before, after, limit, viewer))
     }
 
     /// One message. `NotFound` if the room has no message of this `seq`. Membership isn't checked.
@@ -29,6 +29,6 @@ impl MessageStore {
         seq: u64,
         viewer: Option<&UserId>,
     ) -> Result<StoredMessage, StoreError> {
-        on_backend!(self, History: message(room, seq, viewer))
+        on_backend!(self, History: history.message(room, seq, viewer))
     }
 }

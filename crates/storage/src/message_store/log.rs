@@ -61,7 +61,7 @@ pub enum Occurrence {
 impl MessageStore {
     /// How far a room's log goes. `NotFound` if there is no such room.
     pub async fn head(&self, room: &RoomId) -> Result<Head, StoreError> {
-        on_backend!(self, Read: head(room))
+        on_backend!(self, Read: heads.head(room))
     }
 
     /// The first `limit` events with a `seq` above `after` and not above `up_to`, ascending, or as many as hold
@@ -75,7 +75,7 @@ impl MessageStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredEvent>, StoreError> {
-        on_backend!(self, History: events(room, after, up_to, limit, viewer))
+        on_backend!(self, History: events.events(room, after, up_to, limit, viewer))
     }
 
     /// Rooms of these partitions that were written to in the last seconds, each with the last place that was given
@@ -87,7 +87,7 @@ impl MessageStore {
     ) -> Result<Vec<(RoomId, u64)>, StoreError> {
         match &self.backend {
             Backend::Sqlite(_) => Ok(Vec::new()),
-            Backend::Mongodb(store) => store.recently_written(partitions).await,
+            Backend::Mongodb(store) => store.parts.writer.recently_written(partitions).await,
         }
     }
 }

@@ -63,14 +63,14 @@ impl MessageStore {
         role: RoomRole,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        on_backend!(self, Write: add_member(room, user, role, now))
+        on_backend!(self, Write: membership_changes.add_member(room, user, role, now))
     }
 
     /// Takes somebody out of a room. When the last owner goes, the moderator, or else the member,
     /// who has been there longest becomes the owner. `NotFound` if there is no such room or the
     /// user isn't in it.
     pub async fn remove_member(&self, room: &RoomId, user: &UserId) -> Result<Removal, StoreError> {
-        on_backend!(self, Write: remove_member(room, user))
+        on_backend!(self, Write: membership_changes.remove_member(room, user))
     }
 
     /// Gives a member another role. `NotFound` if there is no such room or the user isn't in it,
@@ -81,13 +81,13 @@ impl MessageStore {
         user: &UserId,
         role: RoomRole,
     ) -> Result<(), StoreError> {
-        on_backend!(self, Write: set_member_role(room, user, role))
+        on_backend!(self, Write: membership_changes.set_member_role(room, user, role))
     }
 
     /// What somebody is to a room. `NotFound` if there is no such room; a user who doesn't exist is
     /// no member.
     pub async fn membership(&self, room: &RoomId, user: &UserId) -> Result<Membership, StoreError> {
-        on_backend!(self, Read: membership(room, user))
+        on_backend!(self, Read: membership_lookup.membership(room, user))
     }
 
     /// Who of the users named with each room is a member of it, in the order of the rooms: as it is now, whatever is
@@ -96,7 +96,7 @@ impl MessageStore {
         &self,
         rooms: &[(RoomId, Vec<UserId>)],
     ) -> Result<Vec<HashSet<UserId>>, StoreError> {
-        on_backend!(self, Read: members_in_rooms(rooms))
+        on_backend!(self, Read: members.members_in_rooms(rooms))
     }
 
     /// What somebody is to each of several rooms, in their order, read at once; `None` for one that doesn't exist.
@@ -105,7 +105,7 @@ impl MessageStore {
         user: &UserId,
         rooms: &[RoomId],
     ) -> Result<Vec<Option<Membership>>, StoreError> {
-        on_backend!(self, Read: memberships(user, rooms))
+        on_backend!(self, Read: membership_lookup.memberships(user, rooms))
     }
 
     /// The members of a room, in the order of their ids. Goes on behind `after`, whether or not there is
@@ -116,7 +116,7 @@ impl MessageStore {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Page<StoredMember>, StoreError> {
-        on_backend!(self, Read: members(room, after, limit))
+        on_backend!(self, Read: members.members(room, after, limit))
     }
 
     /// Members of a room whose username or display name holds `query`, without regard to case, width and accents, in the order
@@ -170,12 +170,12 @@ impl MessageStore {
         ids: &[UserId],
         usernames: &[String],
     ) -> Result<Vec<StoredMember>, StoreError> {
-        on_backend!(self, Read: members_among(room, ids, usernames))
+        on_backend!(self, Read: members.members_among(room, ids, usernames))
     }
 
     /// One member of a room. `NotFound` if there is no such room or the user isn't in it.
     pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<StoredMember, StoreError> {
-        on_backend!(self, Read: member(room, user))
+        on_backend!(self, Read: members.member(room, user))
     }
 
     /// The ids of a room's members, in their order. Goes on behind `after`, whether or not there
@@ -186,7 +186,7 @@ impl MessageStore {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Page<UserId>, StoreError> {
-        on_backend!(self, Read: member_ids(room, after, limit))
+        on_backend!(self, Read: members.member_ids(room, after, limit))
     }
 
     /// The ids of a user's rooms, in their order. Goes on behind `after`, whether or not there
@@ -197,7 +197,7 @@ impl MessageStore {
         after: Option<&RoomId>,
         limit: u32,
     ) -> Result<Page<RoomId>, StoreError> {
-        on_backend!(self, Read: room_ids(user, after, limit))
+        on_backend!(self, Read: memberships.room_ids(user, after, limit))
     }
 
     /// Notes how far a member has read, never less than before and never more than there is, and
@@ -208,7 +208,7 @@ impl MessageStore {
         user: &UserId,
         seq: u64,
     ) -> Result<u64, StoreError> {
-        on_backend!(self, Write: set_read(room, user, seq))
+        on_backend!(self, Write: membership_changes.set_read(room, user, seq))
     }
 
     /// Another instance changed what this user is to this room: what is remembered of it here is dropped. Nothing is
@@ -216,7 +216,7 @@ impl MessageStore {
     pub fn forget_member(&self, room: &RoomId, user: &UserId) {
         match &self.backend {
             Backend::Sqlite(_) => {}
-            Backend::Mongodb(store) => store.forget_member(room, user),
+            Backend::Mongodb(store) => store.parts.invalidations.membership(room, user),
         }
     }
 
@@ -224,7 +224,7 @@ impl MessageStore {
     pub fn forget_room(&self, room: &RoomId) {
         match &self.backend {
             Backend::Sqlite(_) => {}
-            Backend::Mongodb(store) => store.forget_room(room),
+            Backend::Mongodb(store) => store.parts.invalidations.room(room),
         }
     }
 
@@ -232,7 +232,7 @@ impl MessageStore {
     pub fn forget_user(&self, user: &UserId) {
         match &self.backend {
             Backend::Sqlite(_) => {}
-            Backend::Mongodb(store) => store.forget_user(user),
+            Backend::Mongodb(store) => store.parts.invalidations.user(user),
         }
     }
 
@@ -240,7 +240,7 @@ impl MessageStore {
     pub fn forget_everything(&self) {
         match &self.backend {
             Backend::Sqlite(_) => {}
-            Backend::Mongodb(store) => store.forget_everything(),
+            Backend::Mongodb(store) => store.parts.invalidations.everything(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The back end of a fleet: a MongoDB replica set or sharded cluster, with Redis giving out the places of the rooms'
-//! logs. Here: connecting, closing, and what several nouns share.
+//! The back end of a fleet: a MongoDB replica set or sharded cluster, with Redis for the counters of the rooms' logs. Here:
+//! which parts it has, and how they are put together.
 //!
 //! What must stay true:
 //! - every write is acknowledged by a majority with its journal flushed, every read is from the primary and of what a
@@ -7,92 +7,71 @@
 //! - every operation on a sharded collection names the value of its shard key (see `collections.rs`);
 //! - where two documents must agree, they change in one transaction (see `transaction.rs`).
 
-mod append;
+mod address;
 mod blocks;
-mod changes;
+mod cached;
 mod claims;
 mod collections;
 mod counts;
-mod degraded;
+mod database;
+mod deletion;
 mod direct_rooms;
 mod documents;
-mod epochs;
 mod failure;
+mod generations;
 mod guests;
-mod history;
-mod holes;
-mod insertion;
-mod lanes;
 mod log;
 mod members;
+mod membership_changes;
 mod memberships;
-mod message;
 mod migrate;
 mod name_index;
 mod owners;
-mod places;
-mod plan;
 mod purge;
-mod recent;
+mod query;
 mod renewal;
 mod room_views;
 mod rooms;
-mod round;
-mod search;
-mod sequencer;
-mod standing;
 mod targeting;
 #[cfg(test)]
 mod tests;
 mod transaction;
-mod unread;
 mod users;
 mod values;
-mod visible_head;
-mod word_index;
+mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use mongodb::bson::doc;
-use mongodb::options::{
-    Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
-};
-use mongodb::{Client, Database};
+use mongodb::Client;
+use mongodb::options::ClientOptions;
 use redis_client::RedisClient;
-use tokio::sync::OnceCell;
 
 use crate::{FleetStats, OpenError, StoreError, StoreStats};
-use collections::Collections;
-use failure::{Outcome, bounded};
-use log::Logs;
-use migrate::Unauthorized;
-use standing::Memory;
+use address::{malformed, options};
+use blocks::Blocks;
+use cached::{BlockLookup, Invalidations, MemberCounts, MembershipLookup, People, RoomLookup};
+use counts::Counts;
+use database::Database;
+use deletion::Deletion;
+use direct_rooms::DirectRooms;
+use guests::Guests;
+use log::epochs::Epochs;
+use log::words::DueBlocks;
+use log::{
+    Entries, Events, GapFiller, GapWatch, History, Messages, Search, Unread, VisibleHeads,
+    WordIndex,
+};
+use members::Members;
+use membership_changes::MembershipChanges;
+use memberships::Memberships;
+use purge::Purger;
+use room_views::RoomViews;
+use rooms::Rooms;
+use users::Users;
+use write::Writer;
 
 /// The database, unless the address names one.
 const DATABASE: &str = "tertulia";
-
-/// Connections to each server. Each serves one operation at a time: more of them than this would only queue in the
-/// server instead of here.
-const CONNECTIONS: u32 = 100;
-
-/// How many connections may be in the making at once: the driver's default of 2 makes a burst after an election wait.
-const CONNECTING: u32 = 8;
-
-/// How long an operation waits for a primary. An election takes longer; then the answer is `Unavailable`, and soon.
-const SELECTION: Duration = Duration::from_secs(3);
-
-/// How long connecting, and each sign of life of a server, may take.
-const CONNECT: Duration = Duration::from_secs(3);
-
-/// How often servers are asked for a sign of life: a primary that hangs is noticed after this and [`CONNECT`].
-const HEARTBEAT: Duration = Duration::from_secs(2);
-
-/// How long a write may wait for a majority before its outcome counts as unknown.
-const WRITE_CONCERN: Duration = Duration::from_secs(5);
-
-/// How long what is under way may take to end when the store is closed.
-const CLOSE: Duration = Duration::from_secs(10);
 
 /// How the store of a fleet is reached.
 #[derive(Clone)]
@@ -100,25 +79,45 @@ pub struct MongoConfig {
     /// `mongodb://…/database?options`; the database is `tertulia` unless it says. Credentials and TLS are the
     /// address's; pool size, time-outs and application name may be. Concerns and read preference are the store's own.
     pub uri: protocol::Secret,
-    /// Gives out places in the logs.
+    /// Holds the counters of the rooms' logs.
     pub redis: RedisClient,
     /// What the keys in Redis begin with, behind the tag.
     pub key_prefix: String,
 }
 
-/// The store on a replica set. Cloning shares it.
+/// The store on MongoDB. Its parts are called directly. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct MongoStore {
-    shared: Arc<Shared>,
+    pub(super) parts: Arc<Parts>,
 }
 
-struct Shared {
-    client: Client,
+/// The parts of the store, each in the file of its name. Arrows between them lead one way: what is cached below the logs,
+/// the logs below the write path, all of these below users, rooms and members.
+pub(super) struct Parts {
     database: Database,
-    /// Reached through [`MongoStore::collections`]. Empty until the indexes are known to be there.
-    collections: OnceCell<Collections>,
-    memory: Memory,
-    logs: Logs,
+    pub(super) invalidations: Arc<Invalidations>,
+    pub(super) users: Users,
+    pub(super) guests: Guests,
+    pub(super) deletion: Deletion,
+    pub(super) blocks: Blocks,
+    pub(super) rooms: Rooms,
+    pub(super) direct_rooms: DirectRooms,
+    pub(super) room_views: RoomViews,
+    pub(super) members: Members,
+    pub(super) memberships: Memberships,
+    pub(super) membership_lookup: MembershipLookup,
+    pub(super) membership_changes: MembershipChanges,
+    pub(super) heads: VisibleHeads,
+    pub(super) events: Events,
+    pub(super) history: History,
+    pub(super) search: Search,
+    pub(super) unread: Unread,
+    pub(super) epochs: Epochs,
+    pub(super) writer: Writer,
+    gaps: Arc<GapWatch>,
+    counts: Arc<Counts>,
+    filler: Arc<GapFiller>,
+    purger: Arc<Purger>,
 }
 
 impl MongoStore {
@@ -143,44 +142,33 @@ impl MongoStore {
             .unwrap_or_else(|| DATABASE.to_owned());
         let is_replica_set = options.repl_set_name.is_some();
         let client = Client::with_options(options).map_err(|error| malformed(&error))?;
-        let (logs, unstarted) = Logs::new(config.redis, config.key_prefix, is_replica_set);
-        let shared = Arc::new(Shared {
-            database: client.database(&name),
-            client,
-            collections: OnceCell::new(),
-            memory: Memory::new(),
-            logs,
-        });
-        unstarted.start(&shared);
-        holes::start(&shared);
-        word_index::start(&shared);
-        tokio::spawn(purge::run(Arc::downgrade(&shared)));
-        Ok(Self { shared })
+        let database = Database::new(client, &name);
+        let parts = Parts::new(&database, is_replica_set, config);
+        parts.start_background();
+        Ok(Self {
+            parts: Arc::new(parts),
+        })
     }
 
     pub(super) async fn close(&self) {
-        self.shared.logs.lanes.close().await;
-        let client = self.shared.client.clone();
-        // Waits for what is under way; what hangs is given up.
-        if tokio::time::timeout(CLOSE, client.clone().shutdown())
-            .await
-            .is_err()
-        {
-            client.shutdown().immediate(true).await;
-        }
+        self.parts.writer.close().await;
+        self.parts.database.close().await;
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        // A primary that a majority doesn't follow steps down, so there being one is what makes writes possible.
-        self.collections().await?;
-        bounded(self.shared.database.run_command(doc! { "ping": 1 })).await?;
+        Ok(self.parts.database.ping().await?)
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let database = &self.parts.database;
+        database.migrate().await?;
+        while renewal::step(database).await? {}
         Ok(())
     }
 
     pub(super) fn stats(&self) -> StoreStats {
-        let logs = &self.shared.logs;
-        let counts = &logs.counts;
-        let (queued_writes, queued_bytes) = logs.lanes.queued();
+        let counts = &self.parts.counts;
+        let (queued_writes, queued_bytes) = self.parts.writer.queued();
         StoreStats {
             queued_writes,
             queued_bytes,
@@ -196,78 +184,167 @@ impl MongoStore {
                 failed: counts.failed.get(),
                 gaps_filled: counts.gaps_filled.get(),
                 returned: counts.returned.get(),
-                rooms_with_gaps: logs.holes.rooms().len() as u64,
+                rooms_with_gaps: self.parts.gaps.len(),
                 counters_restored: counts.counters_restored.get(),
                 degraded_reservations: counts.degraded_reservations.get(),
             }),
         }
     }
+}
 
-    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::run(&self.shared.database, Unauthorized::Fail).await?;
-        while renewal::step(self).await? {}
-        Ok(())
-    }
+impl Parts {
+    /// Puts the parts together and starts the write path.
+    fn new(database: &Database, is_replica_set: bool, config: MongoConfig) -> Self {
+        let counts = Arc::<Counts>::default();
+        let gaps = Arc::<GapWatch>::default();
+        let due = Arc::<DueBlocks>::default();
 
-    /// The collections, once it is sure that they have their indexes: what is missing is made at the first use, so
-    /// that a fleet needs no step of installation. `Unavailable` while there is no primary.
-    async fn collections(&self) -> Outcome<&Collections> {
-        let shared = &self.shared;
-        let made = async || {
-            migrate::run(&shared.database, Unauthorized::Warn).await?;
-            let collections = Collections::of(&shared.database);
-            if renewal::is_due(&collections).await? {
-                renewal::start(shared);
-            }
-            Ok(collections)
+        // What is cached for seconds.
+        let invalidations = Arc::new(Invalidations::new());
+        let people = People::new(database, &invalidations);
+        let room_lookup = RoomLookup::new(database, &invalidations);
+        let block_lookup = BlockLookup::new(database, &invalidations);
+        let membership_lookup =
+            MembershipLookup::new(database, &room_lookup, &block_lookup, &invalidations);
+        let member_counts = MemberCounts::new(database, &invalidations);
+
+        // The logs.
+        let entries = Entries::new(database);
+        let heads = VisibleHeads::new(&entries, &room_lookup, &gaps, &due);
+        let messages = Messages::new(database, &people);
+        let filler = GapFiller::new(&entries, &heads, &gaps, &counts);
+        let index = Arc::new(WordIndex::new(database, &heads, &due));
+        let unread = Unread::new(database, &heads);
+        let writer = Writer::start(write::Parts {
+            database,
+            is_replica_set,
+            redis: config.redis,
+            key_prefix: config.key_prefix,
+            people: &people,
+            memberships: &membership_lookup,
+            blocks: &block_lookup,
+            entries: &entries,
+            heads: &heads,
+            messages: &messages,
+            filler: &filler,
+            due: &due,
+            counts: &counts,
+        });
+
+        // Users, rooms and members.
+        let users = Users::new(database, &invalidations);
+        let members = Members {
+            database: database.clone(),
+            rooms: room_lookup.clone(),
+            users: users.clone(),
         };
-        shared.collections.get_or_try_init(made).await
-    }
-}
+        let memberships = Memberships {
+            database: database.clone(),
+            people: people.clone(),
+            rooms: room_lookup.clone(),
+        };
+        let membership_changes = MembershipChanges {
+            database: database.clone(),
+            rooms: room_lookup.clone(),
+            people: people.clone(),
+            heads: heads.clone(),
+            memberships: memberships.clone(),
+            invalidations: Arc::clone(&invalidations),
+        };
+        let room_views = RoomViews {
+            database: database.clone(),
+            rooms: room_lookup.clone(),
+            counts: member_counts,
+            heads: heads.clone(),
+            unread: unread.clone(),
+            people: people.clone(),
+            memberships: memberships.clone(),
+        };
 
-/// What the address says, and what it may not say otherwise.
-async fn options(uri: &str) -> Result<ClientOptions, OpenError> {
-    let mut options = match ClientOptions::parse(uri).await {
-        Ok(options) => options,
-        Err(_) => return Err(without_credentials(uri).await),
-    };
-    options.write_concern = Some(
-        WriteConcern::builder()
-            .w(Acknowledgment::Majority)
-            .journal(true)
-            .w_timeout(WRITE_CONCERN)
-            .build(),
-    );
-    options.read_concern = Some(ReadConcern::majority());
-    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
-    options.retry_reads = Some(true);
-    options.retry_writes = Some(true);
-    options
-        .app_name
-        .get_or_insert_with(|| "tertulia".to_owned());
-    options.max_pool_size.get_or_insert(CONNECTIONS);
-    options.max_connecting.get_or_insert(CONNECTING);
-    options.server_selection_timeout.get_or_insert(SELECTION);
-    options.connect_timeout.get_or_insert(CONNECT);
-    options.heartbeat_freq.get_or_insert(HEARTBEAT);
-    Ok(options)
-}
-
-/// Why an address can't be used, found out on one without the password: the driver's words may repeat parts of it.
-async fn without_credentials(uri: &str) -> OpenError {
-    let stripped = match (uri.find("://"), uri.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => {
-            format!("{}user:password{}", &uri[..scheme + 3], &uri[at..])
+        Self {
+            database: database.clone(),
+            guests: Guests {
+                database: database.clone(),
+                users: users.clone(),
+            },
+            deletion: Deletion {
+                database: database.clone(),
+                memberships: membership_changes.clone(),
+                invalidations: Arc::clone(&invalidations),
+            },
+            blocks: Blocks {
+                database: database.clone(),
+                users: users.clone(),
+                people: people.clone(),
+                rooms: room_lookup.clone(),
+                lookup: block_lookup.clone(),
+                invalidations: Arc::clone(&invalidations),
+            },
+            rooms: Rooms {
+                database: database.clone(),
+                users: users.clone(),
+                blocks: block_lookup.clone(),
+                invalidations: Arc::clone(&invalidations),
+            },
+            direct_rooms: DirectRooms {
+                database: database.clone(),
+                users: users.clone(),
+                rooms: room_lookup,
+                blocks: block_lookup,
+                members: members.clone(),
+                changes: membership_changes.clone(),
+                views: room_views.clone(),
+            },
+            purger: Arc::new(Purger {
+                database: database.clone(),
+                memberships: membership_changes.clone(),
+            }),
+            events: Events {
+                database: database.clone(),
+                people: people.clone(),
+                entries: entries.clone(),
+                heads: heads.clone(),
+                messages: messages.clone(),
+            },
+            history: History {
+                database: database.clone(),
+                people: people.clone(),
+                heads: heads.clone(),
+                messages: messages.clone(),
+            },
+            search: Search {
+                database: database.clone(),
+                people,
+                entries,
+                heads: heads.clone(),
+                messages,
+                index,
+            },
+            epochs: Epochs {
+                database: database.clone(),
+                invalidations: Arc::clone(&invalidations),
+            },
+            invalidations,
+            users,
+            room_views,
+            members,
+            memberships,
+            membership_lookup,
+            membership_changes,
+            heads,
+            unread,
+            writer,
+            gaps,
+            counts,
+            filler: Arc::new(filler),
         }
-        (None, Some(_)) => return OpenError::Address("expected mongodb://…".to_owned()),
-        _ => uri.to_owned(),
-    };
-    match ClientOptions::parse(stripped).await {
-        Err(error) => malformed(&error),
-        Ok(_) => OpenError::Address("user and password must be percent-encoded".to_owned()),
     }
-}
 
-fn malformed(error: &mongodb::error::Error) -> OpenError {
-    OpenError::Address(error.kind.to_string())
+    /// Starts what runs in the background. It holds the parts weakly, and ends with the store.
+    fn start_background(&self) {
+        tokio::spawn(GapFiller::run(Arc::downgrade(&self.filler)));
+        tokio::spawn(WordIndex::run(Arc::downgrade(&self.search.index)));
+        tokio::spawn(Purger::run(Arc::downgrade(&self.purger)));
+        tokio::spawn(renewal::run(self.database.downgrade()));
+    }
 }

@@ -66,7 +66,7 @@ impl MessageStore {
     /// `members` if one of them doesn't exist; `Forbidden` if one of them and the owner have a block between
     /// them; `NotFound` if the owner doesn't exist.
     pub async fn create_room(&self, room: NewRoom, now: Timestamp) -> Result<MadeRoom, StoreError> {
-        on_backend!(self, Write: create_room(room, now))
+        on_backend!(self, Write: rooms.create_room(room, now))
     }
 
     /// The direct room of two users, which is made if there is none. Both are members of it afterwards.
@@ -78,7 +78,7 @@ impl MessageStore {
         peer: &UserId,
         now: Timestamp,
     ) -> Result<MadeRoom, StoreError> {
-        on_backend!(self, Write: direct_room(user, peer, now))
+        on_backend!(self, Write: direct_rooms.direct_room(user, peer, now))
     }
 
     /// A room as `viewer` sees it. Membership isn't required. `NotFound` if there is no such room.
@@ -87,7 +87,7 @@ impl MessageStore {
         room: &RoomId,
         viewer: Option<&UserId>,
     ) -> Result<StoredRoom, StoreError> {
-        on_backend!(self, Read: room(room, viewer))
+        on_backend!(self, Read: room_views.room(room, viewer))
     }
 
     /// Public rooms, in the order of their ids, whose name holds `query` without regard to case and
@@ -100,7 +100,7 @@ impl MessageStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredRoom>, StoreError> {
-        on_backend!(self, Search: public_rooms(query, after, limit, viewer))
+        on_backend!(self, Search: room_views.public_rooms(query, after, limit, viewer))
     }
 
     /// The rooms of a user, in the order of their ids, with what is unread in each. Goes on behind
@@ -111,19 +111,19 @@ impl MessageStore {
         after: Option<&RoomId>,
         limit: u32,
     ) -> Result<Page<StoredRoom>, StoreError> {
-        on_backend!(self, Read: my_rooms(user, after, limit))
+        on_backend!(self, Read: room_views.my_rooms(user, after, limit))
     }
 
     /// Gives the log of every room a new life and says how many there are, after the database was restored from a backup
     /// to an earlier point: clients who know what came later are told to load their rooms anew. To be done before an
     /// instance serves.
     pub async fn renew_epochs(&self) -> Result<u64, StoreError> {
-        on_backend!(self, Write: renew_epochs())
+        on_backend!(self, Write: epochs.renew_epochs())
     }
 
     /// Renames a room. `NotFound` if there is none, `Forbidden` for a direct one.
     pub async fn rename_room(&self, room: &RoomId, name: String) -> Result<(), StoreError> {
-        on_backend!(self, Write: rename_room(room, name))
+        on_backend!(self, Write: rooms.rename_room(room, name))
     }
 
     /// Deletes a room with its log and messages. It is gone at once; its rows go bit by bit
@@ -134,6 +134,6 @@ impl MessageStore {
         owner: &UserId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        on_backend!(self, Write: delete_room(room, owner, now))
+        on_backend!(self, Write: rooms.delete_room(room, owner, now))
     }
 }

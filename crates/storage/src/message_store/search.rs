@@ -20,6 +20,6 @@ impl MessageStore {
         limit: u32,
         viewer: Option<&UserId>,
     ) -> Result<Page<StoredMessage>, StoreError> {
-        on_backend!(self, Search: search(room, query, before, limit, viewer))
+        on_backend!(self, Search: search.search(room, query, before, limit, viewer))
     }
 }

@@ -14,7 +14,7 @@ impl MessageStore {
     /// The unread messages of one member, at most [`UNREAD_MAX`]. `NotFound` if there is no such
     /// room or the user isn't in it.
     pub async fn unread(&self, room: &RoomId, user: &UserId) -> Result<u64, StoreError> {
-        on_backend!(self, Unread: unread(room, user))
+        on_backend!(self, Unread: unread.unread(room, user))
     }
 
     /// The unread messages of each of these users, at most [`UNREAD_MAX`]; who isn't a member is
@@ -25,6 +25,6 @@ impl MessageStore {
         room: &RoomId,
         users: &[UserId],
     ) -> Result<Vec<(UserId, u64)>, StoreError> {
-        on_backend!(self, Unread: unread_for(room, users))
+        on_backend!(self, Unread: unread.unread_for(room, users))
     }
 }

@@ -110,7 +110,7 @@ impl MessageStore {
         user: NewUser,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
-        on_backend!(self, Write: create_user(user, now))
+        on_backend!(self, Write: users.create_user(user, now))
     }
 
     /// Makes an account without a password, under a username of the store's choice.
@@ -119,27 +119,27 @@ impl MessageStore {
         display_name: String,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
-        on_backend!(self, Write: create_guest(display_name, now))
+        on_backend!(self, Write: guests.create_guest(display_name, now))
     }
 
     /// A user by id. `NotFound` if there is none or it was deleted.
     pub async fn user(&self, id: &UserId) -> Result<StoredUser, StoreError> {
-        on_backend!(self, Read: user(id))
+        on_backend!(self, Read: users.user(id))
     }
 
     /// Users by their ids, in no certain order. Unknown and deleted ones are left out.
     pub async fn users(&self, ids: &[UserId]) -> Result<Vec<StoredUser>, StoreError> {
-        on_backend!(self, Read: users(ids))
+        on_backend!(self, Read: users.users(ids))
     }
 
     /// A user by username, without regard to case, with the password's hash.
     pub async fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
-        on_backend!(self, Read: credentials(username))
+        on_backend!(self, Read: users.credentials(username))
     }
 
     /// A user by id, with the password's hash. `NotFound` if there is none or it was deleted.
     pub async fn credentials_of(&self, id: &UserId) -> Result<Credentials, StoreError> {
-        on_backend!(self, Read: credentials_of(id))
+        on_backend!(self, Read: users.credentials_of(id))
     }
 
     /// Users whose username or display name holds `query`, without regard to case and accents, in the
@@ -152,7 +152,7 @@ impl MessageStore {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Page<StoredUser>, StoreError> {
-        on_backend!(self, Search: find_users(query, after, limit))
+        on_backend!(self, Search: users.find_users(query, after, limit))
     }
 
     /// Changes what a user shows. `NotFound` if there is no such user.
@@ -161,7 +161,7 @@ impl MessageStore {
         id: &UserId,
         change: ProfileChange,
     ) -> Result<StoredUser, StoreError> {
-        on_backend!(self, Write: update_user(id, change))
+        on_backend!(self, Write: users.update_user(id, change))
     }
 
     /// Replaces the password that was read with the user at `sign_in_version`, and returns the next version: no session
@@ -173,12 +173,12 @@ impl MessageStore {
         sign_in_version: u64,
         hash: Secret,
     ) -> Result<u64, StoreError> {
-        on_backend!(self, Write: set_password(id, sign_in_version, hash))
+        on_backend!(self, Write: users.set_password(id, sign_in_version, hash))
     }
 
     /// Gives a user another role in the whole system. `NotFound` if there is no such user.
     pub async fn set_user_role(&self, id: &UserId, role: Role) -> Result<(), StoreError> {
-        on_backend!(self, Write: set_user_role(id, role))
+        on_backend!(self, Write: users.set_user_role(id, role))
     }
 
     /// Deletes an account and says which rooms it was in and who owns them now: name and address are free again,
@@ -189,7 +189,7 @@ impl MessageStore {
         id: &UserId,
         now: Timestamp,
     ) -> Result<Vec<Departure>, StoreError> {
-        on_backend!(self, Write: delete_user(id, now))
+        on_backend!(self, Write: deletion.delete_user(id, now))
     }
 
     /// At most `limit` guests who came before `created_before`, those behind `after` in an order that stays.
@@ -200,7 +200,7 @@ impl MessageStore {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<UserId>, StoreError> {
-        on_backend!(self, Read: guests(created_before, after, limit))
+        on_backend!(self, Read: guests.guests(created_before, after, limit))
     }
 }
 

@@ -4,32 +4,33 @@
 //! that adds one, and looking both ways is one operation on two shards. Users who were deleted since stay in it, aren't
 //! shown, and go when their place is wanted.
 
-use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use protocol::{RoomId, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
 
-use super::MongoStore;
-use super::collections::all;
+use super::super::BLOCKS_MAX;
+use super::cached::{BlockLookup, Invalidations, People, RoomLookup};
+use super::database::Database;
 use super::direct_rooms::is_direct;
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use super::transaction::to_the_end;
+use super::users::Users;
 use super::values::texts;
 use crate::StoreError;
 
-/// Users whom one user may block.
-const BLOCKS_MAX: usize = 1_000;
-
-/// All whom one user has blocked, in the order of blocking.
-#[derive(Serialize, Deserialize)]
-pub(super) struct BlocksDocument {
-    #[serde(rename = "_id")]
-    id: UserId,
-    blocked: Vec<UserId>,
+/// Makes and lists blocks. Cloning shares it.
+#[derive(Clone)]
+pub struct Blocks {
+    pub database: Database,
+    pub users: Users,
+    pub people: People,
+    pub rooms: RoomLookup,
+    pub lookup: BlockLookup,
+    pub invalidations: Arc<Invalidations>,
 }
 
-impl MongoStore {
+impl Blocks {
     pub async fn block(
         &self,
         user: &UserId,
@@ -42,7 +43,7 @@ impl MongoStore {
         let (store, user, blocked) = (self.clone(), user.clone(), blocked.clone());
         to_the_end(async move {
             let added = store.add_block(&user, &blocked).await;
-            store.forget_user(&user);
+            store.invalidations.user(&user);
             added
         })
         .await
@@ -50,6 +51,7 @@ impl MongoStore {
 
     async fn add_block(&self, user: &UserId, blocked: &UserId) -> Outcome<bool> {
         if self
+            .users
             .users_by_id(vec![user.as_str(), blocked.as_str()])
             .await?
             .len()
@@ -65,9 +67,9 @@ impl MongoStore {
             return Ok(false);
         }
         // It is full, perhaps of users who are gone.
-        let existing = self.users_by_id(texts(&list)).await?;
+        let existing = self.users.users_by_id(texts(&list)).await?;
         let gone = texts(list.iter().filter(|id| !existing.contains_key(*id)));
-        let blocks = &self.collections().await?.blocks;
+        let blocks = &self.database.collections().await?.blocks;
         let pull = doc! { "$pull": { "blocked": { "$in": gone } } };
         bounded(blocks.update_one(doc! { "_id": user.as_str() }, pull)).await?;
         if self.push_block(user, blocked).await? {
@@ -81,7 +83,7 @@ impl MongoStore {
 
     /// Adds one unless already there or too many are.
     async fn push_block(&self, user: &UserId, blocked: &UserId) -> Outcome<bool> {
-        let blocks = &self.collections().await?.blocks;
+        let blocks = &self.database.collections().await?.blocks;
         let mut room = doc! { "_id": user.as_str(), "blocked": { "$ne": blocked.as_str() } };
         room.insert(
             format!("blocked.{}", BLOCKS_MAX - 1),
@@ -102,29 +104,29 @@ impl MongoStore {
         let (store, user, blocked) = (self.clone(), user.clone(), blocked.clone());
         to_the_end(async move {
             let removed = store.remove_block(&user, &blocked).await;
-            store.forget_user(&user);
+            store.invalidations.user(&user);
             removed
         })
         .await
     }
 
     async fn remove_block(&self, user: &UserId, blocked: &UserId) -> Outcome<bool> {
-        let blocks = &self.collections().await?.blocks;
+        let blocks = &self.database.collections().await?.blocks;
         let pull = doc! { "$pull": { "blocked": blocked.as_str() } };
         let update = blocks.update_one(doc! { "_id": user.as_str() }, pull);
         Ok(bounded(update).await?.modified_count > 0)
     }
 
     pub async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
-        self.must_be_user(user).await?;
+        self.people.require(user).await?;
         let mut list = self.blocks_of(user).await?;
-        let existing = self.users_by_id(texts(&list)).await?;
+        let existing = self.users.users_by_id(texts(&list)).await?;
         list.retain(|id| existing.contains_key(id));
         Ok(list)
     }
 
     async fn blocks_of(&self, user: &UserId) -> Outcome<Vec<UserId>> {
-        let blocks = &self.collections().await?.blocks;
+        let blocks = &self.database.collections().await?.blocks;
         let found = bounded(blocks.find_one(doc! { "_id": user.as_str() })).await?;
         Ok(found.map(|document| document.blocked).unwrap_or_default())
     }
@@ -133,9 +135,9 @@ impl MongoStore {
         if !is_direct(room) {
             return Ok(false);
         }
-        match self.room_facts(room).await {
+        match self.rooms.facts(room).await {
             Ok(facts) => match &facts.pair {
-                Some(pair) => Ok(self.is_blocked_between(room, pair).await?),
+                Some(pair) => Ok(self.lookup.in_direct_room(room, pair).await?),
                 None => Ok(false),
             },
             Err(Failure::Refused(StoreError::NotFound)) => Ok(false),
@@ -144,38 +146,11 @@ impl MongoStore {
     }
 
     pub async fn is_blocked(&self, one: &UserId, other: &UserId) -> Result<bool, StoreError> {
-        self.must_be_user(one).await?;
-        self.must_be_user(other).await?;
-        Ok(self.is_between(one, std::slice::from_ref(other)).await?)
-    }
-
-    /// Whom each of these people has blocked, of those who have blocked one of them.
-    pub(super) async fn blocks_among(
-        &self,
-        people: &HashSet<UserId>,
-    ) -> Outcome<HashMap<UserId, HashSet<UserId>>> {
-        let ids = texts(people);
-        let filter = doc! { "_id": { "$in": &ids }, "blocked": { "$in": &ids } };
-        let blocks = &self.collections().await?.blocks;
-        let found = all(blocks.find(filter)).await?.into_iter();
-        Ok(found
-            .map(|document| (document.id, document.blocked.into_iter().collect()))
-            .collect())
-    }
-
-    /// Whether a user and one of the others have a block between them.
-    pub(super) async fn is_between(&self, user: &UserId, others: &[UserId]) -> Outcome<bool> {
-        if others.is_empty() {
-            return Ok(false);
-        }
-        let mut ids = texts(others);
-        let by_user = doc! { "_id": user.as_str(), "blocked": { "$in": &ids } };
-        let of_user = doc! { "blocked": user.as_str() };
-        ids.push(user.as_str());
-        let filter = doc! { "_id": { "$in": ids }, "$or": [by_user, of_user] };
-        let blocks = &self.collections().await?.blocks;
-        let blocks = blocks.clone_with_type::<Document>();
-        let find = blocks.find_one(filter).projection(doc! { "_id": 1 });
-        Ok(bounded(find).await?.is_some())
+        self.people.require(one).await?;
+        self.people.require(other).await?;
+        Ok(self
+            .lookup
+            .between(one, std::slice::from_ref(other))
+            .await?)
     }
 }

@@ -6,29 +6,19 @@
 use mongodb::bson::doc;
 use mongodb::{ClientSession, Collection};
 use protocol::UserId;
-use serde::{Deserialize, Serialize};
 
+use super::documents::ClaimDocument;
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use crate::StoreError;
 
-/// A username that is taken.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Claim {
-    /// Lower-case.
-    #[serde(rename = "_id")]
-    name: String,
-    pub user_id: UserId,
-}
-
 /// Takes a name for a user; `Conflict` naming `username` if it is another's, or this user's already.
-pub(super) async fn claim(
-    claims: &Collection<Claim>,
+pub async fn claim(
+    claims: &Collection<ClaimDocument>,
     name: &str,
     user: &UserId,
     session: &mut ClientSession,
 ) -> Outcome<()> {
-    let claim = Claim {
+    let claim = ClaimDocument {
         name: name.to_lowercase(),
         user_id: user.clone(),
     };
@@ -41,8 +31,8 @@ pub(super) async fn claim(
 }
 
 /// Gives a name back, if it is this user's.
-pub(super) async fn release(
-    claims: &Collection<Claim>,
+pub async fn release(
+    claims: &Collection<ClaimDocument>,
     name: &str,
     user: &UserId,
     session: &mut ClientSession,

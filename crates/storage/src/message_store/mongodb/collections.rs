@@ -1,37 +1,31 @@
 //! The collections: their names, their shard keys and their indexes.
 //!
 //! What must stay true:
-//! - a shard key is one hashed field, and every operation on a sharded collection but an insert has that field in its
+//! - a shard key is one hashed field, and every operation on a sharded collection except an insert has that field in its
 //!   filter, equal to a value or in a list of values: a router asks one shard, or those of the list, never all of them;
 //! - a unique index of a sharded collection begins with the field of the shard key: elsewhere uniqueness isn't to be had.
 //!
 //! What must be unique or found otherwise is in collections that aren't sharded. These are small: a document a name, a
 //! public room.
 
-use futures_util::TryStreamExt;
-use futures_util::future::BoxFuture;
-use mongodb::action::Find;
+use std::time::Duration;
+
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
-use mongodb::{ClientSession, Collection, Cursor, Database, IndexModel, SessionCursor};
-use serde::de::DeserializeOwned;
+use mongodb::{Collection, Database, IndexModel};
 
-use super::super::Space;
-use super::blocks::BlocksDocument;
-use super::claims::Claim;
-use super::documents::{EntryDocument, ReactionDocument};
-use super::failure::{Outcome, bounded};
-use super::guests::GuestDocument;
-use super::members::MemberDocument;
-use super::memberships::MembershipDocument;
+use super::documents::{
+    BlocksDocument, ClaimDocument, EntryDocument, GuestDocument, MemberDocument,
+    MembershipDocument, PurgeDocument, ReactionDocument, RoomDocument, UserDocument,
+    WordBlockDocument,
+};
 use super::name_index::Named;
-use super::purge::Purge;
-use super::rooms::RoomDocument;
-use super::users::UserDocument;
-use super::word_index::BlockDocument;
+
+/// How long a room stays in `degraded_heads`. The server removes what is older once a minute.
+const DEGRADED_FOR: Duration = Duration::from_secs(60);
 
 /// What `migrate` makes of a collection.
-pub(super) struct Specification {
+pub struct Specification {
     pub name: &'static str,
     /// The field of the hashed shard key; none for a collection that isn't sharded.
     pub shard_key: Option<&'static str>,
@@ -58,23 +52,23 @@ const fn whole(name: &'static str, indexes: fn() -> Vec<IndexModel>) -> Specific
     }
 }
 
-pub(super) const USERS: &str = "users";
-pub(super) const USERNAMES: &str = "usernames";
-pub(super) const PEOPLE: &str = "people";
-pub(super) const GUESTS: &str = "guests";
-pub(super) const BLOCKS: &str = "blocks";
-pub(super) const ROOMS: &str = "rooms";
-pub(super) const PUBLIC_ROOMS: &str = "public_rooms";
-pub(super) const MEMBERS: &str = "members";
-pub(super) const MEMBERSHIPS: &str = "memberships";
-pub(super) const PURGES: &str = "purges";
-pub(super) const ROOM_LOG: &str = "room_log";
-pub(super) const REACTIONS: &str = "reactions";
-pub(super) const WORD_BLOCKS: &str = "word_blocks";
-pub(super) const DEGRADED_HEADS: &str = "degraded_heads";
+pub const USERS: &str = "users";
+pub const USERNAMES: &str = "usernames";
+pub const PEOPLE: &str = "people";
+pub const GUESTS: &str = "guests";
+pub const BLOCKS: &str = "blocks";
+pub const ROOMS: &str = "rooms";
+pub const PUBLIC_ROOMS: &str = "public_rooms";
+pub const MEMBERS: &str = "members";
+pub const MEMBERSHIPS: &str = "memberships";
+pub const PURGES: &str = "purges";
+pub const ROOM_LOG: &str = "room_log";
+pub const REACTIONS: &str = "reactions";
+pub const WORD_BLOCKS: &str = "word_blocks";
+pub const DEGRADED_HEADS: &str = "degraded_heads";
 
 /// All of them.
-pub(super) const ALL: [Specification; 14] = [
+pub const ALL: [Specification; 14] = [
     sharded(USERS, "_id", Vec::new),
     whole(USERNAMES, Vec::new),
     // Users and public rooms by the pieces of their names, in the order of their ids.
@@ -125,7 +119,7 @@ fn ranks() -> IndexModel {
 }
 
 /// The log of a room in its order, and what counting needs: messages alone have a sender.
-pub(super) fn log_order() -> Document {
+pub fn log_order() -> Document {
     doc! { "roomId": 1, "seq": 1, "senderId": 1, "deletedSeq": 1 }
 }
 
@@ -153,16 +147,14 @@ fn stale_blocks() -> IndexModel {
 }
 
 fn expiring(keys: Document) -> IndexModel {
-    let options = IndexOptions::builder()
-        .expire_after(super::degraded::NAMED_FOR)
-        .build();
+    let options = IndexOptions::builder().expire_after(DEGRADED_FOR).build();
     IndexModel::builder().keys(keys).options(options).build()
 }
 
 /// Handles to the collections.
-pub(super) struct Collections {
+pub struct Collections {
     pub users: Collection<UserDocument>,
-    pub usernames: Collection<Claim>,
+    pub usernames: Collection<ClaimDocument>,
     pub people: Collection<Named>,
     pub guests: Collection<GuestDocument>,
     pub blocks: Collection<BlocksDocument>,
@@ -170,19 +162,19 @@ pub(super) struct Collections {
     pub public_rooms: Collection<Named>,
     pub members: Collection<MemberDocument>,
     pub memberships: Collection<MembershipDocument>,
-    pub purges: Collection<Purge>,
+    pub purges: Collection<PurgeDocument>,
     /// Messages and changes, by room: `_id` is `{ r: roomId, s: seq }`.
     pub room_log: Collection<EntryDocument>,
     /// Who put which emoji to what, by room.
     pub reactions: Collection<ReactionDocument>,
     /// The words of the messages, by room and stretches of its log.
-    pub word_blocks: Collection<BlockDocument>,
+    pub word_blocks: Collection<WordBlockDocument>,
     /// Rooms that were written to without Redis.
     pub degraded_heads: Collection<Document>,
 }
 
 impl Collections {
-    pub(super) fn of(database: &Database) -> Self {
+    pub fn of(database: &Database) -> Self {
         Self {
             users: database.collection(USERS),
             usernames: database.collection(USERNAMES),
@@ -200,55 +192,4 @@ impl Collections {
             degraded_heads: database.collection(DEGRADED_HEADS),
         }
     }
-}
-
-/// All that a search gives; what it asks for must be bounded.
-pub(super) async fn all<T: DeserializeOwned + Send + Sync>(
-    find: impl IntoFuture<Output = mongodb::error::Result<Cursor<T>>>,
-) -> Outcome<Vec<T>> {
-    bounded(async { find.await?.try_collect().await }).await
-}
-
-/// Documents of one answer of a server to [`first`]: a page that ends by its bytes leaves no more than these unread.
-const READ_AHEAD: u32 = 100;
-
-/// The first of what a query finds: one more than a page holds, if there are so many.
-pub(super) async fn first<T: DeserializeOwned + Send + Sync>(
-    find: Find<'_, T>,
-    limit: u32,
-    bytes: impl Fn(&T) -> usize,
-) -> Outcome<Vec<T>> {
-    let read = async {
-        let mut cursor = find
-            .limit(i64::from(limit) + 1)
-            .batch_size(READ_AHEAD)
-            .await?;
-        let (mut found, mut space) = (Vec::new(), Space::new(limit));
-        while let Some(document) = cursor.try_next().await? {
-            let fits = space.takes(bytes(&document));
-            found.push(document);
-            if !fits {
-                break;
-            }
-        }
-        Ok(found)
-    };
-    bounded(read).await
-}
-
-/// The same in a transaction.
-pub(super) async fn all_in<T: DeserializeOwned + Send + Sync>(
-    collection: &Collection<T>,
-    filter: Document,
-    session: &mut ClientSession,
-) -> Outcome<Vec<T>> {
-    // Of a known type, because the compiler can't tell of the driver's own that it may change threads.
-    let find: BoxFuture<'_, mongodb::error::Result<SessionCursor<T>>> =
-        Box::pin(collection.find(filter).session(&mut *session).into_future());
-    let mut cursor = bounded(find).await?;
-    let mut found = Vec::new();
-    while bounded(cursor.advance(session)).await? {
-        found.push(cursor.deserialize_current()?);
-    }
-    Ok(found)
 }

@@ -4,21 +4,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Something that is counted from 0 on.
 #[derive(Default)]
-pub(super) struct Count(AtomicU64);
+pub struct Count(AtomicU64);
 
 impl Count {
-    pub(super) fn add(&self, more: usize) {
+    pub fn add(&self, more: usize) {
         self.0.fetch_add(more as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn get(&self) -> u64 {
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// The counts of one store. The fields are explained at [`crate::StoreStats`] and [`crate::FleetStats`].
 #[derive(Default)]
-pub(super) struct Counts {
+pub struct Counts {
     pub refused: Count,
     pub groups: Count,
     pub grouped: Count,

@@ -1,15 +1,19 @@
-//! Two people's own rooms. The id of one is made of the ids of its two, so that there is one however often and wherever it
+//! The rooms of two users. The id of one is made of the ids of its two, so that there is one however often and wherever it
 //! is made at once. It sorts behind the ids of all other rooms.
 
 use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 
 use super::super::MadeRoom;
-use super::MongoStore;
+use super::cached::{BlockLookup, RoomLookup};
+use super::database::Database;
+use super::documents::{MemberDocument, RoomDocument};
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
-use super::members::{self, MemberDocument};
-use super::rooms::RoomDocument;
+use super::members::Members;
+use super::membership_changes::{MembershipChanges, insert_members};
+use super::room_views::RoomViews;
 use super::transaction::{in_transaction, to_the_end};
+use super::users::Users;
 use crate::StoreError;
 
 /// What the ids of direct rooms begin with.
@@ -30,18 +34,30 @@ fn direct_id((low, high): &(UserId, UserId)) -> RoomId {
 }
 
 /// Whether this is the id of a direct room, without asking.
-pub(super) fn is_direct(room: &RoomId) -> bool {
+pub fn is_direct(room: &RoomId) -> bool {
     room.as_str().starts_with(PREFIX)
 }
 
-impl MongoStore {
+/// Makes and finds direct rooms. Cloning shares it.
+#[derive(Clone)]
+pub struct DirectRooms {
+    pub database: Database,
+    pub users: Users,
+    pub rooms: RoomLookup,
+    pub blocks: BlockLookup,
+    pub members: Members,
+    pub changes: MembershipChanges,
+    pub views: RoomViews,
+}
+
+impl DirectRooms {
     pub async fn direct_room_id(
         &self,
         one: &UserId,
         other: &UserId,
     ) -> Result<Option<RoomId>, StoreError> {
         let id = direct_id(&(one.min(other).clone(), one.max(other).clone()));
-        match self.room_facts(&id).await {
+        match self.rooms.facts(&id).await {
             Ok(_) => Ok(Some(id)),
             Err(Failure::Refused(StoreError::NotFound)) => Ok(None),
             Err(failure) => Err(failure.into()),
@@ -68,23 +84,30 @@ impl MongoStore {
             return Err(StoreError::invalid("members", "expected somebody else").into());
         }
         let pair = (user.min(peer).clone(), user.max(peer).clone());
-        let users = self.users_by_id(vec![user.as_str(), peer.as_str()]).await?;
+        let users = self
+            .users
+            .users_by_id(vec![user.as_str(), peer.as_str()])
+            .await?;
         if users.len() < 2 {
             return Err(StoreError::NotFound.into());
         }
-        if self.is_between(user, std::slice::from_ref(peer)).await? {
+        if self
+            .blocks
+            .between(user, std::slice::from_ref(peer))
+            .await?
+        {
             return Err(StoreError::Forbidden.into());
         }
         let id = direct_id(&pair);
         let both = [user.clone(), peer.clone()];
-        let (room, joined) = match self.room_document(&id).await {
+        let (room, joined) = match self.rooms.document(&id).await {
             Err(Failure::Refused(StoreError::NotFound)) => {
                 let mut room = RoomDocument::new(id, RoomKind::Direct, String::new(), now);
                 room.pair = Some(pair);
                 match self.insert_direct_room(&room, &both, now).await {
                     // Made by somebody else at the same time.
                     Err(Failure::Mongodb(error)) if is_duplicate(&error) => {
-                        (self.room_document(&room.id).await?, None)
+                        (self.rooms.document(&room.id).await?, None)
                     }
                     made => {
                         made?;
@@ -98,7 +121,7 @@ impl MongoStore {
             Some(joined) => joined,
             None => self.bring_back(&room.id, &both, now).await?,
         };
-        let room = self.view(room, Some(user)).await?;
+        let room = self.views.view(room, Some(user)).await?;
         Ok(MadeRoom { room, joined })
     }
 
@@ -110,10 +133,10 @@ impl MongoStore {
     ) -> Outcome<()> {
         let member = |id| MemberDocument::new(&room.id, id, RoomRole::Member, 0, now);
         let members = both.each_ref().map(member);
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
+        let collections = self.database.collections().await?;
+        in_transaction!(&self.database, async |session| {
             bounded(collections.rooms.insert_one(room).session(&mut *session)).await?;
-            members::insert(collections, &members, session).await
+            insert_members(collections, &members, session).await
         })
     }
 
@@ -126,8 +149,8 @@ impl MongoStore {
     ) -> Outcome<Vec<UserId>> {
         let mut joined = Vec::new();
         for user in both {
-            if self.member_document(room, user).await?.is_none()
-                && self.join(room, user, RoomRole::Member, now).await?
+            if self.members.member_document(room, user).await?.is_none()
+                && self.changes.join(room, user, RoomRole::Member, now).await?
             {
                 joined.push(user.clone());
             }

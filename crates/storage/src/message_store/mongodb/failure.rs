@@ -13,11 +13,11 @@ use crate::StoreError;
 use crate::error::cause;
 
 /// What a piece of work ends with.
-pub(super) type Outcome<T> = Result<T, Failure>;
+pub type Outcome<T> = Result<T, Failure>;
 
 /// Why a piece of work failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The rules of the store say no.
     Refused(StoreError),
     /// The driver or a server says no.
@@ -26,7 +26,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// A value of this program that has no form in the database.
-    pub(super) fn unserializable(error: mongodb::bson::error::Error) -> Self {
+    pub fn unserializable(error: mongodb::bson::error::Error) -> Self {
         Self::Refused(StoreError::Internal(cause(error)))
     }
 }
@@ -64,9 +64,7 @@ impl From<Failure> for StoreError {
 const OPERATION: Duration = Duration::from_secs(10);
 
 /// One operation, given up after [`OPERATION`]: of a write it isn't known then whether it happened.
-pub(super) async fn bounded<T>(
-    operation: impl IntoFuture<Output = Result<T, Error>>,
-) -> Outcome<T> {
+pub async fn bounded<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -> Outcome<T> {
     match tokio::time::timeout(OPERATION, operation.into_future()).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(StoreError::unavailable("no answer in time").into()),
@@ -113,12 +111,12 @@ const PASSING: [i32; 35] = [
 ];
 
 /// Whether a server's error passes by itself.
-pub(super) fn is_passing_code(code: i32) -> bool {
+pub fn is_passing_code(code: i32) -> bool {
     PASSING.contains(&code)
 }
 
 /// Whether trying again later may succeed.
-pub(super) fn is_passing(error: &Error) -> bool {
+pub fn is_passing(error: &Error) -> bool {
     let labelled = [
         RETRYABLE_WRITE_ERROR,
         TRANSIENT_TRANSACTION_ERROR,
@@ -149,10 +147,10 @@ pub(super) fn is_passing(error: &Error) -> bool {
 }
 
 /// The server's word for a unique key that is there already.
-pub(super) const DUPLICATE_KEY: i32 = 11000;
+pub const DUPLICATE_KEY: i32 = 11000;
 
 /// Whether a document with the same unique key is there already.
-pub(super) fn is_duplicate(error: &Error) -> bool {
+pub fn is_duplicate(error: &Error) -> bool {
     match &*error.kind {
         ErrorKind::Command(command) => command.code == DUPLICATE_KEY,
         ErrorKind::Write(WriteFailure::WriteError(write)) => write.code == DUPLICATE_KEY,

@@ -1,33 +1,30 @@
 //! Users who came without registering.
 
-use mongodb::bson::{DateTime, doc};
+use mongodb::bson::doc;
 use protocol::{Timestamp, UserId};
-use serde::{Deserialize, Serialize};
 
 use super::super::StoredUser;
-use super::MongoStore;
-use super::collections::all;
+use super::database::Database;
 use super::failure::{Outcome, bounded};
+use super::query::all;
+use super::users::Users;
 use super::values::time;
 use crate::StoreError;
 
-/// A guest, of whom it is to be seen some day whether anybody will come back.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct GuestDocument {
-    #[serde(rename = "_id")]
-    pub id: UserId,
-    pub created_at: DateTime,
+/// Makes and lists guests.
+pub struct Guests {
+    pub database: Database,
+    pub users: Users,
 }
 
-impl MongoStore {
+impl Guests {
     pub async fn create_guest(
         &self,
         display_name: String,
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
         let stored = StoredUser::guest(display_name, now);
-        self.make_user(stored, None).await
+        self.users.make_user(stored, None).await
     }
 
     pub async fn guests(
@@ -49,7 +46,7 @@ impl MongoStore {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let collections = self.collections().await?;
+        let collections = self.database.collections().await?;
         let mut filter = doc! { "createdAt": { "$lt": time(created_before) } };
         if let Some(after) = after {
             // A deleted one still says when it came.

@@ -11,14 +11,14 @@ use super::failure::{Failure, Outcome, bounded};
 
 /// What is to become of a cluster that this user may not shard.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unauthorized {
+pub enum Unauthorized {
     /// It works as it is, on one shard; the operator is told.
     Warn,
     /// It is why the operator asked.
     Fail,
 }
 
-pub(super) async fn run(database: &Database, unauthorized: Unauthorized) -> Outcome<()> {
+pub async fn run(database: &Database, unauthorized: Unauthorized) -> Outcome<()> {
     try_join_all(ALL.iter().map(|it| make(database, it))).await?;
     drop_emails(database, unauthorized).await?;
     let hello = bounded(database.run_command(doc! { "hello": 1 })).await?;

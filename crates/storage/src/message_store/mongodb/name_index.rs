@@ -16,7 +16,7 @@ const PIECES: usize = 16;
 
 /// The names of a user or a public room, with that one's id.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Named {
+pub struct Named {
     #[serde(rename = "_id")]
     pub id: String,
     /// Folded.
@@ -28,7 +28,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    pub(super) fn new(id: &str, names: &[&str]) -> Self {
+    pub fn new(id: &str, names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(|name| text::fold(name)).collect();
         let triples = names.iter().flat_map(|name| text::triples(name));
         let pieces = names.iter().flat_map(|name| text::pieces(name));
@@ -42,12 +42,12 @@ impl Named {
 }
 
 /// Selects names whose pieces were made by an earlier version.
-pub(super) fn outdated() -> Document {
+pub fn outdated() -> Document {
     doc! { "version": { "$ne": text::VERSION } }
 }
 
 /// Selects the names with this text in them, of ids behind `after`.
-pub(super) fn holding(query: &str, after: Option<&str>) -> Document {
+pub fn holding(query: &str, after: Option<&str>) -> Document {
     let mut filter = match NameQuery::new(query) {
         NameQuery::Nothing => doc! { "pieces": { "$in": [] } },
         NameQuery::Piece(piece) => doc! { "pieces": piece },
@@ -61,7 +61,7 @@ pub(super) fn holding(query: &str, after: Option<&str>) -> Document {
 }
 
 /// Selects all names of ids behind `after`.
-pub(super) fn behind(after: Option<&str>) -> Document {
+pub fn behind(after: Option<&str>) -> Document {
     match after {
         Some(after) => doc! { "_id": { "$gt": after } },
         None => Document::new(),

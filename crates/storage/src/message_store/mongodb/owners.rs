@@ -1,60 +1,18 @@
-//! What members may do in a room, and that a room with members has an owner.
+//! Roles in a transaction, and that a room with members has an owner.
 //!
 //! Every change of who is an owner also changes the room's document: of two at once one begins anew and sees the other,
 //! so that both together can't leave the room without one.
 
 use mongodb::ClientSession;
 use mongodb::bson::doc;
-use protocol::{RoomId, RoomKind, RoomRole, UserId};
+use protocol::{RoomId, RoomRole, UserId};
 
-use super::MongoStore;
 use super::collections::Collections;
+use super::documents::member;
 use super::failure::{Failure, Outcome, bounded};
-use super::members::of;
-use super::transaction::{in_transaction, to_the_end};
-use crate::StoreError;
 
-impl MongoStore {
-    pub async fn set_member_role(
-        &self,
-        room: &RoomId,
-        user: &UserId,
-        role: RoomRole,
-    ) -> Result<(), StoreError> {
-        if self.room_document(room).await?.kind == RoomKind::Direct {
-            return Err(StoreError::Forbidden);
-        }
-        let (store, room, user) = (self.clone(), room.clone(), user.clone());
-        to_the_end(async move {
-            let changed = store.change_role(&room, &user, role).await;
-            store.forget_member(&room, &user);
-            changed
-        })
-        .await
-    }
-
-    async fn change_role(&self, room: &RoomId, user: &UserId, role: RoomRole) -> Outcome<()> {
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
-            let before = role_of(collections, room, user, session).await?;
-            let before = before.ok_or(StoreError::NotFound)?;
-            if before == role {
-                return Ok(());
-            }
-            set_role(collections, room, user, role, session).await?;
-            if before == RoomRole::Owner || role == RoomRole::Owner {
-                change_owners(collections, room, session).await?;
-                if !has_owner(collections, room, session).await? {
-                    return Err(StoreError::conflict("role", "a room needs an owner").into());
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
-/// What a user may do in a room; nothing for who isn't a member.
-pub(super) async fn role_of(
+/// The role of a user in a room; none for a user who isn't a member.
+pub async fn role_of(
     collections: &Collections,
     room: &RoomId,
     user: &UserId,
@@ -62,12 +20,12 @@ pub(super) async fn role_of(
 ) -> Outcome<Option<RoomRole>> {
     let find = collections
         .members
-        .find_one(of(room, user))
+        .find_one(member(room, user))
         .session(session);
     Ok(bounded(find).await?.map(|member| member.role))
 }
 
-async fn set_role(
+pub async fn set_role(
     collections: &Collections,
     room: &RoomId,
     user: &UserId,
@@ -76,12 +34,12 @@ async fn set_role(
 ) -> Outcome<()> {
     let role = mongodb::bson::serialize_to_bson(&role).map_err(Failure::unserializable)?;
     let set = doc! { "$set": { "role": role } };
-    let update = collections.members.update_one(of(room, user), set);
+    let update = collections.members.update_one(member(room, user), set);
     bounded(update.session(session)).await.map(drop)
 }
 
 /// Makes two transactions that change the owners of a room meet. `NotFound` if there is no such room.
-pub(super) async fn change_owners(
+pub async fn change_owners(
     collections: &Collections,
     room: &RoomId,
     session: &mut ClientSession,
@@ -93,7 +51,7 @@ pub(super) async fn change_owners(
     bounded(update.session(session)).await.map(drop)
 }
 
-pub(super) async fn has_owner(
+pub async fn has_owner(
     collections: &Collections,
     room: &RoomId,
     session: &mut ClientSession,
@@ -107,7 +65,7 @@ pub(super) async fn has_owner(
 }
 
 /// Makes the moderator, or else the member, who has been there longest the owner.
-pub(super) async fn succeed(
+pub async fn succeed(
     collections: &Collections,
     room: &RoomId,
     session: &mut ClientSession,

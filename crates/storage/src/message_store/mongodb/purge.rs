@@ -6,20 +6,17 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use mongodb::Collection;
 use mongodb::bson::{Bson, DateTime, Document, doc};
-use mongodb::{ClientSession, Collection};
 use protocol::{RoomId, UserId};
-use serde::{Deserialize, Serialize};
 
-use super::collections::{Collections, all};
-use super::failure::{Outcome, bounded};
+use super::database::Database;
+use super::documents::{Remains, later};
+use super::failure::{Failure, Outcome, bounded};
+use super::membership_changes::MembershipChanges;
+use super::query::all;
 use super::values::texts;
-use super::{MongoStore, Shared};
 use crate::StoreError;
-
-/// How long after a deletion its purge begins, and how long an instance has one for itself: longer than any operation
-/// may take.
-const AFTER: Duration = Duration::from_secs(60);
 
 /// How often an instance looks for something to purge.
 const EVERY: Duration = Duration::from_secs(20);
@@ -33,82 +30,40 @@ const STEPS: u32 = 200;
 /// The pause between two steps: members who chat come first.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Something deleted whose remains are to go.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Purge {
-    #[serde(rename = "_id")]
-    what: Remains,
-    /// Not before. Moves when an instance takes it up.
-    due: DateTime,
+/// Removes the data of deleted rooms and users.
+pub struct Purger {
+    pub database: Database,
+    pub memberships: MembershipChanges,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Remains {
-    Room(RoomId),
-    User(UserId),
-}
-
-fn later() -> DateTime {
-    let ms = i64::try_from(AFTER.as_millis()).unwrap_or(i64::MAX);
-    DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(ms))
-}
-
-impl Purge {
-    pub(super) fn of_room(room: &RoomId) -> Self {
-        Self {
-            what: Remains::Room(room.clone()),
-            due: later(),
+impl Purger {
+    /// Purges from time to time, until the store is gone.
+    pub async fn run(purger: Weak<Self>) {
+        loop {
+            // Spread, so that instances that were started together don't come together.
+            let spread = f64::from(uuid::Uuid::now_v7().as_bytes()[15]) / 255.0;
+            tokio::time::sleep(EVERY.mul_f64(0.5 + spread)).await;
+            let Some(purger) = purger.upgrade() else {
+                return;
+            };
+            if let Err(failure) = purger.purge(DateTime::now()).await {
+                let error = StoreError::from(failure);
+                tracing::debug!(%error, "purging failed; it is tried again later");
+            }
         }
     }
 
-    pub(super) fn of_user(user: &UserId) -> Self {
-        Self {
-            what: Remains::User(user.clone()),
-            due: later(),
-        }
-    }
-
-    /// Notes it down, in the transaction of the deletion.
-    pub(super) async fn insert(
-        self,
-        collections: &Collections,
-        session: &mut ClientSession,
-    ) -> Outcome<()> {
-        let insert = collections.purges.insert_one(self).session(session);
-        bounded(insert).await.map(drop)
-    }
-}
-
-/// Purges from time to time, for as long as the store is used.
-pub(super) async fn run(store: Weak<Shared>) {
-    loop {
-        // Spread, so that instances that were started together don't come together.
-        let spread = f64::from(uuid::Uuid::now_v7().as_bytes()[15]) / 255.0;
-        tokio::time::sleep(EVERY.mul_f64(0.5 + spread)).await;
-        let Some(shared) = store.upgrade() else {
-            return;
-        };
-        let store = MongoStore { shared };
-        if let Err(failure) = store.purge(DateTime::now()).await {
-            let error = StoreError::from(failure);
-            tracing::debug!(%error, "purging failed; it is tried again later");
-        }
-    }
-}
-
-impl MongoStore {
     /// Purges what is due at `now`.
-    pub(super) async fn purge(&self, now: DateTime) -> Outcome<()> {
-        let purges = &self.collections().await?.purges;
+    pub async fn purge(&self, now: DateTime) -> Outcome<()> {
+        let purges = &self.database.collections().await?.purges;
         loop {
             let due = doc! { "due": { "$lte": now } };
             let take = purges.find_one_and_update(due, doc! { "$set": { "due": later() } });
             let Some(purge) = bounded(take).await? else {
                 return Ok(());
             };
-            let id = mongodb::bson::serialize_to_bson(&purge.what)
-                .map_err(super::failure::Failure::unserializable)?;
+            let id =
+                mongodb::bson::serialize_to_bson(&purge.what).map_err(Failure::unserializable)?;
             let is_done = match &purge.what {
                 Remains::Room(room) => self.purge_room(room).await?,
                 Remains::User(user) => self.purge_user(user).await?,
@@ -124,7 +79,7 @@ impl MongoStore {
 
     /// Removes a part of a deleted room; says whether that was the last.
     async fn purge_room(&self, room: &RoomId) -> Outcome<bool> {
-        let collections = self.collections().await?;
+        let collections = self.database.collections().await?;
         for _ in 0..STEPS {
             let mut removed = self.purge_members(room).await?;
             for part in [
@@ -145,7 +100,7 @@ impl MongoStore {
     }
 
     async fn purge_members(&self, room: &RoomId) -> Outcome<usize> {
-        let collections = self.collections().await?;
+        let collections = self.database.collections().await?;
         let members = &collections.members;
         let members = all(members.find(doc! { "roomId": room.as_str() }).limit(STEP)).await?;
         if members.is_empty() {
@@ -161,8 +116,8 @@ impl MongoStore {
 
     /// Removes what a deleted user's last operations have left.
     async fn purge_user(&self, user: &UserId) -> Outcome<bool> {
-        self.leave_all_rooms(user).await?;
-        let blocks = &self.collections().await?.blocks;
+        self.memberships.leave_all(user).await?;
+        let blocks = &self.database.collections().await?.blocks;
         bounded(blocks.delete_one(doc! { "_id": user.as_str() })).await?;
         Ok(true)
     }

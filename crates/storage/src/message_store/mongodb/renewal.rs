@@ -1,20 +1,19 @@
-//! Making the pieces of names anew that an earlier version of the program made, in the background: until then these are
-//! found as that version found them. The words of messages are renewed where they are written (see `word_index.rs`).
+//! Renews the pieces of names that an earlier version of the program made, in the background: until then these names are
+//! found as that version found them. The words of messages are renewed where they are written (see `log/word_index.rs`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 use mongodb::{Collection, bson};
 use serde::Deserialize;
 
-use super::collections::{Collections, all};
+use super::database::{Database, WeakDatabase};
 use super::failure::{Outcome, bounded};
 use super::name_index::{Named, outdated};
-use super::{MongoStore, Shared};
+use super::query::all;
 
-/// Names that are made anew in one step.
+/// Names that are renewed in one step.
 const STEP: i64 = 500;
 
 /// The pause after a failure.
@@ -26,42 +25,27 @@ struct Id {
     id: String,
 }
 
-/// Whether there is anything to renew.
-pub(super) async fn is_due(collections: &Collections) -> Outcome<bool> {
-    for names in [&collections.people, &collections.public_rooms] {
-        let names = names.clone_with_type::<Id>();
-        if bounded(names.find_one(outdated())).await?.is_some() {
-            return Ok(true);
-        }
+/// Waits for the first use of the database and renews what is there, until nothing is left or the store is gone.
+pub async fn run(mut database: WeakDatabase) {
+    if !database.reached().await {
+        return;
     }
-    Ok(false)
-}
-
-/// Renews what is there until nothing is left, or the store is gone.
-pub(super) fn start(store: &Arc<Shared>) {
-    tokio::spawn(run(Arc::downgrade(store)));
-}
-
-async fn run(store: Weak<Shared>) {
-    loop {
-        let Some(store) = store.upgrade().map(|shared| MongoStore { shared }) else {
-            return;
-        };
-        match step(&store).await {
+    while let Some(database) = database.upgrade() {
+        match step(&database).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(failure) => {
-                drop(store);
-                tracing::debug!(?failure, "names can't be made findable anew");
+                drop(database);
+                tracing::debug!(?failure, "names can't be renewed");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// Renews some; says whether there may be more.
-pub(super) async fn step(store: &MongoStore) -> Outcome<bool> {
-    let collections = store.collections().await?;
+/// Renews some; true if there may be more.
+pub async fn step(database: &Database) -> Outcome<bool> {
+    let collections = database.collections().await?;
     let people = outdated_ids(&collections.people).await?;
     let users = all(collections.users.find(existing(&people))).await?;
     let users = users.into_iter().map(|user| (user.id.to_string(), user));

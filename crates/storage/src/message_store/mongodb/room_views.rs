@@ -1,5 +1,5 @@
-//! Rooms as somebody sees them: with their heads and members counted, what they are to the viewer, and the other one of a
-//! direct room. Lists of them cost a handful of reads, however long.
+//! Rooms as a user sees them: with their heads and members counted, the viewer's membership, and the other user of a direct
+//! room. Lists of them cost a handful of reads, however long.
 
 use std::collections::HashMap;
 
@@ -7,28 +7,39 @@ use mongodb::bson::doc;
 use protocol::{RoomId, UserId};
 
 use super::super::{Page, RoomViewer, StoredRoom};
-use super::MongoStore;
-use super::collections::all;
+use super::cached::{MemberCounts, People, RoomLookup};
+use super::database::Database;
+use super::documents::RoomDocument;
 use super::failure::Outcome;
+use super::log::{Unread, VisibleHeads};
+use super::memberships::Memberships;
 use super::name_index::{behind, holding};
-use super::rooms::RoomDocument;
+use super::query::all;
 use crate::StoreError;
 
-impl MongoStore {
+/// Shows rooms. Cloning shares it.
+#[derive(Clone)]
+pub struct RoomViews {
+    pub database: Database,
+    pub rooms: RoomLookup,
+    pub counts: MemberCounts,
+    pub heads: VisibleHeads,
+    pub unread: Unread,
+    pub people: People,
+    pub memberships: Memberships,
+}
+
+impl RoomViews {
     pub async fn room(
         &self,
         room: &RoomId,
         viewer: Option<&UserId>,
     ) -> Result<StoredRoom, StoreError> {
-        let room = self.room_document(room).await?;
+        let room = self.rooms.document(room).await?;
         Ok(self.view(room, viewer).await?)
     }
 
-    pub(super) async fn view(
-        &self,
-        room: RoomDocument,
-        viewer: Option<&UserId>,
-    ) -> Outcome<StoredRoom> {
+    pub async fn view(&self, room: RoomDocument, viewer: Option<&UserId>) -> Outcome<StoredRoom> {
         let seen = self.views(vec![room], viewer).await?.pop();
         seen.ok_or_else(|| StoreError::internal("a room isn't seen").into())
     }
@@ -51,10 +62,10 @@ impl MongoStore {
             .collect();
         let known: Vec<UserId> = peer_ids.iter().flatten().cloned().collect();
         let (counts, heads, mut viewers, peers) = tokio::try_join!(
-            self.member_counts(&ids),
-            self.heads(&ids),
+            self.counts.of(&ids),
+            self.heads.read_all(&ids),
             self.viewers(&ids, viewer),
-            self.senders(&known),
+            self.people.senders(&known),
         )?;
         let mut peers = peers.into_iter();
         let rooms = rooms.into_iter().zip(heads).zip(peer_ids);
@@ -68,7 +79,7 @@ impl MongoStore {
         Ok(seen.collect())
     }
 
-    /// What rooms are to a user, for those that the user is in.
+    /// A user's memberships in those of these rooms that the user is a member of.
     async fn viewers(
         &self,
         rooms: &[RoomId],
@@ -78,14 +89,14 @@ impl MongoStore {
             return Ok(HashMap::new());
         };
         let rooms: Vec<&str> = rooms.iter().map(RoomId::as_str).collect();
-        let members = &self.collections().await?.members;
+        let members = &self.database.collections().await?.members;
         let own = doc! { "roomId": { "$in": rooms }, "userId": user.as_str() };
         let own = all(members.find(own)).await?;
         let read: Vec<(RoomId, u64)> = own
             .iter()
             .map(|member| (member.room_id.clone(), member.read()))
             .collect();
-        let unread = self.unread_in(user, &read).await?;
+        let unread = self.unread.unread_in(user, &read).await?;
         let viewers = own.into_iter().zip(unread).map(|(member, unread)| {
             let viewer = RoomViewer {
                 role: member.role,
@@ -115,9 +126,8 @@ impl MongoStore {
         viewer: Option<&UserId>,
     ) -> Outcome<Page<StoredRoom>> {
         let after = after.map(RoomId::as_str);
-        let find = self
-            .collections()
-            .await?
+        let collections = self.database.collections().await?;
+        let find = collections
             .public_rooms
             .find(match query {
                 Some(query) if !query.is_empty() => holding(query, after),
@@ -128,18 +138,9 @@ impl MongoStore {
         let page = Page::cut(all(find).await?, limit);
         let ids = page.items.iter().map(|named| named.id.as_str()).collect();
         Ok(Page {
-            items: self.views(self.rooms_by_id(ids).await?, viewer).await?,
+            items: self.views(self.rooms.documents(ids).await?, viewer).await?,
             has_more: page.has_more,
         })
-    }
-
-    /// Those of these rooms that exist, in the order of their ids.
-    pub(super) async fn rooms_by_id(&self, ids: Vec<&str>) -> Outcome<Vec<RoomDocument>> {
-        let rooms = &self.collections().await?.rooms;
-        let filter = doc! { "_id": { "$in": ids }, "deletedAt": null };
-        let mut rooms = all(rooms.find(filter)).await?;
-        rooms.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(rooms)
     }
 
     pub async fn my_rooms(
@@ -157,10 +158,12 @@ impl MongoStore {
         after: Option<&RoomId>,
         limit: u32,
     ) -> Outcome<Page<StoredRoom>> {
-        let page = self.rooms_of(user, after, limit).await?;
+        let page = self.memberships.rooms_of(user, after, limit).await?;
         let ids = page.items.iter().map(RoomId::as_str).collect();
         Ok(Page {
-            items: self.views(self.rooms_by_id(ids).await?, Some(user)).await?,
+            items: self
+                .views(self.rooms.documents(ids).await?, Some(user))
+                .await?,
             has_more: page.has_more,
         })
     }

@@ -1,90 +1,36 @@
-//! Rooms: making, renaming and deleting them. Who is in them is in `members.rs`, how they are shown in `room_views.rs`.
+//! Making, renaming and deleting rooms. Who is in them is in `members.rs`, how they are shown in `room_views.rs`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use mongodb::bson::{DateTime, Document, doc};
-use protocol::{Epoch, RoomId, RoomKind, RoomRole, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
+use mongodb::ClientSession;
+use mongodb::bson::doc;
+use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 
-use super::super::ids::{new_epoch, new_id};
+use super::super::ids::new_id;
 use super::super::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
-use super::MongoStore;
+use super::cached::{BlockLookup, Invalidations};
 use super::collections::Collections;
+use super::database::Database;
+use super::documents::{MemberDocument, PurgeDocument, RoomDocument, existing_room};
 use super::failure::{Outcome, bounded};
-use super::members::{self, MemberDocument};
-use super::name_index::Named;
+use super::membership_changes::insert_members;
 use super::owners::role_of;
-use super::purge::Purge;
 use super::transaction::{in_transaction, to_the_end};
-use super::values::{time, timestamp};
+use super::users::Users;
+use super::values::time;
 use crate::StoreError;
 
-/// A room, deleted or not.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RoomDocument {
-    #[serde(rename = "_id")]
-    pub id: RoomId,
-    pub kind: RoomKind,
-    pub name: String,
-    created_at: DateTime,
-    pub epoch: String,
-    /// The head of the log when entries were last removed from its beginning.
-    floor_seq: i64,
-    /// A `seq` that the head has certainly passed.
-    head_hint: i64,
-    /// The two of a direct room, the smaller id first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pair: Option<(UserId, UserId)>,
-    /// Grows whenever somebody becomes or ceases to be an owner: of two such changes at once one waits for the other,
-    /// so that both together can't leave a room without an owner.
-    leading: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<DateTime>,
+/// Makes and changes rooms. Cloning shares it.
+#[derive(Clone)]
+pub struct Rooms {
+    pub database: Database,
+    pub users: Users,
+    pub blocks: BlockLookup,
+    pub invalidations: Arc<Invalidations>,
 }
 
-impl RoomDocument {
-    pub(super) fn new(id: RoomId, kind: RoomKind, name: String, now: Timestamp) -> Self {
-        Self {
-            id,
-            kind,
-            name,
-            created_at: time(now),
-            epoch: new_epoch(),
-            floor_seq: 0,
-            head_hint: 0,
-            pair: None,
-            leading: 0,
-            deleted_at: None,
-        }
-    }
-
-    /// What it shows by itself.
-    pub(super) fn stored(self) -> StoredRoom {
-        StoredRoom {
-            id: self.id,
-            kind: self.kind,
-            name: self.name,
-            created_at: timestamp(self.created_at),
-            member_count: 0,
-            head_seq: 0,
-            epoch: Epoch::new(self.epoch),
-            viewer: None,
-            peer: None,
-        }
-    }
-
-    pub(super) fn named(&self) -> Option<Named> {
-        (self.kind == RoomKind::Public).then(|| Named::new(self.id.as_str(), &[&self.name]))
-    }
-}
-
-/// Selects a room that isn't deleted.
-pub(super) fn existing(room: &RoomId) -> Document {
-    doc! { "_id": room.as_str(), "deletedAt": null }
-}
-
-impl MongoStore {
+impl Rooms {
     pub async fn create_room(&self, room: NewRoom, now: Timestamp) -> Result<MadeRoom, StoreError> {
         let store = self.clone();
         to_the_end(async move { store.make_room(room, now).await }).await
@@ -102,14 +48,14 @@ impl MongoStore {
             .cloned()
             .collect();
         let ids = named.iter().map(|id| id.as_str()).collect();
-        let users = self.users_by_id(ids).await?;
+        let users = self.users.users_by_id(ids).await?;
         if !users.contains_key(&new.owner) {
             return Err(StoreError::NotFound.into());
         }
         if users.len() < named.len() {
             return Err(StoreError::conflict("members", "no such user").into());
         }
-        if self.is_between(&new.owner, &others).await? {
+        if self.blocks.between(&new.owner, &others).await? {
             return Err(StoreError::Forbidden.into());
         }
 
@@ -123,14 +69,14 @@ impl MongoStore {
         )];
         let member = |id| MemberDocument::new(&room.id, id, RoomRole::Member, 0, now);
         members.extend(others.iter().map(member));
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
+        let collections = self.database.collections().await?;
+        in_transaction!(&self.database, async |session| {
             bounded(collections.rooms.insert_one(&room).session(&mut *session)).await?;
             if let Some(named) = room.named() {
                 let public = &collections.public_rooms;
                 bounded(public.insert_one(named).session(&mut *session)).await?;
             }
-            members::insert(collections, &members, session).await
+            insert_members(collections, &members, session).await
         })?;
         let room = StoredRoom {
             member_count: members.len() as u64,
@@ -147,26 +93,19 @@ impl MongoStore {
         })
     }
 
-    /// `NotFound` if there is no such room.
-    pub(super) async fn room_document(&self, room: &RoomId) -> Outcome<RoomDocument> {
-        let rooms = &self.collections().await?.rooms;
-        let found = bounded(rooms.find_one(existing(room))).await?;
-        found.ok_or_else(|| StoreError::NotFound.into())
-    }
-
     pub async fn rename_room(&self, room: &RoomId, name: String) -> Result<(), StoreError> {
         let (store, room) = (self.clone(), room.clone());
         to_the_end(async move {
             let renamed = store.give_name(&room, &name).await;
-            store.forget_room(&room);
+            store.invalidations.room(&room);
             renamed
         })
         .await
     }
 
     async fn give_name(&self, room: &RoomId, name: &str) -> Outcome<()> {
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
+        let collections = self.database.collections().await?;
+        in_transaction!(&self.database, async |session| {
             let mut room = find_room(collections, room, session).await?;
             if room.kind == RoomKind::Direct {
                 return Err(StoreError::Forbidden.into());
@@ -176,7 +115,7 @@ impl MongoStore {
             let rooms = &collections.rooms;
             bounded(
                 rooms
-                    .update_one(existing(&room.id), rename)
+                    .update_one(existing_room(&room.id), rename)
                     .session(&mut *session),
             )
             .await?;
@@ -198,15 +137,15 @@ impl MongoStore {
         let (store, room, owner) = (self.clone(), room.clone(), owner.clone());
         to_the_end(async move {
             let deleted = store.mark_deleted(&room, &owner, now).await;
-            store.forget_room(&room);
+            store.invalidations.room(&room);
             deleted
         })
         .await
     }
 
     async fn mark_deleted(&self, room: &RoomId, owner: &UserId, now: Timestamp) -> Outcome<()> {
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
+        let collections = self.database.collections().await?;
+        in_transaction!(&self.database, async |session| {
             find_room(collections, room, session).await?;
             match role_of(collections, room, owner, session).await? {
                 Some(RoomRole::Owner) => {}
@@ -217,14 +156,16 @@ impl MongoStore {
             let rooms = &collections.rooms;
             bounded(
                 rooms
-                    .update_one(existing(room), delete)
+                    .update_one(existing_room(room), delete)
                     .session(&mut *session),
             )
             .await?;
             let by_id = doc! { "_id": room.as_str() };
             let public = &collections.public_rooms;
             bounded(public.delete_one(by_id).session(&mut *session)).await?;
-            Purge::of_room(room).insert(collections, session).await
+            let purge = PurgeDocument::of_room(room);
+            let insert = collections.purges.insert_one(purge).session(session);
+            bounded(insert).await.map(drop)
         })
     }
 }
@@ -233,9 +174,12 @@ impl MongoStore {
 async fn find_room(
     collections: &Collections,
     room: &RoomId,
-    session: &mut mongodb::ClientSession,
+    session: &mut ClientSession,
 ) -> Outcome<RoomDocument> {
-    let find = collections.rooms.find_one(existing(room)).session(session);
+    let find = collections
+        .rooms
+        .find_one(existing_room(room))
+        .session(session);
     bounded(find)
         .await?
         .ok_or_else(|| StoreError::NotFound.into())

@@ -8,9 +8,7 @@ use mongodb::event::command::CommandEvent;
 use super::collections::{ALL, Specification};
 
 /// Names the operations that aren't targeted.
-pub(super) fn watch(
-    untargeted: impl Fn(String) + Send + Sync + 'static,
-) -> EventHandler<CommandEvent> {
+pub fn watch(untargeted: impl Fn(String) + Send + Sync + 'static) -> EventHandler<CommandEvent> {
     EventHandler::callback(move |event| {
         if let CommandEvent::Started(started) = event
             && !is_targeted(&started.command)

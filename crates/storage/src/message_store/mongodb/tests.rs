@@ -4,13 +4,14 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
-use mongodb::bson::{DateTime, Document};
+use mongodb::bson::{DateTime, Document, doc};
 use mongodb::event::EventHandler;
 use protocol::{RoomId, RoomKind, RoomRole, Secret, Timestamp, UserId};
 use redis_client::Options;
 
-use super::claims::Claim;
+use super::documents::ClaimDocument;
 use super::*;
 use crate::{Change, NewEntry, NewRoom, NewUser};
 
@@ -51,7 +52,11 @@ impl Fixture {
     }
 
     async fn user(&self, name: &str) -> UserId {
-        let user = self.store.create_user(new_user(name), Timestamp::now());
+        let user = self
+            .store
+            .parts
+            .users
+            .create_user(new_user(name), Timestamp::now());
         user.await.unwrap().id
     }
 
@@ -63,6 +68,8 @@ impl Fixture {
             members: members[1..].iter().map(|id| (*id).clone()).collect(),
         };
         self.store
+            .parts
+            .rooms
             .create_room(room, Timestamp::now())
             .await
             .unwrap()
@@ -78,6 +85,8 @@ impl Fixture {
             change,
         };
         self.store
+            .parts
+            .writer
             .append(entry, |result| done.send(result).unwrap());
         durable.await.unwrap().unwrap();
     }
@@ -85,8 +94,9 @@ impl Fixture {
     async fn count(&self, collection: &str, filter: Document) -> u64 {
         let collection = self
             .store
-            .shared
+            .parts
             .database
+            .driver()
             .collection::<Document>(collection);
         collection.count_documents(filter).await.unwrap()
     }
@@ -174,7 +184,7 @@ async fn without_a_server_the_store_opens_and_is_unavailable() {
     for result in [
         store.ping().await,
         store.migrate().await,
-        store.user(&nobody).await.map(drop),
+        store.parts.users.user(&nobody).await.map(drop),
     ] {
         assert!(
             matches!(result, Err(StoreError::Unavailable(_))),
@@ -194,7 +204,7 @@ async fn instances_that_start_at_once_make_what_is_missing() {
     for started in starting {
         started.await.unwrap().unwrap();
     }
-    let database = &fixture.store.shared.database;
+    let database = fixture.store.parts.database.driver();
     let made = database.list_collection_names().await.unwrap();
     for specification in &collections::ALL {
         let name = specification.name;
@@ -213,7 +223,7 @@ async fn an_operation_without_its_shard_key_is_named_to_who_watches() {
     let name = move |command| named.send(command).unwrap();
     let watched = MongoStore::connect_watched(config(&fixture.uri), name).await;
     let watched = watched.unwrap();
-    let members = &watched.collections().await.unwrap().members;
+    let members = &watched.parts.database.collections().await.unwrap().members;
     for filter in [
         doc! { "roomId": "r", "userId": "u" },
         doc! { "userId": "u" },
@@ -232,20 +242,40 @@ async fn a_sign_up_whose_caller_goes_away_is_done_all_the_same() {
     store.ping().await.unwrap();
     for number in 0..10 {
         let name = format!("user{number}");
-        let first = store.create_user(new_user(&name), Timestamp::now());
+        let first = store
+            .parts
+            .users
+            .create_user(new_user(&name), Timestamp::now());
         assert!(cut_short(first, 1).await.is_none());
-        let second = store.create_user(new_user(&name), Timestamp::now()).await;
+        let second = store
+            .parts
+            .users
+            .create_user(new_user(&name), Timestamp::now())
+            .await;
         // One of the two has it, with all that belongs to it.
         assert!(
             matches!(second, Ok(_) | Err(StoreError::Conflict { .. })),
             "{second:?}"
         );
-        let user = store.credentials(&name).await.unwrap().unwrap().user;
+        let user = store
+            .parts
+            .users
+            .credentials(&name)
+            .await
+            .unwrap()
+            .unwrap()
+            .user;
         if let Ok(second) = second {
             assert_eq!(second, user);
         }
         assert_eq!(
-            store.find_users(&name, None, 2).await.unwrap().items,
+            store
+                .parts
+                .users
+                .find_users(&name, None, 2)
+                .await
+                .unwrap()
+                .items,
             [user]
         );
     }
@@ -258,10 +288,10 @@ async fn a_name_whose_claimant_died_is_free_once_the_server_notices() {
     fixture.store.ping().await.unwrap();
     // A process that has claimed the name and is heard of no more.
     let other = MongoStore::connect(config(&fixture.uri)).await.unwrap();
-    let collections = other.collections().await.unwrap();
-    let mut session = other.shared.client.start_session().await.unwrap();
+    let collections = other.parts.database.collections().await.unwrap();
+    let mut session = other.parts.database.client().start_session().await.unwrap();
     session.start_transaction().await.unwrap();
-    let claim: Claim =
+    let claim: ClaimDocument =
         mongodb::bson::deserialize_from_document(doc! { "_id": "ann", "userId": "x" }).unwrap();
     let claims = &collections.usernames;
     claims
@@ -272,15 +302,28 @@ async fn a_name_whose_claimant_died_is_free_once_the_server_notices() {
     let id = session.id().clone();
     std::mem::forget(session);
     // Nobody knows whether it is taken.
-    let ann = fixture.store.create_user(new_user("ann"), Timestamp::now());
+    let ann = fixture
+        .store
+        .parts
+        .users
+        .create_user(new_user("ann"), Timestamp::now());
     let result = ann.await;
     assert!(
         matches!(result, Err(StoreError::Unavailable(_))),
         "{result:?}"
     );
-    assert!(fixture.store.credentials("ann").await.unwrap().is_none());
+    assert!(
+        fixture
+            .store
+            .parts
+            .users
+            .credentials("ann")
+            .await
+            .unwrap()
+            .is_none()
+    );
     // What the server does after a minute.
-    let admin = fixture.store.shared.client.database("admin");
+    let admin = fixture.store.parts.database.client().database("admin");
     admin
         .run_command(doc! { "killSessions": [id] })
         .await
@@ -297,19 +340,35 @@ async fn a_room_keeps_an_owner_whoever_leaves_at_once() {
     for _ in 0..5 {
         let room = fixture.room(&[&ann, &bob, &eve, &dan]).await;
         store
+            .parts
+            .membership_changes
             .set_member_role(&room, &bob, RoomRole::Owner)
             .await
             .unwrap();
         // Both owners, and one of those who may be next.
         let (one, two, three) = tokio::join!(
-            store.remove_member(&room, &ann),
-            store.remove_member(&room, &bob),
-            store.remove_member(&room, &eve),
+            store.parts.membership_changes.remove_member(&room, &ann),
+            store.parts.membership_changes.remove_member(&room, &bob),
+            store.parts.membership_changes.remove_member(&room, &eve),
         );
         assert!(one.is_ok() && two.is_ok() && three.is_ok());
-        let membership = store.membership(&room, &dan).await.unwrap();
+        let membership = store
+            .parts
+            .membership_lookup
+            .membership(&room, &dan)
+            .await
+            .unwrap();
         assert_eq!(membership.role, Some(RoomRole::Owner));
-        assert_eq!(store.room(&room, None).await.unwrap().member_count, 1);
+        assert_eq!(
+            store
+                .parts
+                .room_views
+                .room(&room, None)
+                .await
+                .unwrap()
+                .member_count,
+            1
+        );
     }
 }
 
@@ -329,7 +388,7 @@ async fn a_user_blocks_a_thousand_at_most() {
             "createdAt": DateTime::now(),
         }
     });
-    let collections = store.collections().await.unwrap();
+    let collections = store.parts.database.collections().await.unwrap();
     let all_users = collections.users.clone_with_type::<Document>();
     all_users.insert_many(users).await.unwrap();
     let blocks = collections.blocks.clone_with_type::<Document>();
@@ -337,7 +396,10 @@ async fn a_user_blocks_a_thousand_at_most() {
     blocks.insert_one(list).await.unwrap();
     // One place for two.
     let now = Timestamp::now();
-    let (one, other) = tokio::join!(store.block(ann, bob, now), store.block(ann, eve, now));
+    let (one, other) = tokio::join!(
+        store.parts.blocks.block(ann, bob, now),
+        store.parts.blocks.block(ann, eve, now)
+    );
     let full = |result: Result<bool, StoreError>| {
         matches!(
             result,
@@ -350,16 +412,19 @@ async fn a_user_blocks_a_thousand_at_most() {
     assert!(one.is_ok() != other.is_ok());
     assert!(one.is_ok() || full(one));
     assert!(other.is_ok() || full(other));
-    assert_eq!(store.blocked_by(ann).await.unwrap().len(), 1_000);
+    assert_eq!(
+        store.parts.blocks.blocked_by(ann).await.unwrap().len(),
+        1_000
+    );
     // One who is blocked already is no new one.
     let first = UserId::trusted(blocked[0].as_str());
-    assert!(!store.block(ann, &first, now).await.unwrap());
+    assert!(!store.parts.blocks.block(ann, &first, now).await.unwrap());
     // Who is deleted leaves a place.
-    store.delete_user(&first, now).await.unwrap();
+    store.parts.deletion.delete_user(&first, now).await.unwrap();
     for user in [bob, eve] {
-        store.block(ann, user, now).await.unwrap();
+        store.parts.blocks.block(ann, user, now).await.unwrap();
     }
-    let list = store.blocked_by(ann).await.unwrap();
+    let list = store.parts.blocks.blocked_by(ann).await.unwrap();
     assert!(list.len() == 1_000 && list.contains(bob) && list.contains(eve));
 }
 
@@ -368,16 +433,27 @@ async fn a_writer_is_known_without_a_read() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let (ann, bob) = tokio::join!(fixture.user("ann"), fixture.user("bob"));
-    let room = store.direct_room(&ann, &bob, Timestamp::now()).await;
+    let room = store
+        .parts
+        .direct_rooms
+        .direct_room(&ann, &bob, Timestamp::now())
+        .await;
     let room = room.unwrap().room.id;
     let look = async || {
-        let standing = store.standing(&room, &ann).await.unwrap();
-        let names = store.senders(std::slice::from_ref(&ann)).await.unwrap();
-        (
-            standing.role,
-            standing.blocked,
-            names[0].display_name.clone(),
-        )
+        let status = store
+            .parts
+            .membership_lookup
+            .status(&room, &ann)
+            .await
+            .unwrap();
+        let names = store
+            .parts
+            .blocks
+            .people
+            .senders(std::slice::from_ref(&ann))
+            .await
+            .unwrap();
+        (status.role, status.blocked, names[0].display_name.clone())
     };
     let member = (Some(RoomRole::Member), false, "ann".to_owned());
     assert_eq!(look().await, member);
@@ -388,17 +464,27 @@ async fn a_writer_is_known_without_a_read() {
     // But for those of a timer.
     assert!(fixture.commands.load(Ordering::Relaxed) < before + 100);
     // What is changed here is known here.
-    store.block(&bob, &ann, Timestamp::now()).await.unwrap();
+    store
+        .parts
+        .blocks
+        .block(&bob, &ann, Timestamp::now())
+        .await
+        .unwrap();
     assert!(look().await.1);
-    store.unblock(&bob, &ann).await.unwrap();
+    store.parts.blocks.unblock(&bob, &ann).await.unwrap();
     assert!(!look().await.1);
     let change = crate::ProfileChange {
         display_name: Some("Anna".to_owned()),
         ..crate::ProfileChange::default()
     };
-    store.update_user(&ann, change).await.unwrap();
+    store.parts.users.update_user(&ann, change).await.unwrap();
     assert_eq!(look().await.2, "Anna");
-    store.remove_member(&room, &ann).await.unwrap();
+    store
+        .parts
+        .membership_changes
+        .remove_member(&room, &ann)
+        .await
+        .unwrap();
     assert_eq!(look().await.0, None);
 }
 
@@ -409,7 +495,7 @@ async fn a_deleted_room_is_purged_after_a_minute() {
     let (ann, bob) = tokio::join!(fixture.user("ann"), fixture.user("bob"));
     let gone = fixture.room(&[&ann, &bob]).await;
     let kept = fixture.room(&[&ann, &bob]).await;
-    let collections = store.collections().await.unwrap();
+    let collections = store.parts.database.collections().await.unwrap();
     for (room, number) in [(&gone, 1_200), (&kept, 3)] {
         let entries = (0..number).map(|seq: i64| {
             doc! { "_id": { "r": room.as_str(), "s": seq }, "roomId": room.as_str(), "seq": seq }
@@ -420,16 +506,18 @@ async fn a_deleted_room_is_purged_after_a_minute() {
         reactions.insert_many(entries).await.unwrap();
     }
     store
+        .parts
+        .rooms
         .delete_room(&gone, &ann, Timestamp::now())
         .await
         .unwrap();
     let now = DateTime::now();
     // Somebody may still be on the way.
-    store.purge(now).await.unwrap();
+    store.parts.purger.purge(now).await.unwrap();
     let of = |room: &RoomId| doc! { "roomId": room.as_str() };
     assert_eq!(fixture.count("members", of(&gone)).await, 2);
     let later = DateTime::from_millis(now.timestamp_millis() + 120_000);
-    store.purge(later).await.unwrap();
+    store.parts.purger.purge(later).await.unwrap();
     for name in ["members", "memberships", "room_log", "reactions"] {
         assert_eq!(fixture.count(name, of(&gone)).await, 0, "{name}");
         assert!(fixture.count(name, of(&kept)).await >= 2, "{name}");
@@ -444,15 +532,52 @@ async fn a_deleted_user_who_was_joining_is_purged_from_the_room() {
     let store = &fixture.store;
     let (ann, bob) = tokio::join!(fixture.user("ann"), fixture.user("bob"));
     let room = fixture.room(&[&ann]).await;
-    store.delete_user(&bob, Timestamp::now()).await.unwrap();
+    store
+        .parts
+        .deletion
+        .delete_user(&bob, Timestamp::now())
+        .await
+        .unwrap();
     // It had been looked at before the deletion, and was written after it.
-    let joined = store.join(&room, &bob, RoomRole::Member, Timestamp::now());
+    let joined =
+        store
+            .parts
+            .membership_changes
+            .join(&room, &bob, RoomRole::Member, Timestamp::now());
     assert!(joined.await.unwrap());
-    assert_eq!(store.room(&room, None).await.unwrap().member_count, 2);
-    assert_eq!(store.members(&room, None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(
+        store
+            .parts
+            .room_views
+            .room(&room, None)
+            .await
+            .unwrap()
+            .member_count,
+        2
+    );
+    assert_eq!(
+        store
+            .parts
+            .members
+            .members(&room, None, 10)
+            .await
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
     let later = DateTime::from_millis(DateTime::now().timestamp_millis() + 120_000);
-    store.purge(later).await.unwrap();
-    assert_eq!(store.room(&room, None).await.unwrap().member_count, 1);
+    store.parts.purger.purge(later).await.unwrap();
+    assert_eq!(
+        store
+            .parts
+            .room_views
+            .room(&room, None)
+            .await
+            .unwrap()
+            .member_count,
+        1
+    );
     assert_eq!(fixture.count("memberships", doc! {}).await, 1);
     assert_eq!(fixture.count("purges", doc! {}).await, 0);
 }
@@ -464,7 +589,7 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
     let ann = fixture.user("王小明").await;
     let room = fixture.room(&[&ann]).await;
     fixture.append(&room, &ann, message("我家在上海东边")).await;
-    let database = &fixture.store.shared.database;
+    let database = fixture.store.parts.database.driver();
     let older = doc! { "$unset": { "version": "" }, "$set": { "pieces": ["王"] } };
     for names in [collections::PEOPLE, collections::PUBLIC_ROOMS] {
         let names = database.collection::<Document>(names);
@@ -478,12 +603,26 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
     blocks.insert_one(block).await.unwrap();
 
     let store = MongoStore::connect(config(&fixture.uri)).await.unwrap();
-    let found = store.search(&room, "上海", None, 10, None).await.unwrap();
+    let found = store
+        .parts
+        .search
+        .search(&room, "上海", None, 10, None)
+        .await
+        .unwrap();
     assert_eq!(found.items.len(), 1);
     let renewed = async {
         loop {
-            let users = store.find_users("小明", None, 10).await.unwrap().items;
-            let rooms = store.public_rooms(Some("room"), None, 10, None);
+            let users = store
+                .parts
+                .users
+                .find_users("小明", None, 10)
+                .await
+                .unwrap()
+                .items;
+            let rooms = store
+                .parts
+                .room_views
+                .public_rooms(Some("room"), None, 10, None);
             if users.len() == 1 && rooms.await.unwrap().items.len() == 1 {
                 break;
             }
@@ -491,11 +630,7 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
         }
     };
     tokio::time::timeout(PATIENCE, renewed).await.unwrap();
-    assert!(
-        !renewal::is_due(store.collections().await.unwrap())
-            .await
-            .unwrap()
-    );
+    assert!(!renewal::step(&store.parts.database).await.unwrap());
     store.close().await;
 }
 
@@ -530,6 +665,8 @@ async fn what_lies_far_back_is_found_by_the_words_of_its_block() {
     let found = async |query: &str| {
         let page = fixture
             .store
+            .parts
+            .search
             .search(&room, query, None, 10, None)
             .await
             .unwrap();
@@ -562,11 +699,13 @@ async fn accounts_from_before_there_were_versions_go_on_and_their_addresses_are_
     let fixture = Fixture::new().await;
     let ann = fixture
         .store
+        .parts
+        .users
         .create_user(new_user("ann"), Timestamp::now())
         .await
         .unwrap();
     // As the version before wrote them.
-    let database = &fixture.store.shared.database;
+    let database = fixture.store.parts.database.driver();
     let users = database.collection::<Document>("users");
     let unset = doc! { "$unset": { "signInVersion": "" } };
     users
@@ -578,17 +717,28 @@ async fn accounts_from_before_there_were_versions_go_on_and_their_addresses_are_
     emails.insert_one(claim).await.unwrap();
 
     let next = MongoStore::connect(config(&fixture.uri)).await.unwrap();
-    assert_eq!(next.user(&ann.id).await.unwrap(), ann);
+    assert_eq!(next.parts.users.user(&ann.id).await.unwrap(), ann);
     assert_eq!(fixture.count("emails", doc! {}).await, 0);
     let bob = NewUser {
         email: ann.email.clone(),
         ..new_user("bob")
     };
-    next.create_user(bob, Timestamp::now()).await.unwrap();
+    next.parts
+        .users
+        .create_user(bob, Timestamp::now())
+        .await
+        .unwrap();
     for version in 0..2 {
-        let set = next.set_password(&ann.id, version, Secret::from("other"));
+        let set = next
+            .parts
+            .users
+            .set_password(&ann.id, version, Secret::from("other"));
         assert_eq!(set.await.unwrap(), version + 1);
     }
-    let late = next.set_password(&ann.id, 0, Secret::from("late")).await;
+    let late = next
+        .parts
+        .users
+        .set_password(&ann.id, 0, Secret::from("late"))
+        .await;
     assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
 }

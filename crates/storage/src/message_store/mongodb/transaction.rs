@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mongodb::ClientSession;
 use mongodb::error::{Error, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 
-use super::MongoStore;
+use super::database::Database;
 use super::failure::{Failure, Outcome, bounded};
 use crate::StoreError;
 use crate::error::cause;
@@ -19,7 +19,7 @@ const RETRIED: Duration = Duration::from_secs(10);
 /// The longest pause between two tries; the first are shorter.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs a block with a session in a transaction and commits it: `in_transaction!(store, async |session| { … })`. The
+/// Runs a block with a session in a transaction and commits it: `in_transaction!(database, async |session| { … })`. The
 /// block runs again from its beginning when it met another transaction or an election, so it must do nothing but read
 /// and write in this session. What it refuses leaves no trace.
 ///
@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// A macro, because of an async closure that borrows the compiler can't tell yet that its future may change threads.
 macro_rules! in_transaction {
-    ($store:expr, async |$session:ident| $work:block) => {{
-        let mut transaction = super::transaction::Transaction::new($store).await?;
+    ($database:expr, async |$session:ident| $work:block) => {{
+        let mut transaction = super::transaction::Transaction::new($database).await?;
         loop {
             let $session = transaction.start().await?;
             let result = async { $work }.await;
@@ -44,7 +44,7 @@ pub(super) use in_transaction;
 
 /// Does a write to its end even if the caller goes away, as one does whose client hangs up: no transaction is left
 /// half-way, and what is remembered of before is forgotten.
-pub(super) async fn to_the_end<T: Send + 'static>(
+pub async fn to_the_end<T: Send + 'static>(
     write: impl Future<Output = Outcome<T>> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::spawn(write).await {
@@ -55,28 +55,28 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 }
 
 /// The tries of one transaction.
-pub(super) struct Transaction {
+pub struct Transaction {
     session: ClientSession,
     begun: Instant,
     pause: Duration,
 }
 
 impl Transaction {
-    pub(super) async fn new(store: &MongoStore) -> Outcome<Self> {
+    pub async fn new(database: &Database) -> Outcome<Self> {
         Ok(Self {
-            session: bounded(store.shared.client.start_session()).await?,
+            session: bounded(database.client().start_session()).await?,
             begun: Instant::now(),
             pause: Duration::from_millis(2),
         })
     }
 
-    pub(super) async fn start(&mut self) -> Outcome<&mut ClientSession> {
+    pub async fn start(&mut self) -> Outcome<&mut ClientSession> {
         bounded(self.session.start_transaction()).await?;
         Ok(&mut self.session)
     }
 
     /// Commits, or aborts what failed; nothing if it is to be done again.
-    pub(super) async fn finish<T>(&mut self, result: Outcome<T>) -> Option<Outcome<T>> {
+    pub async fn finish<T>(&mut self, result: Outcome<T>) -> Option<Outcome<T>> {
         let result = match result {
             Ok(value) => self.commit().await.map(|()| value),
             Err(failure) => {

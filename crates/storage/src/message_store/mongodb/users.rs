@@ -1,97 +1,40 @@
-//! Accounts. A deleted one keeps its document, without anything that says who it was, because messages refer to it.
+//! Accounts. How they are deleted is in `deletion.rs`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use protocol::{Role, Secret, Timestamp, UserId};
-use serde::{Deserialize, Serialize};
 
-use super::super::{
-    Credentials, Departure, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile,
-};
-use super::MongoStore;
-use super::claims::{claim, release};
-use super::collections::{Collections, all};
+use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile};
+use super::cached::Invalidations;
+use super::claims::claim;
+use super::collections::Collections;
+use super::database::Database;
+use super::documents::{GuestDocument, UserDocument, existing_user};
 use super::failure::{Failure, Outcome, bounded};
-use super::guests::GuestDocument;
-use super::name_index::{Named, holding};
-use super::purge::Purge;
+use super::name_index::holding;
+use super::query::all;
 use super::transaction::{in_transaction, to_the_end};
-use super::values::{texts, time, timestamp};
+use super::values::texts;
 use crate::StoreError;
 
-/// What is shown of a deleted user.
-pub(super) const DELETED: &str = "deleted";
-
-/// A user, deleted or not.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct UserDocument {
-    #[serde(rename = "_id")]
-    pub id: UserId,
-    username: String,
-    pub display_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    avatar_url: Option<String>,
-    role: Role,
-    pub guest: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password_hash: Option<String>,
-    /// Absent from accounts that were made before there were versions.
-    #[serde(default)]
-    sign_in_version: i64,
-    pub created_at: DateTime,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deleted_at: Option<DateTime>,
+/// Makes, finds and changes accounts. Cloning shares it.
+#[derive(Clone)]
+pub struct Users {
+    database: Database,
+    invalidations: Arc<Invalidations>,
 }
 
-impl UserDocument {
-    fn new(user: &StoredUser, password_hash: Option<Secret>) -> Self {
+impl Users {
+    pub fn new(database: &Database, invalidations: &Arc<Invalidations>) -> Self {
         Self {
-            id: user.id.clone(),
-            username: user.username.clone(),
-            display_name: user.display_name.clone(),
-            email: user.email.clone(),
-            avatar_url: user.avatar_url.clone(),
-            role: user.role,
-            guest: user.guest,
-            password_hash: password_hash.map(|hash| hash.expose().to_owned()),
-            sign_in_version: 0,
-            created_at: time(user.created_at),
-            deleted_at: None,
+            database: database.clone(),
+            invalidations: Arc::clone(invalidations),
         }
     }
 
-    pub(super) fn stored(self) -> StoredUser {
-        StoredUser {
-            id: self.id,
-            username: self.username,
-            display_name: self.display_name,
-            email: self.email,
-            avatar_url: self.avatar_url,
-            role: self.role,
-            guest: self.guest,
-            created_at: timestamp(self.created_at),
-            sign_in_version: self.sign_in_version.unsigned_abs(),
-        }
-    }
-
-    fn credentials(mut self) -> Credentials {
-        Credentials {
-            password_hash: self.password_hash.take().map(Secret::from),
-            user: self.stored(),
-        }
-    }
-
-    pub(super) fn named(&self) -> Named {
-        Named::new(self.id.as_str(), &[&self.username, &self.display_name])
-    }
-}
-
-impl MongoStore {
     pub async fn create_user(
         &self,
         user: NewUser,
@@ -101,7 +44,7 @@ impl MongoStore {
         self.make_user(stored, Some(user.password_hash)).await
     }
 
-    pub(super) async fn make_user(
+    pub async fn make_user(
         &self,
         user: StoredUser,
         password_hash: Option<Secret>,
@@ -117,8 +60,8 @@ impl MongoStore {
     }
 
     async fn insert_user(&self, user: &UserDocument) -> Outcome<()> {
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
+        let collections = self.database.collections().await?;
+        in_transaction!(&self.database, async |session| {
             claim(&collections.usernames, &user.username, &user.id, session).await?;
             bounded(collections.users.insert_one(user).session(&mut *session)).await?;
             let people = &collections.people;
@@ -139,8 +82,8 @@ impl MongoStore {
     }
 
     async fn user_document(&self, id: &UserId) -> Outcome<UserDocument> {
-        let users = &self.collections().await?.users;
-        let found = bounded(users.find_one(existing(id))).await?;
+        let users = &self.database.collections().await?.users;
+        let found = bounded(users.find_one(existing_user(id))).await?;
         found.ok_or_else(|| StoreError::NotFound.into())
     }
 
@@ -149,23 +92,23 @@ impl MongoStore {
     }
 
     /// Those of these users who exist.
-    pub(super) async fn users_by_id(&self, ids: Vec<&str>) -> Outcome<HashMap<UserId, StoredUser>> {
+    pub async fn users_by_id(&self, ids: Vec<&str>) -> Outcome<HashMap<UserId, StoredUser>> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let users = &self.collections().await?.users;
+        let users = &self.database.collections().await?.users;
         let filter = doc! { "_id": { "$in": ids }, "deletedAt": null };
         let found = all(users.find(filter)).await?.into_iter();
         Ok(found.map(|user| (user.id.clone(), user.stored())).collect())
     }
 
     /// The ids of those who have these usernames.
-    pub(super) async fn user_ids_of(&self, usernames: &[String]) -> Outcome<Vec<UserId>> {
+    pub async fn user_ids_of(&self, usernames: &[String]) -> Outcome<Vec<UserId>> {
         if usernames.is_empty() {
             return Ok(Vec::new());
         }
         let names: Vec<String> = usernames.iter().map(|name| name.to_lowercase()).collect();
-        let claims = &self.collections().await?.usernames;
+        let claims = &self.database.collections().await?.usernames;
         let found = all(claims.find(doc! { "_id": { "$in": names } })).await?;
         Ok(found.into_iter().map(|claim| claim.user_id).collect())
     }
@@ -175,12 +118,12 @@ impl MongoStore {
     }
 
     async fn find_credentials(&self, username: &str) -> Outcome<Option<Credentials>> {
-        let collections = self.collections().await?;
+        let collections = self.database.collections().await?;
         let name = doc! { "_id": username.to_lowercase() };
         let Some(claim) = bounded(collections.usernames.find_one(name)).await? else {
             return Ok(None);
         };
-        let user = bounded(collections.users.find_one(existing(&claim.user_id))).await?;
+        let user = bounded(collections.users.find_one(existing_user(&claim.user_id))).await?;
         Ok(user.map(UserDocument::credentials))
     }
 
@@ -194,7 +137,7 @@ impl MongoStore {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Page<StoredUser>, StoreError> {
-        let people = &self.collections().await?.people;
+        let people = &self.database.collections().await?.people;
         let find = people
             .find(holding(query, after.map(UserId::as_str)))
             .sort(doc! { "_id": 1 })
@@ -217,15 +160,15 @@ impl MongoStore {
         let (store, id) = (self.clone(), id.clone());
         to_the_end(async move {
             let changed = store.change_profile(&id, &change).await;
-            store.forget_user(&id);
+            store.invalidations.user(&id);
             changed
         })
         .await
     }
 
     async fn change_profile(&self, id: &UserId, change: &ProfileChange) -> Outcome<StoredUser> {
-        let collections = self.collections().await?;
-        in_transaction!(self, async |session| {
+        let collections = self.database.collections().await?;
+        in_transaction!(&self.database, async |session| {
             let mut user = find_user(collections, id, session).await?;
             if let Some(display_name) = &change.display_name {
                 user.display_name.clone_from(display_name);
@@ -263,9 +206,9 @@ impl MongoStore {
     ) -> Result<u64, StoreError> {
         let (store, id) = (self.clone(), id.clone());
         to_the_end(async move {
-            let users = &store.collections().await?.users;
+            let users = &store.database.collections().await?.users;
             let version = i64::try_from(sign_in_version).unwrap_or(i64::MAX);
-            let mut as_read = existing(&id);
+            let mut as_read = existing_user(&id);
             as_read.insert("signInVersion", known_version(version));
             let next = version.saturating_add(1);
             let set = doc! { "$set": { "passwordHash": hash.expose(), "signInVersion": next } };
@@ -284,9 +227,9 @@ impl MongoStore {
     }
 
     async fn set(&self, id: &UserId, fields: Document) -> Result<(), StoreError> {
-        let (store, user) = (self.clone(), existing(id));
+        let (store, user) = (self.clone(), existing_user(id));
         to_the_end(async move {
-            let users = &store.collections().await?.users;
+            let users = &store.database.collections().await?.users;
             let update = users.update_one(user, doc! { "$set": fields });
             match bounded(update).await?.matched_count {
                 0 => Err(StoreError::NotFound.into()),
@@ -294,65 +237,6 @@ impl MongoStore {
             }
         })
         .await
-    }
-
-    pub async fn delete_user(
-        &self,
-        id: &UserId,
-        now: Timestamp,
-    ) -> Result<Vec<Departure>, StoreError> {
-        let (store, id) = (self.clone(), id.clone());
-        to_the_end(async move {
-            let deleted = store.anonymise(&id, now).await;
-            store.forget_user(&id);
-            deleted?;
-            // Nobody is the user from here on. What remains if this ends early is purged.
-            store.leave_all_rooms(&id).await
-        })
-        .await
-    }
-
-    async fn anonymise(&self, id: &UserId, now: Timestamp) -> Outcome<()> {
-        let collections = self.collections().await?;
-        let by_id = || doc! { "_id": id.as_str() };
-        in_transaction!(self, async |session| {
-            let user = find_user(collections, id, session).await?;
-            release(&collections.usernames, &user.username, id, session).await?;
-            bounded(
-                collections
-                    .people
-                    .delete_one(by_id())
-                    .session(&mut *session),
-            )
-            .await?;
-            bounded(
-                collections
-                    .guests
-                    .delete_one(by_id())
-                    .session(&mut *session),
-            )
-            .await?;
-            bounded(
-                collections
-                    .blocks
-                    .delete_one(by_id())
-                    .session(&mut *session),
-            )
-            .await?;
-            let nobody = UserDocument {
-                username: DELETED.to_owned(),
-                display_name: DELETED.to_owned(),
-                email: None,
-                avatar_url: None,
-                role: Role::User,
-                password_hash: None,
-                deleted_at: Some(time(now)),
-                ..user
-            };
-            let users = &collections.users;
-            bounded(users.replace_one(by_id(), nobody).session(&mut *session)).await?;
-            Purge::of_user(id).insert(collections, session).await
-        })
     }
 }
 
@@ -364,17 +248,16 @@ fn known_version(version: i64) -> Bson {
     }
 }
 
-/// Selects a user who isn't deleted.
-fn existing(id: &UserId) -> Document {
-    doc! { "_id": id.as_str(), "deletedAt": null }
-}
-
-async fn find_user(
+/// `NotFound` if there is no such user.
+pub async fn find_user(
     collections: &Collections,
     id: &UserId,
     session: &mut ClientSession,
 ) -> Outcome<UserDocument> {
-    let find = collections.users.find_one(existing(id)).session(session);
+    let find = collections
+        .users
+        .find_one(existing_user(id))
+        .session(session);
     bounded(find)
         .await?
         .ok_or_else(|| StoreError::NotFound.into())

@@ -4,16 +4,16 @@ use mongodb::bson::DateTime;
 use protocol::{Timestamp, UserId};
 
 /// A moment as it is stored.
-pub(super) fn time(at: Timestamp) -> DateTime {
+pub fn time(at: Timestamp) -> DateTime {
     DateTime::from_millis(at.unix_ms())
 }
 
 /// A moment that was stored.
-pub(super) fn timestamp(at: DateTime) -> Timestamp {
+pub fn timestamp(at: DateTime) -> Timestamp {
     Timestamp::from_unix_ms(at.timestamp_millis())
 }
 
 /// The ids as a list for `$in`.
-pub(super) fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<&'a str> {
+pub fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<&'a str> {
     ids.into_iter().map(UserId::as_str).collect()
 }

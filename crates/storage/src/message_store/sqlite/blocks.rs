@@ -1,14 +1,12 @@
 //! Who has blocked whom. A block works both ways: neither of the two reaches the other.
 
+use super::super::BLOCKS_MAX;
 use super::SqliteStore;
 use super::columns::{room_id, user_id, user_no};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
 use protocol::{RoomId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension};
-
-/// Users whom one user may block.
-const BLOCKS_MAX: u64 = 1_000;
 
 impl SqliteStore {
     pub async fn block(
@@ -33,7 +31,7 @@ impl SqliteStore {
             let count: u64 = transaction
                 .prepare_cached(COUNT)?
                 .query_row([user], |row| row.get(0))?;
-            if count > BLOCKS_MAX {
+            if count > BLOCKS_MAX as u64 {
                 return Err(StoreError::conflict("userId", "1,000 are blocked already").into());
             }
             Ok(new)

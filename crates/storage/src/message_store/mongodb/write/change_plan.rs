@@ -1,0 +1,305 @@
+//! The effects of changes to the messages of a room, one after another, on the state that a transaction has read. Pure: the
+//! transaction may be tried several times, and each try makes its plan anew.
+
+use std::collections::{HashMap, HashSet};
+
+use protocol::{RoomId, Timestamp, UserId};
+
+use super::super::super::Change;
+use super::super::documents::{
+    EntryDocument, Kind, ReactionCount, ReactionDocument, ReactionKey, stored_seq,
+};
+use super::super::values::time;
+use crate::StoreError;
+
+/// Different emoji on one message, at most.
+const EMOJI_PER_MESSAGE: usize = 20;
+
+/// A change that a member has requested.
+#[derive(Clone)]
+pub struct Proposal {
+    /// The id of its entry.
+    pub id: String,
+    pub actor: UserId,
+    /// True if a block keeps the actor from writing in this room.
+    pub blocked: bool,
+    pub change: Change,
+}
+
+impl Proposal {
+    /// The `seq` of the message.
+    pub fn of(&self) -> u64 {
+        match self.change {
+            Change::Edit { of, .. } | Change::Delete { of, .. } | Change::React { of, .. } => of,
+            Change::Send { .. } => 0,
+        }
+    }
+}
+
+/// A user's emoji on a message.
+pub type ReactionName = (u64, UserId, String);
+
+/// The messages and reactions that are to be changed.
+#[derive(Clone, Default)]
+pub struct State {
+    pub messages: HashMap<u64, EntryDocument>,
+    pub reactions: HashMap<ReactionName, ReactionDocument>,
+}
+
+/// What becomes of one change.
+pub enum Decision {
+    Refused(StoreError),
+    /// It has been so since the change at this `seq`.
+    Nothing(u64),
+    Recorded {
+        seq: u64,
+        /// Of an edit the message after it.
+        message: Option<Box<EntryDocument>>,
+    },
+}
+
+/// The decisions about all changes, and what is to be written.
+#[derive(Default)]
+pub struct Plan {
+    /// In the order of the proposals.
+    pub decisions: Vec<Decision>,
+    /// The entries of the log, in the order of their `seq`s.
+    pub entries: Vec<EntryDocument>,
+    /// Messages and reactions after all.
+    pub state: State,
+    /// Those of them that were changed.
+    pub messages: HashSet<u64>,
+    pub reactions: HashSet<ReactionName>,
+    /// Messages of which no reaction is left.
+    pub bare: HashSet<u64>,
+}
+
+impl Plan {
+    /// Applies changes in their order to a state. `seqs` ascend, and are at least as many as there are proposals.
+    pub fn new(
+        room: &RoomId,
+        proposals: &[Proposal],
+        state: State,
+        seqs: impl IntoIterator<Item = u64>,
+        at: Timestamp,
+    ) -> Self {
+        let mut plan = Self {
+            state,
+            ..Self::default()
+        };
+        let mut seqs = seqs.into_iter().peekable();
+        for proposal in proposals {
+            let seq = seqs.peek().copied().unwrap_or(u64::MAX);
+            let decision = match plan.apply(room, proposal, seq, at) {
+                Ok(decision) => decision,
+                Err(refusal) => Decision::Refused(refusal),
+            };
+            if matches!(decision, Decision::Recorded { .. }) {
+                seqs.next();
+            }
+            plan.decisions.push(decision);
+        }
+        plan
+    }
+
+    fn apply(
+        &mut self,
+        room: &RoomId,
+        proposal: &Proposal,
+        seq: u64,
+        at: Timestamp,
+    ) -> Result<Decision, StoreError> {
+        let of = proposal.of();
+        let message = self
+            .state
+            .messages
+            .get_mut(&of)
+            .ok_or(StoreError::NotFound)?;
+        let is_senders = message.sender_id.as_ref() == Some(&proposal.actor);
+        match &proposal.change {
+            Change::Edit { body, .. } => {
+                if !is_senders || proposal.blocked {
+                    return Err(StoreError::Forbidden);
+                }
+                must_not_be_deleted(message)?;
+                message.body = Some(body.clone());
+                message.edited_at = Some(time(at));
+                let message = Some(Box::new(message.clone()));
+                self.messages.insert(of);
+                self.enter(room, proposal, Kind::Edited, None, seq, at);
+                Ok(Decision::Recorded { seq, message })
+            }
+            Change::Delete { moderator, .. } => {
+                if !is_senders && !moderator {
+                    return Err(StoreError::Forbidden);
+                }
+                if let Some(seq) = message.deleted_seq {
+                    return Ok(Decision::Nothing(seq.unsigned_abs()));
+                }
+                if proposal.blocked {
+                    return Err(StoreError::Forbidden);
+                }
+                message.body = Some(String::new());
+                message.mentions = Vec::new();
+                message.reactions = Vec::new();
+                message.deleted_at = Some(time(at));
+                message.deleted_seq = Some(stored_seq(seq));
+                self.messages.insert(of);
+                self.bare.insert(of);
+                self.reactions.retain(|(message, ..)| *message != of);
+                self.state
+                    .reactions
+                    .retain(|(message, ..), _| *message != of);
+                self.enter(room, proposal, Kind::Deleted, None, seq, at);
+                Ok(Decision::Recorded { seq, message: None })
+            }
+            Change::React { emoji, on, .. } => {
+                if proposal.blocked {
+                    return Err(StoreError::Forbidden);
+                }
+                must_not_be_deleted(message)?;
+                // Reactions may be older than the rule that an emoji has one spelling.
+                let names = text::spellings(emoji).into_iter();
+                let mut names: Vec<ReactionName> = names
+                    .map(|spelling| (of, proposal.actor.clone(), spelling))
+                    .collect();
+                let known = names
+                    .iter()
+                    .filter_map(|name| self.state.reactions.get(name));
+                let last = known.clone().map(|reaction| reaction.seq).max();
+                if known.clone().any(|reaction| reaction.present) == *on {
+                    return Ok(Decision::Nothing(last.map_or(of, i64::unsigned_abs)));
+                }
+                if *on {
+                    names.truncate(1);
+                } else {
+                    let reactions = &self.state.reactions;
+                    names.retain(|name| reactions.get(name).is_some_and(|it| it.present));
+                }
+                for name in names {
+                    count(&mut message.reactions, &name.2, *on, seq)?;
+                    let reaction = reaction(room, &name, *on, seq);
+                    self.state.reactions.insert(name.clone(), reaction);
+                    self.reactions.insert(name);
+                }
+                self.messages.insert(of);
+                let kind = if *on { Kind::Reacted } else { Kind::Unreacted };
+                self.enter(room, proposal, kind, Some(emoji.clone()), seq, at);
+                Ok(Decision::Recorded { seq, message: None })
+            }
+            Change::Send { .. } => Err(StoreError::internal("a message among changes")),
+        }
+    }
+
+    fn enter(
+        &mut self,
+        room: &RoomId,
+        proposal: &Proposal,
+        kind: Kind,
+        emoji: Option<String>,
+        seq: u64,
+        at: Timestamp,
+    ) {
+        self.entries.push(EntryDocument {
+            of: Some(stored_seq(proposal.of())),
+            actor_id: Some(proposal.actor.clone()),
+            emoji,
+            ..EntryDocument::new(room, seq, kind, proposal.id.clone(), at)
+        });
+    }
+}
+
+fn must_not_be_deleted(message: &EntryDocument) -> Result<(), StoreError> {
+    match message.deleted_seq {
+        Some(_) => Err(StoreError::conflict("seq", "the message was deleted")),
+        None => Ok(()),
+    }
+}
+
+fn reaction(room: &RoomId, name: &ReactionName, present: bool, seq: u64) -> ReactionDocument {
+    let (of, user, emoji) = name;
+    ReactionDocument {
+        key: ReactionKey {
+            r: room.clone(),
+            s: stored_seq(*of),
+            u: user.clone(),
+            e: emoji.clone(),
+        },
+        room_id: room.clone(),
+        present,
+        seq: stored_seq(seq),
+    }
+}
+
+/// Counts one more, or one less, of an emoji.
+fn count(
+    counts: &mut Vec<ReactionCount>,
+    emoji: &str,
+    on: bool,
+    seq: u64,
+) -> Result<(), StoreError> {
+    let is_full = counts.len() >= EMOJI_PER_MESSAGE;
+    match counts.iter_mut().find(|count| count.e == emoji) {
+        Some(count) => count.n += if on { 1 } else { -1 },
+        None if !on => {}
+        None if is_full => {
+            let message = "the message already has 20 different emoji";
+            return Err(StoreError::conflict("emoji", message));
+        }
+        None => counts.push(ReactionCount {
+            e: emoji.to_owned(),
+            n: 1,
+            f: stored_seq(seq),
+        }),
+    }
+    counts.retain(|count| count.n > 0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "❤";
+    const FULL: &str = "❤\u{fe0f}";
+
+    fn plan(on: bool, put_as: &str) -> Plan {
+        let (room, ann) = (RoomId::trusted("r"), UserId::trusted("ann"));
+        let at = Timestamp::from_unix_ms(0);
+        let mut message = EntryDocument::new(&room, 1, Kind::Message, "m".to_owned(), at);
+        count(&mut message.reactions, put_as, true, 2).unwrap();
+        let name = (1, ann.clone(), put_as.to_owned());
+        let state = State {
+            messages: HashMap::from([(1, message)]),
+            reactions: HashMap::from([(name.clone(), reaction(&room, &name, true, 2))]),
+        };
+        let proposal = Proposal {
+            id: "p".to_owned(),
+            actor: ann,
+            blocked: false,
+            change: Change::React {
+                of: 1,
+                emoji: FULL.to_owned(),
+                on,
+            },
+        };
+        Plan::new(&room, &[proposal], state, 3.., at)
+    }
+
+    #[test]
+    fn an_emoji_that_was_put_in_another_spelling_is_there_and_can_be_taken_back() {
+        for put_as in [OLD, FULL] {
+            let again = plan(true, put_as);
+            assert!(
+                matches!(again.decisions[0], Decision::Nothing(2)),
+                "{put_as}"
+            );
+            let back = plan(false, put_as);
+            assert_eq!(back.state.messages[&1].reactions, []);
+            let name = (1, UserId::trusted("ann"), put_as.to_owned());
+            assert_eq!(back.reactions, HashSet::from([name.clone()]));
+            assert!(!back.state.reactions[&name].present);
+            assert_eq!(back.entries[0].emoji.as_deref(), Some(FULL));
+        }
+    }
+}
