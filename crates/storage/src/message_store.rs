@@ -3,6 +3,7 @@
 
 mod append;
 mod blocks;
+mod change_rules;
 mod history;
 mod ids;
 mod log;
@@ -10,6 +11,7 @@ mod members;
 mod message;
 mod mongodb;
 mod operations;
+mod owner_rules;
 mod rooms;
 mod search;
 mod sqlite;
@@ -24,7 +26,6 @@ use std::sync::Arc;
 use protocol::limits::PAGE_BYTES_MAX;
 
 pub use append::{Appended, Change, NewEntry};
-use blocks::BLOCKS_MAX;
 pub use log::{Head, Occurrence, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;

@@ -8,6 +8,19 @@ use crate::StoreError;
 /// Users whom one user may block.
 pub(super) const BLOCKS_MAX: usize = 1_000;
 
+/// Refuses a block of oneself.
+pub(super) fn check_block(user: &UserId, blocked: &UserId) -> Result<(), StoreError> {
+    match user == blocked {
+        true => Err(StoreError::conflict("userId", "expected somebody else")),
+        false => Ok(()),
+    }
+}
+
+/// The refusal of more than [`BLOCKS_MAX`] blocks.
+pub(super) fn too_many_blocks() -> StoreError {
+    StoreError::conflict("userId", "1,000 are blocked already")
+}
+
 impl MessageStore {
     /// Blocks a user; says whether that is new. `Conflict` naming `userId` for oneself, `NotFound`
     /// if there is no such user, `Conflict` naming `userId` beyond 1,000.

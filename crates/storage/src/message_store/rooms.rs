@@ -61,6 +61,35 @@ pub struct NewRoom {
     pub members: Vec<UserId>,
 }
 
+/// Refuses to make a room that isn't named as public or private.
+pub(super) fn check_kind(kind: RoomKind) -> Result<(), StoreError> {
+    match kind {
+        RoomKind::Direct => Err(StoreError::invalid("kind", "expected public or private")),
+        RoomKind::Public | RoomKind::Private => Ok(()),
+    }
+}
+
+/// Refuses what isn't possible with direct rooms: another name, another member, another role.
+pub(super) fn must_not_be_direct(kind: RoomKind) -> Result<(), StoreError> {
+    match kind {
+        RoomKind::Direct => Err(StoreError::Forbidden),
+        RoomKind::Public | RoomKind::Private => Ok(()),
+    }
+}
+
+/// Refuses a direct room of a user with themselves.
+pub(super) fn check_pair(user: &UserId, peer: &UserId) -> Result<(), StoreError> {
+    match user == peer {
+        true => Err(StoreError::invalid("members", "expected somebody else")),
+        false => Ok(()),
+    }
+}
+
+/// The refusal of a room with members who don't exist.
+pub(super) fn no_such_member() -> StoreError {
+    StoreError::conflict("members", "no such user")
+}
+
 impl MessageStore {
     /// Makes a public or private room. `Invalid` naming `kind` for a direct one, `Conflict` naming
     /// `members` if one of them doesn't exist; `Forbidden` if one of them and the owner have a block between

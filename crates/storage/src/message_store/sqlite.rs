@@ -26,7 +26,7 @@ use std::sync::Arc;
 use super::{
     Appended, Change, Credentials, Departure, Head, MadeRoom, Membership, NewEntry, NewRoom,
     NewUser, Occurrence, Page, ProfileChange, Removal, RoomViewer, StoreStats, StoredEvent,
-    StoredMember, StoredMessage, StoredRoom, StoredUser, UNREAD_MAX, changed_meanwhile,
+    StoredMember, StoredMessage, StoredRoom, StoredUser, changed_meanwhile,
 };
 use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use mongodb::bson::doc;
 use protocol::{RoomId, Timestamp, UserId};
 
-use super::super::BLOCKS_MAX;
+use super::super::blocks::{BLOCKS_MAX, check_block, too_many_blocks};
 use super::cached::{BlockLookup, Invalidations, People, RoomLookup};
 use super::database::Database;
 use super::direct_rooms::is_direct;
@@ -37,9 +37,7 @@ impl Blocks {
         blocked: &UserId,
         _now: Timestamp,
     ) -> Result<bool, StoreError> {
-        if user == blocked {
-            return Err(StoreError::conflict("userId", "expected somebody else"));
-        }
+        check_block(user, blocked)?;
         let (store, user, blocked) = (self.clone(), user.clone(), blocked.clone());
         to_the_end(async move {
             let added = store.add_block(&user, &blocked).await;
@@ -77,7 +75,7 @@ impl Blocks {
         }
         match self.blocks_of(user).await?.contains(blocked) {
             true => Ok(false),
-            false => Err(StoreError::conflict("userId", "1,000 are blocked already").into()),
+            false => Err(too_many_blocks().into()),
         }
     }
 

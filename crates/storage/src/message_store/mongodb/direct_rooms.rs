@@ -5,6 +5,7 @@ use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 
 use super::super::MadeRoom;
+use super::super::rooms::check_pair;
 use super::cached::{BlockLookup, RoomLookup};
 use super::database::Database;
 use super::documents::{MemberDocument, RoomDocument};
@@ -80,9 +81,7 @@ impl DirectRooms {
         peer: &UserId,
         now: Timestamp,
     ) -> Outcome<MadeRoom> {
-        if user == peer {
-            return Err(StoreError::invalid("members", "expected somebody else").into());
-        }
+        check_pair(user, peer)?;
         let pair = (user.min(peer).clone(), user.max(peer).clone());
         let users = self
             .users

@@ -11,8 +11,10 @@ use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::doc;
 use mongodb::options::ReturnDocument;
-use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
+use protocol::{RoomId, RoomRole, Timestamp, UserId};
 
+use super::super::owner_rules::{concerns_owners, require_owner};
+use super::super::rooms::must_not_be_direct;
 use super::super::{Departure, Removal};
 use super::cached::{Invalidations, People, RoomLookup};
 use super::collections::Collections;
@@ -47,9 +49,7 @@ impl MembershipChanges {
         role: RoomRole,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        if self.rooms.facts(room).await?.kind == RoomKind::Direct {
-            return Err(StoreError::Forbidden);
-        }
+        must_not_be_direct(self.rooms.facts(room).await?.kind)?;
         self.people.require(user).await?;
         let (store, room, user) = (self.clone(), room.clone(), user.clone());
         to_the_end(async move { store.join(&room, &user, role, now).await }).await
@@ -102,7 +102,7 @@ impl MembershipChanges {
             let role = role.ok_or(StoreError::NotFound)?;
             delete_members(collections, std::slice::from_ref(room), user, session).await?;
             let mut new_owner = None;
-            if role == RoomRole::Owner {
+            if concerns_owners(Some(role), None) {
                 change_owners(collections, room, session).await?;
                 if !has_owner(collections, room, session).await? {
                     new_owner = succeed(collections, room, session).await?;
@@ -141,9 +141,7 @@ impl MembershipChanges {
         user: &UserId,
         role: RoomRole,
     ) -> Result<(), StoreError> {
-        if self.rooms.document(room).await?.kind == RoomKind::Direct {
-            return Err(StoreError::Forbidden);
-        }
+        must_not_be_direct(self.rooms.document(room).await?.kind)?;
         let (store, room, user) = (self.clone(), room.clone(), user.clone());
         to_the_end(async move {
             let changed = store.change_role(&room, &user, role).await;
@@ -162,11 +160,9 @@ impl MembershipChanges {
                 return Ok(());
             }
             set_role(collections, room, user, role, session).await?;
-            if before == RoomRole::Owner || role == RoomRole::Owner {
+            if concerns_owners(Some(before), Some(role)) {
                 change_owners(collections, room, session).await?;
-                if !has_owner(collections, room, session).await? {
-                    return Err(StoreError::conflict("role", "a room needs an owner").into());
-                }
+                require_owner(has_owner(collections, room, session).await?)?;
             }
             Ok(())
         })

@@ -4,9 +4,10 @@
 //! so that both together can't leave the room without one.
 
 use mongodb::ClientSession;
-use mongodb::bson::doc;
+use mongodb::bson::{doc, serialize_to_bson};
 use protocol::{RoomId, RoomRole, UserId};
 
+use super::super::owner_rules::SUCCESSION;
 use super::collections::Collections;
 use super::documents::member;
 use super::failure::{Failure, Outcome, bounded};
@@ -32,7 +33,7 @@ pub async fn set_role(
     role: RoomRole,
     session: &mut ClientSession,
 ) -> Outcome<()> {
-    let role = mongodb::bson::serialize_to_bson(&role).map_err(Failure::unserializable)?;
+    let role = serialize_to_bson(&role).map_err(Failure::unserializable)?;
     let set = doc! { "$set": { "role": role } };
     let update = collections.members.update_one(member(room, user), set);
     bounded(update.session(session)).await.map(drop)
@@ -64,13 +65,14 @@ pub async fn has_owner(
     )
 }
 
-/// Makes the moderator, or else the member, who has been there longest the owner.
+/// Makes the next in the succession the owner.
 pub async fn succeed(
     collections: &Collections,
     room: &RoomId,
     session: &mut ClientSession,
 ) -> Outcome<Option<UserId>> {
-    for role in ["moderator", "member"] {
+    for role in SUCCESSION {
+        let role = serialize_to_bson(&role).map_err(Failure::unserializable)?;
         let find = collections
             .members
             .find_one(doc! { "roomId": room.as_str(), "role": role })

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use mongodb::ClientSession;
 use mongodb::bson::doc;
-use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
+use protocol::{RoomId, RoomRole, Timestamp, UserId};
 
 use super::super::ids::new_id;
+use super::super::owner_rules::may_delete;
+use super::super::rooms::{check_kind, must_not_be_direct, no_such_member};
 use super::super::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
 use super::cached::{BlockLookup, Invalidations};
 use super::collections::Collections;
@@ -37,9 +39,7 @@ impl Rooms {
     }
 
     async fn make_room(&self, new: NewRoom, now: Timestamp) -> Outcome<MadeRoom> {
-        if new.kind == RoomKind::Direct {
-            return Err(StoreError::invalid("kind", "expected public or private").into());
-        }
+        check_kind(new.kind)?;
         let mut named = HashSet::from([&new.owner]);
         let others: Vec<UserId> = new
             .members
@@ -53,7 +53,7 @@ impl Rooms {
             return Err(StoreError::NotFound.into());
         }
         if users.len() < named.len() {
-            return Err(StoreError::conflict("members", "no such user").into());
+            return Err(no_such_member().into());
         }
         if self.blocks.between(&new.owner, &others).await? {
             return Err(StoreError::Forbidden.into());
@@ -107,9 +107,7 @@ impl Rooms {
         let collections = self.database.collections().await?;
         in_transaction!(&self.database, async |session| {
             let mut room = find_room(collections, room, session).await?;
-            if room.kind == RoomKind::Direct {
-                return Err(StoreError::Forbidden.into());
-            }
+            must_not_be_direct(room.kind)?;
             name.clone_into(&mut room.name);
             let rename = doc! { "$set": { "name": name } };
             let rooms = &collections.rooms;
@@ -147,11 +145,7 @@ impl Rooms {
         let collections = self.database.collections().await?;
         in_transaction!(&self.database, async |session| {
             find_room(collections, room, session).await?;
-            match role_of(collections, room, owner, session).await? {
-                Some(RoomRole::Owner) => {}
-                Some(_) => return Err(StoreError::Forbidden.into()),
-                None => return Err(StoreError::NotFound.into()),
-            }
+            may_delete(role_of(collections, room, owner, session).await?)?;
             let delete = doc! { "$set": { "deletedAt": time(now) } };
             let rooms = &collections.rooms;
             bounded(

@@ -4,6 +4,7 @@
 //! The steps of one append are counted: a message takes one look-up and one insert, plus its part
 //! of the search index at the end of the group.
 
+use super::super::change_rules::{self, Effect, OwnReaction, check_emoji, no_such_message};
 use super::super::ids::new_id;
 use super::columns::room_kind;
 use super::entry::{SEQ_MAX, entry, seq_of};
@@ -14,9 +15,6 @@ use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
 use protocol::{MessageId, RoomId, RoomKind, Sender, UserId};
 use rusqlite::{Connection, OptionalExtension};
-
-/// Different emoji on one message, at most.
-const EMOJI_PER_MESSAGE: u32 = 20;
 
 impl SqliteStore {
     pub fn append(
@@ -67,8 +65,7 @@ struct Log<'a> {
 /// A message to be changed.
 struct Target {
     entry: i64,
-    sender: i64,
-    deleted_seq: Option<u64>,
+    rules: change_rules::Target,
 }
 
 impl<'a> Log<'a> {
@@ -161,11 +158,7 @@ impl<'a> Log<'a> {
     fn edit(self, of: u64, body: String) -> Outcome<Appended> {
         const SQL: &str = "UPDATE messages SET body = ?2, edited_at = ?3 WHERE entry = ?1";
         let target = self.target(of)?;
-        if target.sender != self.actor {
-            return Err(StoreError::Forbidden.into());
-        }
-        self.must_not_be_blocked()?;
-        target.must_not_be_deleted()?;
+        target.rules.edit()?;
         let at = self.transaction.at().unix_ms();
         self.transaction
             .prepare_cached(SQL)?
@@ -183,13 +176,9 @@ impl<'a> Log<'a> {
             UPDATE messages SET body = '', mentions = NULL, deleted_at = ?2, deleted_seq = ?3
             WHERE entry = ?1";
         let target = self.target(of)?;
-        if target.sender != self.actor && !moderator {
-            return Err(StoreError::Forbidden.into());
-        }
-        if let Some(seq) = target.deleted_seq {
+        if let Effect::None(seq) = target.rules.delete(moderator)? {
             return Ok(self.nothing_new(seq, Occurrence::Deleted { of }));
         }
-        self.must_not_be_blocked()?;
         let transaction = self.transaction;
         let at = transaction.at().unix_ms();
         transaction
@@ -206,9 +195,7 @@ impl<'a> Log<'a> {
             INSERT INTO reactions (entry, user, emoji, present, seq) VALUES (?1, ?2, ?3, ?4, ?5)
             ON CONFLICT DO UPDATE SET present = excluded.present, seq = excluded.seq";
         let target = self.target(of)?;
-        self.must_not_be_blocked()?;
-        target.must_not_be_deleted()?;
-        let (present, seq) = self.own_reactions(target.entry, &emoji)?;
+        let own = self.own_reactions(target.entry, &emoji)?;
         let user_id = self.sender.id.clone();
         let reacted = |emoji| Occurrence::Reacted {
             of,
@@ -216,10 +203,10 @@ impl<'a> Log<'a> {
             user_id,
             on,
         };
-        if present.is_empty() != on {
-            return Ok(self.nothing_new(seq.unwrap_or(of), reacted(emoji)));
-        }
-        let changed = if on { vec![emoji.clone()] } else { present };
+        let changed = match target.rules.react(of, &emoji, &own, on)? {
+            Effect::None(seq) => return Ok(self.nothing_new(seq, reacted(emoji))),
+            Effect::Change(spellings) => spellings,
+        };
         for spelling in &changed {
             self.count_reaction(target.entry, spelling, on)?;
             let row = (target.entry, self.actor, spelling, on, self.next);
@@ -229,12 +216,11 @@ impl<'a> Log<'a> {
         Ok(self.recorded(reacted(emoji)))
     }
 
-    /// In which spellings the actor has an emoji on a message, and the `seq` at which that last changed.
-    fn own_reactions(&self, entry: i64, emoji: &str) -> Outcome<(Vec<String>, Option<u64>)> {
+    /// The actor's reactions to a message with an emoji, in whatever spelling.
+    fn own_reactions(&self, entry: i64, emoji: &str) -> Outcome<Vec<OwnReaction>> {
         const LAST: &str = "
             SELECT present, seq FROM reactions WHERE entry = ?1 AND user = ?2 AND emoji = ?3";
-        let mut present = Vec::new();
-        let mut last = None;
+        let mut own = Vec::new();
         let mut statement = self.transaction.prepare_cached(LAST)?;
         for spelling in text::spellings(emoji) {
             let found: Option<(bool, u64)> = statement
@@ -242,15 +228,13 @@ impl<'a> Log<'a> {
                     Ok((row.get(0)?, row.get(1)?))
                 })
                 .optional()?;
-            let Some((is_present, seq)) = found else {
-                continue;
-            };
-            last = last.max(Some(seq));
-            if is_present {
-                present.push(spelling);
-            }
+            own.extend(found.map(|(present, seq)| OwnReaction {
+                spelling,
+                present,
+                seq,
+            }));
         }
-        Ok((present, last))
+        Ok(own)
     }
 
     fn count_reaction(&self, entry: i64, emoji: &str, on: bool) -> Outcome<()> {
@@ -269,13 +253,10 @@ impl<'a> Log<'a> {
             transaction.prepare_cached(GONE)?.execute((entry, emoji))?;
             return Ok(());
         }
-        let (kinds, known): (u32, bool) = transaction
+        let (different, is_there) = transaction
             .prepare_cached(KINDS)?
             .query_row((entry, emoji), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if kinds >= EMOJI_PER_MESSAGE && !known {
-            let message = "the message already has 20 different emoji";
-            return Err(StoreError::conflict("emoji", message).into());
-        }
+        check_emoji(different, is_there)?;
         transaction
             .prepare_cached(UP)?
             .execute((entry, emoji, self.next))?;
@@ -284,7 +265,9 @@ impl<'a> Log<'a> {
 
     fn may_send(&self, reply_to: Option<u64>) -> Outcome<()> {
         const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM messages WHERE entry = ?1)";
-        self.must_not_be_blocked()?;
+        if self.is_blocked()? {
+            return Err(StoreError::Forbidden.into());
+        }
         let Some(seq) = reply_to else { return Ok(()) };
         let exists = self
             .transaction
@@ -293,18 +276,13 @@ impl<'a> Log<'a> {
         if exists {
             Ok(())
         } else {
-            Err(StoreError::conflict("replyTo", "no such message in this room").into())
+            Err(no_such_message().into())
         }
     }
 
-    fn must_not_be_blocked(&self) -> Outcome<()> {
-        let blocked =
-            self.kind == RoomKind::Direct && blocks::in_direct_room(self.transaction, self.room)?;
-        if blocked {
-            Err(StoreError::Forbidden.into())
-        } else {
-            Ok(())
-        }
+    /// True if a block keeps the actor from writing in the room.
+    fn is_blocked(&self) -> Outcome<bool> {
+        Ok(self.kind == RoomKind::Direct && blocks::in_direct_room(self.transaction, self.room)?)
     }
 
     /// Those of whom none has a block between them and the sender.
@@ -347,18 +325,18 @@ impl<'a> Log<'a> {
     fn target(&self, of: u64) -> Outcome<Target> {
         const SQL: &str = "SELECT sender, deleted_seq FROM messages WHERE entry = ?1";
         let entry = entry(self.room, of);
-        let target = self
+        let found = self
             .transaction
             .prepare_cached(SQL)?
-            .query_row([entry], |row| {
-                Ok(Target {
-                    entry,
-                    sender: row.get(0)?,
-                    deleted_seq: row.get(1)?,
-                })
-            })
+            .query_row([entry], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        target.ok_or_else(|| StoreError::NotFound.into())
+        let (sender, deleted_seq): (i64, _) = found.ok_or(StoreError::NotFound)?;
+        let rules = change_rules::Target {
+            is_own: sender == self.actor,
+            deleted_seq,
+            blocked: self.is_blocked()?,
+        };
+        Ok(Target { entry, rules })
     }
 
     fn insert_change(&self, kind: &str, of: u64, emoji: Option<&str>) -> Outcome<()> {
@@ -389,15 +367,6 @@ impl<'a> Log<'a> {
         Appended {
             event,
             recorded: false,
-        }
-    }
-}
-
-impl Target {
-    fn must_not_be_deleted(&self) -> Outcome<()> {
-        match self.deleted_seq {
-            Some(_) => Err(StoreError::conflict("seq", "the message was deleted").into()),
-            None => Ok(()),
         }
     }
 }

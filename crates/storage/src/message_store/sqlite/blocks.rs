@@ -1,6 +1,6 @@
 //! Who has blocked whom. A block works both ways: neither of the two reaches the other.
 
-use super::super::BLOCKS_MAX;
+use super::super::blocks::{BLOCKS_MAX, check_block, too_many_blocks};
 use super::SqliteStore;
 use super::columns::{room_id, user_id, user_no};
 use crate::StoreError;
@@ -21,9 +21,7 @@ impl SqliteStore {
             ON CONFLICT DO NOTHING";
         let (user, blocked) = (user.clone(), blocked.clone());
         let write = move |transaction: &Transaction<'_>| {
-            if user == blocked {
-                return Err(StoreError::conflict("userId", "expected somebody else").into());
-            }
+            check_block(&user, &blocked)?;
             let user = user_no(transaction, &user)?;
             let blocked = user_no(transaction, &blocked)?;
             let row = (user, blocked, now.unix_ms());
@@ -32,7 +30,7 @@ impl SqliteStore {
                 .prepare_cached(COUNT)?
                 .query_row([user], |row| row.get(0))?;
             if count > BLOCKS_MAX as u64 {
-                return Err(StoreError::conflict("userId", "1,000 are blocked already").into());
+                return Err(too_many_blocks().into());
             }
             Ok(new)
         };

@@ -1,5 +1,6 @@
 //! Who is in which room, as what, and how far each has read.
 
+use super::super::owner_rules::{SUCCESSION, concerns_owners, require_owner};
 use super::columns::{
     room_cursor, room_id, room_kind, room_no, room_role, room_role_option, room_role_text,
     timestamp, user_cursor, user_id, user_no,
@@ -54,8 +55,8 @@ impl SqliteStore {
             let user = user_no(transaction, &user)?;
             let before = role_of(transaction, room, user)?.ok_or(StoreError::NotFound)?;
             set_role(transaction, room, user, role)?;
-            if before == RoomRole::Owner && !has_owner(transaction, room)? {
-                return Err(StoreError::conflict("role", "a room needs an owner").into());
+            if concerns_owners(Some(before), Some(role)) {
+                require_owner(has_owner(transaction, room)?)?;
             }
             Ok(())
         };
@@ -346,8 +347,8 @@ pub(super) fn remove(transaction: &Transaction<'_>, room: i64, user: i64) -> Out
     let role = role_of(transaction, room, user)?.ok_or(StoreError::NotFound)?;
     transaction.prepare_cached(SQL)?.execute([room, user])?;
     count(transaction, room, -1)?;
-    let new_owner = match role {
-        RoomRole::Owner if !has_owner(transaction, room)? => succeed(transaction, room)?,
+    let new_owner = match concerns_owners(Some(role), None) {
+        true if !has_owner(transaction, room)? => succeed(transaction, room)?,
         _ => None,
     };
     Ok(Removal { new_owner })
@@ -368,19 +369,24 @@ fn has_owner(connection: &Connection, room: i64) -> rusqlite::Result<bool> {
         .query_row([room], |row| row.get(0))
 }
 
+/// Makes the next in the succession the owner.
 fn succeed(transaction: &Transaction<'_>, room: i64) -> Outcome<Option<UserId>> {
     const SQL: &str = "
         SELECT u.no, u.id FROM members m CROSS JOIN users u ON u.no = m.user
-        WHERE m.room = ?1 ORDER BY m.role <> 'moderator', m.joined_at, m.user LIMIT 1";
-    let next = transaction
-        .prepare_cached(SQL)?
-        .query_row([room], |row| Ok((row.get(0)?, user_id(row, 1)?)))
-        .optional()?;
-    let Some((user, id)) = next else {
-        return Ok(None);
-    };
-    set_role(transaction, room, user, RoomRole::Owner)?;
-    Ok(Some(id))
+        WHERE m.room = ?1 AND m.role = ?2 ORDER BY m.joined_at, m.user LIMIT 1";
+    let mut statement = transaction.prepare_cached(SQL)?;
+    for role in SUCCESSION {
+        let next = statement
+            .query_row((room, room_role_text(role)), |row| {
+                Ok((row.get(0)?, user_id(row, 1)?))
+            })
+            .optional()?;
+        if let Some((user, id)) = next {
+            set_role(transaction, room, user, RoomRole::Owner)?;
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 fn set_role(

@@ -1,6 +1,8 @@
 //! Rooms: making, finding, renaming and deleting them. Who is in them is in `members.rs`.
 
 use super::super::ids::{new_epoch, new_id};
+use super::super::owner_rules::may_delete;
+use super::super::rooms::{self, check_kind, check_pair, no_such_member};
 use super::columns::{
     room_cursor, room_id, room_kind, room_kind_text, room_no, room_role_option, timestamp, user_id,
     user_no, viewer_no,
@@ -223,11 +225,7 @@ impl SqliteStore {
         let write = move |transaction: &Transaction<'_>| {
             let no = room_no(transaction, &room)?;
             let user = user_no(transaction, &owner)?;
-            match members::role_of(transaction, no, user)? {
-                Some(RoomRole::Owner) => {}
-                Some(_) => return Err(StoreError::Forbidden.into()),
-                None => return Err(StoreError::NotFound.into()),
-            }
+            may_delete(members::role_of(transaction, no, user)?)?;
             transaction
                 .prepare_cached(SQL)?
                 .execute((no, now.unix_ms()))?;
@@ -264,23 +262,19 @@ pub(super) fn must_not_be_direct(
         .prepare_cached(SQL)?
         .query_row([room.as_str()], |row| Ok((row.get(0)?, room_kind(row, 1)?)))
         .optional()?;
-    match found {
-        None => Err(StoreError::NotFound.into()),
-        Some((_, RoomKind::Direct)) => Err(StoreError::Forbidden.into()),
-        Some(room) => Ok(room),
-    }
+    let (no, kind) = found.ok_or(StoreError::NotFound)?;
+    rooms::must_not_be_direct(kind)?;
+    Ok((no, kind))
 }
 
 fn create(transaction: &Transaction<'_>, room: &NewRoom, now: Timestamp) -> Outcome<MadeRoom> {
-    if room.kind == RoomKind::Direct {
-        return Err(StoreError::invalid("kind", "expected public or private").into());
-    }
+    check_kind(room.kind)?;
     let owner = user_no(transaction, &room.owner)?;
     let mut members = Vec::with_capacity(room.members.len());
     for id in room.members.iter().filter(|id| **id != room.owner) {
         let member = match user_no(transaction, id) {
             Err(Failure::Refused(StoreError::NotFound)) => {
-                return Err(StoreError::conflict("members", "no such user").into());
+                return Err(no_such_member().into());
             }
             member => member?,
         };
@@ -311,9 +305,7 @@ fn direct(
     now: Timestamp,
 ) -> Outcome<MadeRoom> {
     const FIND: &str = "SELECT no, id FROM rooms WHERE direct_low = ?1 AND direct_high = ?2";
-    if user == peer {
-        return Err(StoreError::invalid("members", "expected somebody else").into());
-    }
+    check_pair(user, peer)?;
     let own = user_no(transaction, user)?;
     let other = user_no(transaction, peer)?;
     if blocks::between(transaction, own, other)? {

@@ -2,21 +2,17 @@
 //! deleted. Counting is bounded, so that a room left alone for a year costs no more than one left
 //! for a day.
 
+use super::super::unread::{NEWEST, NewestMessages};
 use super::SqliteStore;
-use super::UNREAD_MAX;
 use super::columns::{room_no, user_id};
 use super::entry::{entry, seq_of};
 use crate::StoreError;
 use crate::sqlite::Outcome;
 use protocol::{RoomId, UserId};
 use rusqlite::Connection;
-use std::collections::HashMap;
-
-/// How many of the newest messages are looked at, one's own among them.
-const LOOKED_AT: u64 = 10_000;
 
 /// The number of unread messages of member `m` of room `r`, as an expression; `unread_for` counts
-/// the same, within the same two bounds.
+/// the same, within the same two bounds: those of `unread.rs`.
 macro_rules! unread {
     () => {
         "(SELECT count(*) FROM (
@@ -58,7 +54,7 @@ impl SqliteStore {
             Ok(readers
                 .into_iter()
                 .map(|reader| {
-                    let unread = log.unread(&reader);
+                    let unread = log.unread(&reader.no, reader.read_seq);
                     (reader.id, unread)
                 })
                 .collect())
@@ -90,35 +86,16 @@ fn readers(connection: &Connection, room: i64, users: &[UserId]) -> Outcome<Vec<
     Ok(readers.collect::<Result<_, _>>()?)
 }
 
-/// The newest messages of a room, the newest first.
-struct Newest {
-    seqs: Vec<u64>,
-    by_sender: HashMap<i64, Vec<u64>>,
-}
-
-fn newest(connection: &Connection, room: i64, after: u64) -> Outcome<Newest> {
+/// The newest messages of a room behind a `seq`.
+fn newest(connection: &Connection, room: i64, after: u64) -> Outcome<NewestMessages<i64>> {
     const SQL: &str = "
         SELECT entry, sender FROM messages
         WHERE entry > ?1 AND entry < ?2 AND deleted_at IS NULL
         ORDER BY entry DESC LIMIT ?3";
     let mut statement = connection.prepare_cached(SQL)?;
-    let mut rows = statement.query((entry(room, after), entry(room + 1, 0), LOOKED_AT))?;
-    let mut newest = Newest {
-        seqs: Vec::new(),
-        by_sender: HashMap::new(),
-    };
-    while let Some(row) = rows.next()? {
-        let seq = seq_of(row.get(0)?);
-        newest.seqs.push(seq);
-        newest.by_sender.entry(row.get(1)?).or_default().push(seq);
-    }
-    Ok(newest)
-}
-
-impl Newest {
-    fn unread(&self, reader: &Reader) -> u64 {
-        let after = |seqs: &[u64]| seqs.partition_point(|seq| *seq > reader.read_seq);
-        let own = self.by_sender.get(&reader.no).map_or(0, |seqs| after(seqs));
-        UNREAD_MAX.min((after(&self.seqs) - own) as u64)
-    }
+    let range = (entry(room, after), entry(room + 1, 0), NEWEST);
+    let messages = statement
+        .query_map(range, |row| Ok((seq_of(row.get(0)?), row.get(1)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(NewestMessages::new(messages))
 }

@@ -1,14 +1,12 @@
 //! Counts unread messages. It reads the index alone.
 
-use std::collections::HashMap;
-
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{Document, doc};
 use mongodb::options::Hint;
 use protocol::{RoomId, UserId, limits::SEQ_MAX};
 use serde::Deserialize;
 
-use super::super::super::UNREAD_MAX;
+use super::super::super::unread::{NEWEST, NewestMessages, UNREAD_MAX};
 use super::super::collections::log_order;
 use super::super::database::Database;
 use super::super::failure::Outcome;
@@ -16,9 +14,6 @@ use super::super::query::all;
 use super::VisibleHeads;
 use super::entries::messages_between;
 use crate::StoreError;
-
-/// How many of the newest messages are counted, one's own and deleted ones among them.
-const LOOKED_AT: i64 = 10_000;
 
 /// Rooms that are counted in at once.
 const AT_ONCE: usize = 16;
@@ -61,7 +56,7 @@ impl Unread {
         Ok(readers
             .into_iter()
             .map(|reader| {
-                let unread = newest.unread(&reader);
+                let unread = newest.unread(&reader.user_id, reader.read_seq());
                 (reader.user_id, unread)
             })
             .collect())
@@ -85,7 +80,7 @@ impl Unread {
         let pipeline = [
             doc! { "$match": messages_between(room, read_seq, SEQ_MAX) },
             doc! { "$sort": { "seq": -1 } },
-            doc! { "$limit": LOOKED_AT },
+            doc! { "$limit": i64::from(NEWEST) },
             doc! { "$match": { "deletedSeq": null, "senderId": { "$ne": user.as_str() } } },
             doc! { "$limit": stored(UNREAD_MAX) },
             doc! { "$count": "unread" },
@@ -119,7 +114,12 @@ impl Unread {
     }
 
     /// The newest messages of a room behind `after`, up to `visible`.
-    async fn newest(&self, room: &RoomId, after: u64, visible: u64) -> Outcome<Newest> {
+    async fn newest(
+        &self,
+        room: &RoomId,
+        after: u64,
+        visible: u64,
+    ) -> Outcome<NewestMessages<UserId>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Sent {
@@ -138,24 +138,16 @@ impl Unread {
         let find = log
             .find(messages_between(room, after, visible + 1))
             .sort(doc! { "seq": -1 })
-            .limit(LOOKED_AT)
+            .limit(i64::from(NEWEST))
             .projection(projection)
             .hint(Hint::Keys(log_order()));
-        let mut newest = Newest::default();
         let sent: Vec<Sent> = all(find).await?;
-        for message in sent
+        let kept = sent
             .into_iter()
-            .filter(|message| message.deleted_seq.is_none())
-        {
-            let seq = message.seq.unsigned_abs();
-            newest.seqs.push(seq);
-            newest
-                .by_sender
-                .entry(message.sender_id)
-                .or_default()
-                .push(seq);
-        }
-        Ok(newest)
+            .filter(|message| message.deleted_seq.is_none());
+        Ok(NewestMessages::new(kept.map(|message| {
+            (message.seq.unsigned_abs(), message.sender_id)
+        })))
     }
 }
 
@@ -173,23 +165,5 @@ struct Reader {
 impl Reader {
     fn read_seq(&self) -> u64 {
         self.read_seq.unsigned_abs()
-    }
-}
-
-/// The newest messages of a room, the newest first.
-#[derive(Default)]
-struct Newest {
-    seqs: Vec<u64>,
-    by_sender: HashMap<UserId, Vec<u64>>,
-}
-
-impl Newest {
-    fn unread(&self, reader: &Reader) -> u64 {
-        let after = |seqs: &[u64]| seqs.partition_point(|seq| *seq > reader.read_seq());
-        let own = self
-            .by_sender
-            .get(&reader.user_id)
-            .map_or(0, |seqs| after(seqs));
-        UNREAD_MAX.min((after(&self.seqs) - own) as u64)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use protocol::{RoomId, Sender, Timestamp, UserId};
 
 use super::super::super::Change;
+use super::super::super::change_rules::no_such_message;
 use super::super::cached::{BlockLookup, MembershipLookup, MembershipStatus, People};
 use super::super::documents::{EntryDocument, Kind, stored_seq};
 use super::super::log::{Entries, IdempotencyKey, VisibleHeads};
@@ -214,7 +215,7 @@ impl Admission {
                 (None, _) => admitted.push(message),
                 (Some(seq), Ok(known)) if known.contains(&seq) => admitted.push(message),
                 (Some(_), Ok(_)) => {
-                    let refusal = StoreError::conflict("replyTo", "no such message in this room");
+                    let refusal = no_such_message();
                     self.refuse(room, message, refusal).await;
                 }
                 (Some(_), Err(error)) => message.job.complete(Err(error.clone())),

@@ -6,14 +6,12 @@ use std::collections::{HashMap, HashSet};
 use protocol::{RoomId, Timestamp, UserId};
 
 use super::super::super::Change;
+use super::super::super::change_rules::{Effect, OwnReaction, Target, check_emoji};
 use super::super::documents::{
     EntryDocument, Kind, ReactionCount, ReactionDocument, ReactionKey, stored_seq,
 };
 use super::super::values::time;
 use crate::StoreError;
-
-/// Different emoji on one message, at most.
-const EMOJI_PER_MESSAGE: usize = 20;
 
 /// A change that a member has requested.
 #[derive(Clone)]
@@ -115,13 +113,14 @@ impl Plan {
             .messages
             .get_mut(&of)
             .ok_or(StoreError::NotFound)?;
-        let is_senders = message.sender_id.as_ref() == Some(&proposal.actor);
+        let target = Target {
+            is_own: message.sender_id.as_ref() == Some(&proposal.actor),
+            deleted_seq: message.deleted_seq.map(i64::unsigned_abs),
+            blocked: proposal.blocked,
+        };
         match &proposal.change {
             Change::Edit { body, .. } => {
-                if !is_senders || proposal.blocked {
-                    return Err(StoreError::Forbidden);
-                }
-                must_not_be_deleted(message)?;
+                target.edit()?;
                 message.body = Some(body.clone());
                 message.edited_at = Some(time(at));
                 let message = Some(Box::new(message.clone()));
@@ -130,14 +129,8 @@ impl Plan {
                 Ok(Decision::Recorded { seq, message })
             }
             Change::Delete { moderator, .. } => {
-                if !is_senders && !moderator {
-                    return Err(StoreError::Forbidden);
-                }
-                if let Some(seq) = message.deleted_seq {
-                    return Ok(Decision::Nothing(seq.unsigned_abs()));
-                }
-                if proposal.blocked {
-                    return Err(StoreError::Forbidden);
+                if let Effect::None(seq) = target.delete(*moderator)? {
+                    return Ok(Decision::Nothing(seq));
                 }
                 message.body = Some(String::new());
                 message.mentions = Vec::new();
@@ -154,32 +147,25 @@ impl Plan {
                 Ok(Decision::Recorded { seq, message: None })
             }
             Change::React { emoji, on, .. } => {
-                if proposal.blocked {
-                    return Err(StoreError::Forbidden);
-                }
-                must_not_be_deleted(message)?;
-                // Reactions may be older than the rule that an emoji has one spelling.
-                let names = text::spellings(emoji).into_iter();
-                let mut names: Vec<ReactionName> = names
-                    .map(|spelling| (of, proposal.actor.clone(), spelling))
-                    .collect();
-                let known = names
-                    .iter()
-                    .filter_map(|name| self.state.reactions.get(name));
-                let last = known.clone().map(|reaction| reaction.seq).max();
-                if known.clone().any(|reaction| reaction.present) == *on {
-                    return Ok(Decision::Nothing(last.map_or(of, i64::unsigned_abs)));
-                }
-                if *on {
-                    names.truncate(1);
-                } else {
-                    let reactions = &self.state.reactions;
-                    names.retain(|name| reactions.get(name).is_some_and(|it| it.present));
-                }
-                for name in names {
+                let reactions = &mut self.state.reactions;
+                let name = |spelling| (of, proposal.actor.clone(), spelling);
+                let own = text::spellings(emoji).into_iter().filter_map(|spelling| {
+                    let reaction = reactions.get(&name(spelling.clone()))?;
+                    Some(OwnReaction {
+                        spelling,
+                        present: reaction.present,
+                        seq: reaction.seq.unsigned_abs(),
+                    })
+                });
+                let own: Vec<OwnReaction> = own.collect();
+                let spellings = match target.react(of, emoji, &own, *on)? {
+                    Effect::None(seq) => return Ok(Decision::Nothing(seq)),
+                    Effect::Change(spellings) => spellings,
+                };
+                for name in spellings.into_iter().map(name) {
                     count(&mut message.reactions, &name.2, *on, seq)?;
                     let reaction = reaction(room, &name, *on, seq);
-                    self.state.reactions.insert(name.clone(), reaction);
+                    reactions.insert(name.clone(), reaction);
                     self.reactions.insert(name);
                 }
                 self.messages.insert(of);
@@ -209,13 +195,6 @@ impl Plan {
     }
 }
 
-fn must_not_be_deleted(message: &EntryDocument) -> Result<(), StoreError> {
-    match message.deleted_seq {
-        Some(_) => Err(StoreError::conflict("seq", "the message was deleted")),
-        None => Ok(()),
-    }
-}
-
 fn reaction(room: &RoomId, name: &ReactionName, present: bool, seq: u64) -> ReactionDocument {
     let (of, user, emoji) = name;
     ReactionDocument {
@@ -238,19 +217,18 @@ fn count(
     on: bool,
     seq: u64,
 ) -> Result<(), StoreError> {
-    let is_full = counts.len() >= EMOJI_PER_MESSAGE;
+    let different = counts.len();
     match counts.iter_mut().find(|count| count.e == emoji) {
         Some(count) => count.n += if on { 1 } else { -1 },
         None if !on => {}
-        None if is_full => {
-            let message = "the message already has 20 different emoji";
-            return Err(StoreError::conflict("emoji", message));
+        None => {
+            check_emoji(different, false)?;
+            counts.push(ReactionCount {
+                e: emoji.to_owned(),
+                n: 1,
+                f: stored_seq(seq),
+            });
         }
-        None => counts.push(ReactionCount {
-            e: emoji.to_owned(),
-            n: 1,
-            f: stored_seq(seq),
-        }),
     }
     counts.retain(|count| count.n > 0);
     Ok(())

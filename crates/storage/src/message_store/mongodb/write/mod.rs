@@ -4,7 +4,7 @@
 //!    next gathers.
 //! 2. `round.rs`: a round takes the messages that wait, of many rooms, and leads them through the steps that follow.
 //! 3. `admission.rs`: may its sender write here, and is there what it answers? The others are answered now.
-//! 4. `placement.rs`: each message gets a `seq`, or is recognised as one that was sent before. The `seq`s come from
+//! 4. `assignment.rs`: each message gets a `seq`, or is recognised as one that was sent before. The `seq`s come from
 //!    `sequencer.rs`: from the room's counter in Redis (`counters.rs`), or from the log where Redis can't be asked.
 //! 5. `inserter.rs`: all are inserted at once, in as few requests as keep each sender's order (`insert_request.rs`), until
 //!    the outcome of each is certain.
@@ -15,6 +15,7 @@
 
 mod admission;
 mod answers;
+mod assignment;
 mod batch;
 mod change_plan;
 mod changes;
@@ -22,7 +23,6 @@ mod counters;
 mod insert_request;
 mod inserter;
 mod job;
-mod placement;
 mod queue;
 mod round;
 mod sequencer;
@@ -41,10 +41,10 @@ use super::log::{DegradedRooms, Entries, GapFiller, Messages, VisibleHeads};
 use crate::StoreError;
 use admission::Admission;
 use answers::Answers;
+use assignment::Assignment;
 use changes::ChangeWriter;
 use counters::Counters;
 use inserter::Inserter;
-use placement::Placement;
 use queue::WriteQueue;
 use round::RoundWriter;
 use sequencer::Sequencer;
@@ -114,7 +114,7 @@ impl Writer {
                 entries: entries.clone(),
                 answers: Arc::clone(&answers),
             },
-            placement: Placement {
+            assignment: Assignment {
                 entries: entries.clone(),
                 sequencer: Arc::clone(&sequencer),
                 counters: Arc::clone(&counters),

@@ -7,10 +7,10 @@ use protocol::RoomId;
 
 use super::super::log::DegradedRooms;
 use super::admission::Admission;
+use super::assignment::Assignment;
 use super::batch::RoomBatch;
 use super::inserter::Inserter;
 use super::job::Job;
-use super::placement::Placement;
 
 /// Rooms that are admitted at once.
 const AT_ONCE: usize = 32;
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 32;
 /// Writes rounds.
 pub struct RoundWriter {
     pub admission: Admission,
-    pub placement: Placement,
+    pub assignment: Assignment,
     pub inserter: Inserter,
     pub degraded: DegradedRooms,
 }
@@ -34,7 +34,7 @@ impl RoundWriter {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        let (batches, degraded) = self.placement.place(batches).await;
+        let (batches, degraded) = self.assignment.assign(batches).await;
         // Other instances hear of rooms that are written to without Redis before the writers are answered.
         tokio::join!(
             self.degraded.announce(degraded),

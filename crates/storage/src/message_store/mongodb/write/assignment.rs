@@ -10,17 +10,17 @@ use super::batch::{InsertOutcome, RoomBatch};
 use super::counters::{Counters, Grant, Request};
 use super::sequencer::Sequencer;
 
-/// Places messages.
-pub struct Placement {
+/// Assigns `seq`s to messages.
+pub struct Assignment {
     pub entries: Entries,
     pub sequencer: Arc<Sequencer>,
     pub counters: Arc<Counters>,
 }
 
-impl Placement {
+impl Assignment {
     /// Gives each message a `seq`, or the outcome of one that was sent before. The second list holds rooms whose `seq`s
     /// didn't come from Redis.
-    pub async fn place(&self, batches: Vec<RoomBatch>) -> (Vec<RoomBatch>, Vec<(RoomId, u64)>) {
+    pub async fn assign(&self, batches: Vec<RoomBatch>) -> (Vec<RoomBatch>, Vec<(RoomId, u64)>) {
         let lookups: Vec<Lookup> = batches.iter().map(|batch| self.look_up(batch)).collect();
         let requests = batches.iter().zip(&lookups).map(|(batch, lookup)| Request {
             room: batch.room.clone(),
@@ -30,18 +30,18 @@ impl Placement {
         });
         let requests: Vec<Request> = requests.collect();
         let (answers, degraded) = self.sequencer.reserve(requests).await;
-        let mut placed = Vec::with_capacity(batches.len());
+        let mut assigned = Vec::with_capacity(batches.len());
         for ((mut batch, lookup), answer) in batches.into_iter().zip(lookups).zip(answers) {
             let used = match answer {
-                Ok(grant) => self.assign(&mut batch, lookup, grant).await,
+                Ok(grant) => self.use_grant(&mut batch, lookup, grant).await,
                 Err(error) => Err(error.into()),
             };
             if let Err(failure) = used {
                 batch.fail(&failure.into());
             }
-            placed.push(batch);
+            assigned.push(batch);
         }
-        (placed, degraded)
+        (assigned, degraded)
     }
 
     /// Which keys of a batch are to be looked up in Redis, and which needn't be.
@@ -57,7 +57,7 @@ impl Placement {
         lookup
     }
 
-    async fn assign(&self, batch: &mut RoomBatch, lookup: Lookup, grant: Grant) -> Outcome<()> {
+    async fn use_grant(&self, batch: &mut RoomBatch, lookup: Lookup, grant: Grant) -> Outcome<()> {
         let found = lookup.keys.iter().zip(&grant.found);
         let mut earlier = lookup.pending;
         earlier.extend(found.filter_map(|((_, index), seq)| Some(((*seq)?, *index))));
