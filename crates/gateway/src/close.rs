@@ -1,9 +1,5 @@
 //! Why connections end, and how the other side is told.
 
-use tungstenite::protocol::frame::coding::Control;
-
-use crate::frame::Frame;
-
 /// Why a connection, or one namespace of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
@@ -77,15 +73,8 @@ impl CloseReason {
         )
     }
 
-    /// The WebSocket close frame that says so.
-    pub(crate) fn frame(self) -> Frame {
-        let mut payload = self.code().to_be_bytes().to_vec();
-        payload.extend_from_slice(self.as_str().as_bytes());
-        Frame::control(Control::Close, &payload)
-    }
-
     /// Status code of the WebSocket close frame (RFC 6455, 7.4.1 and its registry).
-    fn code(self) -> u16 {
+    pub(crate) fn code(self) -> u16 {
         match self {
             Self::Client | Self::Server => 1000,
             Self::Draining => 1001,

@@ -6,6 +6,7 @@
 mod admission;
 mod input;
 mod namespaces;
+mod partial;
 mod requests;
 mod subscriptions;
 
@@ -20,29 +21,27 @@ use std::{
 use engineioxide_core::Sid;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use socketioxide_core::{Value, packet::PacketData, parser::ParserState};
+use socketioxide_core::parser::ParserState;
 use tokio::net::TcpStream;
 
 pub use self::subscriptions::Reservation;
 pub(crate) use self::{
-    admission::{Admission, Rate},
-    input::Input,
-    namespaces::Namespaces,
-    requests::Requests,
+    admission::Admission, input::Input, namespaces::Namespaces, requests::Requests,
 };
 use crate::{
     close::CloseReason,
+    context::Context,
     frame::Frame,
-    gateway::Shared,
     heartbeat::Heartbeat,
     hub::Membership,
     outbox::{Outbox, Push, REPLY, TopicId, Transport},
+    rate_limiter::RateLimiter,
 };
 
 pub(crate) struct Connection {
     sid: Sid,
     address: IpAddr,
-    gateway: Arc<Shared>,
+    context: Arc<Context>,
     /// The socket, once the transport is WebSocket. Written from any thread; read by the connection's task.
     stream: OnceLock<TcpStream>,
     outbox: Mutex<Outbox>,
@@ -59,7 +58,8 @@ pub(crate) struct Connection {
     partial: Mutex<Option<Box<ParserState>>>,
     requests: Mutex<Option<Box<Requests>>>,
     pub(crate) heartbeat: Heartbeat,
-    rate: Rate,
+    /// Events and connects, admitted or not.
+    events: RateLimiter,
     /// Events whose ack is outstanding, and about how many bytes their answers will take.
     in_flight: AtomicU32,
     owed: AtomicUsize,
@@ -75,7 +75,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(
-        gateway: Arc<Shared>,
+        context: Arc<Context>,
         sid: Sid,
         address: IpAddr,
         stream: Option<TcpStream>,
@@ -85,8 +85,8 @@ impl Connection {
         } else {
             Transport::Polling
         };
-        let flusher = gateway.hub.assign_flusher() as u16;
-        let heartbeat = Heartbeat::new(gateway.now_millis());
+        let flusher = context.hub.assign_flusher() as u16;
+        let heartbeat = Heartbeat::new(context.clock.now_millis());
         Arc::new(Self {
             sid,
             address,
@@ -101,7 +101,7 @@ impl Connection {
             partial: Mutex::new(None),
             requests: Mutex::new(None),
             heartbeat,
-            rate: Rate::default(),
+            events: RateLimiter::default(),
             in_flight: AtomicU32::new(0),
             owed: AtomicUsize::new(0),
             input: Input::default(),
@@ -109,7 +109,7 @@ impl Connection {
             posting: AtomicBool::new(false),
             upgrading: AtomicBool::new(false),
             probed: AtomicBool::new(false),
-            gateway,
+            context,
         })
     }
 
@@ -121,8 +121,8 @@ impl Connection {
         self.address
     }
 
-    pub(crate) fn gateway(&self) -> &Arc<Shared> {
-        &self.gateway
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
     }
 
     pub(crate) fn flusher(&self) -> usize {
@@ -151,7 +151,7 @@ impl Connection {
     pub(crate) fn queue(self: &Arc<Self>, frame: &Frame, topic: TopicId) -> Push {
         let pushed = {
             let mut outbox = self.outbox.lock();
-            let pushed = outbox.push(frame, topic, self.gateway.config.max_queue);
+            let pushed = outbox.push(frame, topic, self.context.config.max_queue);
             self.settle(&mut outbox).unwrap_or(pushed)
         };
         self.follow(&pushed);
@@ -165,7 +165,7 @@ impl Connection {
         if waiting == outbox.counted {
             return None;
         }
-        let queues = &self.gateway.queues;
+        let queues = &self.context.queues;
         let count = |outbox: &mut Outbox| {
             let waiting = outbox.waiting();
             let changed = queues.change(self.address, outbox.counted, waiting);
@@ -188,10 +188,10 @@ impl Connection {
     fn follow(self: &Arc<Self>, pushed: &Push) {
         match pushed {
             Push::Queued | Push::Dirty => {}
-            Push::Dropped => self.gateway.stats().frame_dropped(),
+            Push::Dropped => self.context.stats().frame_dropped(),
             Push::Lagging => {
                 let connection = self.clone();
-                self.gateway
+                self.context
                     .hub
                     .runtime()
                     .spawn(async move { connection.tell_lag() });
@@ -203,7 +203,7 @@ impl Connection {
     /// Queues a frame for this connection alone.
     pub(crate) fn send(self: &Arc<Self>, frame: &Frame) {
         if self.queue(frame, REPLY) == Push::Dirty {
-            self.gateway.hub.flush_later(self);
+            self.context.hub.flush_later(self);
         }
     }
 
@@ -243,7 +243,7 @@ impl Connection {
 
     /// Whether the client reads its answers so slowly that its requests have to wait.
     pub(crate) fn is_congested(self: &Arc<Self>) -> bool {
-        let limit = self.gateway.config.max_queue;
+        let limit = self.context.config.max_queue;
         if self.outbox.lock().is_filling(limit) {
             // The client may well read. Its next requests could fill the rest before a flusher comes.
             self.flush();
@@ -253,8 +253,8 @@ impl Connection {
 
     /// Counts one packet that the application handles, at `now` in microseconds since the gateway's start.
     pub(crate) fn admit(&self, now: u64) -> Admission {
-        let config = &self.gateway.config;
-        match self.rate.admit(config, now) {
+        let config = &self.context.config;
+        match admission::admit(&self.events, config, now) {
             Admission::Admitted
                 if self.in_flight.load(Ordering::Relaxed) >= config.max_in_flight =>
             {
@@ -273,7 +273,7 @@ impl Connection {
     pub(crate) fn event_ends(&self, answer: usize) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let before = self.owed.fetch_sub(answer, Ordering::AcqRel);
-        let max = self.gateway.config.max_owed();
+        let max = self.context.config.max_owed();
         if before > max && before - answer <= max {
             self.waker.wake();
         }
@@ -282,7 +282,7 @@ impl Connection {
     /// Whether so much is to be answered that nothing more is to be read; the connection's task is woken when it isn't
     /// any more.
     pub(crate) fn owes_much(&self) -> bool {
-        self.owed.load(Ordering::Acquire) > self.gateway.config.max_owed()
+        self.owed.load(Ordering::Acquire) > self.context.config.max_owed()
             && !self.waits_for_an_answer()
     }
 
@@ -290,37 +290,7 @@ impl Connection {
     pub(crate) fn waits_for_polls(&self) -> bool {
         let outbox = self.outbox.lock();
         outbox.transport() == Transport::Polling
-            && outbox.is_larger_than(self.gateway.config.max_queue)
-    }
-
-    pub(crate) fn take_partial(&self) -> Option<Box<ParserState>> {
-        let mut partial = self.partial.lock();
-        self.frees_attachments();
-        partial.take()
-    }
-
-    /// Keeps a packet until more of its attachments come.
-    pub(crate) fn keep_partial(self: &Arc<Self>, state: Box<ParserState>) {
-        let held = attached(&state);
-        let mut partial = self.partial.lock();
-        *partial = Some(state);
-        // Under the lock, as a POST may bring packets while a WebSocket takes over.
-        self.holds_attachments(held);
-    }
-
-    /// Ends the connection if a packet has waited too long for its attachments.
-    pub(crate) fn expire_partial(self: &Arc<Self>) {
-        let expired = self.partial.lock().as_ref().is_some_and(|state| {
-            let packet = state.partial_bin_packet.lock();
-            packet.is_ok_and(|packet| {
-                packet.as_ref().is_some_and(|packet| {
-                    packet.initial_packet_recv.elapsed() > self.gateway.config.silence()
-                })
-            })
-        });
-        if expired {
-            self.close(CloseReason::Protocol);
-        }
+            && outbox.is_larger_than(self.context.config.max_queue)
     }
 
     // The end.
@@ -333,7 +303,7 @@ impl Connection {
         }
         if outbox.switch_to_websocket() {
             drop(outbox);
-            self.gateway.hub.flush_later(self);
+            self.context.hub.flush_later(self);
         }
         true
     }
@@ -352,7 +322,7 @@ impl Connection {
             self.waker.wake();
         } else {
             let connection = self.clone();
-            self.gateway
+            self.context
                 .hub
                 .runtime()
                 .spawn(async move { connection.tear_down() });
@@ -372,7 +342,7 @@ impl Connection {
         }
         {
             let mut outbox = self.outbox.lock();
-            self.gateway.queues.change(self.address, outbox.counted, 0);
+            self.context.queues.change(self.address, outbox.counted, 0);
             outbox.counted = 0;
         }
         *self.requests.lock() = None;
@@ -388,32 +358,16 @@ impl Connection {
     /// Can't be found any more.
     pub(crate) fn leave_registry(&self) {
         if let Some(reason) = self.closed() {
-            self.gateway.remove(self.sid, reason);
+            (self.context.unregister)(self.sid, reason);
         }
     }
-}
-
-/// Bytes of the attachments that a packet has so far.
-fn attached(state: &ParserState) -> usize {
-    let Ok(packet) = state.partial_bin_packet.lock() else {
-        return 0;
-    };
-    let bytes = match packet.as_ref().map(|partial| &partial.packet.inner) {
-        Some(
-            PacketData::BinaryEvent(Value::Str(_, Some(attachments)), _)
-            | PacketData::BinaryAck(Value::Str(_, Some(attachments)), _),
-        ) => attachments.iter().map(bytes::Bytes::len).sum(),
-        _ => 0,
-    };
-    drop(packet);
-    bytes
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.release_input();
         let counted = self.outbox.get_mut().counted;
-        self.gateway.queues.change(self.address, counted, 0);
+        self.context.queues.change(self.address, counted, 0);
     }
 }
 

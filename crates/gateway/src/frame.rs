@@ -15,6 +15,8 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
+use crate::{close::CloseReason, event_text};
+
 /// A payload that can't be serialised as JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("payload can't be encoded: {0}")]
@@ -102,7 +104,7 @@ impl Frame {
             true => rest.split_once(',')?.1,
             false => rest,
         };
-        let arguments = crate::handler::arguments(&rest[rest.find('[')?..])?;
+        let arguments = event_text::arguments(&rest[rest.find('[')?..])?;
         (!arguments.is_empty()).then_some(arguments)
     }
 
@@ -179,6 +181,13 @@ impl Frame {
         let mut encoder = Encoder::with_capacity(payload.len() + 16);
         encoder.append(OpCode::Control(control), &[payload]);
         encoder.finish()
+    }
+
+    /// The WebSocket close frame that tells the reason.
+    pub(crate) fn close(reason: CloseReason) -> Self {
+        let mut payload = reason.code().to_be_bytes().to_vec();
+        payload.extend_from_slice(reason.as_str().as_bytes());
+        Self::control(Control::Close, &payload)
     }
 
     pub(crate) fn wire(&self) -> &[u8] {

@@ -6,32 +6,34 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use dashmap::DashMap;
 use engineioxide_core::{OpenPacket, Packet, Sid, TransportType};
 use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::{net::TcpStream, sync::watch};
 
 use crate::{
-    byte_budget::ByteBudget,
     close::CloseReason,
     config::Config,
     connection::Connection,
+    context::{Context, Endpoint},
     decoder::Decoder,
+    engine::EngineHandler,
     frame::Frame,
-    handler::{EngineHandler, Handler},
+    handler::Handler,
     handshake_error::HandshakeError,
-    heartbeat::Wheel,
     hub::Hub,
     instance::InstanceId,
     listener_limits::ListenerLimits,
     peers::{Peer, Peers},
+    registry::Registry,
     socket::Socket,
     stats::Stats,
+    totals::{ByteBudgetUse, ConnectionTotals, HttpConnections},
     websocket,
+    wheel::Wheel,
 };
 
 /// Connections under one path. Cloning copies a pointer.
@@ -39,69 +41,17 @@ use crate::{
 pub struct Gateway(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) hub: Hub,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) wheel: Wheel,
-    connections: DashMap<Sid, Arc<Connection>>,
-    /// Unfinished messages of clients that have been in a namespace.
-    pub(crate) input: Arc<ByteBudget>,
-    /// Those of all others.
-    pub(crate) first_input: Arc<ByteBudget>,
-    /// What waits for clients to take it.
-    pub(crate) queues: ByteBudget,
+    context: Arc<Context>,
+    registry: Arc<Registry>,
+    wheel: Arc<Wheel>,
     /// WebSockets of other instances' connections that go through this one.
     pub(crate) tunnels: AtomicUsize,
     /// Of the listeners that serve this gateway.
     listeners: Mutex<Vec<Weak<ListenerLimits>>>,
-    started: Instant,
     /// Whether new connections have to wait for [`Gateway::admit`].
     holding: AtomicBool,
     /// When all connections will have ended, once the end has begun.
     draining: watch::Sender<Option<tokio::time::Instant>>,
-}
-
-/// The connections of a gateway at one moment, all together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ConnectionTotals {
-    /// Connections over WebSocket.
-    pub websocket: usize,
-    /// Connections over long polling.
-    pub polling: usize,
-    /// Of both, those for which something is queued or being written.
-    pub with_queue: usize,
-    /// Frames queued for them.
-    pub queued_frames: usize,
-    /// What these frames count for, in bytes: their size, and 128 bytes each.
-    pub queued_bytes: usize,
-}
-
-/// TCP connections, at one moment, that aren't a WebSocket (yet): unfinished handshakes, polls, all other requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HttpConnections {
-    /// Clients' connections with an ordinary permit.
-    pub ordinary: usize,
-    /// Those with a spare permit.
-    pub spare: usize,
-    /// Connections of other instances.
-    pub internal: usize,
-}
-
-/// One of the bounds on bytes that all clients hold together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteBudgetUse {
-    /// What is held: `first_input`, `input`, `queues` or `bodies`; see [`Config`].
-    pub name: &'static str,
-    /// Bytes held now. Each holder counts in steps of 16 KiB, so one with less isn't in it.
-    pub held: usize,
-    /// Bytes that may be held.
-    pub max: usize,
-}
-
-/// What messages are given to.
-pub(crate) enum Endpoint {
-    SocketIo(Arc<dyn Handler>),
-    EngineIo(Arc<dyn EngineHandler>),
 }
 
 impl Gateway {
@@ -122,72 +72,74 @@ impl Gateway {
     }
 
     fn with_endpoint(config: Config, hub: Hub, endpoint: Endpoint) -> Self {
-        let wheel = Wheel::new(
+        let registry = Arc::<Registry>::default();
+        let registered = registry.clone();
+        let stats = hub.clone();
+        let context = Context::new(config, hub, endpoint, move |sid, reason| {
+            if registered.remove(&sid) {
+                stats.stats().connection_closed(reason);
+            }
+        });
+        let config = &context.config;
+        let wheel = Arc::new(Wheel::new(
             config.ping_interval,
             config.ping_timeout,
             config.connect_timeout,
-            matches!(endpoint, Endpoint::SocketIo(_)),
-        );
-        let tick = wheel.tick();
-        let shared = Arc::new(Shared {
+            matches!(context.endpoint, Endpoint::SocketIo(_)),
+            context.clock,
+        ));
+        tokio::spawn(wheel.clone().run(Arc::downgrade(&registry)));
+        Self(Arc::new(Shared {
             holding: AtomicBool::new(config.hold),
-            input: Arc::new(ByteBudget::new(config.max_input)),
-            first_input: Arc::new(ByteBudget::new(config.max_first_input)),
-            queues: ByteBudget::new(config.max_queues),
-            config,
-            hub,
-            endpoint,
+            context,
+            registry,
             wheel,
-            connections: DashMap::new(),
             tunnels: AtomicUsize::new(0),
             listeners: Mutex::default(),
-            started: Instant::now(),
             draining: watch::Sender::new(None),
-        });
-        tokio::spawn(Wheel::run(Arc::downgrade(&shared), tick));
-        Self(shared)
+        }))
     }
 
     /// The hub whose topics this gateway's sockets subscribe to.
     pub fn hub(&self) -> &Hub {
-        &self.0.hub
+        &self.0.context.hub
     }
 
     /// The settings.
     pub fn config(&self) -> &Config {
-        &self.0.config
+        &self.0.context.config
     }
 
     /// What every sid begins with.
     pub fn instance(&self) -> InstanceId {
-        self.0.config.instance
+        self.0.context.config.instance
     }
 
     /// The other instances, which requests that name one of their connections are passed on to.
     pub fn peers(&self) -> &Peers {
-        &self.0.config.peers
+        &self.0.context.config.peers
     }
 
     /// Connections open now.
     pub fn connections(&self) -> usize {
-        self.0.connections.len()
+        self.0.registry.len()
     }
 
     /// Bytes of unfinished messages that count for the bound of all connections.
     pub fn unfinished_input(&self) -> usize {
-        self.0.input.held() + self.0.first_input.held()
+        self.0.context.input.held() + self.0.context.first_input.held()
     }
 
     /// Bytes queued for clients that don't take them just now, as far as they count for the bound of all connections.
     pub fn queued(&self) -> usize {
-        self.0.queues.held()
+        self.0.context.queues.held()
     }
 
     /// Looks at every connection, under its queue's lock, which takes about 100 ns each: for a scrape of metrics now and
     /// then, on a thread that may be busy that long.
     pub fn connection_totals(&self) -> ConnectionTotals {
         let mut totals = ConnectionTotals::default();
-        for connection in &self.0.connections {
+        self.0.registry.for_each(|connection| {
             match connection.stream() {
                 Some(_) => totals.websocket += 1,
                 None => totals.polling += 1,
@@ -196,7 +148,7 @@ impl Gateway {
             totals.with_queue += usize::from(bytes > 0);
             totals.queued_frames += frames;
             totals.queued_bytes += bytes;
-        }
+        });
         totals
     }
 
@@ -217,13 +169,13 @@ impl Gateway {
 
     /// How much of every budget of bytes is used.
     pub fn byte_budgets(&self) -> [ByteBudgetUse; 4] {
-        let Shared {
+        let Context {
             config,
             first_input,
             input,
             queues,
             ..
-        } = &*self.0;
+        } = &*self.0.context;
         let bodies = self.0.listeners();
         let bodies = bodies.iter().filter(|limits| !limits.internal);
         let budget = |name, held, max| ByteBudgetUse { name, held, max };
@@ -258,12 +210,7 @@ impl Gateway {
         let window = window.min(Duration::from_millis(count as u64));
         let begun = tokio::time::Instant::now();
         self.0.draining.send_replace(Some(begun + window));
-        let all: Vec<_> = self
-            .0
-            .connections
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect();
+        let all = self.0.registry.all();
         let step = window
             .checked_div(all.len().max(1) as u32)
             .unwrap_or_default();
@@ -272,7 +219,7 @@ impl Gateway {
             if at > tokio::time::Instant::now() + Duration::from_millis(5) {
                 tokio::time::sleep_until(at).await;
             }
-            // The place in the window is the jitter; a random part keeps clients of equal places apart.
+            // When it is closed is the jitter; a random part keeps those apart that are closed together.
             let after = window + Duration::from_millis(rand::rng().random_range(0..1_000));
             for (key, namespace) in connection.namespaces() {
                 if let Some(frame) = notice(&namespace, after) {
@@ -283,12 +230,11 @@ impl Gateway {
         }
         drop(all);
         let patience = begun + window + Duration::from_secs(2);
-        let is_empty = || self.0.connections.is_empty() && self.tunnels() == 0;
+        let is_empty = || self.0.registry.is_empty() && self.tunnels() == 0;
         while !is_empty() && tokio::time::Instant::now() < patience {
             // Those too whose handshake was accepted just before.
-            for entry in &self.0.connections {
-                entry.value().close(CloseReason::Draining);
-            }
+            let close = |connection: &Arc<Connection>| connection.close(CloseReason::Draining);
+            self.0.registry.for_each(close);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -312,7 +258,7 @@ impl Gateway {
                 .connection_refused(HandshakeError::Disconnected);
             return;
         }
-        let connection = Connection::new(self.0.clone(), sid, address, Some(stream));
+        let connection = Connection::new(self.0.context.clone(), sid, address, Some(stream));
         self.register(&connection);
         websocket::Task::spawn(connection, decoder);
     }
@@ -320,7 +266,7 @@ impl Gateway {
     /// Opens a polling connection and returns its opening packet.
     pub(crate) fn open_polling(&self, address: IpAddr) -> String {
         let sid = self.new_sid();
-        let connection = Connection::new(self.0.clone(), sid, address, None);
+        let connection = Connection::new(self.0.context.clone(), sid, address, None);
         self.register(&connection);
         self.open_packet(sid, true)
     }
@@ -332,19 +278,17 @@ impl Gateway {
                 .then_some(TransportType::Websocket)
                 .into_iter()
                 .collect(),
-            ping_interval: self.0.config.ping_interval,
-            ping_timeout: self.0.config.ping_timeout,
-            max_payload: self.0.config.max_payload as u64,
+            ping_interval: self.0.context.config.ping_interval,
+            ping_timeout: self.0.context.config.ping_timeout,
+            max_payload: self.0.context.config.max_payload as u64,
         })
         .into()
     }
 
     fn register(&self, connection: &Arc<Connection>) {
-        self.0
-            .connections
-            .insert(connection.sid(), connection.clone());
+        self.0.registry.insert(connection.clone());
         self.0.stats().connection_opened();
-        self.0.wheel.enter(connection.sid(), self.0.now_millis());
+        self.0.wheel.enter(connection.sid());
     }
 
     fn new_sid(&self) -> Sid {
@@ -363,8 +307,8 @@ impl Gateway {
 
     /// The connection that `sid` names, if it may go on or its client has yet to be told that it ended.
     pub(crate) fn find(&self, sid: &str) -> Option<Arc<Connection>> {
-        let connection = self.0.find(&sid.parse().ok()?)?;
-        if self.0.wheel.is_overdue(&connection, self.0.now_millis()) {
+        let connection = self.0.registry.get(&sid.parse().ok()?)?;
+        if self.0.wheel.is_overdue(&connection) {
             connection.close(CloseReason::PingTimeout);
         }
         let closed = connection.closed();
@@ -377,10 +321,10 @@ impl Gateway {
 impl Shared {
     /// Whether a new connection may be opened now.
     pub(crate) fn has_room(&self) -> bool {
-        let open = self.connections.len() + self.tunnels.load(Ordering::Acquire);
+        let open = self.registry.len() + self.tunnels.load(Ordering::Acquire);
         !self.holding.load(Ordering::Acquire)
             && self.draining.borrow().is_none()
-            && open < self.config.max_connections
+            && open < self.context.config.max_connections
     }
 
     /// When all connections will have ended, once the end has begun.
@@ -389,7 +333,7 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> &Stats {
-        self.hub.stats()
+        self.context.stats()
     }
 
     /// A listener serves this gateway from here on, until its limits are dropped.
@@ -400,23 +344,5 @@ impl Shared {
     fn listeners(&self) -> Vec<Arc<ListenerLimits>> {
         let listeners = self.listeners.lock();
         listeners.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    pub(crate) fn now_millis(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
-    }
-
-    pub(crate) fn now_micros(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
-    }
-
-    pub(crate) fn find(&self, sid: &Sid) -> Option<Arc<Connection>> {
-        self.connections.get(sid).map(|entry| entry.value().clone())
-    }
-
-    pub(crate) fn remove(&self, sid: Sid, reason: CloseReason) {
-        if self.connections.remove(&sid).is_some() {
-            self.stats().connection_closed(reason);
-        }
     }
 }

@@ -306,7 +306,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Config, ConnectRequest, Event, Gateway, Handled, Handler, Refusal, Session, gateway::Shared,
+        Config, ConnectRequest, Event, Handled, Handler, Refusal, Session,
+        context::{Context, Endpoint},
     };
 
     struct Nothing;
@@ -326,10 +327,15 @@ mod tests {
         }
     }
 
+    fn context(config: Config, hub: &Hub) -> Arc<Context> {
+        let endpoint = Endpoint::SocketIo(Arc::new(Nothing));
+        Context::new(config, hub.clone(), endpoint, |_, _| {})
+    }
+
     /// A socket of a polling connection that nobody polls.
-    fn socket(gateway: &Arc<Shared>) -> Socket {
+    fn socket(context: &Arc<Context>) -> Socket {
         let address = Ipv4Addr::LOCALHOST.into();
-        let connection = Connection::new(gateway.clone(), Default::default(), address, None);
+        let connection = Connection::new(context.clone(), Default::default(), address, None);
         let (socket, _) = connection.add_namespace("/", Arc::new(Nothing)).unwrap();
         socket
     }
@@ -337,8 +343,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_in_several_topics_gets_it_once() {
         let hub = Hub::new(Some(1));
-        let Gateway(gateway) = Gateway::new(Config::default(), hub.clone(), Arc::new(Nothing));
-        let sockets: Vec<_> = (0..4).map(|_| socket(&gateway)).collect();
+        let context = context(Config::default(), &hub);
+        let sockets: Vec<_> = (0..4).map(|_| socket(&context)).collect();
         for (socket, topics) in sockets
             .iter()
             .zip([&["a", "b"][..], &["a"], &["b", "c"], &["c"]])
@@ -373,8 +379,8 @@ mod tests {
             max_topics: 2,
             ..Config::default()
         };
-        let Gateway(gateway) = Gateway::new(config, hub.clone(), Arc::new(Nothing));
-        let socket = socket(&gateway);
+        let context = context(config, &hub);
+        let socket = socket(&context);
         assert_eq!(socket.join("a", 0), Ok(true));
         let reserved = socket.reserve().unwrap();
         assert_eq!(socket.join("b", 0), Err(JoinError::TooMany));
@@ -394,8 +400,8 @@ mod tests {
     #[tokio::test]
     async fn a_topic_is_as_large_as_those_who_stay() {
         let hub = Hub::new(Some(1));
-        let Gateway(gateway) = Gateway::new(Config::default(), hub.clone(), Arc::new(Nothing));
-        let sockets: Vec<_> = (0..2_000).map(|_| socket(&gateway)).collect();
+        let context = context(Config::default(), &hub);
+        let sockets: Vec<_> = (0..2_000).map(|_| socket(&context)).collect();
         for socket in &sockets {
             assert_eq!(socket.join("t", 0), Ok(true));
         }

@@ -21,12 +21,22 @@
 //!
 //! `examples/chat.rs` is a whole server in a page.
 
+// Modules depend on each other in one direction but for one circle, which is the shape of the data: a connection knows the
+// topics it subscribes to and the application's sessions (`connection`, `context`), topics and flushers know the connections
+// that they write to (`hub`, `flusher`), and the application is given handles of connections (`handler`, `engine`, `event`,
+// `ack`, `socket`). Cutting it would cost a call through a pointer for every delivery.
+mod ack;
 mod answer;
 mod byte_budget;
+mod clock;
 mod close;
 mod config;
 mod connection;
+mod context;
 mod decoder;
+mod engine;
+mod event;
+mod event_text;
 mod flusher;
 mod frame;
 mod gateway;
@@ -49,27 +59,32 @@ mod packet;
 mod peers;
 mod polling;
 mod query;
+mod rate_limiter;
 mod read_buffer;
+mod registry;
+mod reply;
 mod request_body;
 mod server;
 mod socket;
 mod splice;
 mod stats;
 mod stream;
+mod totals;
 mod trusted_proxies;
 mod tunnel;
 mod upgrade;
 mod websocket;
+mod wheel;
 
+pub use ack::Ack;
 pub use close::CloseReason;
 pub use config::Config;
 pub use connection::Reservation;
+pub use engine::{EngineHandler, EngineSocket};
+pub use event::Event;
 pub use frame::{EncodeError, Frame};
-pub use gateway::{ByteBudgetUse, ConnectionTotals, Gateway, HttpConnections};
-pub use handler::{
-    Ack, ConnectRequest, EngineHandler, EngineSocket, Event, Handled, Handler, PayloadError,
-    Refusal, Reply, Session,
-};
+pub use gateway::Gateway;
+pub use handler::{ConnectRequest, Handled, Handler, Refusal, Session};
 pub use handshake_error::HandshakeError;
 pub use http::PeerAddress;
 pub use hub::{Hub, JoinError};
@@ -77,7 +92,10 @@ pub use instance::{InstanceId, NoInstanceId};
 pub use internal::serve_internal;
 pub use origin::{NotAnOrigin, Origin};
 pub use peers::Peers;
+pub use rate_limiter::{RateLimit, RateLimiter};
+pub use reply::{PayloadError, Reply};
 pub use request_body::{BodyError, BodyReader};
 pub use server::serve;
 pub use socket::{RequestError, Socket};
 pub use stats::Stats;
+pub use totals::{ByteBudgetUse, ConnectionTotals, HttpConnections};

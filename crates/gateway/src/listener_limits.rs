@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{byte_budget::ByteBudget, config::Config, http_permits::HttpPermits};
+use crate::{
+    byte_budget::ByteBudget, config::Config, http_permits::HttpPermits, rate_limiter::RateLimit,
+};
 
 /// Bounds of one listener. The largest of all its gateways hold for all of it: which gateway a connection asks for isn't
 /// known when it is accepted.
 pub(crate) struct ListenerLimits {
     /// Whether it is the one for other instances.
     pub(crate) internal: bool,
-    pub(crate) accepts_per_second: u32,
+    /// New connections.
+    pub(crate) accepts: RateLimit,
     pub(crate) permits: HttpPermits,
     /// Request bodies that are being read.
     pub(crate) bodies: Arc<ByteBudget>,
@@ -31,9 +34,13 @@ impl ListenerLimits {
             longest.unwrap_or(Duration::from_secs(10))
         };
         let accepts = configs.clone().map(|config| config.max_accepts_per_second);
+        let accepts_per_second = accepts.max().unwrap_or(u32::MAX);
         Self {
             internal,
-            accepts_per_second: accepts.max().unwrap_or(u32::MAX),
+            accepts: RateLimit {
+                per_second: accepts_per_second,
+                burst: accepts_per_second / 10,
+            },
             permits: HttpPermits::new(
                 bound(|config| config.max_http_connections).min(usize::MAX / 2),
                 bound(|config| config.max_http_connections_of_network),

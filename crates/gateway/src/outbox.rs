@@ -7,16 +7,20 @@
 //! Whatever is queued gets written: each push finds the connection dirty (a flusher will come), blocked (its task will,
 //! when the socket takes more) or flushing (who flushes looks again), or makes its caller call a flusher.
 
-use std::{collections::VecDeque, io, io::IoSlice};
+mod batch;
+mod queued;
+
+use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
+use self::queued::Queued;
+pub(crate) use self::{
+    batch::Batch,
+    queued::{REPLY, TopicId},
+};
 use crate::{byte_budget::ByteBudget, frame::Frame};
-
-/// Identifies a topic within this process; 0 is a reply, which no policy may drop.
-pub(crate) type TopicId = u32;
-pub(crate) const REPLY: TopicId = 0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
@@ -41,23 +45,8 @@ pub(crate) enum Push {
     Full,
 }
 
-struct Queued {
-    frame: Frame,
-    topic: TopicId,
-}
-
-/// Bytes that a queued frame counts for beside its own: what a small one costs in memory. Without them a client that
-/// makes the server queue tiny frames (pongs) and reads none would hold a hundred times the bound.
-const OVERHEAD: usize = 128;
-
 /// Packets of one polling payload. The official Python client takes no more than 16, and one may say that this is all.
 const MAX_PACKETS: usize = 15;
-
-impl Queued {
-    fn cost(&self) -> usize {
-        self.frame.size() + OVERHEAD
-    }
-}
 
 pub(crate) struct Outbox {
     queue: VecDeque<Queued>,
@@ -82,16 +71,6 @@ pub(crate) struct Outbox {
     poll: Option<oneshot::Sender<()>>,
     /// The next one isn't to wait.
     released: bool,
-}
-
-/// What one flush writes; taken out so that no lock is held during the system call.
-pub(crate) struct Batch {
-    queue: VecDeque<Queued>,
-    offset: usize,
-    /// Bytes of the first frame that were written before.
-    began: usize,
-    /// Cost of the frames that are written.
-    written: usize,
 }
 
 impl Outbox {
@@ -407,55 +386,6 @@ impl Outbox {
         self.close();
         self.cost = 0;
         Some(self.batch())
-    }
-}
-
-/// Buffers in one `writev`. The kernel's limit is 1,024; beyond 64 nothing is gained.
-const MAX_SLICES: usize = 64;
-
-impl Batch {
-    pub(crate) fn push(&mut self, frame: Frame) {
-        let topic = REPLY;
-        self.queue.push_back(Queued { frame, topic });
-    }
-
-    /// Writes until all is written or the socket takes no more; true in the latter case.
-    pub(crate) fn write(
-        &mut self,
-        write: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<bool> {
-        while !self.queue.is_empty() {
-            let mut slices: SmallVec<[IoSlice<'_>; MAX_SLICES]> = SmallVec::new();
-            let mut skip = self.offset;
-            for queued in self.queue.iter().take(MAX_SLICES) {
-                slices.push(IoSlice::new(&queued.frame.wire()[skip..]));
-                skip = 0;
-            }
-            let result = write(&slices);
-            drop(slices);
-            match result {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.advance(written),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(false)
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        while let Some(front) = self.queue.front() {
-            let left = front.frame.size() - self.offset;
-            if written < left {
-                self.offset += written;
-                return;
-            }
-            written -= left;
-            self.offset = 0;
-            self.written += front.cost();
-            self.queue.pop_front();
-        }
     }
 }
 

@@ -17,11 +17,15 @@ use socketioxide_core::{
 use socketioxide_parser_common::CommonParser;
 
 use crate::{
+    ack::Ack,
     close::CloseReason,
     connection::{Admission, Connection},
+    context::Endpoint,
+    engine::EngineSocket,
+    event::Event,
     frame::Frame,
-    gateway::Endpoint,
-    handler::{Ack, ConnectRequest, EngineSocket, Event, Handled, Handler, Refusal, Reply},
+    handler::{ConnectRequest, Handled, Handler, Refusal},
+    reply::Reply,
     socket::Socket,
 };
 
@@ -44,7 +48,7 @@ impl Connection {
             EnginePacket::Message(message) => self.receive_message(message),
             EnginePacket::Binary(message) => self.receive_binary(message),
             EnginePacket::Pong => {
-                self.heartbeat.pong(self.gateway().now_millis());
+                self.heartbeat.pong(self.context().clock.now_millis());
                 None
             }
             EnginePacket::Close => {
@@ -63,7 +67,7 @@ impl Connection {
     }
 
     fn receive_message(self: &Arc<Self>, message: Str) -> Handled {
-        match &self.gateway().endpoint {
+        match &self.context().endpoint {
             Endpoint::EngineIo(handler) => {
                 handler.text(&EngineSocket(self.clone()), &message);
                 None
@@ -78,7 +82,7 @@ impl Connection {
     }
 
     pub(crate) fn receive_binary(self: &Arc<Self>, message: Bytes) -> Handled {
-        match &self.gateway().endpoint {
+        match &self.context().endpoint {
             Endpoint::EngineIo(handler) => {
                 handler.binary(&EngineSocket(self.clone()), &message);
                 None
@@ -94,7 +98,7 @@ impl Connection {
     }
 
     fn parse_config(&self) -> ParseConfig {
-        let config = &self.gateway().config;
+        let config = &self.context().config;
         ParseConfig {
             max_incoming_binary_buf_size: self.max_message(),
             max_incoming_binaries: MAX_ATTACHMENTS,
@@ -150,11 +154,11 @@ impl Connection {
     }
 
     fn connect_namespace(self: &Arc<Self>, namespace: Str, auth: Option<Value>) -> Handled {
-        let Endpoint::SocketIo(handler) = &self.gateway().endpoint else {
+        let Endpoint::SocketIo(handler) = &self.context().endpoint else {
             return None;
         };
         // The application may have to look hard at who asks.
-        if self.admit(self.gateway().now_micros()) == Admission::Abuse {
+        if self.admit(self.context().clock.now_micros()) == Admission::Abuse {
             self.close(CloseReason::Flood);
             return None;
         }
@@ -166,7 +170,7 @@ impl Connection {
         if self.find_namespace(&namespace).is_some() {
             return self.violated();
         }
-        if self.namespace_count() >= self.gateway().config.max_namespaces {
+        if self.namespace_count() >= self.context().config.max_namespaces {
             let error = json!({ "message": "too many namespaces on this connection" });
             self.send(&Frame::connect_error(&namespace, &error));
             return None;
@@ -212,8 +216,8 @@ impl Connection {
     }
 
     fn receive_event(self: &Arc<Self>, namespace: &str, data: Value, ack: Option<i64>) -> Handled {
-        self.gateway().stats().event();
-        let now = self.gateway().now_micros();
+        self.context().stats().event();
+        let now = self.context().clock.now_micros();
         let admission = self.admit(now);
         if admission == Admission::Abuse {
             self.close(CloseReason::Flood);
@@ -226,13 +230,13 @@ impl Connection {
         let event = match Event::new(data, ack) {
             Ok(event) => event,
             Err(ack) => {
-                self.gateway().stats().event_unreadable();
+                self.context().stats().event_unreadable();
                 session.unreadable(ack);
                 return None;
             }
         };
         if admission == Admission::Refused {
-            self.gateway().stats().event_overloaded();
+            self.context().stats().event_overloaded();
             session.overloaded(event);
             return None;
         }

@@ -79,7 +79,7 @@ enum Broken {
 impl Connection {
     /// Answers a GET: with what is queued, or with what comes next.
     pub(crate) async fn poll(self: Arc<Self>) -> Response<Full<Bytes>> {
-        let max = self.gateway().config.max_payload;
+        let max = self.context().config.max_payload;
         let mut released = false;
         loop {
             let waiting = {
@@ -135,7 +135,7 @@ impl Connection {
             self.close(CloseReason::Protocol);
             return HandshakeError::Malformed.response();
         };
-        let config = &self.gateway().config;
+        let config = &self.context().config;
         let guard = Waiting(Some(&self));
         let mut held = self.holds_body();
         let reading = request_body::read(body, self.max_message(), |bytes| held.set(bytes));
@@ -168,12 +168,13 @@ impl Connection {
         // A pong would be the next POST.
         self.heartbeat.set_busy(true, 0);
         let handled = self.handle_packets(body).await;
-        self.heartbeat.set_busy(false, self.gateway().now_millis());
+        self.heartbeat
+            .set_busy(false, self.context().clock.now_millis());
         handled
     }
 
     async fn handle_packets(self: &Arc<Self>, body: Bytes) -> Result<(), Broken> {
-        let max = self.gateway().config.max_payload as u64;
+        let max = self.context().config.max_payload as u64;
         let packets = payload::decoder(Full::new(body), None, ProtocolVersion::V4, max);
         let mut packets = std::pin::pin!(packets);
         while let Some(packet) = packets.next().await {
@@ -204,7 +205,7 @@ impl Connection {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let patience = self.gateway().config.silence();
+        let patience = self.context().config.silence();
         if tokio::time::timeout(patience, waiting).await.is_err() {
             self.close(CloseReason::SlowConsumer);
         }
@@ -221,7 +222,7 @@ impl Connection {
                 return HandshakeError::Malformed.response();
             }
             Broken::Body(BodyError::NoRoom) => {
-                self.gateway().stats().input_refused();
+                self.context().stats().input_refused();
                 self.close(CloseReason::TryLater);
                 return HandshakeError::NoRoom.response();
             }

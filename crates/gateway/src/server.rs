@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     gateway::Gateway,
     handshake,
     handshake_error::HandshakeError,
@@ -35,6 +36,7 @@ use crate::{
     listener_limits::ListenerLimits,
     peers,
     query::{Query, TransportName},
+    rate_limiter::{RateLimit, RateLimiter},
     request_body::BodyReader,
     stream::Prefixed,
     trusted_proxies::TrustedProxies,
@@ -118,7 +120,7 @@ where
     for gateway in gateways.iter() {
         gateway.0.add_listener(&limits);
     }
-    let mut pace = Pace::new(limits.accepts_per_second as usize);
+    let (accepts, clock) = (RateLimiter::default(), Clock::start());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -144,7 +146,7 @@ where
                 } else {
                     refuse(&gateways, &stream, HandshakeError::NoRoom);
                 }
-                pace.wait().await;
+                pace(&accepts, limits.accepts, clock).await;
             }
             // Of one connection that is gone already, or of a shortage (file descriptors) that passes.
             Err(e) if is_of_one_connection(&e) => {}
@@ -193,32 +195,10 @@ fn refuse(gateways: &[Gateway], stream: &TcpStream, error: HandshakeError) {
     drop(SockRef::from(stream).send(response));
 }
 
-/// A token bucket that holds a tenth of a second.
-struct Pace {
-    per_tick: usize,
-    left: usize,
-    filled: tokio::time::Instant,
-}
-
-impl Pace {
-    const TICK: Duration = Duration::from_millis(100);
-
-    fn new(per_second: usize) -> Self {
-        let per_tick = (per_second / 10).max(1);
-        Self {
-            per_tick,
-            left: per_tick,
-            filled: tokio::time::Instant::now(),
-        }
-    }
-
-    async fn wait(&mut self) {
-        self.left -= 1;
-        if self.left == 0 {
-            tokio::time::sleep_until(self.filled + Self::TICK).await;
-            self.filled = tokio::time::Instant::now();
-            self.left = self.per_tick;
-        }
+/// Waits until one more connection may be accepted.
+async fn pace(accepts: &RateLimiter, limit: RateLimit, clock: Clock) {
+    while let Err(wait) = accepts.take(limit, clock.now_micros()) {
+        tokio::time::sleep(wait).await;
     }
 }
 

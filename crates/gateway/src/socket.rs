@@ -6,8 +6,8 @@ use crate::{
     close::CloseReason,
     connection::{Connection, Reservation},
     frame::{EncodeError, Frame},
-    handler::Reply,
     hub::JoinError,
+    reply::Reply,
 };
 
 /// One namespace of one connection. Cheap to clone; after the namespace ended, all it does is nothing.

@@ -28,7 +28,7 @@ use rand::RngExt;
 use tokio::{net::TcpStream, sync::watch, time::Instant};
 
 use crate::{
-    gateway::{Gateway, Shared},
+    gateway::Gateway,
     handshake,
     handshake_error::{HandshakeError, WEBSOCKET_VERSION},
     peers::{self, Peer},
@@ -154,7 +154,7 @@ impl Gateway {
         request: &Request<()>,
         address: IpAddr,
     ) -> Result<Tunnel, HandshakeError> {
-        let place = Place::take(&self.0).ok_or(HandshakeError::NoRoom)?;
+        let permit = TunnelPermit::take(self).ok_or(HandshakeError::NoRoom)?;
         self.0.stats().upgrade_tunnelled();
         let handshake = self.handshake(&owner, request, address);
         let accepted = tokio::select! {
@@ -168,7 +168,7 @@ impl Gateway {
                 stream,
                 received,
                 owner,
-                place,
+                permit,
             }),
             // It knows better than we do; all else was checked before.
             Err(TunnelError::Status(StatusCode::BAD_REQUEST)) => {
@@ -286,7 +286,7 @@ pub(crate) struct Tunnel {
     stream: TcpStream,
     received: Vec<u8>,
     owner: Arc<Peer>,
-    place: Place,
+    permit: TunnelPermit,
 }
 
 impl Tunnel {
@@ -297,20 +297,20 @@ impl Tunnel {
             stream,
             received: behind,
             owner,
-            place,
+            permit,
         } = self;
         let to_client = [response, &behind].concat();
         let splice = Splice::new(client, stream, to_client, received.to_vec());
-        tokio::spawn(run(splice, owner.gone(), place));
+        tokio::spawn(run(splice, owner.gone(), permit));
     }
 }
 
 /// Moves bytes until both sides have closed, or one broke or is silent for longer than a connection may be; or until
 /// there is no owner any more, or this instance shuts down.
-async fn run(mut splice: Splice, owner: watch::Receiver<bool>, place: Place) {
+async fn run(mut splice: Splice, owner: watch::Receiver<bool>, permit: TunnelPermit) {
     // The owner's pings and the client's answers go through here.
-    let silence = place.0.config.silence() + LINGER;
-    let draining = place.0.draining();
+    let silence = permit.0.config().silence() + LINGER;
+    let draining = permit.0.0.draining();
     tokio::select! {
         // However it ended, both sockets close now.
         _ = splice.join(silence, LINGER) => {}
@@ -319,22 +319,23 @@ async fn run(mut splice: Splice, owner: watch::Receiver<bool>, place: Place) {
     }
 }
 
-/// A tunnel's place among the connections that may be open.
-struct Place(Arc<Shared>);
+/// Counts a tunnel among the connections that may be open, until it is dropped.
+struct TunnelPermit(Gateway);
 
-impl Place {
-    fn take(gateway: &Arc<Shared>) -> Option<Self> {
-        if !gateway.has_room() {
+impl TunnelPermit {
+    fn take(gateway: &Gateway) -> Option<Self> {
+        if !gateway.0.has_room() {
             return None;
         }
-        gateway.tunnels.fetch_add(1, Ordering::AcqRel);
+        gateway.0.tunnels.fetch_add(1, Ordering::AcqRel);
         Some(Self(gateway.clone()))
     }
 }
 
-impl Drop for Place {
+impl Drop for TunnelPermit {
     fn drop(&mut self) {
-        self.0.tunnels.fetch_sub(1, Ordering::AcqRel);
+        let Gateway(gateway) = &self.0;
+        gateway.tunnels.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -63,8 +63,8 @@ pub(crate) fn start(
         Target::New => gateway.open_websocket(stream, address, response, decoder),
         Target::Elsewhere(tunnel) => tunnel.start(stream, response, received),
         Target::Taken => {
-            let reason = CloseReason::Protocol;
-            let bytes = [response, reason.frame().wire()].concat();
+            let close = Frame::close(CloseReason::Protocol);
+            let bytes = [response, close.wire()].concat();
             let stats = gateway.0.stats();
             stats.connection_refused(HandshakeError::AlreadyUpgraded);
             // The socket closes with or without it.
@@ -74,7 +74,7 @@ pub(crate) fn start(
             let response = response.to_vec();
             tokio::spawn(async move {
                 let connection = &upgrading.0;
-                let timeout = connection.gateway().config.handshake_timeout;
+                let timeout = connection.context().config.handshake_timeout;
                 let probing = probe(connection, &stream, &response, &mut decoder);
                 if matches!(tokio::time::timeout(timeout, probing).await, Ok(Some(())))
                     && connection.upgrade(stream)

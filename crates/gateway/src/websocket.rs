@@ -38,7 +38,7 @@ pub(crate) struct Task {
 impl Task {
     /// Starts the task of a connection whose socket is set. `decoder` holds what came behind the handshake.
     pub(crate) fn spawn(connection: Arc<Connection>, decoder: Decoder) {
-        let runtime = connection.gateway().hub.runtime().clone();
+        let runtime = connection.context().hub.runtime().clone();
         let mut task = Self {
             connection,
             decoder,
@@ -68,7 +68,7 @@ impl Task {
             }
             self.connection
                 .heartbeat
-                .resume(|| self.connection.gateway().now_millis());
+                .resume(|| self.connection.context().clock.now_millis());
             if self.decoder.is_paused() {
                 self.decode(&mut []);
                 continue;
@@ -217,12 +217,12 @@ fn end(connection: &Arc<Connection>, mut rest: Batch) {
         connection.tear_down();
         return;
     }
-    rest.push(reason.frame());
+    rest.push(Frame::close(reason));
     // Mostly all of it is written here, before anybody learns that the connection is gone.
     let written = write(connection, &mut rest);
     connection.tear_down();
     let connection = connection.clone();
-    let runtime = connection.gateway().hub.runtime().clone();
+    let runtime = connection.context().hub.runtime().clone();
     runtime.spawn(async move {
         if let Ok(blocked) = written {
             let lingering = linger(&connection, rest, blocked);

@@ -1,40 +1,30 @@
 //! How many events a client may send.
-//!
-//! The generic cell rate algorithm (ITU-T I.371): one number, the theoretical arrival time of the next event, is all
-//! that a connection keeps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::config::Config;
+use crate::{
+    config::Config,
+    rate_limiter::{RateLimit, RateLimiter},
+};
 
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     Admitted,
     Refused,
+    /// So many were refused that the connection is closed.
     Abuse,
 }
 
-/// Theoretical arrival time of the next event, in microseconds since the gateway's start.
-#[derive(Default)]
-pub(crate) struct Rate(AtomicU64);
-
-impl Rate {
-    /// Takes one event at `now` into account.
-    pub(crate) fn admit(&self, config: &Config, now: u64) -> Admission {
-        let interval = (1_000_000 / u64::from(config.events_per_second.max(1))).max(1);
-        // Only the task, or the one POST, of the connection comes here.
-        let next = self.0.load(Ordering::Relaxed).max(now) + interval;
-        self.0.store(next, Ordering::Relaxed);
-        let ahead = (next - now) / interval;
-        let burst = u64::from(config.event_burst);
-        if ahead > burst + u64::from(config.event_abuse) {
-            Admission::Abuse
-        } else if ahead > burst {
-            Admission::Refused
-        } else {
-            Admission::Admitted
-        }
+/// Counts an event at `now`, in microseconds since the gateway's start. Only the task, or the one POST, of the connection
+/// does so.
+pub(crate) fn admit(events: &RateLimiter, config: &Config, now: u64) -> Admission {
+    let limit = RateLimit {
+        per_second: config.events_per_second,
+        burst: config.event_burst,
+    };
+    match events.count(limit, now) {
+        0 => Admission::Admitted,
+        excess if excess > u64::from(config.event_abuse) => Admission::Abuse,
+        _ => Admission::Refused,
     }
 }
 
@@ -50,8 +40,8 @@ mod tests {
             event_abuse: 2,
             ..Config::default()
         };
-        let rate = Rate::default();
-        let at = |now| rate.admit(&config, now);
+        let rate = RateLimiter::default();
+        let at = |now| admit(&rate, &config, now);
         for _ in 0..3 {
             assert_eq!(at(1_000), Admission::Admitted);
         }
@@ -73,7 +63,10 @@ mod tests {
                 events_per_second,
                 ..Config::default()
             };
-            assert_eq!(Rate::default().admit(&config, 0), Admission::Admitted);
+            assert_eq!(
+                admit(&RateLimiter::default(), &config, 0),
+                Admission::Admitted
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use super::Connection;
 use crate::{
     byte_budget::{ByteBudget, Held},
     close::CloseReason,
-    gateway::Endpoint,
+    context::Endpoint,
 };
 
 /// Counts of bytes. That of messages is the connection's task's to change.
@@ -32,12 +32,12 @@ impl Connection {
     }
 
     fn is_known(&self) -> bool {
-        self.input.known.load(Relaxed) || matches!(self.gateway.endpoint, Endpoint::EngineIo(_))
+        self.input.known.load(Relaxed) || matches!(self.context.endpoint, Endpoint::EngineIo(_))
     }
 
     /// Bytes of its next message, and of all attachments of a packet, at most.
     pub(crate) fn max_message(&self) -> usize {
-        let config = &self.gateway.config;
+        let config = &self.context.config;
         if self.is_known() {
             config.max_payload
         } else {
@@ -48,7 +48,7 @@ impl Connection {
     /// It holds so many bytes of messages that aren't finished, or not handled. Ends it if there isn't room for them.
     pub(crate) fn holds_message(self: &Arc<Self>, bytes: usize) {
         if !self.holds(&self.input.message, bytes) {
-            self.gateway.stats().input_refused();
+            self.context.stats().input_refused();
             self.close(CloseReason::TryLater);
         }
     }
@@ -56,7 +56,7 @@ impl Connection {
     /// The same for the attachments of a packet. To be called under the lock of that.
     pub(super) fn holds_attachments(self: &Arc<Self>, bytes: usize) {
         if !self.holds(&self.input.attachments, bytes) {
-            self.gateway.stats().input_refused();
+            self.context.stats().input_refused();
             self.close(CloseReason::TryLater);
         }
     }
@@ -68,10 +68,10 @@ impl Connection {
 
     /// What a body of a POST has to be counted by.
     pub(crate) fn holds_body(&self) -> Held {
-        let gateway = &self.gateway;
+        let context = &self.context;
         let budget = match self.is_known() {
-            true => &gateway.input,
-            false => &gateway.first_input,
+            true => &context.input,
+            false => &context.first_input,
         };
         Held::nothing(budget.clone(), self.address)
     }
@@ -92,8 +92,8 @@ impl Connection {
         let (from, was_known) = (before & !1, before & 1 == 1);
         let known = self.is_known();
         let budget = |known| match known {
-            true => &self.gateway.input,
-            false => &self.gateway.first_input,
+            true => &self.context.input,
+            false => &self.context.first_input,
         };
         if was_known == known {
             if !budget(known).change(self.address, from, to) {

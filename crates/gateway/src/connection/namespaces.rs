@@ -100,7 +100,7 @@ impl Connection {
             let ended = namespaces.list.remove(index);
             if namespaces.list.is_empty() {
                 self.heartbeat
-                    .left_last_namespace(self.gateway.now_millis());
+                    .left_last_namespace(self.context.clock.now_millis());
             }
             ended
         };

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::Connection;
-use crate::handler::Reply;
+use crate::reply::Reply;
 
 /// Unanswered requests to one client.
 const MAX_REQUESTS: usize = 256;

@@ -77,14 +77,14 @@ impl Connection {
             };
         }
         self.must_have_room(list, socket)?;
-        let membership = self.gateway.hub.insert(topic, self, socket, tag)?;
+        let membership = self.context.hub.insert(topic, self, socket, tag)?;
         list.push(membership);
         Ok(true)
     }
 
     fn must_have_room(&self, list: &[Membership], socket: u16) -> Result<(), JoinError> {
         let reserved = usize::from(self.reserved.load(Ordering::Relaxed));
-        if list.len() + reserved >= self.gateway.config.max_topics {
+        if list.len() + reserved >= self.context.config.max_topics {
             return Err(JoinError::TooMany);
         }
         if !self.namespaces.lock().contains(socket) {
@@ -111,7 +111,7 @@ impl Connection {
         let left = self.take_memberships(|m| m.socket == socket && *m.topic.name == *topic);
         let any = !left.is_empty();
         for membership in left {
-            self.gateway.hub.remove(self, membership);
+            self.context.hub.remove(self, membership);
         }
         any
     }
@@ -122,7 +122,7 @@ impl Connection {
         left.into_iter()
             .map(|membership| {
                 let topic = membership.topic.name.clone();
-                self.gateway.hub.remove(self, membership);
+                self.context.hub.remove(self, membership);
                 topic
             })
             .collect()
@@ -159,9 +159,9 @@ impl Connection {
                 ends
             });
             for (membership, session) in lagging.into_iter().zip(sessions) {
-                self.gateway.stats().topic_lagged();
+                self.context.stats().topic_lagged();
                 let name = membership.topic.name.clone();
-                self.gateway.hub.remove(self, membership);
+                self.context.hub.remove(self, membership);
                 if let Some(frame) = session.lagging(&name) {
                     self.send(&frame);
                 }
@@ -169,7 +169,7 @@ impl Connection {
             self.outbox.lock().lag_told(topic);
         }
         // What else was queued when the lag began hasn't been announced to a flusher.
-        self.gateway.hub.flush_later(self);
+        self.context.hub.flush_later(self);
     }
 
     fn take_memberships(

@@ -1,6 +1,8 @@
 //! What is queued, dropped and written, and in which order.
 
-use super::*;
+use std::io;
+
+use super::{queued::OVERHEAD, *};
 
 const LIMIT: usize = 10_000;
 
