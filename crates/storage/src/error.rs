@@ -1,23 +1,23 @@
-//! What can go wrong, in the terms of those who ask. Callers tell refusals, which are the
-//! requester's to mend, from [`StoreError::Unavailable`], which passes by itself.
+//! What can go wrong, in the terms of the callers: refusals, which the requester has to resolve, and failures of the
+//! store, of which [`StoreError::Unavailable`] is temporary.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The error underneath, shared by all the requests that it ended.
+/// The underlying error, shared by all the requests that it has failed.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
 pub(crate) fn cause(error: impl Into<Box<dyn Error + Send + Sync>>) -> Cause {
     Cause::from(error.into())
 }
 
-/// Why a request to the store failed. Except after [`StoreError::Unavailable`] it certainly left
-/// no trace.
+/// Why a request to the store failed. It has changed nothing, except that this isn't known after
+/// [`StoreError::Unavailable`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// A value can't be used, for a reason that only the stored state shows.
+    /// A value is invalid, for a reason that only the stored state shows.
     #[error("{field}: {message}")]
     Invalid {
         /// The field by its wire name.
@@ -25,18 +25,18 @@ pub enum StoreError {
         /// What is expected of it.
         message: Cow<'static, str>,
     },
-    /// What was named doesn't exist, or the one who acts may not know that it does.
+    /// Not found, or the user may not know that it exists.
     #[error("not found")]
     NotFound,
-    /// The one who acts may not do this.
+    /// The user isn't allowed to do this.
     #[error("forbidden")]
     Forbidden,
-    /// The present state contradicts the request.
+    /// The request conflicts with the current state.
     #[error("{field}: {message}")]
     Conflict {
         /// The field by its wire name.
         field: &'static str,
-        /// What contradicts it.
+        /// What it conflicts with.
         message: Cow<'static, str>,
     },
     /// The disk is full or failing, the database is locked, or a queue is full. Trying again later
@@ -44,7 +44,7 @@ pub enum StoreError {
     /// so the second try should be one that recognises the first.
     #[error("the store is unavailable")]
     Unavailable(#[source] Cause),
-    /// The file isn't what was written to it.
+    /// The stored data is damaged.
     #[error("the store is corrupt")]
     Corrupt(#[source] Cause),
     /// A fault of this program.
@@ -79,7 +79,7 @@ impl StoreError {
 /// Why a store couldn't be opened; meant for the operator who started the server.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Two servers on one data directory would give out the same places of a log twice.
+    /// Two servers on one data directory would assign the same `seq`s twice.
     #[error("the data directory {} is in use by another process", .0.display())]
     InUse(PathBuf),
     /// A newer version has written the file; this one would misread it.

@@ -1,11 +1,11 @@
-//! The durable state of Tertulia. [`MessageStore`] keeps accounts, rooms and the rooms' logs, [`Sessions`] who is
-//! signed in; in the embedded default both are one SQLite file in the data directory, in a fleet a MongoDB replica
-//! set and Redis.
+//! The durable state of Tertulia. [`MessageStore`] holds accounts, rooms and the rooms' logs, [`Sessions`] the sessions of
+//! users who are signed in; in the embedded default both are one SQLite file in the data directory, in a fleet a MongoDB
+//! replica set and Redis.
 //!
 //! What must stay true:
 //! - what was answered with success is durable, and what was not is never visible in part;
 //! - a room's log has no gaps, and its completions run in the order of `seq`;
-//! - nothing of a database shows in a signature: no connection, row or error type of it.
+//! - no type of a database is in a signature: no connection, row or error.
 
 mod error;
 mod message_store;

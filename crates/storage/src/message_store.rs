@@ -1,5 +1,5 @@
-//! Accounts, rooms and their logs, in one of two back ends: SQLite in the embedded default, MongoDB for a fleet. What
-//! each method promises stands in the file of its noun and holds for both: the same tests run on both.
+//! Accounts, rooms and their logs, in one of two back ends: SQLite in the embedded default, MongoDB for a fleet. The
+//! contract of each method is documented here, in the file of its noun, and holds for both: the same tests run on both.
 
 mod append;
 mod blocks;
@@ -72,7 +72,7 @@ macro_rules! on_backend {
 }
 use on_backend;
 
-/// What is left of a page that is being read. The first item always fits.
+/// The remaining space of a page that is being read. The first item always fits.
 struct Space {
     items: u32,
     bytes: usize,
@@ -88,7 +88,7 @@ impl Space {
         }
     }
 
-    /// Whether another item fits, which then takes its part.
+    /// True if another item fits, which then takes its part.
     fn takes(&mut self, bytes: usize) -> bool {
         let is_first = std::mem::replace(&mut self.is_empty, false);
         if self.items == 0 || (bytes > self.bytes && !is_first) {
@@ -103,14 +103,14 @@ impl Space {
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The part, in the order of the list.
+    /// The items of the page, in the order of the list.
     pub items: Vec<T>,
-    /// Whether there are more behind it, in the direction of reading.
+    /// True if there are more behind it, in the direction of reading.
     pub has_more: bool,
 }
 
 impl<T> Page<T> {
-    /// From what is read, as far as it fits: `limit` items, or as many bytes as a page of them may be written in.
+    /// Reads items as long as they fit: `limit` of them, or as many bytes as a page may have.
     fn fill<E>(
         items: impl IntoIterator<Item = Result<T, E>>,
         limit: u32,
@@ -132,14 +132,14 @@ impl<T> Page<T> {
         Ok(page)
     }
 
-    /// The same of what was read already.
+    /// As [`Page::fill`], of items that were read already.
     fn of(items: Vec<T>, limit: u32, bytes: impl Fn(&T) -> usize) -> Self {
         let items = items.into_iter().map(Ok::<T, Infallible>);
         let Ok(page) = Self::fill(items, limit, bytes);
         page
     }
 
-    /// From one item more than fits, if there is one.
+    /// Of up to `limit + 1` items.
     fn cut(mut items: Vec<T>, limit: u32) -> Self {
         let limit = limit as usize;
         let has_more = items.len() > limit;
@@ -156,21 +156,21 @@ impl MessageStore {
         }
     }
 
-    /// Opens the embedded store in a directory, which is made if it isn't there, and keeps every other
-    /// process out of it until [`MessageStore::close`] or the end of this one.
+    /// Opens the embedded store in a directory, which is created if it is missing, and locks it against other
+    /// processes until [`MessageStore::close`] or the end of this one.
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let store = SqliteStore::open(directory.into()).await?;
         Ok(Self::new(Backend::Sqlite(store)))
     }
 
-    /// A store on a MongoDB replica set. Connecting happens when it is used.
+    /// A store on a MongoDB replica set or sharded cluster. It connects at its first use.
     pub async fn connect(config: MongoConfig) -> Result<Self, OpenError> {
         let store = MongoStore::connect(config).await?;
         Ok(Self::new(Backend::Mongodb(store)))
     }
 
-    /// As [`MessageStore::connect`], and names each operation that a router of a sharded cluster couldn't send to the
-    /// shard it is for. For tests: watching costs time.
+    /// As [`MessageStore::connect`], and calls `untargeted` with each operation that a router of a sharded cluster would
+    /// have to send to all shards. For tests: watching costs time.
     #[doc(hidden)]
     pub async fn connect_watched(
         config: MongoConfig,
@@ -180,9 +180,9 @@ impl MessageStore {
         Ok(Self::new(Backend::Mongodb(store)))
     }
 
-    /// Makes what the database lacks: collections and indexes, and where it is a sharded cluster the sharding, which
-    /// takes a user who may. All but that is done at the first use too, by however many instances at once; the embedded
-    /// store does it when it is opened.
+    /// Creates missing collections and indexes, and shards them on a sharded cluster, for which the user needs the
+    /// right. All but the sharding is also done at the first use, by any number of instances at once; the embedded store
+    /// does it when it is opened.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Sqlite(_) => Ok(()),
@@ -190,7 +190,7 @@ impl MessageStore {
         }
     }
 
-    /// Refuses new requests, finishes those that were accepted, and lets go of what is held.
+    /// Refuses new requests, finishes those that were accepted, and releases all resources.
     pub async fn close(&self) {
         match &self.backend {
             Backend::Sqlite(store) => store.close().await,
@@ -198,8 +198,8 @@ impl MessageStore {
         }
     }
 
-    /// Whether writes are possible. The embedded store waits for its turn among them and begins a
-    /// transaction, but doesn't touch the disk; `Corrupt` once damage was met.
+    /// Fails unless writes are possible. The embedded store waits for its turn in the write queue and begins a
+    /// transaction, but doesn't touch the disk; it fails as `Corrupt` once damage was found.
     pub async fn ping(&self) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Sqlite(store) => store.ping().await,

@@ -17,11 +17,11 @@ use crate::{
 };
 use redis::RedisSessions;
 
-/// Sessions of one user that are good at the same time; a new one ends the oldest.
+/// Sessions of one user that are valid at the same time; a new one ends the oldest.
 pub(crate) const SESSIONS_PER_USER: usize = 20;
 
-/// How long a refresh token may be presented again after it was used, in milliseconds: the time in which a client
-/// notices that the answer was lost.
+/// How long a refresh token may be presented again after it was used, in milliseconds: enough for a client to notice that
+/// the answer was lost.
 pub(crate) const REPEAT_MS: i64 = 30_000;
 
 /// A version later than all that a user will have: of one who is deleted.
@@ -42,7 +42,7 @@ impl fmt::Debug for TokenHash {
 pub struct StoredSession {
     /// Never changes.
     pub id: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user_id: UserId,
     /// What the device called itself.
     pub device: String,
@@ -56,12 +56,12 @@ pub struct StoredSession {
     pub expires_at: Timestamp,
 }
 
-/// A session to be made.
+/// A session to be created.
 #[derive(Debug, Clone)]
 pub struct NewSession {
     /// Made by the caller, whose tokens name it.
     pub id: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user_id: UserId,
     /// What the device calls itself.
     pub device: String,
@@ -96,11 +96,11 @@ pub struct Refresh {
     pub address: String,
     /// When the session ends from now on.
     pub expires_at: Timestamp,
-    /// The user's now. A session of an earlier one isn't good.
+    /// The user's version now. A session of an earlier one isn't valid.
     pub sign_in_version: u64,
 }
 
-/// What became of a [`Refresh`].
+/// The outcome of a [`Refresh`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
     /// The successor is the token from now on.
@@ -111,21 +111,21 @@ pub enum Refreshed {
     Reused(StoredSession),
 }
 
-/// A session that is looked for.
+/// A reference to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRef {
     /// The session.
     pub id: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user_id: UserId,
-    /// The user's now. A session of an earlier one isn't good.
+    /// The user's version now. A session of an earlier one isn't valid.
     pub sign_in_version: u64,
 }
 
 /// When and where a session was seen.
 #[derive(Debug, Clone)]
 pub struct SessionSeen {
-    /// Whose it is.
+    /// Its user.
     pub user_id: UserId,
     /// The session.
     pub id: SessionId,
@@ -135,7 +135,7 @@ pub struct SessionSeen {
     pub address: String,
 }
 
-/// Who is signed in, in one of two back ends. Cloning shares it.
+/// The sessions of the users who are signed in, in one of two back ends. Cloning shares it.
 #[derive(Clone)]
 pub struct Sessions(Backend);
 
@@ -156,7 +156,7 @@ macro_rules! on_backend {
 }
 
 impl Sessions {
-    /// Those of the embedded store, in its file; `None` if the store isn't embedded.
+    /// The sessions in the embedded store's file; `None` if the store isn't embedded.
     pub fn embedded(store: &MessageStore) -> Option<Self> {
         match &store.backend {
             message_store::Backend::Sqlite(store) => Some(Self(Backend::Sqlite(store.clone()))),
@@ -164,18 +164,17 @@ impl Sessions {
         }
     }
 
-    /// Those of a fleet, in a Redis. Everything there ends by itself, and its clock must be right within minutes.
-    /// While Redis is away every call answers `Unavailable`.
+    /// The sessions of a fleet, in Redis. Everything there expires by itself; its clock must be right within minutes.
+    /// Without Redis every call fails as `Unavailable`.
     pub fn redis(redis: RedisClient, key_prefix: impl Into<String>) -> Self {
         Self(Backend::Redis(RedisSessions::new(redis, key_prefix.into())))
     }
 
-    /// Makes a session and returns those that it ended: of more than 20 the ones last seen
-    /// earliest. `NotFound` if what was checked isn't so any more: the user is deleted, or all sessions of the version
-    /// were revoked since.
+    /// Creates a session and returns those that it ended: of more than 20, the ones last seen
+    /// earliest. `NotFound` if the user was deleted or all sessions of the version were revoked meanwhile.
     ///
-    /// Where accounts are kept elsewhere that is known by [`Sessions::revoke_sessions`], for an hour: look at the user
-    /// again afterwards, in case it was lost.
+    /// If accounts are stored elsewhere, that is known from [`Sessions::revoke_sessions`], for an hour: read the user
+    /// again afterwards, in case that was lost.
     pub async fn create_session(
         &self,
         session: NewSession,
@@ -184,7 +183,7 @@ impl Sessions {
         on_backend!(self, create_session(session, now))
     }
 
-    /// Exchanges a refresh token for its successor. `NotFound` if the session isn't good any
+    /// Exchanges a refresh token for its successor. `NotFound` if the session isn't valid any
     /// more, or if the caller derives successors by another secret than before.
     pub async fn refresh_session(
         &self,
@@ -194,7 +193,7 @@ impl Sessions {
         on_backend!(self, refresh_session(refresh, now))
     }
 
-    /// The sessions of a user that are good at `now`, at most 20, the last seen first.
+    /// The sessions of a user that are valid at `now`, at most 20, the last seen first.
     pub async fn sessions(
         &self,
         user: &UserId,
@@ -203,13 +202,13 @@ impl Sessions {
         on_backend!(self, sessions(user, now))
     }
 
-    /// Notes when and where sessions were last seen, many at once; unknown ones are skipped, and
+    /// Sets when and where sessions were last seen, many at once; unknown ones are skipped, and
     /// an earlier time doesn't replace a later one.
     pub async fn touch_sessions(&self, seen: Vec<SessionSeen>) -> Result<(), StoreError> {
         on_backend!(self, touch_sessions(seen))
     }
 
-    /// Revokes one session of a user. `NotFound` if it isn't a good one of that user.
+    /// Revokes one session of a user. `NotFound` if it isn't a valid one of that user.
     pub async fn revoke_session(
         &self,
         user: &UserId,
@@ -219,7 +218,7 @@ impl Sessions {
         on_backend!(self, revoke_session(user, session, now))
     }
 
-    /// Of these users those who have no session that is good at `now`.
+    /// Those of these users who have no session that is valid at `now`.
     pub async fn without_sessions(
         &self,
         users: Vec<UserId>,
@@ -228,8 +227,8 @@ impl Sessions {
         on_backend!(self, without_sessions(users, now))
     }
 
-    /// Revokes the sessions of a user, who may be deleted, but for `except`, and returns which. `except` is one of
-    /// `sign_in_version` from now on, and none of an earlier version is made any more.
+    /// Revokes the sessions of a user, who may be deleted, except one, and returns them. `except` belongs to
+    /// `sign_in_version` from now on, and no session of an earlier version is created any more.
     pub async fn revoke_sessions(
         &self,
         user: &UserId,
@@ -240,7 +239,7 @@ impl Sessions {
         on_backend!(self, revoke_sessions(user, except, sign_in_version, now))
     }
 
-    /// Of these sessions those that are good at `now`, with when each ends unless it is refreshed.
+    /// Those of these sessions that are valid at `now`, each with the time when it expires unless it is refreshed.
     pub async fn good_sessions(
         &self,
         sessions: Vec<SessionRef>,
@@ -249,7 +248,7 @@ impl Sessions {
         on_backend!(self, good_sessions(sessions, now))
     }
 
-    /// The sessions that were revoked at `since` or later, with when. They are remembered for an hour at least.
+    /// The sessions that were revoked at `since` or later, each with the time of that. They are kept for an hour at least.
     pub async fn revoked_sessions(
         &self,
         since: Timestamp,
@@ -257,8 +256,8 @@ impl Sessions {
         on_backend!(self, revoked_sessions(since))
     }
 
-    /// Removes what is left of sessions that were revoked or had expired before `before`, at most 1,000, and says
-    /// how many. 0 also where everything goes by itself.
+    /// Removes at most 1,000 sessions that were revoked or had expired before `before`, and returns how many. 0 also where
+    /// everything expires by itself.
     pub async fn purge_sessions(&self, before: Timestamp) -> Result<usize, StoreError> {
         on_backend!(self, purge_sessions(before))
     }

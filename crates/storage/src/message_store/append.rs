@@ -19,16 +19,16 @@ use crate::StoreError;
 pub struct NewEntry {
     /// The room.
     pub room_id: RoomId,
-    /// Who does it; must be a member.
+    /// The user who does it; must be a member.
     pub actor: UserId,
     /// What is done.
     pub change: Change,
 }
 
 impl NewEntry {
-    /// What it holds in memory while it waits, about.
+    /// About how many bytes it holds in memory while it waits.
     pub fn bytes(&self) -> usize {
-        /// Beside its text.
+        /// In addition to its text.
         const OVERHEAD: usize = 512;
         OVERHEAD
             + match &self.change {
@@ -38,20 +38,20 @@ impl NewEntry {
     }
 }
 
-/// What is done to a room.
+/// A change to a room's log.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// A message is sent.
     Send {
-        /// What the sender calls it. A second message of the same sender and name in a room is
-        /// the first one.
+        /// The idempotency key: a second message of the same sender and `clientId` in a room is the first one, sent
+        /// again.
         client_id: Option<String>,
         /// The text.
         body: String,
         /// The `seq` of a message of the room that it answers.
         reply_to: Option<u64>,
-        /// Who is called by name. Whoever has a block between them and the sender isn't, in what is stored; otherwise
-        /// they aren't checked.
+        /// The users who are mentioned. Those with a block between them and the sender are removed; otherwise they
+        /// aren't checked.
         mentions: Vec<UserId>,
     },
     /// The sender changes the text of a message.
@@ -61,20 +61,20 @@ pub enum Change {
         /// The text from now on.
         body: String,
     },
-    /// A message is deleted: its text and reactions go, its place stays.
+    /// A message is deleted: its text and reactions are removed, its `seq` stays.
     Delete {
         /// The `seq` of the message.
         of: u64,
-        /// Whether the actor may delete what others wrote.
+        /// True if the actor may delete the messages of others.
         moderator: bool,
     },
-    /// An emoji is put to a message or taken back.
+    /// A reaction is added to a message or removed.
     React {
         /// The `seq` of the message.
         of: u64,
-        /// The emoji; all its spellings are one.
+        /// The emoji; all its spellings count as one.
         emoji: String,
-        /// Put, or taken back.
+        /// Added (`true`) or removed.
         on: bool,
     },
 }
@@ -96,9 +96,9 @@ impl fmt::Debug for Change {
 pub struct Appended {
     /// The event; reactions in it are those that the actor sees.
     pub event: StoredEvent,
-    /// Whether the log has grown. If not, `event` is the earlier one that had the same effect:
-    /// the message of that `clientId`, the deletion, the reaction. Taking back an emoji that was
-    /// never put answers with the `seq` of the message.
+    /// True if an entry was added to the log. If not, `event` is the earlier one that had the same effect:
+    /// the message of that `clientId`, the deletion, the reaction. Removing a reaction that was never added returns
+    /// the `seq` of the message.
     pub recorded: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who has blocked whom. A block works both ways: neither of the two reaches the other.
+//! Blocks between users. A block works both ways: neither of the two reaches the other.
 
 use protocol::{RoomId, Timestamp, UserId};
 
@@ -22,7 +22,7 @@ pub(super) fn too_many_blocks() -> StoreError {
 }
 
 impl MessageStore {
-    /// Blocks a user; says whether that is new. `Conflict` naming `userId` for oneself, `NotFound`
+    /// Blocks a user; false if they are blocked already. `Conflict` naming `userId` for oneself, `NotFound`
     /// if there is no such user, `Conflict` naming `userId` beyond 1,000.
     pub async fn block(
         &self,
@@ -33,12 +33,12 @@ impl MessageStore {
         on_backend!(self, Write: blocks.block(user, blocked, now))
     }
 
-    /// Takes a block back; says whether there was one.
+    /// Removes a block; false if there was none.
     pub async fn unblock(&self, user: &UserId, blocked: &UserId) -> Result<bool, StoreError> {
         on_backend!(self, Write: blocks.unblock(user, blocked))
     }
 
-    /// Whom a user has blocked, at most 1,000.
+    /// The users whom a user has blocked, at most 1,000. `NotFound` if there is no such user.
     pub async fn blocked_by(&self, user: &UserId) -> Result<Vec<UserId>, StoreError> {
         on_backend!(self, Read: blocks.blocked_by(user))
     }
@@ -52,13 +52,14 @@ impl MessageStore {
         on_backend!(self, Read: direct_rooms.direct_room_id(one, other))
     }
 
-    /// Whether a room is a direct one between whose two a block stands; up to ten seconds old where the bus is down.
-    /// None does in a room that doesn't exist.
+    /// True for a direct room if one of its two users has blocked the other; up to ten seconds old where the bus is down.
+    /// False for a room that doesn't exist.
     pub async fn is_blocked_in(&self, room: &RoomId) -> Result<bool, StoreError> {
         on_backend!(self, Read: blocks.is_blocked_in(room))
     }
 
-    /// The direct rooms between whose two a block stands; none of a fleet's store, which is asked for each.
+    /// The direct rooms in which one of the two users has blocked the other. Empty for the store of a fleet, which is
+    /// asked for each room.
     pub async fn blocked_rooms(&self) -> Result<Vec<RoomId>, StoreError> {
         match &self.backend {
             Backend::Sqlite(store) => store.blocked_rooms().await,
@@ -66,7 +67,7 @@ impl MessageStore {
         }
     }
 
-    /// Whether one of two users has blocked the other.
+    /// True if one of two users has blocked the other. `NotFound` if one doesn't exist.
     pub async fn is_blocked(&self, one: &UserId, other: &UserId) -> Result<bool, StoreError> {
         on_backend!(self, Read: blocks.is_blocked(one, other))
     }

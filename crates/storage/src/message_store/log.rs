@@ -10,7 +10,7 @@ use crate::StoreError;
 pub struct Head {
     /// The `seq` of the last event; 0 in a new room.
     pub seq: u64,
-    /// The life of the log.
+    /// The epoch of the log; a new one after a restore from a backup.
     pub epoch: Epoch,
 }
 
@@ -19,14 +19,14 @@ pub struct Head {
 pub struct StoredEvent {
     /// The room.
     pub room_id: RoomId,
-    /// Its place in the room's log.
+    /// Its position in the room's log.
     pub seq: u64,
     /// What happened.
     pub occurrence: Occurrence,
 }
 
-/// What an entry of a room's log says. Messages are as they are now, not as they were then: a
-/// deletion leaves no text behind, and who reads the log to its head ends up the same.
+/// What an entry of a room's log records. Messages are in their present state, not as they were then: a deletion leaves
+/// no text behind, and every reader of the log up to its head ends in the same state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Occurrence {
     /// A message was sent.
@@ -43,18 +43,18 @@ pub enum Occurrence {
         /// The `seq` of the message.
         of: u64,
     },
-    /// An emoji was put to a message or taken back.
+    /// A reaction was added to a message or removed.
     Reacted {
         /// The `seq` of the message.
         of: u64,
         /// The emoji.
         emoji: String,
-        /// Who did it.
+        /// The user whose reaction it is.
         user_id: UserId,
-        /// Put, or taken back.
+        /// Added (`true`) or removed.
         on: bool,
     },
-    /// Nothing: whoever took the place didn't come to write it.
+    /// A tombstone: the writer that had reserved this `seq` never wrote it.
     Void,
 }
 
@@ -65,8 +65,8 @@ impl MessageStore {
     }
 
     /// The first `limit` events with a `seq` above `after` and not above `up_to`, ascending, or as many as hold
-    /// [`PAGE_BYTES_MAX`](protocol::limits::PAGE_BYTES_MAX) of text, at least one: no more than that is read. Reactions are marked as `viewer` sees them. Membership isn't checked. `NotFound` if there
-    /// is no such room.
+    /// [`PAGE_BYTES_MAX`](protocol::limits::PAGE_BYTES_MAX) of text, at least one: no more than that is read. Reactions are marked as
+    /// `viewer` sees them. Membership isn't checked. `NotFound` if there is no such room or viewer.
     pub async fn events(
         &self,
         room: &RoomId,
@@ -78,9 +78,9 @@ impl MessageStore {
         on_backend!(self, History: events.events(room, after, up_to, limit, viewer))
     }
 
-    /// Rooms of these partitions that were written to in the last seconds, each with the last place that was given
-    /// out, which may not be written yet: whoever serves such a room and has less looks into its log. None for the
-    /// embedded store, whose only writer is this process.
+    /// Rooms of these partitions that were written to in the last ten seconds, each with the last `seq` that was
+    /// reserved, which may not be written yet: an instance that serves such a room and is behind reads its log. Empty for
+    /// the embedded store, whose only writer is this process.
     pub async fn recently_written(
         &self,
         partitions: &[u16],

@@ -1,4 +1,4 @@
-//! Who is in which room, as what, and how far each has read.
+//! The members of rooms, their roles, and how far each has read.
 
 use std::collections::HashSet;
 
@@ -7,55 +7,54 @@ use protocol::{RoomId, RoomKind, RoomRole, Timestamp, UserId};
 use super::{Backend, MessageStore, Page, StoredUser, on_backend};
 use crate::StoreError;
 
-/// Members among whom one is looked for by reading them all.
+/// Rooms of up to so many members are searched for a member by reading them all.
 pub const SMALL_ROOM: u32 = 1_000;
 
-/// In larger rooms: users of whom it is looked up at a time whether they are members, and how often.
+/// In larger rooms: how many of the users found are checked for membership at a time, and how often.
 const PART: u32 = 200;
 const PARTS: usize = 5;
 
 /// A member of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMember {
-    /// Who.
+    /// The user.
     pub user: StoredUser,
-    /// What the member may do.
+    /// The member's role.
     pub role: RoomRole,
     /// How far the member has read.
     pub read_seq: u64,
-    /// Since when.
+    /// When the user joined.
     pub joined_at: Timestamp,
 }
 
-/// What somebody is to a room.
+/// A user's membership in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership {
-    /// Of the room.
+    /// The kind of the room.
     pub kind: RoomKind,
-    /// What the member may do; absent for who isn't one.
+    /// The user's role; absent for a user who isn't a member.
     pub role: Option<RoomRole>,
 }
 
-/// A room that somebody left because their account was deleted.
+/// A room that a user left because their account was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Departure {
     /// The room.
     pub room: RoomId,
-    /// What else changed.
+    /// What else changed there.
     pub removal: Removal,
 }
 
-/// What else changed when somebody left a room.
+/// What else changed when a user left a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// Who became the owner, because the last one left.
+    /// The new owner, if the last one has left.
     pub new_owner: Option<UserId>,
 }
 
 impl MessageStore {
-    /// Adds somebody to a room, unless already in it; says whether that is new. What was said
-    /// before counts as read. `NotFound` if there is no such room or user, `Forbidden` for a
-    /// direct room.
+    /// Adds a user to a room; false if they are a member already. Earlier messages count as read. `NotFound` if there is
+    /// no such room or user, `Forbidden` for a direct room.
     pub async fn add_member(
         &self,
         room: &RoomId,
@@ -66,14 +65,13 @@ impl MessageStore {
         on_backend!(self, Write: membership_changes.add_member(room, user, role, now))
     }
 
-    /// Takes somebody out of a room. When the last owner goes, the moderator, or else the member,
-    /// who has been there longest becomes the owner. `NotFound` if there is no such room or the
-    /// user isn't in it.
+    /// Removes a member from a room. When the last owner leaves, the moderator who joined first becomes the owner, or
+    /// else the member who did. `NotFound` if there is no such room or the user isn't a member.
     pub async fn remove_member(&self, room: &RoomId, user: &UserId) -> Result<Removal, StoreError> {
         on_backend!(self, Write: membership_changes.remove_member(room, user))
     }
 
-    /// Gives a member another role. `NotFound` if there is no such room or the user isn't in it,
+    /// Gives a member another role. `NotFound` if there is no such room or the user isn't a member,
     /// `Conflict` naming `role` for the last owner, `Forbidden` in a direct room.
     pub async fn set_member_role(
         &self,
@@ -84,14 +82,14 @@ impl MessageStore {
         on_backend!(self, Write: membership_changes.set_member_role(room, user, role))
     }
 
-    /// What somebody is to a room. `NotFound` if there is no such room; a user who doesn't exist is
-    /// no member.
+    /// A user's membership in a room; up to ten seconds old where the bus is down. `NotFound` if there is no such room; a
+    /// user who doesn't exist isn't a member.
     pub async fn membership(&self, room: &RoomId, user: &UserId) -> Result<Membership, StoreError> {
         on_backend!(self, Read: membership_lookup.membership(room, user))
     }
 
-    /// Who of the users named with each room is a member of it, in the order of the rooms: as it is now, whatever is
-    /// remembered. A room that doesn't exist has no members.
+    /// For each room, those of its users that are members of it, in the order of the rooms: as it is now, nothing cached.
+    /// A room that doesn't exist has no members.
     pub async fn members_in_rooms(
         &self,
         rooms: &[(RoomId, Vec<UserId>)],
@@ -99,7 +97,7 @@ impl MessageStore {
         on_backend!(self, Read: members.members_in_rooms(rooms))
     }
 
-    /// What somebody is to each of several rooms, in their order, read at once; `None` for one that doesn't exist.
+    /// A user's memberships in several rooms, in their order, read at once; `None` for a room that doesn't exist.
     pub async fn memberships(
         &self,
         user: &UserId,
@@ -173,7 +171,7 @@ impl MessageStore {
         on_backend!(self, Read: members.members_among(room, ids, usernames))
     }
 
-    /// One member of a room. `NotFound` if there is no such room or the user isn't in it.
+    /// One member of a room. `NotFound` if there is no such room or the user isn't a member.
     pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<StoredMember, StoreError> {
         on_backend!(self, Read: members.member(room, user))
     }
@@ -200,8 +198,7 @@ impl MessageStore {
         on_backend!(self, Read: memberships.room_ids(user, after, limit))
     }
 
-    /// Notes how far a member has read, never less than before and never more than there is, and
-    /// returns how far that is. `NotFound` if there is no such room or the user isn't in it.
+    /// Sets how far a member has read, never back and never beyond the head, and returns how far that is. `NotFound` if there is no such room or the user isn't a member.
     pub async fn set_read(
         &self,
         room: &RoomId,
@@ -211,8 +208,8 @@ impl MessageStore {
         on_backend!(self, Write: membership_changes.set_read(room, user, seq))
     }
 
-    /// Another instance changed what this user is to this room: what is remembered of it here is dropped. Nothing is
-    /// remembered by the embedded store.
+    /// Invalidates what is cached of a user's membership in a room, because another instance has changed it. The embedded
+    /// store caches nothing.
     pub fn forget_member(&self, room: &RoomId, user: &UserId) {
         match &self.backend {
             Backend::Sqlite(_) => {}

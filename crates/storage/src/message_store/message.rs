@@ -11,47 +11,47 @@ pub struct StoredMessage {
     pub id: MessageId,
     /// The room.
     pub room_id: RoomId,
-    /// Its place in the room's log.
+    /// Its position in the room's log.
     pub seq: u64,
-    /// Who wrote it, by the present name.
+    /// Its sender, by the present name.
     pub sender: Sender,
     /// The text; empty once deleted.
     pub body: String,
     /// When it was written.
     pub at: Timestamp,
-    /// What its sender called it; not for others to see.
+    /// The sender's idempotency key; not to be shown to others.
     pub client_id: Option<String>,
     /// The `seq` of the message it answers.
     pub reply_to: Option<u64>,
-    /// Who is called by name; empty once deleted.
+    /// The users who are mentioned; empty once deleted.
     pub mentions: Vec<UserId>,
     /// When the text was last changed.
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
-    /// Each emoji that is on it, the one first put there first; none once deleted.
+    /// Its reactions by emoji, the one first added first; empty once deleted.
     pub reactions: Vec<Reaction>,
 }
 
-/// An emoji as it is kept and told. Entries may be older than the rule that there is one spelling.
+/// An emoji as it is stored and shown. Entries may be older than the rule that there is one spelling.
 pub(super) fn full_spelling(emoji: String) -> String {
     text::emoji(&emoji).map_or(emoji, str::to_owned)
 }
 
-/// The reactions to a message, of which those that are one emoji in two spellings may be counted apart, each once.
-pub(super) fn united(reactions: impl IntoIterator<Item = Reaction>) -> Vec<Reaction> {
-    let mut united: Vec<Reaction> = Vec::new();
+/// The reactions to a message, with those to one emoji in several spellings added up.
+pub(super) fn merged(reactions: impl IntoIterator<Item = Reaction>) -> Vec<Reaction> {
+    let mut merged: Vec<Reaction> = Vec::new();
     for reaction in reactions {
         let emoji = full_spelling(reaction.emoji);
-        match united.iter_mut().find(|known| known.emoji == emoji) {
+        match merged.iter_mut().find(|known| known.emoji == emoji) {
             Some(known) => {
                 known.count += reaction.count;
                 known.mine |= reaction.mine;
             }
-            None => united.push(Reaction { emoji, ..reaction }),
+            None => merged.push(Reaction { emoji, ..reaction }),
         }
     }
-    united
+    merged
 }
 
 /// Without the text, which must not reach a log.

@@ -1,4 +1,4 @@
-//! Rooms: making, finding, renaming and deleting them. Who is in them is in `members.rs`.
+//! Rooms: making, finding, renaming and deleting them. Their members are in `members.rs`.
 
 use protocol::{Epoch, RoomId, RoomKind, RoomRole, Sender, Timestamp, UserId};
 
@@ -10,28 +10,28 @@ use crate::StoreError;
 pub struct StoredRoom {
     /// Never changes.
     pub id: RoomId,
-    /// Who may find and enter it.
+    /// Public, private or direct.
     pub kind: RoomKind,
     /// Empty for a direct room.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// How many are in it.
+    /// How many members it has; of a room of a thousand or more up to 13 s old.
     pub member_count: u64,
     /// The `seq` of the last event; 0 in a new room.
     pub head_seq: u64,
-    /// The life of its log.
+    /// The epoch of its log.
     pub epoch: Epoch,
-    /// What the viewer is in it; absent for who isn't a member.
+    /// The viewer's membership; absent if the viewer isn't a member.
     pub viewer: Option<RoomViewer>,
-    /// The other one of a direct room, for one of the two.
+    /// The other user of a direct room, if the viewer is one of the two.
     pub peer: Option<Sender>,
 }
 
-/// What a room is to one of its members.
+/// A member's view of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomViewer {
-    /// What the member may do.
+    /// The member's role.
     pub role: RoomRole,
     /// How far the member has read.
     pub read_seq: u64,
@@ -39,25 +39,25 @@ pub struct RoomViewer {
     pub unread: u64,
 }
 
-/// A room that somebody wanted, made or found.
+/// A room that was created or found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeRoom {
-    /// As who wanted it sees it.
+    /// As the user who asked for it sees it.
     pub room: StoredRoom,
-    /// Who became a member by this, once each; without who made a new room.
+    /// The users who became members by this, once each; without the creator of a new room.
     pub joined: Vec<UserId>,
 }
 
-/// A room to be made; not a direct one.
+/// A room to be created; not a direct one.
 #[derive(Debug, Clone)]
 pub struct NewRoom {
     /// Public or private.
     pub kind: RoomKind,
     /// Its name.
     pub name: String,
-    /// Who makes it.
+    /// The creator, who will own it.
     pub owner: UserId,
-    /// Who is in it from the beginning; the owner may be among them.
+    /// Its first members; the owner may be among them.
     pub members: Vec<UserId>,
 }
 
@@ -143,9 +143,9 @@ impl MessageStore {
         on_backend!(self, Read: room_views.my_rooms(user, after, limit))
     }
 
-    /// Gives the log of every room a new life and says how many there are, after the database was restored from a backup
-    /// to an earlier point: clients who know what came later are told to load their rooms anew. To be done before an
-    /// instance serves.
+    /// Gives the log of every room a new epoch and returns how many there are. For a database that was restored from a
+    /// backup to an earlier point: clients that know later events are told to load their rooms again. To be done before
+    /// an instance serves.
     pub async fn renew_epochs(&self) -> Result<u64, StoreError> {
         on_backend!(self, Write: epochs.renew_epochs())
     }

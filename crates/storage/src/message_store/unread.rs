@@ -1,4 +1,4 @@
-//! How much of a room somebody hasn't read: messages of others after their `readSeq` that aren't
+//! How many messages of a room a user hasn't read: messages of others after their `readSeq` that aren't
 //! deleted. Counting is bounded, so that a room left alone for a year costs no more than one left
 //! for a day.
 
@@ -10,7 +10,7 @@ use protocol::{RoomId, UserId};
 use super::{MessageStore, on_backend};
 use crate::StoreError;
 
-/// Where counting stops: so many, or more.
+/// Counting stops here: this many, or more.
 pub const UNREAD_MAX: u64 = 1_000;
 
 /// How many of the newest messages of a room are counted, one's own and deleted ones among them.
@@ -49,7 +49,7 @@ impl MessageStore {
         on_backend!(self, Unread: unread.unread(room, user))
     }
 
-    /// The unread messages of each of these users, at most [`UNREAD_MAX`]; who isn't a member is
+    /// The unread messages of each of these users, at most [`UNREAD_MAX`]; users who aren't members are
     /// left out. One pass over the log, whatever the number of users. `NotFound` if there is no
     /// such room.
     pub async fn unread_for(

@@ -16,23 +16,23 @@ pub struct StoredUser {
     pub username: String,
     /// The name that others read.
     pub display_name: String,
-    /// As the user says, and not for others to see. It isn't proved to be theirs, so several may have the same.
+    /// Not verified and not to be shown to others. Several users may have the same.
     pub email: Option<String>,
-    /// Where the picture is.
+    /// The URL of the picture.
     pub avatar_url: Option<String>,
-    /// What the user may do in the whole system.
+    /// The user's role in the whole system.
     pub role: Role,
-    /// Whether the user came without registering.
+    /// True if the user hasn't registered.
     pub guest: bool,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Timestamp,
-    /// Rises with whatever ends all sessions of the user at once, as a new password does. Who signs in is let in only if
-    /// it is still what it was when the password was read, and a session is good only as long.
+    /// Increases with whatever ends all sessions of the user at once, such as a new password. A sign-in succeeds only if
+    /// it is still what it was when the password was read, and a session is valid only as long.
     pub sign_in_version: u64,
 }
 
 impl StoredUser {
-    /// Somebody who has just come; what `new` says but for the password.
+    /// A new account.
     pub(super) fn registered(new: &NewUser, now: Timestamp) -> Self {
         Self {
             id: UserId::trusted(new_id()),
@@ -47,7 +47,7 @@ impl StoredUser {
         }
     }
 
-    /// Somebody who has just come without registering, under a name that nobody has.
+    /// A new guest, with a random username.
     pub(super) fn guest(display_name: String, now: Timestamp) -> Self {
         let id = new_id();
         // The end of the id is its random part.
@@ -70,7 +70,7 @@ impl StoredUser {
     }
 }
 
-/// An account to be made.
+/// An account to be created.
 #[derive(Debug, Clone)]
 pub struct NewUser {
     /// Unique without regard to case.
@@ -83,7 +83,7 @@ pub struct NewUser {
     pub password_hash: Secret,
 }
 
-/// A user, and what proves to be that user.
+/// A user with the password's hash.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The user.
@@ -92,19 +92,19 @@ pub struct Credentials {
     pub password_hash: Option<Secret>,
 }
 
-/// A change of what a user shows. What is `None` stays as it is.
+/// A change of a user's profile. What is `None` stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileChange {
     /// The name that others read.
     pub display_name: Option<String>,
-    /// Where the picture is; `Some(None)` removes it.
+    /// The URL of the picture; `Some(None)` removes it.
     pub avatar_url: Option<Option<String>>,
     /// The e-mail address; `Some(None)` removes it.
     pub email: Option<Option<String>>,
 }
 
 impl MessageStore {
-    /// Makes an account. `Conflict` naming `username` if it is taken.
+    /// Creates an account. `Conflict` naming `username` if it is taken.
     pub async fn create_user(
         &self,
         user: NewUser,
@@ -113,7 +113,7 @@ impl MessageStore {
         on_backend!(self, Write: users.create_user(user, now))
     }
 
-    /// Makes an account without a password, under a username of the store's choice.
+    /// Creates a guest: an account without a password and with a random username.
     pub async fn create_guest(
         &self,
         display_name: String,
@@ -155,7 +155,7 @@ impl MessageStore {
         on_backend!(self, Search: users.find_users(query, after, limit))
     }
 
-    /// Changes what a user shows. `NotFound` if there is no such user.
+    /// Changes a user's profile. `NotFound` if there is no such user.
     pub async fn update_user(
         &self,
         id: &UserId,
@@ -176,13 +176,13 @@ impl MessageStore {
         on_backend!(self, Write: users.set_password(id, sign_in_version, hash))
     }
 
-    /// Gives a user another role in the whole system. `NotFound` if there is no such user.
+    /// Changes a user's role in the whole system. `NotFound` if there is no such user.
     pub async fn set_user_role(&self, id: &UserId, role: Role) -> Result<(), StoreError> {
         on_backend!(self, Write: users.set_user_role(id, role))
     }
 
-    /// Deletes an account and says which rooms it was in and who owns them now: name and address are free again,
-    /// memberships and blocks ended. What the user wrote stays, by somebody called "deleted".
+    /// Deletes an account and returns the rooms it was in, with their new owners: the username is free again, memberships
+    /// and blocks are removed. The user's messages stay, by a sender called "deleted".
     /// `NotFound` if there is no such user.
     pub async fn delete_user(
         &self,
@@ -192,7 +192,7 @@ impl MessageStore {
         on_backend!(self, Write: deletion.delete_user(id, now))
     }
 
-    /// At most `limit` guests who came before `created_before`, those behind `after` in an order that stays.
+    /// At most `limit` guests created before `created_before`, those behind `after` in a stable order.
     /// `Invalid` naming `after` if that user never existed.
     pub async fn guests(
         &self,
@@ -204,7 +204,7 @@ impl MessageStore {
     }
 }
 
-/// The password isn't the one that was read any more.
+/// The refusal of a change for which the password was read before it was changed.
 pub(super) fn changed_meanwhile() -> StoreError {
     StoreError::conflict("currentPassword", "was changed meanwhile")
 }

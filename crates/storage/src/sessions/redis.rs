@@ -5,11 +5,11 @@
 //! What must stay true:
 //! - a key holds its partition's tag, and a script's keys lie in one slot;
 //! - every key expires, with its last session or an hour after the last end: nothing has to be cleaned up;
-//! - a session is made only at the version that the user's sessions must have, which is told here by whoever ends all of
-//!   them: so none is made by who knew the password before, however long that sign-in takes;
+//! - a session is created only at the version that the user's sessions must have, which is stored here when all of them
+//!   are ended: so a sign-in with the old password creates none, however long it takes;
 //! - a master that fails may take its last writes with it. A rotation that is lost is recognised by the successor
-//!   (`rotate.lua`); a session that is lost has to sign in again; an end that is lost is still known to the instances that
-//!   were told, which end it anew when it is used.
+//!   (`rotate.lua`); a session that is lost has to sign in again; a revocation that is lost is still known to the instances that
+//!   heard of it, which revoke it again when it is used.
 
 use std::sync::LazyLock;
 
@@ -48,7 +48,7 @@ script!(REVOKE_ALL, "redis/revoke_all.lua");
 /// A session as the scripts show it: device, address, and when it was made, last seen, and expires.
 type Shown = (String, String, i64, i64, i64);
 
-/// Who is signed in, in a Redis. Cloning shares it.
+/// Sessions in Redis. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct RedisSessions {
     redis: RedisClient,
@@ -208,7 +208,7 @@ impl RedisSessions {
                     TOUCH.call(&self.keys(&seen.user_id), args)
                 })
                 .collect();
-            // One master that is away doesn't keep those of the others from being noted.
+            // One master that is away doesn't keep those of the others from being stored.
             for touched in self.redis.run_all::<()>(touches).await {
                 outcome = outcome.and(touched.map_err(failed));
             }
@@ -268,7 +268,7 @@ impl RedisSessions {
         Ok(revoked)
     }
 
-    /// All of it goes by itself.
+    /// Everything expires by itself.
     pub(super) async fn purge_sessions(&self, _before: Timestamp) -> Result<usize, StoreError> {
         Ok(0)
     }

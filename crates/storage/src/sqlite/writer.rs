@@ -44,7 +44,7 @@ const CHECKPOINT_PAGES: usize = 4_000;
 /// follows the other it would grow for ever.
 const RESTART_PAGES: usize = 2 * CHECKPOINT_PAGES;
 
-/// Work that is too long for one transaction, in steps: does one and says whether there is more.
+/// Work that is too long for one transaction, in steps: does one and returns true if there is more.
 /// It runs when the thread starts and after a job asked for it.
 pub(crate) type Maintenance = fn(&Transaction<'_>) -> Outcome<bool>;
 
@@ -64,19 +64,19 @@ impl Transaction<'_> {
         self.at
     }
 
-    /// Runs `work` behind the last job of the transaction, in ascending order of `place`, and in
+    /// Runs `work` behind the last job of the transaction, in ascending order of `position`, and in
     /// the order of asking where that is equal. For a full-text index: it is flushed at every
     /// savepoint and whenever a smaller rowid follows a larger one, and each flush costs as much as
     /// a whole group should. A failure fails the whole transaction. Forgotten if the present job
     /// fails.
     pub(crate) fn before_commit(
         &self,
-        place: i64,
+        position: i64,
         work: impl FnOnce(&Connection) -> rusqlite::Result<()> + 'static,
     ) {
         self.before_commit
             .borrow_mut()
-            .push((place, Box::new(work)));
+            .push((position, Box::new(work)));
     }
 
     /// Asks for [`Maintenance`] from the next transaction on.
@@ -402,7 +402,7 @@ impl Committer {
             run_job(&transaction, |transaction| self.maintain(transaction))?;
         }
         let mut before_commit = transaction.before_commit.take();
-        before_commit.sort_by_key(|(place, _)| *place);
+        before_commit.sort_by_key(|(position, _)| *position);
         for (_, work) in before_commit {
             work(connection)?;
         }

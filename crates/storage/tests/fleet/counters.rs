@@ -6,30 +6,30 @@ use stack::Stack;
 use storage::{MessageStore, Occurrence};
 
 use crate::crowd::Crowd;
-use crate::place::{Place, append, log, room, send, start, users};
+use crate::fixture::{Fixture, append, log, room, send, start, users};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_are_flushed_and_deleted_while_writing() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store().await];
     let crowd = Crowd::start(&stores).await;
     crowd.go_on(20).await;
     stack.flush_redis();
     crowd.go_on(20).await;
     for room in crowd.rooms() {
         let mut delete = cmd("DEL");
-        delete.arg(place.counter(&stores[0], room).await);
-        place.redis_client().run::<i64>(delete).await.unwrap();
+        delete.arg(fixture.counter(&stores[0], room).await);
+        fixture.redis_client().run::<i64>(delete).await.unwrap();
     }
     crowd.go_on(20).await;
     // As a replica that took over before it had the latest.
     for room in crowd.rooms() {
         let head = stores[0].head(room).await.unwrap().seq;
-        place.set_counter(&stores[0], room, head - 10).await;
+        fixture.set_counter(&stores[0], room, head - 10).await;
     }
     crowd.go_on(20).await;
-    crowd.check(&place.store().await).await;
+    crowd.check(&fixture.store().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,8 +37,8 @@ async fn one_client_id_on_two_stores_at_once_is_one_message() {
     const ROUNDS: usize = 40;
     const SAME: usize = 3;
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store().await];
     let users = users(&stores[0], 1).await;
     let room = room(&stores[0], &users).await;
     for round in 0..ROUNDS {
@@ -69,8 +69,8 @@ async fn one_client_id_on_two_stores_at_once_is_one_message() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_known_again_when_redis_has_forgotten_it() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store().await];
     let users = users(&stores[0], 2).await;
     let room = room(&stores[0], &users).await;
     for name in ["a", "b", "c"] {
@@ -100,11 +100,11 @@ async fn a_message_is_known_again_when_redis_has_forgotten_it() {
     assert_eq!(names, ["a", "b", "c", "new", "newer"]);
     // What Redis remembers wrongly isn't believed either.
     let tag = tag(partition_of(room.as_str()));
-    let key = |name| format!("{{{tag}}}{}cid:{room}:{}:{name}", place.name, users[1]);
+    let key = |name| format!("{{{tag}}}{}cid:{room}:{}:{name}", fixture.name, users[1]);
     for (name, seq) in [("x", 1_u64), ("y", 99), ("z", u64::MAX >> 12)] {
         let mut set = cmd("SET");
         set.arg(key(name)).arg(seq);
-        place.redis_client().run::<()>(set).await.unwrap();
+        fixture.redis_client().run::<()>(set).await.unwrap();
     }
     let sending =
         ["x", "w", "y", "z"].map(|name| start(&stores[0], &room, &users[1], send(name, "hello")));
@@ -120,8 +120,8 @@ async fn a_message_is_known_again_when_redis_has_forgotten_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_without_redis_and_one_with_it_write_to_the_same_rooms() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store_without_redis().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store_without_redis().await];
     let crowd = Crowd::start(&stores).await;
     crowd.go_on(60).await;
     let partitions: Vec<u16> = (0..redis_client::PARTITIONS).collect();
@@ -135,14 +135,14 @@ async fn a_store_without_redis_and_one_with_it_write_to_the_same_rooms() {
             );
         }
     }
-    crowd.check(&place.store().await).await;
+    crowd.check(&fixture.store().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_who_is_overtaken_stays_in_order() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store().await];
     let users = users(&stores[0], 2).await;
     let room = room(&stores[0], &users).await;
     append(&stores[1], &room, &users[1], send("first", "hello"))
@@ -157,7 +157,7 @@ async fn a_sender_who_is_overtaken_stays_in_order() {
                 .unwrap();
         }
         let head = stores[0].head(&room).await.unwrap().seq;
-        place.set_counter(&stores[0], &room, head - 3).await;
+        fixture.set_counter(&stores[0], &room, head - 3).await;
         let names: Vec<String> = (0..6).map(|number| format!("{round}-{number}")).collect();
         let sending: Vec<_> = names
             .iter()
@@ -173,7 +173,7 @@ async fn a_sender_who_is_overtaken_stays_in_order() {
     assert_eq!(messages(&stores[0], &room).await.len(), 1 + 10 * 9);
 }
 
-/// The names of the messages of a room, and their places.
+/// The names of the messages of a room, and their `seq`s.
 async fn messages(store: &MessageStore, room: &RoomId) -> Vec<(String, u64)> {
     let events = log(store, room).await;
     let messages = events
@@ -188,8 +188,8 @@ async fn messages(store: &MessageStore, room: &RoomId) -> Vec<(String, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restored_rooms_have_a_new_life() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let store = place.store().await;
+    let fixture = Fixture::new(&stack);
+    let store = fixture.store().await;
     let users = users(&store, 1).await;
     let room = room(&store, &users).await;
     for name in ["a", "b", "c", "d"] {
@@ -199,8 +199,8 @@ async fn restored_rooms_have_a_new_life() {
     }
     let before = store.head(&room).await.unwrap();
     store.close().await;
-    place.lose_entries_behind(&room, 2).await;
-    let store = place.store().await;
+    fixture.lose_entries_behind(&room, 2).await;
+    let store = fixture.store().await;
     assert_eq!(store.renew_epochs().await.unwrap(), 1);
     let after = store.head(&room).await.unwrap();
     assert_eq!(after.seq, 2);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use protocol::{RoomId, UserId};
 use storage::{Appended, Change, MessageStore, Occurrence, StoreError, StoredEvent};
 
+use crate::fixture::{append, log, room, send, start, users};
 use crate::patience::eventually;
-use crate::place::{append, log, room, send, start, users};
 
 const USERS: usize = 12;
 const ROOMS: usize = 4;
@@ -47,7 +47,7 @@ struct Writer {
     rooms: Vec<RoomId>,
     stop: Arc<AtomicBool>,
     acked: Vec<Acked>,
-    /// The places of messages that were acked at the first try, in the order of sending, by room.
+    /// The `seq`s of messages that were acked at the first try, in the order of sending, by room.
     in_order: HashMap<RoomId, Vec<u64>>,
     unavailable: usize,
 }
@@ -126,7 +126,7 @@ impl Crowd {
                 .map(|acked| acked.seq)
                 .max()
                 .unwrap();
-            // What was acked may stand above a hole for a moment.
+            // What was acked may stand above a gap for a moment.
             for store in self.stores.iter().chain([fresh]) {
                 eventually("the head", async || {
                     store.head(room).await.ok().filter(|head| head.seq >= last)

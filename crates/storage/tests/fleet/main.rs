@@ -4,7 +4,7 @@
 
 mod counters;
 mod crowd;
-mod holes;
+mod fixture;
+mod gaps;
 mod outages;
 mod patience;
-mod place;

@@ -7,28 +7,28 @@ use stack::Stack;
 use storage::StoreError;
 
 use crate::crowd::Crowd;
-use crate::place::{Place, append, room, send, users};
+use crate::fixture::{Fixture, append, room, send, users};
 
 use crate::patience::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_is_killed() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let crowd = Crowd::start(&[place.store().await, place.store().await]).await;
+    let fixture = Fixture::new(&stack);
+    let crowd = Crowd::start(&[fixture.store().await, fixture.store().await]).await;
     crowd.go_on(20).await;
     stack.signal(&stack.primary().await, "KILL");
     crowd.go_on(20).await;
     stack.up();
     crowd.go_on(20).await;
-    crowd.check(&place.store().await).await;
+    crowd.check(&fixture.store().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_steps_down() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let crowd = Crowd::start(&[place.store().await, place.store().await]).await;
+    let fixture = Fixture::new(&stack);
+    let crowd = Crowd::start(&[fixture.store().await, fixture.store().await]).await;
     for _ in 0..2 {
         crowd.go_on(20).await;
         let client = mongodb::Client::with_uri_str(stack.get("MONGODB_URI"))
@@ -40,32 +40,32 @@ async fn the_primary_steps_down() {
         client.shutdown().await;
     }
     crowd.go_on(20).await;
-    crowd.check(&place.store().await).await;
+    crowd.check(&fixture.store().await).await;
 }
 
 /// The others elect one of themselves; what the paused one wrote meanwhile is rolled back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_is_paused_and_comes_back() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let crowd = Crowd::start(&[place.store().await, place.store().await]).await;
+    let fixture = Fixture::new(&stack);
+    let crowd = Crowd::start(&[fixture.store().await, fixture.store().await]).await;
     crowd.go_on(20).await;
     let primary = stack.primary().await;
     stack.signal(&primary, "STOP");
     tokio::time::sleep(Duration::from_secs(4)).await;
     stack.signal(&primary, "CONT");
     crowd.go_on(40).await;
-    crowd.check(&place.store().await).await;
+    crowd.check(&fixture.store().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_of_three_members_are_down() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let store = place.store().await;
+    let fixture = Fixture::new(&stack);
+    let store = fixture.store().await;
     let users = users(&store, 1).await;
     let quiet = room(&store, &users).await;
-    let crowd = Crowd::start(&[store.clone(), place.store().await]).await;
+    let crowd = Crowd::start(&[store.clone(), fixture.store().await]).await;
     crowd.go_on(20).await;
     let primary = stack.primary().await;
     let others: Vec<String> = (0..3)
@@ -94,15 +94,15 @@ async fn two_of_three_members_are_down() {
         "hello"
     );
     crowd.go_on(20).await;
-    let unavailable = crowd.check(&place.store().await).await;
+    let unavailable = crowd.check(&fixture.store().await).await;
     assert!(unavailable > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_of_redis_is_killed() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let crowd = Crowd::start(&[place.store().await, place.store().await]).await;
+    let fixture = Fixture::new(&stack);
+    let crowd = Crowd::start(&[fixture.store().await, fixture.store().await]).await;
     crowd.go_on(20).await;
     for master in stack.redis_masters() {
         stack.signal(&format!("redis-cluster/node-{master}"), "KILL");
@@ -111,18 +111,18 @@ async fn a_master_of_redis_is_killed() {
         stack.up();
     }
     crowd.go_on(20).await;
-    assert_eq!(crowd.check(&place.store().await).await, 0);
+    assert_eq!(crowd.check(&fixture.store().await).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_wholly_down() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let crowd = Crowd::start(&[place.store().await, place.store().await]).await;
+    let fixture = Fixture::new(&stack);
+    let crowd = Crowd::start(&[fixture.store().await, fixture.store().await]).await;
     crowd.go_on(20).await;
     stack.signal_all("redis-cluster", "KILL");
     crowd.go_on(40).await;
-    let fresh = place.store().await;
+    let fresh = fixture.store().await;
     let partitions: Vec<u16> = (0..redis_client::PARTITIONS).collect();
     let told = fresh.recently_written(&partitions).await.unwrap();
     for room in crowd.rooms() {

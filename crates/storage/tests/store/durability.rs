@@ -49,7 +49,7 @@ async fn a_store_that_is_dropped_gives_the_directory_up() {
     let directory = fixture.directory().to_owned();
     let Fixture {
         store,
-        place: _place,
+        location: _location,
     } = fixture;
     let second = MessageStore::open(&directory).await;
     assert!(matches!(second, Err(OpenError::InUse(_))));

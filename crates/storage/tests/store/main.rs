@@ -46,11 +46,11 @@ use tempfile::TempDir;
 /// A store for one test alone.
 pub(crate) struct Fixture {
     pub(crate) store: MessageStore,
-    place: Place,
+    location: Location,
 }
 
 /// Where it is.
-enum Place {
+enum Location {
     Directory(TempDir),
     Database(Database),
 }
@@ -60,41 +60,41 @@ impl Fixture {
     pub(crate) async fn embedded() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = MessageStore::open(directory.path()).await.unwrap();
-        let place = Place::Directory(directory);
-        Self { store, place }
+        let location = Location::Directory(directory);
+        Self { store, location }
     }
 
     /// In a database of the replica set, and under a prefix of the Redis Cluster.
     pub(crate) async fn mongodb() -> Self {
         let database = Database::take().await;
         let store = database.connect().await;
-        let place = Place::Database(database);
-        Self { store, place }
+        let location = Location::Database(database);
+        Self { store, location }
     }
 
-    /// The same place, closed and opened again.
+    /// The same store, closed and opened again.
     pub(crate) async fn reopened(self) -> Self {
         self.store.close().await;
-        let store = match &self.place {
-            Place::Directory(directory) => MessageStore::open(directory.path()).await.unwrap(),
-            Place::Database(database) => database.connect().await,
+        let store = match &self.location {
+            Location::Directory(directory) => MessageStore::open(directory.path()).await.unwrap(),
+            Location::Database(database) => database.connect().await,
         };
         Self { store, ..self }
     }
 
     /// Another store on the same database.
     pub(crate) async fn another_instance(&self) -> MessageStore {
-        match &self.place {
-            Place::Directory(_) => panic!("a directory has one"),
-            Place::Database(database) => database.connect().await,
+        match &self.location {
+            Location::Directory(_) => panic!("a directory has one"),
+            Location::Database(database) => database.connect().await,
         }
     }
 
     /// Of an embedded store.
     pub(crate) fn directory(&self) -> &Path {
-        match &self.place {
-            Place::Directory(directory) => directory.path(),
-            Place::Database(_) => panic!("not a directory"),
+        match &self.location {
+            Location::Directory(directory) => directory.path(),
+            Location::Database(_) => panic!("not a directory"),
         }
     }
 

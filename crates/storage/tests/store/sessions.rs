@@ -17,10 +17,10 @@ const HOUR: i64 = 60 * MINUTE;
 /// One back end, for one test alone.
 struct SignIns {
     sessions: Sessions,
-    place: Place,
+    location: Location,
 }
 
-enum Place {
+enum Location {
     Embedded(Fixture),
     Redis { url: RedisUrl, prefix: String },
 }
@@ -30,7 +30,7 @@ impl SignIns {
         let fixture = Fixture::embedded().await;
         Self {
             sessions: fixture.sessions(),
-            place: Place::Embedded(fixture),
+            location: Location::Embedded(fixture),
         }
     }
 
@@ -47,25 +47,25 @@ impl SignIns {
         let client = RedisClient::new(url.clone(), Options::new("test"));
         Self {
             sessions: Sessions::redis(client, prefix.clone()),
-            place: Place::Redis { url, prefix },
+            location: Location::Redis { url, prefix },
         }
     }
 
     /// The same, as another instance or after a restart.
     async fn reopened(self) -> Self {
-        match self.place {
-            Place::Embedded(fixture) => {
+        match self.location {
+            Location::Embedded(fixture) => {
                 let fixture = fixture.reopened().await;
                 Self {
                     sessions: fixture.sessions(),
-                    place: Place::Embedded(fixture),
+                    location: Location::Embedded(fixture),
                 }
             }
-            Place::Redis { url, prefix } => {
+            Location::Redis { url, prefix } => {
                 let client = RedisClient::new(url.clone(), Options::new("test"));
                 Self {
                     sessions: Sessions::redis(client, prefix.clone()),
-                    place: Place::Redis { url, prefix },
+                    location: Location::Redis { url, prefix },
                 }
             }
         }
@@ -73,7 +73,7 @@ impl SignIns {
 
     /// Raises the version of a user's sessions where users are kept beside them.
     async fn new_password(&self, user: &UserId) {
-        if let Place::Embedded(fixture) = &self.place {
+        if let Location::Embedded(fixture) = &self.location {
             let store = &fixture.store;
             let version = store.user(user).await.unwrap().sign_in_version;
             let set = store.set_password(user, version, Secret::from("hash"));
@@ -82,9 +82,9 @@ impl SignIns {
     }
 
     async fn user(&self, name: &str) -> UserId {
-        match &self.place {
-            Place::Embedded(fixture) => fixture.user(name).await,
-            Place::Redis { .. } => unique(name).parse().unwrap(),
+        match &self.location {
+            Location::Embedded(fixture) => fixture.user(name).await,
+            Location::Redis { .. } => unique(name).parse().unwrap(),
         }
     }
 }
@@ -537,7 +537,7 @@ async fn no_session_is_made_of_what_was_checked_before_all_were_ended(fixture: S
     // Nobody signs in any more.
     let all = sessions.revoke_sessions(&ann, None, NO_SIGN_IN, at(5));
     assert_eq!(all.await.unwrap().len(), 2);
-    if let Place::Redis { .. } = fixture.place {
+    if let Location::Redis { .. } = fixture.location {
         let last = at_version(&ann, "last", 1);
         assert_error!(
             sessions.create_session(last, at(6)).await,
@@ -609,7 +609,7 @@ async fn what_is_left_of_ended_sessions_is_purged_from_the_file() {
 #[tokio::test]
 async fn in_the_file_only_who_exists_signs_in() {
     let fixture = SignIns::embedded().await;
-    let Place::Embedded(store) = &fixture.place else {
+    let Location::Embedded(store) = &fixture.location else {
         panic!("not embedded")
     };
     let sessions = &fixture.sessions;
@@ -634,7 +634,7 @@ async fn in_the_file_only_who_exists_signs_in() {
 
 /// A Redis of one server, what keys of this test it has, and a client.
 async fn keys_of(fixture: &SignIns) -> (RedisClient, Vec<String>) {
-    let Place::Redis { url, prefix } = &fixture.place else {
+    let Location::Redis { url, prefix } = &fixture.location else {
         panic!("not in Redis")
     };
     let client = RedisClient::new(url.clone(), Options::new("test"));

@@ -1,8 +1,8 @@
-//! Who has blocked whom. A block works both ways: neither of the two reaches the other.
+//! Blocks between users. A block works both ways: neither of the two reaches the other.
 //!
-//! A document holds all whom one user has blocked: their number is kept within its bound by the filter of the update
+//! A document holds the users whom one user has blocked: their number is kept within its bound by the filter of the update
 //! that adds one, and looking both ways is one operation on two shards. Users who were deleted since stay in it, aren't
-//! shown, and go when their place is wanted.
+//! shown, and are removed when their space is needed.
 
 use std::sync::Arc;
 

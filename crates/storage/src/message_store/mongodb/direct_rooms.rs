@@ -34,7 +34,7 @@ fn direct_id((low, high): &(UserId, UserId)) -> RoomId {
     RoomId::trusted(format!("{PREFIX}{digits}"))
 }
 
-/// Whether this is the id of a direct room, without asking.
+/// True if this is the id of a direct room; the room needn't exist.
 pub fn is_direct(room: &RoomId) -> bool {
     room.as_str().starts_with(PREFIX)
 }
@@ -139,7 +139,7 @@ impl DirectRooms {
         })
     }
 
-    /// Makes those of the two members who left before, and says who that is.
+    /// Adds those of the two users who had left again, and returns them.
     async fn bring_back(
         &self,
         room: &RoomId,

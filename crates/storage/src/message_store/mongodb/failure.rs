@@ -12,20 +12,20 @@ use mongodb::error::{
 use crate::StoreError;
 use crate::error::cause;
 
-/// What a piece of work ends with.
+/// The result of a piece of work.
 pub type Outcome<T> = Result<T, Failure>;
 
 /// Why a piece of work failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The rules of the store say no.
+    /// The rules of the store refuse it.
     Refused(StoreError),
-    /// The driver or a server says no.
+    /// The driver or a server fails.
     Mongodb(Error),
 }
 
 impl Failure {
-    /// A value of this program that has no form in the database.
+    /// A value of this program that can't be stored in the database.
     pub fn unserializable(error: mongodb::bson::error::Error) -> Self {
         Self::Refused(StoreError::Internal(cause(error)))
     }
@@ -71,7 +71,7 @@ pub async fn bounded<T>(operation: impl IntoFuture<Output = Result<T, Error>>) -
     }
 }
 
-/// Server errors that pass by themselves: elections, shutdowns, time-outs, moving chunks, a full disk.
+/// Temporary server errors: elections, shutdowns, time-outs, moving chunks, a full disk.
 const PASSING: [i32; 35] = [
     6,     // HostUnreachable
     7,     // HostNotFound
@@ -110,12 +110,12 @@ const PASSING: [i32; 35] = [
     14031, // OutOfDiskSpace
 ];
 
-/// Whether a server's error passes by itself.
+/// True if a server's error is temporary.
 pub fn is_passing_code(code: i32) -> bool {
     PASSING.contains(&code)
 }
 
-/// Whether trying again later may succeed.
+/// True if trying again later may succeed.
 pub fn is_passing(error: &Error) -> bool {
     let labelled = [
         RETRYABLE_WRITE_ERROR,
@@ -146,10 +146,10 @@ pub fn is_passing(error: &Error) -> bool {
         }
 }
 
-/// The server's word for a unique key that is there already.
+/// The server's code for a unique key that exists already.
 pub const DUPLICATE_KEY: i32 = 11000;
 
-/// Whether a document with the same unique key is there already.
+/// True if a document with the same unique key exists already.
 pub fn is_duplicate(error: &Error) -> bool {
     match &*error.kind {
         ErrorKind::Command(command) => command.code == DUPLICATE_KEY,

@@ -22,7 +22,7 @@ pub struct Named {
     /// Folded.
     names: Vec<String>,
     pieces: BTreeSet<String>,
-    /// Of what made the pieces.
+    /// The version of the code that made the pieces.
     #[serde(default)]
     version: i32,
 }

@@ -1,4 +1,4 @@
-//! What remains of deleted rooms and users goes bit by bit, by whichever instance comes first.
+//! Removes the data of deleted rooms and users bit by bit, on whichever instance comes first.
 //!
 //! It begins a minute after the deletion: by then everything has ended that was on its way when the room or user was
 //! still there, so that nothing is written behind a purge that is through.
@@ -77,7 +77,7 @@ impl Purger {
         }
     }
 
-    /// Removes a part of a deleted room; says whether that was the last.
+    /// Removes a part of a deleted room; true if that was the last.
     async fn purge_room(&self, room: &RoomId) -> Outcome<bool> {
         let collections = self.database.collections().await?;
         for _ in 0..STEPS {

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// and write in this session. What it refuses leaves no trace.
 ///
 /// If this process dies in the middle, the server aborts the transaction after a minute. Until then, what it had
-/// written can't be written by others: they are told `Unavailable`. A future that is dropped may have the same effect
+/// written can't be written by others: they get `Unavailable`. A future that is dropped may have the same effect
 /// (the driver doesn't abort a transaction whose first operation has no answer yet), so run it in [`to_the_end`].
 ///
 /// A macro, because of an async closure that borrows the compiler can't tell yet that its future may change threads.
@@ -42,8 +42,8 @@ macro_rules! in_transaction {
 }
 pub(super) use in_transaction;
 
-/// Does a write to its end even if the caller goes away, as one does whose client hangs up: no transaction is left
-/// half-way, and what is remembered of before is forgotten.
+/// Completes a write even if the caller goes away, as one does whose client hangs up: no transaction is left half-way,
+/// and what is cached from before is invalidated.
 pub async fn to_the_end<T: Send + 'static>(
     write: impl Future<Output = Outcome<T>> + Send + 'static,
 ) -> Result<T, StoreError> {

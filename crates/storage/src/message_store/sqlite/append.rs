@@ -58,7 +58,7 @@ struct Log<'a> {
     kind: RoomKind,
     actor: i64,
     sender: Sender,
-    /// The place of the next entry.
+    /// The `seq` of the next entry.
     next: u64,
 }
 

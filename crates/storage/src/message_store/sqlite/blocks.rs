@@ -1,4 +1,4 @@
-//! Who has blocked whom. A block works both ways: neither of the two reaches the other.
+//! Blocks between users. A block works both ways: neither of the two reaches the other.
 
 use super::super::blocks::{BLOCKS_MAX, check_block, too_many_blocks};
 use super::SqliteStore;
@@ -123,7 +123,7 @@ impl SqliteStore {
     }
 }
 
-/// Whether one of two users has blocked the other.
+/// True if one of two users has blocked the other.
 pub(super) fn between(connection: &Connection, one: i64, other: i64) -> rusqlite::Result<bool> {
     const SQL: &str = "
         SELECT EXISTS (SELECT 1 FROM blocks WHERE user = ?1 AND blocked = ?2)
@@ -133,7 +133,7 @@ pub(super) fn between(connection: &Connection, one: i64, other: i64) -> rusqlite
         .query_row([one, other], |row| row.get(0))
 }
 
-/// Whether one of the two of a direct room has blocked the other.
+/// True if one of the two users of a direct room has blocked the other.
 pub(super) fn in_direct_room(connection: &Connection, room: i64) -> Outcome<bool> {
     const SQL: &str = "SELECT direct_low, direct_high FROM rooms WHERE no = ?1";
     let (low, high) = connection

@@ -113,7 +113,7 @@ pub(super) fn user_no(connection: &Connection, id: &UserId) -> Outcome<i64> {
         .ok_or_else(|| StoreError::NotFound.into())
 }
 
-/// The number of the one who looks, if it is anybody; 0 is nobody's.
+/// The number of the viewer, if there is one; 0 is no user's.
 pub(super) fn viewer_no(connection: &Connection, viewer: Option<&UserId>) -> Outcome<i64> {
     viewer.map_or(Ok(0), |id| user_no(connection, id))
 }
@@ -127,7 +127,7 @@ pub(super) fn room_no(connection: &Connection, id: &RoomId) -> Outcome<i64> {
         .ok_or_else(|| StoreError::NotFound.into())
 }
 
-/// The number behind a cursor: 0, before everything, if there is none. Numbers are given out in the order of ids, so that
+/// The number behind a cursor: 0, before everything, if there is none. Numbers are assigned in the order of ids, so that
 /// a cursor leads on after what it named is gone.
 pub(super) fn user_cursor(connection: &Connection, after: Option<&UserId>) -> Outcome<i64> {
     const SQL: &str = "SELECT no FROM users WHERE id <= ?1 ORDER BY id DESC LIMIT 1";

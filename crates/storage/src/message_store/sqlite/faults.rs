@@ -1,5 +1,5 @@
-//! A room's log when the disk is full or the database locked: who was acked has a place, who
-//! wasn't has none, and there is no gap between.
+//! A room's log when the disk is full or the database locked: what was acked is in it, what wasn't
+//! isn't, and there is no gap between.
 
 use super::*;
 use super::{Change, NewEntry, NewRoom, NewUser};

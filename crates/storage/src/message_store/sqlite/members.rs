@@ -1,4 +1,4 @@
-//! Who is in which room, as what, and how far each has read.
+//! The members of rooms, their roles, and how far each has read.
 
 use super::super::owner_rules::{SUCCESSION, concerns_owners, require_owner};
 use super::columns::{
@@ -287,7 +287,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMember> {
     })
 }
 
-/// What a user is to a room, if there is such a room.
+/// A user's membership in a room, if there is such a room.
 fn membership_of(
     connection: &Connection,
     room: &RoomId,
@@ -308,7 +308,7 @@ fn membership_of(
         .optional()
 }
 
-/// What a user may do in a room; nothing for who isn't a member.
+/// The role of a user in a room; none for a user who isn't a member.
 pub(super) fn role_of(
     connection: &Connection,
     room: i64,
@@ -321,7 +321,7 @@ pub(super) fn role_of(
         .optional()
 }
 
-/// Adds a member who has read everything; says whether that is new.
+/// Adds a member who has read everything; false if the user is a member already.
 pub(super) fn add(
     transaction: &Transaction<'_>,
     room: i64,

@@ -1,6 +1,6 @@
 //! Messages in their present state, as every reader and every append returns them.
 
-use super::super::message::united;
+use super::super::message::merged;
 use super::columns::{timestamp, timestamp_option, user_id};
 use super::entry::seq_of;
 use super::{Page, StoredMessage};
@@ -63,7 +63,7 @@ pub(super) fn load(
     Ok(with_reactions(connection, vec![message], viewer)?.pop())
 }
 
-/// The messages of a room at these places, in their order.
+/// The messages of a room with these keys, in their order.
 pub(super) fn load_all(
     connection: &Connection,
     room_id: &RoomId,
@@ -85,7 +85,7 @@ pub(super) fn load_all(
     with_reactions(connection, messages, viewer)
 }
 
-/// The first of the messages of a room at these places, each another one, as many as a page holds.
+/// The first of the messages of a room with these distinct keys, as many as a page holds.
 pub(super) fn load_page(
     connection: &Connection,
     room_id: &RoomId,
@@ -138,7 +138,7 @@ pub(super) fn with_reactions(
         let first = reactions.partition_point(|(of, _)| *of < entry);
         let count = reactions[first..].partition_point(|(of, _)| *of == entry);
         let its = reactions.drain(first..first + count);
-        message.reactions = united(its.map(|(_, reaction)| reaction));
+        message.reactions = merged(its.map(|(_, reaction)| reaction));
         message
     };
     Ok(messages.into_iter().map(with_reactions).collect())

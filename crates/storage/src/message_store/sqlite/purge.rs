@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 /// Rows of each table that one step removes.
 const STEP: u32 = 500;
 
-/// Removes a part of one deleted room; says whether there is more to do.
+/// Removes a part of one deleted room; true if there is more to do.
 pub(super) fn step(transaction: &Transaction<'_>) -> Outcome<bool> {
     const NEXT: &str = "SELECT no FROM rooms WHERE deleted_at IS NOT NULL LIMIT 1";
     const MEMBERS: &str = "

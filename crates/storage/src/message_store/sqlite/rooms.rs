@@ -1,4 +1,4 @@
-//! Rooms: making, finding, renaming and deleting them. Who is in them is in `members.rs`.
+//! Rooms: making, finding, renaming and deleting them. Their members are in `members.rs`.
 
 use super::super::ids::{new_epoch, new_id};
 use super::super::owner_rules::may_delete;

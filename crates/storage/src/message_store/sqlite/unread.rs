@@ -1,4 +1,4 @@
-//! How much of a room somebody hasn't read: messages of others after their `readSeq` that aren't
+//! How many messages of a room a user hasn't read: messages of others after their `readSeq` that aren't
 //! deleted. Counting is bounded, so that a room left alone for a year costs no more than one left
 //! for a day.
 

@@ -1,4 +1,4 @@
-//! Accounts. A deleted one keeps its row, without anything that says who it was, because messages
+//! Accounts. A deleted one keeps its row, without anything that identifies its user, because messages
 //! refer to it.
 
 use super::columns::{role, role_text, room_id, timestamp, user_cursor, user_id, user_no};

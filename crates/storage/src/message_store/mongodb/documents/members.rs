@@ -48,7 +48,7 @@ pub fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-/// That a user is in a room, found by the user.
+/// A user's membership in a room, found by the user.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipDocument {

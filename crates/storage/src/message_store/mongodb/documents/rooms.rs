@@ -22,7 +22,7 @@ pub struct RoomDocument {
     pub epoch: String,
     /// The head of the log when entries were last removed from its beginning.
     floor_seq: i64,
-    /// A `seq` that the head has certainly passed.
+    /// A `seq` that the visible head has certainly reached.
     head_hint: i64,
     /// The two of a direct room, the smaller id first.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use super::super::super::{Credentials, StoredUser};
 use super::super::name_index::Named;
 use super::super::values::{time, timestamp};
 
-/// What is shown of a deleted user.
+/// The name that is shown of a deleted user.
 pub const DELETED: &str = "deleted";
 
 /// A user, deleted or not.
@@ -27,7 +27,7 @@ pub struct UserDocument {
     pub guest: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
-    /// Absent from accounts that were made before there were versions.
+    /// Absent from accounts that are older than versions.
     #[serde(default)]
     pub sign_in_version: i64,
     pub created_at: DateTime,

@@ -6,7 +6,7 @@ use mongodb::bson::{Bson, doc};
 use protocol::{MessageId, Reaction, RoomId, Sender, UserId};
 
 use super::super::super::StoredMessage;
-use super::super::super::message::united;
+use super::super::super::message::merged;
 use super::super::cached::People;
 use super::super::database::Database;
 use super::super::documents::{EntryDocument, ReactionCount, ReactionDocument, reaction_key};
@@ -110,6 +110,6 @@ pub fn stored_message(
         mentions: entry.mentions,
         edited_at: entry.edited_at.map(timestamp),
         deleted_at: entry.deleted_at.map(timestamp),
-        reactions: united(entry.reactions.into_iter().map(reaction)),
+        reactions: merged(entry.reactions.into_iter().map(reaction)),
     }
 }

@@ -1,4 +1,4 @@
-//! Places that were given out and not written to: the room goes on behind them, and nobody stalls.
+//! Gaps: `seq`s that were reserved and not written. The room goes on behind them, and nobody stalls.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -8,21 +8,21 @@ use protocol::{RoomId, UserId};
 use stack::Stack;
 use storage::{MessageStore, Occurrence};
 
-use crate::place::{Place, append, log, room, send, start, users};
+use crate::fixture::{Fixture, append, log, room, send, start, users};
 
 use crate::patience::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_place_that_nobody_comes_to_write_is_sealed() {
+async fn a_gap_that_nobody_comes_to_write_is_filled() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store().await];
     let users = users(&stores[0], 1).await;
     let room = room(&stores[0], &users).await;
     append(&stores[0], &room, &users[0], send("1", "hello"))
         .await
         .unwrap();
-    assert_eq!(place.take_places(&stores[0], &room, 3).await, 4);
+    assert_eq!(fixture.abandon_seqs(&stores[0], &room, 3).await, 4);
     let behind = append(&stores[0], &room, &users[0], send("5", "hello"))
         .await
         .unwrap();
@@ -57,8 +57,8 @@ async fn a_place_that_nobody_comes_to_write_is_sealed() {
             .len()
             == 1
     );
-    // Nobody writes any more: whoever saw the hole comes back to it.
-    eventually("the head behind the hole", async || {
+    // Nobody writes any more: whoever saw the gap comes back to it.
+    eventually("the head behind the gap", async || {
         stores[1]
             .head(&room)
             .await
@@ -80,21 +80,21 @@ async fn a_place_that_nobody_comes_to_write_is_sealed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_comes_after_the_sealing_asks_for_another_place() {
+async fn a_writer_that_comes_after_a_gap_was_filled_reserves_another_seq() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let stores = [place.store().await, place.store().await];
+    let fixture = Fixture::new(&stack);
+    let stores = [fixture.store().await, fixture.store().await];
     let users = users(&stores[0], 2).await;
     let room = room(&stores[0], &users).await;
-    place.take_places(&stores[0], &room, 0).await;
+    fixture.abandon_seqs(&stores[0], &room, 0).await;
     append(&stores[0], &room, &users[0], send("1", "hello"))
         .await
         .unwrap();
-    place.take_places(&stores[0], &room, 3).await;
+    fixture.abandon_seqs(&stores[0], &room, 3).await;
     append(&stores[0], &room, &users[0], send("5", "hello"))
         .await
         .unwrap();
-    eventually("the head behind the hole", async || {
+    eventually("the head behind the gap", async || {
         stores[0]
             .head(&room)
             .await
@@ -102,8 +102,8 @@ async fn a_writer_that_comes_after_the_sealing_asks_for_another_place() {
             .filter(|head| head.seq == 5)
     })
     .await;
-    // The other is given the places that were sealed meanwhile, all of them and one more.
-    place.set_counter(&stores[0], &room, 1).await;
+    // The other is given the `seq`s that were filled meanwhile, all of them and one more.
+    fixture.set_counter(&stores[0], &room, 1).await;
     let names = ["a", "b", "c", "d"];
     let sending = names.map(|name| start(&stores[1], &room, &users[1], send(name, "late")));
     for (number, sent) in sending.into_iter().enumerate() {
@@ -118,8 +118,8 @@ async fn a_writer_that_comes_after_the_sealing_asks_for_another_place() {
         emoji: "👍".to_owned(),
         on: true,
     };
-    place.set_counter(&stores[0], &room, 1).await;
-    let fresh = place.store().await;
+    fixture.set_counter(&stores[0], &room, 1).await;
+    let fresh = fixture.store().await;
     let reacted = append(&fresh, &room, &users[1], change).await.unwrap();
     assert_eq!((reacted.event.seq, reacted.recorded), (10, true));
     assert_eq!(log(&stores[0], &room).await.len(), 10);
@@ -136,7 +136,7 @@ async fn writes_until_killed() {
     let [name, mongodb, redis, room, user] = arguments[..] else {
         panic!("{arguments:?}")
     };
-    let store = Place::known(name, mongodb, redis).store().await;
+    let store = Fixture::known(name, mongodb, redis).store().await;
     let (room, user): (RoomId, UserId) = (room.parse().unwrap(), user.parse().unwrap());
     let life = std::process::id();
     let tasks: Vec<_> = (0..10)
@@ -170,12 +170,12 @@ impl Drop for Killed {
 }
 
 impl Killed {
-    fn start(place: &Place, room: &RoomId, user: &UserId) -> Self {
-        let [name, mongodb, redis] = place.addresses();
+    fn start(fixture: &Fixture, room: &RoomId, user: &UserId) -> Self {
+        let [name, mongodb, redis] = fixture.addresses();
         let child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "holes::writes_until_killed",
+                "gaps::writes_until_killed",
                 "--ignored",
                 "--nocapture",
             ])
@@ -194,7 +194,7 @@ impl Killed {
     }
 }
 
-/// What a writer printed: places and names.
+/// What a writer printed: `seq`s and names.
 fn acked(
     lines: impl Iterator<Item = std::io::Result<String>>,
 ) -> impl Iterator<Item = (u64, String)> {
@@ -207,20 +207,20 @@ fn acked(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_are_killed_and_stopped_with_writes_on_their_way() {
     let stack = Stack::to_break();
-    let place = Place::new(&stack);
-    let store = place.store().await;
+    let fixture = Fixture::new(&stack);
+    let store = fixture.store().await;
     let users = users(&store, 2).await;
     let room = room(&store, &users).await;
     let mut told = Vec::new();
     for round in 0..3 {
-        let mut writer = Killed::start(&place, &room, &users[0]);
+        let mut writer = Killed::start(&fixture, &room, &users[0]);
         let mut lines = acked(BufReader::new(writer.0.stdout.take().unwrap()).lines());
         told.extend(lines.by_ref().take(100));
-        // Stopped longer than a place may be missing, with writes on their way; it comes back and goes on.
+        // Stopped longer than a `seq` may be missing, with writes on their way; it comes back and goes on.
         writer.signal("STOP");
         go_on(&store, &room, &users[1], &format!("stopped {round}")).await;
         tokio::time::sleep(Duration::from_millis(2_500)).await;
-        go_on(&store, &room, &users[1], &format!("sealed {round}")).await;
+        go_on(&store, &room, &users[1], &format!("filled {round}")).await;
         writer.signal("CONT");
         told.extend(lines.by_ref().take(100));
         writer.signal("KILL");

@@ -10,7 +10,7 @@ use storage::{
     StoredEvent,
 };
 
-pub(crate) struct Place {
+pub(crate) struct Fixture {
     pub(crate) name: String,
     mongodb: String,
     redis: String,
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     owned: bool,
 }
 
-impl Place {
+impl Fixture {
     pub(crate) fn new(stack: &Stack) -> Self {
         let name = format!("test-{}", uuid::Uuid::now_v7());
         Self {
@@ -74,8 +74,13 @@ impl Place {
         format!("{{{tag}}}{}seq:{room}:{}", self.name, epoch.as_str())
     }
 
-    /// Takes places that nobody will write to, as a writer does that dies. Returns the last of them.
-    pub(crate) async fn take_places(&self, store: &MessageStore, room: &RoomId, count: u64) -> u64 {
+    /// Reserves `seq`s that nobody will write, as a writer does that dies. Returns the last of them.
+    pub(crate) async fn abandon_seqs(
+        &self,
+        store: &MessageStore,
+        room: &RoomId,
+        count: u64,
+    ) -> u64 {
         let mut take = cmd("INCRBY");
         take.arg(self.counter(store, room).await).arg(count);
         self.redis_client().run(take).await.unwrap()
@@ -88,7 +93,7 @@ impl Place {
     }
 }
 
-impl Place {
+impl Fixture {
     /// As a backup from before they were written.
     pub(crate) async fn lose_entries_behind(&self, room: &RoomId, seq: i64) {
         let client = Client::with_uri_str(&self.mongodb).await.unwrap();
@@ -101,7 +106,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if std::thread::panicking() || !self.owned {
             return;
