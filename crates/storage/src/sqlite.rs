@@ -6,6 +6,7 @@
 
 mod failure;
 mod file;
+mod job;
 mod migrations;
 mod reader;
 #[cfg(test)]
@@ -142,7 +143,7 @@ impl Database {
         result
     }
 
-    /// Whether the file is there as it was, and nothing in it was found to be damaged.
+    /// True if the file is there as it was, and nothing in it was found to be damaged.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.file.check()
     }

@@ -46,7 +46,7 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
 pub(super) struct DatabaseFile {
     path: PathBuf,
     inode: u64,
-    /// Whether something in it was found that nobody wrote.
+    /// True if something in it was found that nobody wrote.
     damaged: AtomicBool,
 }
 
@@ -139,7 +139,7 @@ impl DatabaseFile {
     }
 }
 
-/// Whether every table can be read, and its indexes say the same as its rows. The full-text indexes are left out, for
+/// True if every table can be read, and its indexes say the same as its rows. The full-text indexes are left out, for
 /// they would have to be counted anew; the tables that they lie in aren't.
 fn is_sound(connection: &Connection) -> rusqlite::Result<bool> {
     const TABLES: &str = "

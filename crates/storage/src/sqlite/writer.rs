@@ -13,7 +13,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -21,8 +21,9 @@ use parking_lot::{Mutex, RwLock};
 use protocol::Timestamp;
 use rusqlite::Connection;
 
+use super::job::{Counts, Job, Permit, Submitted};
 use super::{Failure, Outcome};
-use crate::{StoreError, StoreStats};
+use crate::StoreError;
 
 /// Jobs that may wait, more than a burst of a thousand from each of a few connections.
 const QUEUED_JOBS: usize = 8_192;
@@ -93,31 +94,6 @@ impl Deref for Transaction<'_> {
     }
 }
 
-/// What waits for the thread, and what it has done.
-#[derive(Default)]
-pub(super) struct Counts {
-    queued: AtomicUsize,
-    queued_bytes: AtomicUsize,
-    refused: AtomicU64,
-    transactions: AtomicU64,
-    written: AtomicU64,
-    /// The size of the write-ahead log after the last commit.
-    pub(super) wal_bytes: AtomicU64,
-}
-
-impl Counts {
-    pub(super) fn stats(&self) -> StoreStats {
-        StoreStats {
-            queued_writes: self.queued.load(Ordering::Relaxed) as u64,
-            queued_bytes: self.queued_bytes.load(Ordering::Relaxed) as u64,
-            refused_writes: self.refused.load(Ordering::Relaxed),
-            groups: self.transactions.load(Ordering::Relaxed),
-            grouped_writes: self.written.load(Ordering::Relaxed),
-            ..StoreStats::default()
-        }
-    }
-}
-
 /// The queue to the thread, and its handle.
 pub(super) struct Writer {
     queue: RwLock<Option<SyncSender<Box<dyn Job>>>>,
@@ -180,12 +156,7 @@ impl Writer {
     ) {
         let permit = Permit::take(&self.counts, bytes);
         let full = self.counts.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES;
-        let job: Box<dyn Job> = Box::new(Submitted {
-            work: Some(work),
-            result: None,
-            done: Some(done),
-            _permit: permit,
-        });
+        let job: Box<dyn Job> = Box::new(Submitted::new(work, done, permit));
         let sent = match &*self.queue.read() {
             Some(_) if full => Err(TrySendError::Full(job)),
             Some(queue) => queue.try_send(job),
@@ -221,82 +192,6 @@ impl Writer {
     }
 }
 
-/// What a job holds of [`QUEUED_BYTES`], from its submission until its completion.
-struct Permit {
-    counts: Arc<Counts>,
-    bytes: usize,
-}
-
-impl Permit {
-    fn take(counts: &Arc<Counts>, bytes: usize) -> Self {
-        counts.queued.fetch_add(1, Ordering::Relaxed);
-        counts.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Self {
-            counts: Arc::clone(counts),
-            bytes,
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.counts.queued.fetch_sub(1, Ordering::Relaxed);
-        self.counts
-            .queued_bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// A job on its way, whatever its types.
-trait Job: Send {
-    /// Runs in the transaction; says whether what it wrote is to be kept.
-    fn run(&mut self, transaction: &Transaction<'_>) -> bool;
-
-    /// Reports the result, or why the transaction failed.
-    fn complete(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-struct Submitted<W, T, D: FnOnce(Result<T, StoreError>)> {
-    work: Option<W>,
-    result: Option<Result<T, StoreError>>,
-    done: Option<D>,
-    _permit: Permit,
-}
-
-impl<W, T, D> Job for Submitted<W, T, D>
-where
-    W: FnOnce(&Transaction<'_>) -> Outcome<T> + Send,
-    T: Send,
-    D: FnOnce(Result<T, StoreError>) + Send,
-{
-    fn run(&mut self, transaction: &Transaction<'_>) -> bool {
-        let Some(work) = self.work.take() else {
-            return false;
-        };
-        let result = work(transaction).map_err(StoreError::from);
-        let keep = result.is_ok();
-        self.result = Some(result);
-        keep
-    }
-
-    fn complete(mut self: Box<Self>, committed: Result<(), StoreError>) {
-        let panicked = || Err(StoreError::internal("the job panicked"));
-        let result = self.result.take().unwrap_or_else(panicked);
-        if let Some(done) = self.done.take() {
-            done(committed.and(result));
-        }
-    }
-}
-
-/// Only a thread that dies of a fault of its own drops a job that isn't completed.
-impl<W, T, D: FnOnce(Result<T, StoreError>)> Drop for Submitted<W, T, D> {
-    fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(Err(StoreError::unavailable("the writer has stopped")));
-        }
-    }
-}
-
 /// The thread's own state.
 struct Committer {
     connection: Connection,
@@ -306,7 +201,7 @@ struct Committer {
     maintenance_due: bool,
     /// When the last transaction began.
     began: Timestamp,
-    /// Whether it failed.
+    /// True if it failed.
     failing: bool,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicUsize>,
@@ -411,7 +306,7 @@ impl Committer {
         Ok(())
     }
 
-    /// One step of maintenance; says whether what it wrote is to be kept.
+    /// One step of maintenance; returns true if what it wrote is to be kept.
     fn maintain(&self, transaction: &Transaction<'_>) -> bool {
         match (self.maintenance)(transaction) {
             Ok(more) => {

@@ -55,7 +55,7 @@ impl MembershipChanges {
         to_the_end(async move { store.join(&room, &user, role, now).await }).await
     }
 
-    /// Adds a member who has read everything; says whether that is new.
+    /// Adds a member who has read everything; false if the user is a member already.
     pub async fn join(
         &self,
         room: &RoomId,

@@ -18,7 +18,7 @@ pub fn watch(untargeted: impl Fn(String) + Send + Sync + 'static) -> EventHandle
     })
 }
 
-/// Whether one shard, or those of a list of values, can serve this command.
+/// True if one shard, or those of a list of values, can serve this command.
 fn is_targeted(command: &Document) -> bool {
     let Some((name, Bson::String(collection))) = command.iter().next() else {
         return true;
@@ -56,7 +56,7 @@ fn is_targeted(command: &Document) -> bool {
     }
 }
 
-/// Whether a filter wants this field equal to a value or one of a list of values.
+/// True if a filter wants this field equal to a value or one of a list of values.
 fn names(filter: &Document, key: &str) -> bool {
     let by_field = match filter.get(key) {
         None => false,
@@ -80,7 +80,7 @@ fn names(filter: &Document, key: &str) -> bool {
         })
 }
 
-/// Whether an aggregation reads a second collection.
+/// True if an aggregation reads a second collection.
 fn joins(command: &Document) -> bool {
     let stages = command.get_array("pipeline").into_iter().flatten();
     stages.filter_map(Bson::as_document).any(|stage| {

@@ -202,13 +202,13 @@ pub struct WordBlockDocument {
     block: i64,
     #[serde(default)]
     words: Vec<String>,
-    /// Whether it holds the words of all its messages.
+    /// True if it holds the words of all its messages.
     #[serde(default)]
     complete: bool,
     /// The version of the code that made the words. A block of an earlier version counts as missing.
     #[serde(default)]
     version: i32,
-    /// Whether it may hold words that none of its messages has any more.
+    /// True if it may hold words that none of its messages has any more.
     #[serde(default)]
     stale: bool,
 }

@@ -1,5 +1,7 @@
 //! Reading entries of the rooms' logs, and filling gaps in them.
 
+use std::collections::HashSet;
+
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 use protocol::{RoomId, Timestamp, UserId};
@@ -79,13 +81,13 @@ impl Entries {
         &self,
         room: &RoomId,
         seqs: impl IntoIterator<Item = u64>,
-    ) -> Outcome<Vec<u64>> {
+    ) -> Outcome<HashSet<u64>> {
         let mut filter = at_seqs(room, seqs);
         filter.insert("kind", Kind::Message.text());
         let collections = self.database.collections().await?;
         let log = collections.room_log.clone_with_type::<Position>();
         let find = log.find(filter).projection(doc! { "_id": 0, "seq": 1 });
-        Ok(seqs_of(all(find).await?))
+        Ok(seqs_of(all(find).await?).collect())
     }
 
     /// The next `limit` `seq`s of a room behind one that are written, from the index alone.
@@ -98,7 +100,7 @@ impl Entries {
             .limit(i64::try_from(limit).unwrap_or(i64::MAX))
             .projection(doc! { "_id": 0, "seq": 1 })
             .hint(Hint::Keys(log_order()));
-        Ok(seqs_of(all(find).await?))
+        Ok(seqs_of(all(find).await?).collect())
     }
 
     /// The last `seq` of a room that is written, whatever is missing below; 0 if none is.
@@ -160,11 +162,9 @@ impl Entries {
     }
 }
 
-fn seqs_of(positions: Vec<Position>) -> Vec<u64> {
+fn seqs_of(positions: Vec<Position>) -> impl Iterator<Item = u64> {
     let positions = positions.into_iter();
-    positions
-        .map(|position| position.seq.unsigned_abs())
-        .collect()
+    positions.map(|position| position.seq.unsigned_abs())
 }
 
 /// The entries of a room behind a `seq`, as a filter.

@@ -13,23 +13,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, doc, serialize_to_document};
-use mongodb::error::{Error, TRANSIENT_TRANSACTION_ERROR};
+use mongodb::bson::{Document, doc};
+use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
 use protocol::{RoomId, UserId};
 
 use super::super::super::{Appended, Change, Occurrence, StoredEvent};
 use super::super::cached::MembershipLookup;
-use super::super::collections::{Collections, REACTIONS, ROOM_LOG, WORD_BLOCKS};
+use super::super::collections::{REACTIONS, ROOM_LOG, WORD_BLOCKS};
 use super::super::database::Database;
-use super::super::documents::{
-    EntryDocument, Kind, ReactionKey, at_seqs, entry_key, reaction_key, stored_seq,
-};
+use super::super::documents::{EntryDocument, stored_seq};
 use super::super::failure::{Failure, Outcome, bounded, is_duplicate, is_passing};
-use super::super::log::words::{DueBlocks, block_of, touch};
+use super::super::log::words::DueBlocks;
 use super::super::log::{Entries, GapFiller, Messages, RoomHead, VisibleHeads};
-use super::super::query::all_in;
 use super::super::transaction::Transaction;
-use super::change_plan::{Decision, Plan, Proposal, State};
+use super::change_documents::{
+    read_state, touched_blocks, updates_of_messages, updates_of_reactions,
+};
+use super::change_plan::{Decision, Plan, Proposal};
 use super::job::{Job, fail};
 use super::sequencer::Sequencer;
 use crate::StoreError;
@@ -385,114 +385,7 @@ struct Reservation {
     collided: bool,
 }
 
-/// Reads the messages and reactions that are to be changed.
-async fn read_state(
-    collections: &Collections,
-    session: &mut ClientSession,
-    room: &RoomId,
-    proposals: &[Proposal],
-) -> Outcome<State> {
-    let messages = messages_filter(room, proposals);
-    let messages = all_in(&collections.room_log, messages, session).await?;
-    let mut state = State {
-        messages: messages
-            .into_iter()
-            .map(|entry| (entry.seq(), entry))
-            .collect(),
-        ..State::default()
-    };
-    if let Some(reactions) = reactions_filter(room, proposals) {
-        for reaction in all_in(&collections.reactions, reactions, session).await? {
-            let ReactionKey { s, u, e, .. } = reaction.key.clone();
-            state.reactions.insert((s.unsigned_abs(), u, e), reaction);
-        }
-    }
-    Ok(state)
-}
-
-fn messages_filter(room: &RoomId, proposals: &[Proposal]) -> Document {
-    let mut filter = at_seqs(room, proposals.iter().map(Proposal::of));
-    filter.insert("kind", Kind::Message.text());
-    filter
-}
-
-fn reactions_filter(room: &RoomId, proposals: &[Proposal]) -> Option<Document> {
-    let reactions = proposals
-        .iter()
-        .filter_map(|proposal| match &proposal.change {
-            Change::React { of, emoji, .. } => Some((*of, &proposal.actor, text::spellings(emoji))),
-            _ => None,
-        })
-        .flat_map(|(of, actor, spellings)| {
-            let keys = spellings.into_iter();
-            keys.map(move |emoji| reaction_key(room, of, actor, &emoji))
-        });
-    let keys: Vec<Bson> = reactions.collect();
-    (!keys.is_empty()).then(|| doc! { "roomId": room.as_str(), "_id": { "$in": keys } })
-}
-
-fn updates_of_messages(room: &RoomId, plan: &Plan) -> Outcome<Vec<Document>> {
-    let messages = plan
-        .messages
-        .iter()
-        .filter_map(|seq| plan.state.messages.get(seq));
-    let updates = messages.map(|message| {
-        let key = doc! { "_id": entry_key(room, message.seq()), "roomId": room.as_str() };
-        Ok(doc! { "q": key, "u": { "$set": state_of(message)? } })
-    });
-    updates.collect()
-}
-
-/// The blocks of the word index that a plan concerns, each with an update for one of its messages.
-fn touched_blocks(room: &RoomId, plan: &Plan) -> Vec<(u64, Document)> {
-    let entries = plan.entries.iter();
-    let entries = entries.filter(|entry| matches!(entry.kind, Kind::Edited | Kind::Deleted));
-    let updates = entries.filter_map(|entry| {
-        let of = entry.of?.unsigned_abs();
-        let body = plan
-            .state
-            .messages
-            .get(&of)?
-            .body
-            .as_deref()
-            .unwrap_or_default();
-        Some((block_of(of), touch(room, of, entry.seq(), body)?))
-    });
-    updates.collect()
-}
-
-fn updates_of_reactions(room: &RoomId, plan: &Plan) -> Vec<Document> {
-    let reactions = plan.reactions.iter();
-    let reactions = reactions.filter_map(|name| plan.state.reactions.get_key_value(name));
-    let updates = reactions.map(|((of, user, emoji), reaction)| {
-        let key = doc! { "_id": reaction_key(room, *of, user, emoji), "roomId": room.as_str() };
-        let set = doc! { "present": reaction.present, "seq": reaction.seq };
-        doc! { "q": key, "u": { "$set": set }, "upsert": true }
-    });
-    updates.collect()
-}
-
-/// What of a message changes, as it is now.
-fn state_of(message: &EntryDocument) -> Outcome<Document> {
-    let mut state = doc! {
-        "body": message.body.as_deref().unwrap_or_default(),
-        "mentions": message.mentions.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
-    };
-    let reactions = message.reactions.iter().map(|count| {
-        serialize_to_document(count).map_err(|error| Failure::from(Error::from(error)))
-    });
-    state.insert("reactions", reactions.collect::<Outcome<Vec<_>>>()?);
-    if let Some(at) = message.edited_at {
-        state.insert("editedAt", at);
-    }
-    if let (Some(at), Some(seq)) = (message.deleted_at, message.deleted_seq) {
-        state.insert("deletedAt", at);
-        state.insert("deletedSeq", seq);
-    }
-    Ok(state)
-}
-
-/// Whether a transaction that failed so certainly wasn't committed.
+/// True if a transaction that failed with this certainly wasn't committed.
 fn was_aborted(failure: &Failure) -> bool {
     match failure {
         Failure::Refused(_) => false,
@@ -502,7 +395,7 @@ fn was_aborted(failure: &Failure) -> bool {
     }
 }
 
-/// Whether the next try may do what this one couldn't.
+/// True if the next try may succeed.
 fn is_worth_another_try(failure: &Failure) -> bool {
     match failure {
         Failure::Refused(error) => matches!(error, StoreError::Unavailable(_)),

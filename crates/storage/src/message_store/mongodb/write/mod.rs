@@ -11,12 +11,13 @@
 //! 6. `answers.rs`: the visible head of the room moves on (`log/visible_heads.rs`), and the callers are answered.
 //!
 //! Edits, deletions and reactions of one room leave the queue as one transaction: `changes.rs` records what
-//! `change_plan.rs` has decided.
+//! `change_plan.rs` has decided about the documents that `change_documents.rs` reads and writes.
 
 mod admission;
 mod answers;
 mod assignment;
 mod batch;
+mod change_documents;
 mod change_plan;
 mod changes;
 mod counters;
