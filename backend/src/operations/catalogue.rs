@@ -29,19 +29,19 @@ metrics! {
     gauge QUEUE_BYTES "queue_bytes" [] "Bytes queued for them, and 128 bytes for each frame"
     gauge BUDGET_USED "byte_budget_used_bytes" ["budget"] "Bytes held of what all clients may make the server hold, in steps of 16 KiB each: unfinished messages before the first namespace (first_input) and after (input), queues of clients that don't read (queues), unfinished request bodies (bodies)"
     gauge BUDGET_MAX "byte_budget_max_bytes" ["budget"] "Bytes that may be held of each"
-    latency ACK_SECONDS "ack_seconds" ["event"] "From an event's being read to its ack's being queued"
+    latency ACK_SECONDS "ack_seconds" ["event"] "Time from reading an event to queueing its ack"
     counter EVENTS "events_total" [] "Events received from clients"
-    counter UNREADABLE "events_unreadable_total" [] "Of these, those without a name to be read"
-    counter REFUSED_INPUT "connections_input_refused_total" [] "Connections ended because all together held too much of unfinished messages"
+    counter UNREADABLE "events_unreadable_total" [] "Of these, those without a readable name"
+    counter REFUSED_INPUT "connections_input_refused_total" [] "Connections closed because the unfinished messages of all connections exceeded their bound"
     counter OVERLOADED "events_overloaded_total" [] "Events refused for their rate, or because too many were in flight"
     counter DELIVERIES "deliveries_total" [] "Recipients of published events"
-    counter LAGGED "lagged_total" [] "Times that a connection fell behind on a topic and has to resynchronise"
-    counter DROPPED "frames_dropped_total" [] "Frames that weren't queued: volatile ones to slow consumers, a topic's to those who fell behind"
+    counter LAGGED "lagged_total" [] "Times that a connection fell behind on a topic and had to resynchronise"
+    counter DROPPED "frames_dropped_total" [] "Frames that weren't queued: volatile ones for slow consumers, and those of topics on which a connection had fallen behind"
     gauge TOPICS "topics" [] "Topics with subscribers"
     gauge TUNNELS "tunnels" [] "WebSockets open here whose connections are another instance's"
-    counter TUNNELLED "tunnelled_total" ["kind"] "Requests passed on to the instance that their connection belongs to"
-    counter TUNNELS_FAILED "tunnels_failed_total" [] "Of these, those whose instance couldn't be asked, or was lost before it had answered"
-    counter TUNNELS_REFUSED "tunnels_refused_total" [] "Requests to the internal listener that no other instance has signed, or not just now"
+    counter TUNNELLED "tunnelled_total" ["kind"] "Requests passed on to the instance that has their connection"
+    counter TUNNELS_FAILED "tunnels_failed_total" [] "Of these, those whose instance couldn't be reached or was lost before it answered"
+    counter TUNNELS_REFUSED "tunnels_refused_total" [] "Requests to the internal listener without a valid, fresh signature of another instance"
 }
 
 const GATEWAY: &[Metric] = &[
@@ -73,11 +73,11 @@ const GATEWAY: &[Metric] = &[
 
 metrics! {
     gauge USERS "users_online" [] "Users with connections here"
-    counter COMPARED "memberships_compared_total" [] "Pairs of a room and a subscribed user that were compared with the members"
-    counter REMOVED "memberships_ended_unheard_total" [] "Of these, those whose user wasn't a member any more, of which nobody had told this instance"
+    counter COMPARED "memberships_compared_total" [] "Pairs of a room and a subscribed user that were compared with the room's members"
+    counter REMOVED "memberships_ended_unheard_total" [] "Of these, those whose user had ceased to be a member without this instance having been notified"
     counter LIMITED "rate_limited_total" [] "Requests refused by a limit of sign-ins, accounts, guests, additions to rooms or changes of profiles"
-    gauge ROOMS "rooms" [] "Rooms with subscribers here, and those left a moment ago"
-    latency DELIVERY "delivery_seconds" [] "From a durable event's place in its room to its place in the queues of its subscribers here"
+    gauge ROOMS "rooms" [] "Rooms that have subscribers here, or had some a moment ago"
+    latency DELIVERY "delivery_seconds" [] "Time from a durable event's being given its seq to its being queued for its subscribers here"
     counter HTTP_REQUESTS "http_requests_total" ["method" "route" "status"] "HTTP requests by the class of their status, such as 4xx; polls and handshakes of the transport aren't counted"
     latency HTTP_SECONDS "http_request_seconds" ["method" "route"] "Time to answer them"
 }
@@ -129,13 +129,13 @@ const CHAT: &[Metric] = &[USERS, ROOMS, DELIVERY, COMPARED, REMOVED, LIMITED];
 const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
 
 metrics! {
-    gauge BUS_CONNECTED "bus_connected" [] "Whether every subscription to other instances' messages stands: 1 or 0"
-    gauge BUS_TOPICS "bus_topics" [] "Topics that this instance wants of others"
-    counter BUS_SENT "bus_sent_total" [] "Messages given to the bus"
-    counter BUS_DROPPED "bus_dropped_total" [] "Of these, dropped because too many waited, or because Redis didn't take them"
-    counter BUS_RECEIVED "bus_received_total" [] "Envelopes of other instances that came"
-    counter BUS_REFUSED "bus_refused_total" [] "Envelopes that nobody of the fleet has written, or of an unknown version"
-    counter BUS_INTERRUPTIONS "bus_interruptions_total" [] "Times that messages may have been lost on the way here, and were looked for"
+    gauge BUS_CONNECTED "bus_connected" [] "1 if all subscriptions to other instances' messages are active, else 0"
+    gauge BUS_TOPICS "bus_topics" [] "Topics that this instance subscribes to at the others"
+    counter BUS_SENT "bus_sent_total" [] "Messages handed to the bus"
+    counter BUS_DROPPED "bus_dropped_total" [] "Of these, those dropped because too many were waiting or Redis didn't accept them"
+    counter BUS_RECEIVED "bus_received_total" [] "Envelopes received from other instances"
+    counter BUS_REFUSED "bus_refused_total" [] "Envelopes refused: not written by an instance of the fleet, or of an unknown version"
+    counter BUS_INTERRUPTIONS "bus_interruptions_total" [] "Times that messages to this instance may have been lost and were recovered from the store"
 }
 
 const BUS: &[Metric] = &[
@@ -149,17 +149,17 @@ const BUS: &[Metric] = &[
 ];
 
 metrics! {
-    gauge REDIS_CONNECTED "redis_connected" ["use"] "Whether the server's connections to Redis stand, by what they are for: 1 or 0"
+    gauge REDIS_CONNECTED "redis_connected" ["use"] "1 if the server is connected to Redis, else 0, by what Redis is used for"
     counter REDIS_CONNECTS "redis_connects_total" ["use"] "Connections made to Redis, the first ones included"
-    counter REDIS_DISCONNECTS "redis_disconnects_total" ["use"] "Connections that broke, were given up for want of an answer, or were closed by Redis"
-    latency REDIS_SECONDS "redis_command_seconds" ["use"] "From a command's being given to the client to its result, tries elsewhere included"
-    gauge REDIS_WAITING "redis_commands_waiting" ["use"] "Commands without a result yet"
-    counter REDIS_FAILED "redis_commands_failed_total" ["use" "error"] "Commands that failed: not run (unavailable), perhaps run (unanswered), refused by Redis (refused)"
+    counter REDIS_DISCONNECTS "redis_disconnects_total" ["use"] "Connections that broke, timed out without an answer, or were closed by Redis"
+    latency REDIS_SECONDS "redis_command_seconds" ["use"] "Time from a command's call to its result, redirections included"
+    gauge REDIS_WAITING "redis_commands_waiting" ["use"] "Commands waiting for a result"
+    counter REDIS_FAILED "redis_commands_failed_total" ["use" "error"] "Commands that failed: not run (unavailable), perhaps run (unanswered), refused by Redis (refused), with a malformed answer (unexpected)"
     gauge REDIS_MEMORY "redis_memory_used_bytes" ["use"] "Memory of the master that uses most; this and the next three are asked of Redis at most every 10 s, and NaN while it doesn't answer"
     gauge REDIS_MEMORY_MAX "redis_memory_max_bytes" ["use"] "The smallest bound on a master's memory, 0 without one"
     gauge REDIS_CLIENTS "redis_clients" ["use"] "Clients connected to the master that has most"
     gauge REDIS_LAG "redis_replication_lag_bytes" ["use"] "How far the slowest replica lags behind its master; NaN without replicas"
-    counter REDIS_MOVED "redis_moved_total" ["use"] "Answers that named another master (MOVED, ASK)"
+    counter REDIS_MOVED "redis_moved_total" ["use"] "Answers that redirected to another master (MOVED, ASK)"
 }
 
 const REDIS: &[Metric] = &[
@@ -178,7 +178,7 @@ const REDIS: &[Metric] = &[
 
 metrics! {
     counter EMITTER "emitter_messages_total" ["outcome"] "Messages of Redis emitters, by what became of them"
-    counter EMITTER_INTERRUPTIONS "emitter_interruptions_total" [] "Times that such messages may have been lost on the way"
+    counter EMITTER_INTERRUPTIONS "emitter_interruptions_total" [] "Times that such messages may have been lost in transit"
 }
 
 const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];

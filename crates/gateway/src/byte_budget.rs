@@ -1,4 +1,4 @@
-//! Bytes that many connections hold together: bounded in total, and for each network, so that nobody takes it all.
+//! Bytes that many connections hold together: bounded in total and for each network, so that no network takes all.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -10,11 +10,11 @@ use std::{
 
 use dashmap::{DashMap, Entry};
 
-/// What is held is counted in steps of so many bytes. What is below the first isn't counted at all: a busy connection
-/// mostly stays there.
+/// Bytes are counted in whole steps. Less than one step isn't counted at all, which is where a busy connection mostly
+/// stays.
 const STEP: usize = 16 * 1024;
 
-/// Of all bytes, what one network may hold.
+/// One network may hold one in so many bytes.
 const SHARE: usize = 4;
 
 pub(crate) struct ByteBudget {
@@ -32,13 +32,13 @@ impl ByteBudget {
         }
     }
 
-    /// What `bytes` count for.
+    /// `bytes` in whole steps.
     pub(crate) fn counted(bytes: usize) -> usize {
         bytes / STEP * STEP
     }
 
-    /// What somebody at `address` holds changes between two counts. To hold less is always possible; false if there
-    /// isn't room for more, and nothing has changed then.
+    /// Changes what a holder at `address` has counted. Less is always possible; false, with nothing changed, if there
+    /// isn't room for more.
     pub(crate) fn change(&self, address: IpAddr, from: usize, to: usize) -> bool {
         if from == to {
             return true;
@@ -78,7 +78,7 @@ impl ByteBudget {
     }
 }
 
-/// What bounds by address are counted by: who has one IPv6 address mostly has the 2^64 of its network.
+/// The network that bounds by address apply to: whoever has one IPv6 address mostly has all 2^64 of its network.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -89,15 +89,15 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What one holder has of a budget; given back when it is dropped.
-pub(crate) struct Held {
+/// The bytes of one holder, returned to the budget when it is dropped.
+pub(crate) struct HeldBytes {
     budget: Arc<ByteBudget>,
     address: IpAddr,
     counted: usize,
 }
 
-impl Held {
-    pub(crate) fn nothing(budget: Arc<ByteBudget>, address: IpAddr) -> Self {
+impl HeldBytes {
+    pub(crate) fn none(budget: Arc<ByteBudget>, address: IpAddr) -> Self {
         Self {
             budget,
             address,
@@ -105,7 +105,7 @@ impl Held {
         }
     }
 
-    /// From here on it is `bytes`; false if there isn't room for so many.
+    /// Holds `bytes` from here on; false if there isn't room for so many.
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let to = ByteBudget::counted(bytes);
         let changed = self.budget.change(self.address, self.counted, to);
@@ -116,7 +116,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn what_a_holder_has_is_given_back() {
         let budget = Arc::new(ByteBudget::new(8 * STEP));
-        let mut held = Held::nothing(budget.clone(), address("192.0.2.1"));
+        let mut held = HeldBytes::none(budget.clone(), address("192.0.2.1"));
         assert!(held.set(STEP - 1));
         assert_eq!(budget.held(), 0);
         assert!(held.set(2 * STEP + 1));

@@ -1,4 +1,4 @@
-//! Why connections end, and how the other side is told.
+//! Why connections end, and the codes that tell the other side.
 
 /// Why a connection, or one namespace of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ impl CloseReason {
 
     /// Whether a polling client still gets what is queued by its next requests, and is told then. After all else its
     /// session is unknown at once.
-    pub(crate) fn is_told_to_polls(self) -> bool {
+    pub(crate) fn is_reported_to_polls(self) -> bool {
         matches!(
             self,
             Self::Flood | Self::SlowConsumer | Self::Server | Self::TryLater | Self::Draining

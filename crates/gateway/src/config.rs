@@ -1,4 +1,4 @@
-//! What a gateway can be told, with bounds that hold for every connection.
+//! Settings of a gateway, with the bounds that hold for every connection.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::{
     trusted_proxies::FORWARDED_PROTO,
 };
 
-/// Settings of one [`Gateway`](crate::Gateway). Every default is what the official server uses, or a bound that no
-/// honest client meets.
+/// Settings of one [`Gateway`](crate::Gateway). Every default is that of the official server, or a bound that ordinary
+/// clients don't reach.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Request path with both slashes, `/socket.io/` by default; see [`serves`](Self::serves).
@@ -76,8 +76,8 @@ pub struct Config {
     /// `Origin`s whose pages may connect beside the server's own; `None` allows all. Requests without an `Origin`
     /// aren't a page's.
     pub allowed_origins: Option<Vec<Origin>>,
-    /// Proxies whose word is taken for where a client is (`X-Forwarded-For`: the last address in it that isn't
-    /// trusted itself), and for the host and scheme that a page was loaded from (`X-Forwarded-Host` and `-Proto`).
+    /// Proxies that are trusted to say where a client is (`X-Forwarded-For`: the last address in it that isn't
+    /// trusted itself), and from which host and by which scheme a page was loaded (`X-Forwarded-Host` and `-Proto`).
     /// None by default.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether new connections are told to try again until [`Gateway::admit`](crate::Gateway::admit). False by default.

@@ -1,12 +1,14 @@
 //! One client: its transport, its queue, its namespaces and its subscriptions.
 //!
-//! This is the kilobyte that counts. Whatever only some connections need, or need only for a moment, is boxed or
-//! allocated when it is there: request parts, handler futures, partial frames, acks of requests, the queue.
+//! Its size decides how many connections fit into memory. So whatever only some connections need, or need only for a
+//! moment, is boxed or allocated on demand: request parts, handler futures, partial frames, acks of requests, the queue.
 
 mod admission;
 mod input;
 mod namespaces;
+mod packets;
 mod partial;
+mod polling;
 mod requests;
 mod subscriptions;
 
@@ -184,7 +186,7 @@ impl Connection {
         began_to_lag.then_some(Push::Lagging)
     }
 
-    /// Does what has to follow a push.
+    /// Acts on the outcome of a push.
     fn follow(self: &Arc<Self>, pushed: &Push) {
         match pushed {
             Push::Queued | Push::Dirty => {}
@@ -194,7 +196,7 @@ impl Connection {
                 self.context
                     .hub
                     .runtime()
-                    .spawn(async move { connection.tell_lag() });
+                    .spawn(async move { connection.report_lag() });
             }
             Push::Full => self.close(CloseReason::SlowConsumer),
         }
@@ -241,7 +243,7 @@ impl Connection {
 
     // Receiving.
 
-    /// Whether the client reads its answers so slowly that its requests have to wait.
+    /// True if the client reads its answers so slowly that its requests have to wait.
     pub(crate) fn is_congested(self: &Arc<Self>) -> bool {
         let limit = self.context.config.max_queue;
         if self.outbox.lock().is_filling(limit) {
@@ -279,8 +281,8 @@ impl Connection {
         }
     }
 
-    /// Whether so much is to be answered that nothing more is to be read; the connection's task is woken when it isn't
-    /// any more.
+    /// True if so many answers are outstanding that nothing more is to be read; the connection's task is woken when that
+    /// has changed.
     pub(crate) fn owes_much(&self) -> bool {
         self.owed.load(Ordering::Acquire) > self.context.config.max_owed()
             && !self.waits_for_an_answer()
@@ -350,7 +352,7 @@ impl Connection {
         self.release_input();
         self.end_namespaces(reason);
         // Last, for those who wait until all connections have ended.
-        if !(polling && reason.is_told_to_polls()) {
+        if !(polling && reason.is_reported_to_polls()) {
             self.leave_registry();
         }
     }

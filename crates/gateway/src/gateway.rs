@@ -1,5 +1,9 @@
 //! A gateway: one path of one server, its connections and its settings.
 
+pub(crate) mod http;
+pub(crate) mod internal;
+pub(crate) mod tunnel;
+
 use std::{
     net::IpAddr,
     sync::{
@@ -135,8 +139,8 @@ impl Gateway {
         self.0.context.queues.held()
     }
 
-    /// Looks at every connection, under its queue's lock, which takes about 100 ns each: for a scrape of metrics now and
-    /// then, on a thread that may be busy that long.
+    /// Visits every connection, under its queue's lock for a moment each: for a scrape of metrics now and then, on a thread
+    /// that may be busy that long.
     pub fn connection_totals(&self) -> ConnectionTotals {
         let mut totals = ConnectionTotals::default();
         self.0.registry.for_each(|connection| {
@@ -313,7 +317,7 @@ impl Gateway {
         }
         let closed = connection.closed();
         closed
-            .is_none_or(CloseReason::is_told_to_polls)
+            .is_none_or(CloseReason::is_reported_to_polls)
             .then_some(connection)
     }
 }

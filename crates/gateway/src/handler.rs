@@ -52,12 +52,12 @@ pub trait Session: Send + Sync + 'static {
     /// something that the same client is yet to send.
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled;
 
-    /// An event that has no name to be read, or one that clients keep for themselves. The ack can say so.
+    /// An event without a readable name, or with one that clients reserve for themselves. The ack can say so.
     fn unreadable(&self, ack: Ack) {
         drop(ack);
     }
 
-    /// An event beyond the connection's bounds (rate, or answers outstanding). It isn't handled; the ack can say so.
+    /// An event beyond the connection's bounds (rate, or unanswered events). It isn't handled; the ack can say so.
     fn overloaded(&self, event: Event) {
         drop(event);
     }
@@ -75,7 +75,7 @@ pub trait Session: Send + Sync + 'static {
     }
 }
 
-/// A client's wish to connect to a namespace.
+/// A client's request to connect to a namespace.
 #[derive(Debug)]
 pub struct ConnectRequest {
     /// The namespace, beginning with "/", its query removed.

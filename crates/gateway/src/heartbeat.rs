@@ -12,7 +12,7 @@ pub(crate) struct Heartbeat {
     outside_since: AtomicU64,
     /// A ping is due or sent, and not answered.
     waiting: AtomicBool,
-    /// The application is at work on an event, so that a pong behind it can't be read: no time to judge.
+    /// The application is at work on an event, so that a pong behind it can't be read: its silence isn't counted.
     busy: AtomicBool,
 }
 
@@ -35,7 +35,7 @@ impl Heartbeat {
         self.outside_since.store(now, Relaxed);
     }
 
-    /// What kept it busy is over, if anything did.
+    /// The application is done with the event, if there was one.
     pub(crate) fn resume(&self, now: impl FnOnce() -> u64) {
         if self.busy.load(Relaxed) {
             self.set_busy(false, now());
@@ -44,7 +44,7 @@ impl Heartbeat {
 
     pub(crate) fn set_busy(&self, busy: bool, now: u64) {
         if !busy && self.waiting.load(Relaxed) {
-            // The pong may have waited behind the event: judge anew from here.
+            // The pong may have waited behind the event: check anew from here.
             self.seen.store(now, Relaxed);
         }
         self.busy.store(busy, Relaxed);
@@ -69,7 +69,7 @@ pub(crate) struct Times {
 
 impl Times {
     /// What is due at `now`, and when to look again.
-    pub(crate) fn judge(self, heartbeat: &Heartbeat, in_namespace: bool, now: u64) -> (Due, u64) {
+    pub(crate) fn check(self, heartbeat: &Heartbeat, in_namespace: bool, now: u64) -> (Due, u64) {
         let connect_by = heartbeat.outside_since.load(Relaxed) + self.connect;
         if !in_namespace && now >= connect_by {
             return (Due::Close(CloseReason::ConnectTimeout), now);
@@ -113,34 +113,34 @@ mod tests {
     #[test]
     fn pings_then_closes_what_stays_silent() {
         let heartbeat = Heartbeat::new(1_000);
-        assert_eq!(TIMES.judge(&heartbeat, true, 1_299), (Due::Nothing, 1_300));
-        assert_eq!(TIMES.judge(&heartbeat, true, 1_300), (Due::Ping, 1_500));
-        assert_eq!(TIMES.judge(&heartbeat, true, 1_400), (Due::Nothing, 1_500));
-        let (due, _) = TIMES.judge(&heartbeat, true, 1_500);
+        assert_eq!(TIMES.check(&heartbeat, true, 1_299), (Due::Nothing, 1_300));
+        assert_eq!(TIMES.check(&heartbeat, true, 1_300), (Due::Ping, 1_500));
+        assert_eq!(TIMES.check(&heartbeat, true, 1_400), (Due::Nothing, 1_500));
+        let (due, _) = TIMES.check(&heartbeat, true, 1_500);
         assert_eq!(due, Due::Close(CloseReason::PingTimeout));
     }
 
     #[test]
     fn a_pong_starts_the_next_interval() {
         let heartbeat = Heartbeat::new(0);
-        assert_eq!(TIMES.judge(&heartbeat, true, 310).0, Due::Ping);
+        assert_eq!(TIMES.check(&heartbeat, true, 310).0, Due::Ping);
         heartbeat.pong(320);
-        assert_eq!(TIMES.judge(&heartbeat, true, 500), (Due::Nothing, 620));
-        assert_eq!(TIMES.judge(&heartbeat, true, 625).0, Due::Ping);
+        assert_eq!(TIMES.check(&heartbeat, true, 500), (Due::Nothing, 620));
+        assert_eq!(TIMES.check(&heartbeat, true, 625).0, Due::Ping);
     }
 
     #[test]
     fn a_late_ping_does_not_extend_the_timeout() {
         let heartbeat = Heartbeat::new(0);
-        assert_eq!(TIMES.judge(&heartbeat, true, 450), (Due::Ping, 500));
+        assert_eq!(TIMES.check(&heartbeat, true, 450), (Due::Ping, 500));
     }
 
     #[test]
     fn without_a_namespace_the_connection_ends() {
         let heartbeat = Heartbeat::new(0);
         heartbeat.pong(900);
-        assert_eq!(TIMES.judge(&heartbeat, false, 950), (Due::Nothing, 1_000));
-        let (due, _) = TIMES.judge(&heartbeat, false, 1_000);
+        assert_eq!(TIMES.check(&heartbeat, false, 950), (Due::Nothing, 1_000));
+        let (due, _) = TIMES.check(&heartbeat, false, 1_000);
         assert_eq!(due, Due::Close(CloseReason::ConnectTimeout));
     }
 
@@ -148,11 +148,11 @@ mod tests {
     fn a_busy_connection_is_not_judged() {
         let heartbeat = Heartbeat::new(0);
         heartbeat.set_busy(true, 0);
-        assert_eq!(TIMES.judge(&heartbeat, true, 300).0, Due::Ping);
-        assert_eq!(TIMES.judge(&heartbeat, true, 900).0, Due::Nothing);
+        assert_eq!(TIMES.check(&heartbeat, true, 300).0, Due::Ping);
+        assert_eq!(TIMES.check(&heartbeat, true, 900).0, Due::Nothing);
         heartbeat.set_busy(false, 900);
-        assert_eq!(TIMES.judge(&heartbeat, true, 901).0, Due::Nothing);
-        let (due, _) = TIMES.judge(&heartbeat, true, 1_500);
+        assert_eq!(TIMES.check(&heartbeat, true, 901).0, Due::Nothing);
+        let (due, _) = TIMES.check(&heartbeat, true, 1_500);
         assert_eq!(due, Due::Close(CloseReason::PingTimeout));
     }
 }

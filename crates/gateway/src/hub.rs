@@ -72,7 +72,7 @@ impl Hash for Member {
     }
 }
 
-/// Where a connection stands in a topic.
+/// A subscription of one namespace of a connection.
 pub(crate) struct Membership {
     pub(crate) topic: Arc<Topic>,
     pub(crate) socket: u16,
@@ -155,8 +155,8 @@ impl Hub {
     }
 
     /// Queues `frame` once for every socket that subscribes to any of `topics` and to none of `except`, and returns how
-    /// many there are. Of what else is published meanwhile some may see this first and some last; who calls this again
-    /// is seen in its order.
+    /// many there are. Subscribers may see it before or after other frames that are published meanwhile, but frames of one
+    /// caller in their order.
     #[expect(
         clippy::mutable_key_type,
         reason = "a member is hashed and compared by its connection's address"

@@ -1,4 +1,4 @@
-//! Which instance of a fleet a connection belongs to: the first bytes of its sid say so.
+//! The id of an instance of a fleet, which is the beginning of every sid that it gives out.
 
 use std::{fmt, str::FromStr};
 
@@ -28,7 +28,7 @@ impl InstanceId {
         Self(bytes)
     }
 
-    /// Any id. Whoever needs it to be the only one of its kind has to claim it.
+    /// A random id. Whoever needs it to be unique has to claim it.
     pub fn random() -> Self {
         Self(rand::rng().random())
     }

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use url::Url;
 
-/// A scheme, a host and a port: two are equal however they are written, in any case, with or without the port that goes
-/// without saying.
+/// A scheme, a host and a port: two are equal however they are written, in any case, with or without the default
+/// port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 

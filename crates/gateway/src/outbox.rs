@@ -39,7 +39,7 @@ pub(crate) enum Push {
     Dirty,
     /// Dropped: volatile, or of a topic that lags already, or the connection is closed.
     Dropped,
-    /// Topics began to lag; the caller has to start telling the application.
+    /// Topics began to lag; the caller has to report that to the application.
     Lagging,
     /// Not even replies fit.
     Full,
@@ -65,7 +65,7 @@ pub(crate) struct Outbox {
     blocked: bool,
     /// When it was first found blocked since the socket took anything.
     stalled_at: Option<u64>,
-    /// Topics whose backlog was dropped and whose application hasn't been told yet.
+    /// Topics whose backlog was dropped and whose lag hasn't been reported to the application yet.
     lagging: Option<Box<SmallVec<[TopicId; 8]>>>,
     /// A polling request that waits for something to send.
     poll: Option<oneshot::Sender<()>>,
@@ -224,13 +224,13 @@ impl Outbox {
         });
     }
 
-    /// The next topic whose lag hasn't been told.
+    /// The next topic whose lag hasn't been reported.
     pub(crate) fn first_lagging(&self) -> Option<TopicId> {
         self.lagging.as_ref()?.first().copied()
     }
 
     /// Ends the lag of `topic`, which has no subscription of this connection any more.
-    pub(crate) fn lag_told(&mut self, topic: TopicId) {
+    pub(crate) fn lag_reported(&mut self, topic: TopicId) {
         if let Some(lagging) = &mut self.lagging {
             lagging.retain(|id| *id != topic);
             if lagging.is_empty() {

@@ -51,17 +51,17 @@ struct Inner {
     client: Client<HttpConnector, Body>,
 }
 
-/// One of them.
+/// Another instance.
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     id: InstanceId,
     gone: watch::Sender<bool>,
-    /// It was reported that it takes none of our requests.
+    /// It was logged that it refuses our requests.
     reported: AtomicBool,
 }
 
 impl Peers {
-    /// Nobody yet; requests are signed with `key` (HMAC-SHA-256).
+    /// No peers yet; requests are signed with `key` (HMAC-SHA-256).
     pub fn new(key: [u8; 32]) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
@@ -138,12 +138,12 @@ impl Peer {
         }
     }
 
-    /// Turns true when it is gone.
+    /// Turns true when the instance is taken out or moves.
     pub(crate) fn gone(&self) -> watch::Receiver<bool> {
         self.gone.subscribe()
     }
 
-    /// It doesn't believe us, which will not change by itself: said once.
+    /// Logs, once, that it refuses our signatures: that doesn't change by itself.
     pub(crate) fn report_refusal(&self) {
         if !self.reported.swap(true, Ordering::Relaxed) {
             tracing::error!(

@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use crate::byte_budget::{ByteBudget, Held};
+use crate::byte_budget::{ByteBudget, HeldBytes};
 
 /// How a request's body is to be read. [`serve`](crate::serve) puts it into the request's extensions.
 ///
@@ -60,7 +60,7 @@ impl BodyReader {
     /// # Errors
     /// If it isn't there in time, in full, and within the bounds.
     pub async fn read<B: Body + Unpin>(&self, body: B, max: usize) -> Result<Bytes, BodyError> {
-        let mut held = Held::nothing(self.budget.clone(), self.address);
+        let mut held = HeldBytes::none(self.budget.clone(), self.address);
         let reading = read(body, max, |bytes| held.set(bytes));
         let read = match tokio::time::timeout(self.time, reading).await {
             Ok(read) => read,

@@ -27,11 +27,10 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    gateway::Gateway,
+    gateway::{Gateway, http::PeerAddress},
     handshake,
     handshake_error::HandshakeError,
     head::{self, Head},
-    http::PeerAddress,
     http_permits::HttpPermit,
     listener_limits::ListenerLimits,
     peers,
@@ -47,7 +46,7 @@ use crate::{
 const MAX_HTTP_BUFFER: usize = 64 * 1024;
 
 /// How long a connection with a spare permit may take for its first request. Whoever takes those too has to hurry.
-const SPARE_TIME: Duration = Duration::from_secs(2);
+const SPARE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a client is told before its request is read.
 const NO_ROOM: &[u8] =
@@ -82,12 +81,12 @@ where
     let proxies = gateways
         .iter()
         .flat_map(|gateway| &gateway.config().trusted_proxies);
-    let door = Door::Public(TrustedProxies::new(proxies.copied()));
-    accept(listener, Arc::new(door), gateways, service, stop).await
+    let kind = ListenerKind::Public(TrustedProxies::new(proxies.copied()));
+    accept(listener, Arc::new(kind), gateways, service, stop).await
 }
 
-/// Who comes in by a listener, and how it's known for whom.
-pub(crate) enum Door {
+/// Who connects to a listener, which decides how the client of a request is known.
+pub(crate) enum ListenerKind {
     /// Clients, some through proxies that are trusted to say who they are.
     Public(TrustedProxies),
     /// Other instances, who sign what they send.
@@ -96,7 +95,7 @@ pub(crate) enum Door {
 
 pub(crate) async fn accept<S, B>(
     listener: TcpListener,
-    door: Arc<Door>,
+    kind: Arc<ListenerKind>,
     gateways: Vec<Gateway>,
     service: S,
     mut stop: watch::Receiver<bool>,
@@ -114,7 +113,7 @@ where
     let gateways: Arc<[Gateway]> = gateways.into();
     // Every request's task holds a sender; nothing is ever sent.
     let (serving, mut served) = mpsc::channel::<Infallible>(1);
-    let internal = matches!(*door, Door::Internal);
+    let internal = matches!(*kind, ListenerKind::Internal);
     let configs = gateways.iter().map(Gateway::config);
     let limits = Arc::new(ListenerLimits::new(internal, configs));
     for gateway in gateways.iter() {
@@ -132,9 +131,9 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(permit) = limits.permits.take(door.counts(peer)) {
-                    let front = Front {
-                        door: door.clone(),
+                if let Some(permit) = limits.permits.take(kind.network_of(peer)) {
+                    let connection = HttpConnection {
+                        kind: kind.clone(),
                         gateways: gateways.clone(),
                         service: service.clone(),
                         stop: stop.clone(),
@@ -142,7 +141,7 @@ where
                         permit,
                         _serving: serving.clone(),
                     };
-                    tokio::spawn(front.run(stream, peer));
+                    tokio::spawn(connection.run(stream, peer));
                 } else {
                     refuse(&gateways, &stream, HandshakeError::NoRoom);
                 }
@@ -158,9 +157,9 @@ where
     }
 }
 
-impl Door {
+impl ListenerKind {
     /// The address whose share a connection's permit is of. A proxy's connections are of many clients.
-    fn counts(&self, peer: SocketAddr) -> Option<IpAddr> {
+    fn network_of(&self, peer: SocketAddr) -> Option<IpAddr> {
         match self {
             Self::Public(proxies) if !proxies.trust(peer.ip().to_canonical()) => Some(peer.ip()),
             Self::Public(_) | Self::Internal => None,
@@ -203,8 +202,8 @@ async fn pace(accepts: &RateLimiter, limit: RateLimit, clock: Clock) {
 }
 
 /// A TCP connection that isn't a WebSocket (yet).
-struct Front<S> {
-    door: Arc<Door>,
+struct HttpConnection<S> {
+    kind: Arc<ListenerKind>,
     gateways: Arc<[Gateway]>,
     service: S,
     stop: watch::Receiver<bool>,
@@ -213,7 +212,7 @@ struct Front<S> {
     _serving: mpsc::Sender<Infallible>,
 }
 
-impl<S, B> Front<S>
+impl<S, B> HttpConnection<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -228,13 +227,13 @@ where
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let timeout = match *self.door {
-            Door::Public(_) if self.permit.is_spare() => {
-                SPARE_TIME.min(self.limits.handshake_timeout)
+        let timeout = match *self.kind {
+            ListenerKind::Public(_) if self.permit.is_spare() => {
+                SPARE_TIMEOUT.min(self.limits.handshake_timeout)
             }
-            Door::Public(_) => self.limits.handshake_timeout,
+            ListenerKind::Public(_) => self.limits.handshake_timeout,
             // Others keep connections for their next request.
-            Door::Internal => self.limits.handshake_timeout.max(peers::IDLE_SERVED),
+            ListenerKind::Internal => self.limits.handshake_timeout.max(peers::IDLE_SERVED),
         };
         let mut received = Vec::new();
         let reading = head::read(&self.gateways, &stream, &mut received);
@@ -247,7 +246,7 @@ where
             Ok(Ok(Head::WebSocket(gateway, length, request))) => {
                 let gateway = &self.gateways[gateway];
                 let received = &received[length..];
-                upgrade_first(&self.door, gateway, *request, stream, peer, received).await;
+                upgrade_first(&self.kind, gateway, *request, stream, peer, received).await;
             }
             Ok(Ok(_)) if self.permit.is_spare() && !self.is_urgent(&received) => {
                 refuse(&self.gateways, &stream, HandshakeError::NoRoom);
@@ -263,13 +262,13 @@ where
     }
 
     async fn http(mut self, stream: TcpStream, peer: SocketAddr, prefix: Bytes, timeout: Duration) {
-        let (service, door) = (self.service.clone(), self.door.clone());
+        let (service, kind) = (self.service.clone(), self.kind.clone());
         let limits = self.limits.clone();
 
         let with_peer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            let client = match &*door {
-                Door::Public(proxies) => proxies.admit(peer, request.headers_mut()),
-                Door::Internal => peer,
+            let client = match &*kind {
+                ListenerKind::Public(proxies) => proxies.admit(peer, request.headers_mut()),
+                ListenerKind::Internal => peer,
             };
             request.extensions_mut().insert(PeerAddress(client));
             let (bodies, time) = (limits.bodies.clone(), limits.body_timeout);
@@ -309,16 +308,16 @@ where
 
 /// A WebSocket handshake that is the first request of its connection.
 async fn upgrade_first(
-    door: &Door,
+    kind: &ListenerKind,
     gateway: &Gateway,
     mut request: Request<()>,
     stream: TcpStream,
     peer: SocketAddr,
     received: &[u8],
 ) {
-    let (address, tunnelled) = match door {
-        Door::Public(proxies) => (proxies.admit(peer, request.headers_mut()).ip(), false),
-        Door::Internal => match gateway.verify(&request, SystemTime::now()) {
+    let (address, tunnelled) = match kind {
+        ListenerKind::Public(proxies) => (proxies.admit(peer, request.headers_mut()).ip(), false),
+        ListenerKind::Internal => match gateway.verify(&request, SystemTime::now()) {
             Some(address) => (address, true),
             None => return answer(&stream, gateway.unauthorized()),
         },

@@ -1,4 +1,4 @@
-//! Two TCP connections that are one: what a client sends goes to another instance, and back.
+//! Joins two TCP connections: what a client sends goes to another instance, and back.
 //!
 //! Nothing is looked at and nothing is kept. A read goes through the worker thread's buffer and is written at once;
 //! only what the other side doesn't take now is held, at most one read a direction, and until it is gone no more is
@@ -20,14 +20,14 @@ use crate::read_buffer::{READ_BUFFER, READS_PER_WAKE};
 pub(crate) struct Splice {
     client: TcpStream,
     owner: TcpStream,
-    from_client: Way,
-    from_owner: Way,
+    from_client: Direction,
+    from_owner: Direction,
     /// When the last bytes went through.
     moved: Instant,
 }
 
 /// One direction.
-struct Way {
+struct Direction {
     /// What is read and not written, and how much of it is written since.
     rest: Vec<u8>,
     written: usize,
@@ -39,8 +39,8 @@ enum End {
     Open,
     /// The sender has closed; the rest is to be written.
     Read,
-    /// The receiver has been told.
-    Told,
+    /// The receiving side has been shut down.
+    Shut,
 }
 
 impl Splice {
@@ -54,8 +54,8 @@ impl Splice {
         Self {
             client,
             owner,
-            from_client: Way::new(to_owner),
-            from_owner: Way::new(to_client),
+            from_client: Direction::new(to_owner),
+            from_owner: Direction::new(to_client),
             moved: Instant::now(),
         }
     }
@@ -110,7 +110,7 @@ impl Splice {
     }
 }
 
-impl Way {
+impl Direction {
     fn new(rest: Vec<u8>) -> Self {
         Self {
             rest,
@@ -139,9 +139,9 @@ impl Way {
                 End::Read => {
                     // It fails if the receiver was faster.
                     drop(SockRef::from(to).shutdown(Shutdown::Write));
-                    self.end = End::Told;
+                    self.end = End::Shut;
                 }
-                End::Told => return Poll::Ready(Ok(())),
+                End::Shut => return Poll::Ready(Ok(())),
             }
             if self.end == End::Open {
                 if reads == READS_PER_WAKE {
@@ -163,7 +163,7 @@ impl Way {
             }
             Ok(length) => {
                 *moved = Instant::now();
-                let written = taken(to.try_write(&buffer[..length]))?;
+                let written = accepted(to.try_write(&buffer[..length]))?;
                 self.rest = buffer[written..length].to_vec();
                 Ok(())
             }
@@ -173,7 +173,7 @@ impl Way {
     }
 
     fn write(&mut self, to: &TcpStream, moved: &mut Instant) -> io::Result<()> {
-        let written = taken(to.try_write(&self.rest[self.written..]))?;
+        let written = accepted(to.try_write(&self.rest[self.written..]))?;
         if written > 0 {
             *moved = Instant::now();
         }
@@ -185,8 +185,8 @@ impl Way {
     }
 }
 
-/// How much of a write was taken, which may be nothing.
-fn taken(written: io::Result<usize>) -> io::Result<usize> {
+/// How much of a write was accepted, which may be nothing.
+fn accepted(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
         written => written,

@@ -1,4 +1,4 @@
-//! What the gateways of a hub count.
+//! Counters of all gateways of a hub.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
@@ -49,7 +49,7 @@ impl Stats {
     pub fn events(&self) -> u64 {
         self.events.load(Relaxed)
     }
-    /// Of them, those without a name to be read.
+    /// Of them, those without a readable name.
     pub fn unreadable(&self) -> u64 {
         self.unreadable.load(Relaxed)
     }
@@ -61,7 +61,7 @@ impl Stats {
     pub fn overloaded(&self) -> u64 {
         self.overloaded.load(Relaxed)
     }
-    /// Connections ended because all held too much of unfinished messages.
+    /// Connections closed because the unfinished messages of all connections exceeded their bound.
     pub fn refused_input(&self) -> u64 {
         self.refused_input.load(Relaxed)
     }
@@ -73,7 +73,7 @@ impl Stats {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
-    /// Polling requests passed on to the instance that their connection belongs to.
+    /// Polling requests passed on to the instance that has their connection.
     pub fn tunnelled_polls(&self) -> u64 {
         self.tunnelled_polls.load(Relaxed)
     }
@@ -81,11 +81,11 @@ impl Stats {
     pub fn tunnelled_upgrades(&self) -> u64 {
         self.tunnelled_upgrades.load(Relaxed)
     }
-    /// Of both, those that the owner couldn't be asked for, or was lost before it had answered.
+    /// Of both, those whose owner couldn't be reached or was lost before it answered.
     pub fn failed_tunnels(&self) -> u64 {
         self.failed_tunnels.load(Relaxed)
     }
-    /// Requests to the internal listener that no other instance has signed, or not just now.
+    /// Requests to the internal listener without a valid, fresh signature of another instance.
     pub fn refused_tunnels(&self) -> u64 {
         self.refused_tunnels.load(Relaxed)
     }

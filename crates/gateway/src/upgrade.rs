@@ -12,9 +12,8 @@ use crate::{
     connection::Connection,
     decoder::{Decoder, Flow, Message},
     frame::Frame,
-    gateway::Gateway,
+    gateway::{Gateway, tunnel::Tunnel},
     handshake_error::HandshakeError,
-    tunnel::Tunnel,
     websocket,
 };
 
@@ -22,7 +21,7 @@ use crate::{
 pub(crate) enum Target {
     New,
     Polling(Upgrading),
-    /// A connection that is a WebSocket already, or is becoming one: only the newcomer closes.
+    /// A connection that is a WebSocket already, or is becoming one: only the new socket closes.
     Taken,
     /// Another instance's connection, which that has accepted.
     Elsewhere(Tunnel),

@@ -130,7 +130,7 @@ impl Wheel {
             return;
         }
         let in_namespace = self.is_in_namespace(connection);
-        let (due, again) = self.times.judge(&connection.heartbeat, in_namespace, now);
+        let (due, again) = self.times.check(&connection.heartbeat, in_namespace, now);
         match due {
             Due::Close(reason) => {
                 connection.close(reason);

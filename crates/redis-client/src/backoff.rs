@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(50);
-/// Long enough that a Redis which comes back isn't run over by a fleet, short enough that nobody waits for us.
+/// Long enough that a fleet doesn't overwhelm a Redis that comes back, short enough to notice soon that it is back.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// The wait after so many failures in a row: doubled from 50 ms to 2 s, then shortened at random by up to half, so that

@@ -52,7 +52,7 @@ struct Shared {
 /// How long [`RedisClient::server_load`] is remembered.
 const LOAD_IS_FRESH: Duration = Duration::from_secs(10);
 
-/// What the servers say of themselves, the worst of all masters.
+/// Facts about the servers; of several masters, the worst.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFacts {
     /// The lowest version, such as "7.0.15".
@@ -137,7 +137,7 @@ impl RedisClient {
         values.collect()
     }
 
-    /// Publishes to a shard channel and tells how many subscribers of the channel's master got it.
+    /// Publishes to a shard channel; returns how many subscribers got it from the channel's master.
     pub async fn publish_sharded(&self, channel: &str, payload: &[u8]) -> Result<u32, RedisError> {
         let write = |out: &mut Vec<u8>, _| encode(out, &[b"SPUBLISH", channel.as_bytes(), payload]);
         convert(

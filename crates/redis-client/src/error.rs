@@ -1,4 +1,4 @@
-//! What can go wrong with Redis, told apart by what the caller may do next.
+//! Errors of Redis, distinguished by what the caller may do next.
 
 /// Why a command gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Redis as Tertulia uses it: one server, Sentinel or Cluster, told apart by the address alone.
+//! Redis as Tertulia uses it: one server, Sentinel or Cluster, distinguished by the address alone.
 
 mod backoff;
 mod client;

@@ -2,7 +2,7 @@
 //!
 //! Callers write their commands into one buffer and wait; the connection's task writes all that has gathered in one go and
 //! hands the answers back in order. So many callers at once are one write and one read, and a command costs no task, no
-//! timer and no copy of its own. Never run twice: what was sent and not answered is told as such, never sent again.
+//! timer and no copy of its own. A command is never run twice: one that was sent and not answered fails with `Unanswered`, and isn't sent again.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -33,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(2);
 /// A connection that broke sooner counts as a failed try: the next one waits.
 const SHORT_LIVED: Duration = Duration::from_secs(1);
 
-/// Where an answer goes; `None` if nobody wants it.
+/// Where an answer goes; `None` if it is to be discarded.
 type Waiter = Option<oneshot::Sender<Result<Value, RedisError>>>;
 
 /// One server. Dropping it closes the connection.
@@ -135,7 +135,7 @@ impl Node {
         reply
     }
 
-    /// Begins a batch: nobody else's command comes between, and one wake does for all. Don't wait while holding it.
+    /// Begins a batch: no other caller's command comes between, and the task is woken once for all. Don't await while holding it.
     pub(crate) fn batch(&self) -> Result<Batch<'_>, RedisError> {
         let queue = self.shared.queue.lock();
         if let State::Away(reason) = &queue.state {
@@ -171,7 +171,7 @@ impl Batch<'_> {
         Ok(Reply(receiver))
     }
 
-    /// Lets the connection's task go to work.
+    /// Wakes the connection's task.
     pub(crate) fn send(mut self) {
         let waker = self.queue.waker.take();
         drop(self.queue);
@@ -288,7 +288,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Serves commands until the connection is lost, and tells why it is.
+    /// Serves commands until the connection is lost; returns why it was.
     async fn run(mut self) -> String {
         let reason = poll_fn(|cx| self.poll(cx)).await;
         self.shared
@@ -367,7 +367,7 @@ impl<'a> Driver<'a> {
                 continue;
             };
             let Some(waiter) = self.in_flight.pop_front() else {
-                return Err("an answer that nobody asked for".to_owned());
+                return Err("an unexpected answer".to_owned());
             };
             if let Some(waiter) = waiter {
                 drop(waiter.send(Ok(value)));

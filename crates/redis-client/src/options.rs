@@ -1,4 +1,4 @@
-//! What a client is told beside its address.
+//! Settings of a client beside its address.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use metrics::Histogram;
 /// How one client behaves. `Options::new("main")` is right for most.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What this client is for ("main", "sessions", "rate limits"): stands in logs, and in Redis' `CLIENT LIST` as
+    /// What this client is for ("main", "sessions", "rate limits"): used in logs, and in Redis' `CLIENT LIST` as
     /// `tertulia-main`.
     pub name: &'static str,
     /// A PEM file with the authorities that are trusted instead of the system's, for `rediss://`. Read at every connect,

@@ -1,5 +1,4 @@
-//! The way to each slot, and the way back: which connection a command goes to, and what happens when its answer is that it
-//! should have gone elsewhere. A command is sent again only if the server said that it didn't run it.
+//! Routing: which connection a command goes to, and what happens when its answer is a redirection. A command is sent again only if the server said that it didn't run it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::{Command, RedisError, Stats};
 /// How often a command that a server didn't run is sent again: a slot that is being moved needs two or three tries.
 const TRIES: u32 = 10;
 
-/// The way to each slot.
+/// Sends commands to the master that has their slot.
 pub(crate) struct Routes {
     access: Access,
     must_be_master: bool,
@@ -34,9 +33,9 @@ struct Map {
     layout: Option<Arc<Layout>>,
     /// One for each master of the layout, in its order.
     nodes: Vec<Arc<Node>>,
-    /// Servers that others sent us to and that aren't masters of the layout.
-    strangers: HashMap<Host, Arc<Node>>,
-    /// Slots that are elsewhere than the layout says, as their servers told us since.
+    /// Servers that a redirection named and that aren't masters in the layout.
+    redirect_nodes: HashMap<Host, Arc<Node>>,
+    /// Slots that have moved since the layout was looked up, from redirections.
     moved: HashMap<u16, Arc<Node>>,
     failure: Option<String>,
 }
@@ -46,7 +45,7 @@ impl Map {
         self.nodes
             .iter()
             .find(|node| node.host == *host)
-            .or_else(|| self.strangers.get(host))
+            .or_else(|| self.redirect_nodes.get(host))
     }
 }
 
@@ -102,7 +101,7 @@ impl Routes {
                             .unwrap_or_else(|| self.connect(host.clone()))
                     };
                     new.nodes = layout.masters.iter().map(node).collect();
-                    new.strangers.clear();
+                    new.redirect_nodes.clear();
                     new.moved.clear();
                     new.layout = Some(layout);
                 }
@@ -163,7 +162,7 @@ impl Routes {
             .ok_or_else(|| RedisError::Unavailable("no master has the slot".to_owned()))
     }
 
-    /// The node at an address that another one told us; it has `slot` from now on, if given.
+    /// The node that a redirection named; it has `slot` from now on, if given.
     fn node_elsewhere(&self, host: Host, slot: Option<u16>) -> Arc<Node> {
         let mut found = None;
         self.map.send_modify(|map| {
@@ -173,7 +172,7 @@ impl Routes {
                 .unwrap_or_else(|| self.connect(host.clone()));
             let map = Arc::make_mut(map);
             if !map.nodes.iter().any(|known| known.host == host) {
-                map.strangers.insert(host.clone(), Arc::clone(&node));
+                map.redirect_nodes.insert(host.clone(), Arc::clone(&node));
             }
             if let Some(slot) = slot {
                 map.moved.insert(slot, Arc::clone(&node));
@@ -208,7 +207,7 @@ impl Routes {
         slot: Option<u16>,
         write: &(impl Fn(&mut Vec<u8>, bool) + Sync),
     ) -> Result<Value, RedisError> {
-        let mut next = Next::default();
+        let mut next = Retry::default();
         loop {
             let node = match next.node.take() {
                 Some(node) => node,
@@ -319,7 +318,7 @@ impl Routes {
         &self,
         verdict: Verdict,
         slot: Option<u16>,
-        next: &mut Next,
+        next: &mut Retry,
     ) -> Option<Result<Value, RedisError>> {
         next.asking = false;
         next.tries += 1;
@@ -356,7 +355,7 @@ impl Routes {
 
 /// How a command is tried again.
 #[derive(Default)]
-struct Next {
+struct Retry {
     node: Option<Arc<Node>>,
     asking: bool,
     whole: bool,
@@ -364,8 +363,8 @@ struct Next {
     later: u32,
 }
 
-impl Next {
-    /// None at first; then longer, while keys are being moved or servers send us round in circles.
+impl Retry {
+    /// None at first; then longer, while keys are being moved or servers redirect in circles.
     fn pause(&self) -> Option<Duration> {
         match self.later.max(self.tries.saturating_sub(3)) {
             0 => None,
@@ -378,7 +377,7 @@ impl Next {
 struct Item {
     index: usize,
     slot: Option<u16>,
-    next: Next,
+    next: Retry,
 }
 
 impl Item {
@@ -386,7 +385,7 @@ impl Item {
         Self {
             index,
             slot: slot_of(&command.cmd),
-            next: Next::default(),
+            next: Retry::default(),
         }
     }
 }

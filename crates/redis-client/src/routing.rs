@@ -1,4 +1,4 @@
-//! Where a command goes, and what an answer says about where it should have gone.
+//! The slot of a command, and what an answer means: a result, an error or a redirection.
 
 use redis::{Arg, Cmd, Value};
 
@@ -86,7 +86,7 @@ impl Verdict {
     }
 }
 
-/// Judges the answer that `asked` gave.
+/// Classifies the answer of the server `asked`.
 pub(crate) fn judge(value: Value, asked: &Host) -> Verdict {
     let Value::ServerError(error) = value else {
         return Verdict::Answer(value);
@@ -106,7 +106,7 @@ pub(crate) fn judge(value: Value, asked: &Host) -> Verdict {
             "{asked}: {code} {message}"
         ))),
         "NOSCRIPT" => Verdict::NoScript(refused()),
-        // Each is told before the command, or a script's first write, is run.
+        // Each is answered before the command, or a script's first write, is run.
         "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "READONLY" | "BUSY" | "OOM" | "MISCONF"
         | "NOREPLICAS" => Verdict::Away(RedisError::Unavailable(format!(
             "{asked}: {code} {message}"

@@ -1,4 +1,4 @@
-//! Where keys and channels lie: Redis Cluster's slots, and the partitions that spread evenly over them.
+//! Where keys and channels are: Redis Cluster's slots, and the partitions that spread evenly over them.
 //!
 //! Keys are stored under these tags, so neither the tags nor `partition_of` may ever change.
 
@@ -9,8 +9,8 @@ pub(crate) const SLOTS: u16 = 16384;
 /// of the slots: any number of masters up to it has an even share of the partitions whenever it has an even share of slots.
 pub const PARTITIONS: u16 = 256;
 
-/// The slot of a key or of a shard channel: CRC-16/XMODEM of what stands in the first `{…}`, or of all of it where there
-/// is none or nothing in it (Redis Cluster specification, "Hash tags").
+/// The slot of a key or of a shard channel: CRC-16/XMODEM of what is in the first `{…}`, or of all of it if there
+/// is none or it is empty (Redis Cluster specification, "Hash tags").
 pub fn slot(key: &[u8]) -> u16 {
     let tag = key
         .iter()

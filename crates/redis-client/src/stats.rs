@@ -1,4 +1,4 @@
-//! What a client or a subscriber counts.
+//! Counters of a client or a subscriber.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -22,7 +22,7 @@ impl Stats {
     pub fn connects(&self) -> u64 {
         self.connects.load(Relaxed)
     }
-    /// Connections that broke, were given up for want of an answer, or were closed by Redis.
+    /// Connections that broke, timed out without an answer, or were closed by Redis.
     pub fn disconnects(&self) -> u64 {
         self.disconnects.load(Relaxed)
     }
@@ -47,7 +47,7 @@ impl Stats {
         let counts = self.failed.iter().map(|count| count.load(Relaxed));
         RedisError::KINDS.into_iter().zip(counts)
     }
-    /// Answers that sent us to another master (`MOVED`, `ASK`).
+    /// Answers that redirected to another master (`MOVED`, `ASK`).
     pub fn moved(&self) -> u64 {
         self.moved.load(Relaxed)
     }

@@ -1,13 +1,14 @@
 //! Subscriptions: the receiving half of the bus between instances.
 //!
-//! What must hold: every subscription that is wanted works again by itself after whatever happened to it, and for every
-//! message that may have been missed an interruption is told, after the subscription works again. Both are the work of
-//! one task (`session`), which owns the connections, one to each master; `registry` knows what is wanted and where it
-//! stands; `incoming` is the bounded queue to the receiver.
+//! What must hold: every subscription is restored by itself whatever happened to it, and every message that may have been
+//! missed is covered by an interruption, which is reported after the subscription works again. Both are the work of
+//! one task (`session`), which owns the connections, one to each master; `registry` has the subscriptions and their
+//! states; `incoming` is the bounded queue to the receiver.
 
 mod connection;
 mod incoming;
 mod registry;
+mod request;
 mod servers;
 mod session;
 
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 pub use incoming::{Incoming, Interrupted, Received};
 
+use self::request::Request;
 use crate::resp::Kind;
 use crate::task::Task;
 use crate::{Options, RedisError, RedisUrl, Stats};
@@ -34,25 +36,9 @@ pub struct Subscriber {
     _session: Task,
 }
 
-/// What the subscriber's owner asks of its session.
-pub(crate) enum Request {
-    Subscribe {
-        kind: Kind,
-        name: Arc<str>,
-        done: Confirmation,
-    },
-    Unsubscribe {
-        kind: Kind,
-        name: Arc<str>,
-    },
-}
-
-/// Told when a subscription is confirmed or refused.
-pub(crate) type Confirmation = oneshot::Sender<Result<(), RedisError>>;
-
 impl Subscriber {
     /// A subscriber that begins to connect in the background, and what it receives. At most `queue` messages, and 64 MiB
-    /// of them, wait to be taken; what comes beyond is dropped and told as an interruption. Within a Tokio runtime.
+    /// of them, wait to be taken; what comes beyond is dropped and reported as an interruption. Within a Tokio runtime.
     pub fn new(url: RedisUrl, options: Options, queue: usize) -> (Self, Incoming) {
         let (requests, receiver) = mpsc::unbounded_channel();
         let connected = Arc::new(AtomicBool::new(false));
@@ -83,28 +69,28 @@ impl Subscriber {
     /// comes, or an interruption. Many at once are pipelined. Subscribing twice is the same as once. While the channel's
     /// master is known to be away it fails at once.
     ///
-    /// Whatever the error, the channel stays wanted, also when this future is dropped: it is subscribed as soon as that is
-    /// possible, which an interruption then tells. [`Self::unsubscribe`] takes the wish back.
+    /// Whatever the error, the channel stays requested, also when this future is dropped: it is subscribed as soon as that is
+    /// possible, which an interruption then reports. [`Self::unsubscribe`] withdraws the request.
     pub async fn subscribe(&self, channel: &str) -> Result<(), RedisError> {
-        self.want(Kind::Shard, channel).await
+        self.request_subscription(Kind::Shard, channel).await
     }
 
     /// Ends a subscription; a few messages may still come.
     pub fn unsubscribe(&self, channel: &str) {
-        self.forget(Kind::Shard, channel);
+        self.request_end(Kind::Shard, channel);
     }
 
     /// Subscribes to the classic channels (`PUBLISH`) that a glob pattern matches, as [`Self::subscribe`] does.
     pub async fn subscribe_pattern(&self, pattern: &str) -> Result<(), RedisError> {
-        self.want(Kind::Pattern, pattern).await
+        self.request_subscription(Kind::Pattern, pattern).await
     }
 
     /// Ends the subscription of a pattern.
     pub fn unsubscribe_pattern(&self, pattern: &str) {
-        self.forget(Kind::Pattern, pattern);
+        self.request_end(Kind::Pattern, pattern);
     }
 
-    async fn want(&self, kind: Kind, name: &str) -> Result<(), RedisError> {
+    async fn request_subscription(&self, kind: Kind, name: &str) -> Result<(), RedisError> {
         let (done, confirmed) = oneshot::channel();
         let ended = || RedisError::Unavailable("the subscriber has ended".to_owned());
         self.requests
@@ -123,7 +109,7 @@ impl Subscriber {
         }
     }
 
-    fn forget(&self, kind: Kind, name: &str) {
+    fn request_end(&self, kind: Kind, name: &str) {
         // Without a session there is nothing to end.
         drop(self.requests.send(Request::Unsubscribe {
             kind,

@@ -19,25 +19,25 @@ use crate::slots::SLOTS;
 use crate::task::Task;
 use crate::url::{Host, Kind, RedisUrl};
 
-/// How often the layout is looked up unasked: finds what no connection told us of, such as masters added.
+/// How often the layout is looked up anyway: finds changes that no connection noticed, such as added masters.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Asked for, it is looked up at once, then at intervals from this, doubled up to a second while it goes on.
+/// When a refresh is requested it is looked up at once, then at intervals that double from this up to a second while requests go on.
 const SHORTEST_GAP: Duration = Duration::from_millis(50);
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 /// When the next server is asked beside one that hasn't answered.
 const STAGGER: Duration = Duration::from_millis(150);
 
-/// Who has which slots.
+/// Which master has which slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) masters: Vec<Host>,
-    /// For each slot an index into `masters`, or `NOBODY`. Empty where the only master has everything.
+    /// For each slot an index into `masters`, or `NO_MASTER`. Empty where the only master has everything.
     slots: Vec<u16>,
-    /// Every server that can tell the layout, replicas included.
+    /// Every server that knows the layout, replicas included.
     known: Vec<Host>,
 }
 
-const NOBODY: u16 = u16::MAX;
+const NO_MASTER: u16 = u16::MAX;
 
 impl Layout {
     fn single(master: Host) -> Self {
@@ -65,7 +65,7 @@ impl Layout {
 
     /// Whether every slot has a master.
     pub(crate) fn is_complete(&self) -> bool {
-        !self.slots.contains(&NOBODY)
+        !self.slots.contains(&NO_MASTER)
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Discovered {
     pub(crate) failure: Option<String>,
 }
 
-/// The look-out for one address. Dropping it ends it.
+/// Keeps looking up the layout behind one address. Dropping it ends that.
 pub(crate) struct Topology {
     discovered: watch::Receiver<Discovered>,
     refresh: Arc<Notify>,
@@ -88,12 +88,12 @@ impl Topology {
     pub(crate) fn new(url: RedisUrl, access: Access) -> Self {
         let (sender, discovered) = watch::channel(Discovered::default());
         let refresh = Arc::new(Notify::new());
-        let lookout = Lookout {
+        let discovery = Discovery {
             url,
             access,
             control: None,
         };
-        let task = Task::spawn(lookout.keep_watch(sender, Arc::clone(&refresh)));
+        let task = Task::spawn(discovery.run(sender, Arc::clone(&refresh)));
         Self {
             discovered,
             refresh,
@@ -111,15 +111,15 @@ impl Topology {
     }
 }
 
-struct Lookout {
+struct Discovery {
     url: RedisUrl,
     access: Access,
     /// The connection that answered last.
     control: Option<Link>,
 }
 
-impl Lookout {
-    async fn keep_watch(mut self, sender: watch::Sender<Discovered>, refresh: Arc<Notify>) {
+impl Discovery {
+    async fn run(mut self, sender: watch::Sender<Discovered>, refresh: Arc<Notify>) {
         let mut failures = 0;
         let mut gap = SHORTEST_GAP;
         let mut asked = false;
@@ -142,7 +142,7 @@ impl Lookout {
                     } else {
                         sender.send_if_modified(|discovered| discovered.failure.take().is_some());
                         if asked {
-                            // Somebody knows better than the one we asked: the next time another one is asked.
+                            // The layout is said to be wrong, but the server we asked sees no change: ask another one next time.
                             self.control = None;
                         }
                     }
@@ -150,9 +150,9 @@ impl Lookout {
                 Err(reason) => {
                     failures += 1;
                     if failures == 1 {
-                        warn!(redis = self.access.options.name, address = %self.url, %reason, "the layout of Redis can't be told");
+                        warn!(redis = self.access.options.name, address = %self.url, %reason, "the layout of Redis can't be looked up");
                     } else {
-                        debug!(redis = self.access.options.name, %reason, failures, "the layout of Redis can't be told");
+                        debug!(redis = self.access.options.name, %reason, failures, "the layout of Redis can't be looked up");
                     }
                     sender.send_modify(|discovered| discovered.failure = Some(reason));
                 }
@@ -231,7 +231,7 @@ impl Lookout {
 
 struct Answer {
     layout: Layout,
-    /// Whether the server is a full member of its Cluster; one that is cut off tells an old layout.
+    /// Whether the server is a full member of its Cluster; one that is cut off knows an old layout only.
     healthy: bool,
 }
 
@@ -248,7 +248,7 @@ async fn connect_and_ask(
         access.database = 0;
     }
     let mut link = match Link::open(&host, &access).await {
-        // Without a log-in of their own the Sentinels are tried with that of the servers; they may want none.
+        // Without a log-in of their own the Sentinels are tried with that of the servers; they may need none.
         Err(reason)
             if reason.contains("WRONGPASS")
                 && matches!(kind, Kind::Sentinel { login: None, .. }) =>
@@ -309,7 +309,7 @@ async fn ask(kind: &Kind, link: &mut Link) -> Result<Answer, String> {
 fn parse_slots(value: &Value, asked: &Host) -> Option<Layout> {
     let mut layout = Layout {
         masters: Vec::new(),
-        slots: vec![NOBODY; usize::from(SLOTS)],
+        slots: vec![NO_MASTER; usize::from(SLOTS)],
         known: Vec::new(),
     };
     for range in array(value)? {
@@ -344,15 +344,15 @@ fn parse_slots(value: &Value, asked: &Host) -> Option<Layout> {
             }
         }
     }
-    // One order, whichever server told it.
+    // In one order, whichever server answered.
     let mut order: Vec<usize> = (0..layout.masters.len()).collect();
     order.sort_by(|&a, &b| layout.masters[a].cmp(&layout.masters[b]));
-    let mut places = vec![0; order.len()];
-    for (place, &index) in order.iter().enumerate() {
-        places[index] = u16::try_from(place).ok()?;
+    let mut positions = vec![0; order.len()];
+    for (position, &index) in order.iter().enumerate() {
+        positions[index] = u16::try_from(position).ok()?;
     }
-    for index in layout.slots.iter_mut().filter(|index| **index != NOBODY) {
-        *index = places[usize::from(*index)];
+    for index in layout.slots.iter_mut().filter(|index| **index != NO_MASTER) {
+        *index = positions[usize::from(*index)];
     }
     layout.masters.sort();
     layout.known.sort();
@@ -412,7 +412,7 @@ mod tests {
             range(100, 199, &[named("b", 7001)]),
             range(300, 300, &[named("b", 7001), named("c", 7002)]),
         ];
-        // Without a name it is the one that was asked; with "?" nobody knows.
+        // Without a name it is the one that was asked; "?" means unknown.
         let mine = range(0, 99, &[server("$-1\r\n", 7000)]);
         let unknown = range(200, 299, &[named("?", 7003)]);
         let layout = parse(&[mine.clone(), b[0].clone(), b[1].clone(), unknown]).unwrap();

@@ -12,7 +12,7 @@ use std::str::FromStr;
 ///   that name; `?sentinel_user=…&sentinel_password=…` log in at the Sentinels, if not as at the servers;
 /// - `rediss://` and `rediss-sentinel://`: the same over TLS.
 ///
-/// Ports default to 6379, Sentinels' to 26379. User and password may be percent-encoded, IPv6 hosts stand in brackets.
+/// Ports default to 6379, Sentinels' to 26379. User and password may be percent-encoded; IPv6 hosts are in brackets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     pub(crate) kind: Kind,
@@ -142,7 +142,7 @@ impl FromStr for RedisUrl {
 fn parse_login(text: &str) -> Result<Option<Login>, MalformedUrl> {
     let (user, password) = match text.split_once(':') {
         Some((user, password)) => (decode(user)?, decode(password)?),
-        None => return malformed("before the host stands user:password@, or :password@"),
+        None => return malformed("expected user:password@ or :password@ before the host"),
     };
     if password.is_empty() {
         return if user.is_empty() {

@@ -8,8 +8,10 @@
 mod metric;
 mod process;
 mod registry;
+mod scrape;
 
 pub use metric::{Kind, LATENCY_SECONDS, Metric, document};
 pub use metrics::Histogram;
 pub use process::PROCESS;
-pub use registry::{Registry, RegistryError, Scrape};
+pub use registry::{Registry, RegistryError};
+pub use scrape::Scrape;

@@ -1,11 +1,15 @@
 //! The values of a program's metrics.
 
-use metrics::{Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics::{Histogram, Recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::{Kind, Metric, process};
+use crate::{
+    Kind, Metric,
+    process::Process,
+    scrape::{METADATA, Scrape, key},
+};
 
 /// Why a registry can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +23,7 @@ pub struct RegistryError {
 pub struct Registry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    process: process::Process,
+    process: Process,
 }
 
 impl Registry {
@@ -55,7 +59,7 @@ impl Registry {
         Ok(Self {
             handle: recorder.handle(),
             recorder,
-            process: process::Process::new(),
+            process: Process::new(),
         })
     }
 
@@ -79,41 +83,6 @@ impl Registry {
         read(&scrape);
         self.handle.render()
     }
-}
-
-/// Where the owners of counters write their values when somebody asks for them.
-pub struct Scrape<'a>(pub(crate) &'a PrometheusRecorder);
-
-impl Scrape<'_> {
-    /// The value of a counter with these values of its labels.
-    pub fn counter(&self, metric: &Metric, labels: &[&'static str], value: u64) {
-        debug_assert_eq!(metric.kind, Kind::Counter, "{}", metric.name);
-        let counter = self.0.register_counter(&key(metric, labels), &METADATA);
-        counter.absolute(value);
-    }
-
-    /// The value of a gauge with these values of its labels.
-    pub fn gauge(&self, metric: &Metric, labels: &[&'static str], value: f64) {
-        debug_assert_eq!(metric.kind, Kind::Gauge, "{}", metric.name);
-        let gauge = self.0.register_gauge(&key(metric, labels), &METADATA);
-        gauge.set(value);
-    }
-}
-
-static METADATA: Metadata<'static> = Metadata::new(env!("CARGO_PKG_NAME"), Level::INFO, None);
-
-fn key(metric: &Metric, values: &[&'static str]) -> Key {
-    debug_assert_eq!(
-        metric.labels.len(),
-        values.len(),
-        "labels of {}",
-        metric.name
-    );
-    let labels = metric.labels.iter().zip(values);
-    let labels: Vec<_> = labels
-        .map(|(name, value)| Label::new(*name, *value))
-        .collect();
-    Key::from_parts(metric.name, labels)
 }
 
 #[cfg(test)]

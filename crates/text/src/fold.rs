@@ -4,7 +4,7 @@ use caseless::Caseless;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-use crate::words::is_symbol;
+use crate::letters::is_symbol;
 
 /// A text in the normal form NFC, in which what is shown is kept.
 pub fn composed(text: &str) -> String {

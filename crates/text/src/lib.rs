@@ -4,6 +4,7 @@
 
 mod emoji;
 mod fold;
+mod letters;
 mod line;
 mod names;
 mod profiles;

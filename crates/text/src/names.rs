@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::fold::fold;
-use crate::words::stands_alone;
+use crate::letters::stands_alone;
 
 /// What is looked for in names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! What a connection holds of messages that aren't finished: counted with what others hold, and less of it allowed to
-//! those who haven't been in a namespace. Nobody knows who they are.
+//! What a connection holds of messages that aren't finished: counted with what others hold, and with a lower
+//! bound for clients that haven't connected to a namespace, whose users aren't known.
 
 use std::sync::{
     Arc,
@@ -8,7 +8,7 @@ use std::sync::{
 
 use super::Connection;
 use crate::{
-    byte_budget::{ByteBudget, Held},
+    byte_budget::{ByteBudget, HeldBytes},
     close::CloseReason,
     context::Endpoint,
 };
@@ -22,7 +22,7 @@ pub(crate) struct Input {
     attachments: Counted,
 }
 
-/// What counts for one of the two budgets; the last bit says for which.
+/// Bytes counted in one of the two budgets; the last bit says in which.
 #[derive(Default)]
 struct Counted(AtomicUsize);
 
@@ -45,7 +45,8 @@ impl Connection {
         }
     }
 
-    /// It holds so many bytes of messages that aren't finished, or not handled. Ends it if there isn't room for them.
+    /// Counts the bytes of messages that aren't finished or not handled yet; ends the connection if there isn't room for
+    /// them.
     pub(crate) fn holds_message(self: &Arc<Self>, bytes: usize) {
         if !self.holds(&self.input.message, bytes) {
             self.context.stats().input_refused();
@@ -61,19 +62,19 @@ impl Connection {
         }
     }
 
-    /// It has no attachments any more. To be called under their lock.
+    /// Returns the bytes of the attachments. To be called under their lock.
     pub(super) fn frees_attachments(&self) {
         self.holds(&self.input.attachments, 0);
     }
 
-    /// What a body of a POST has to be counted by.
-    pub(crate) fn holds_body(&self) -> Held {
+    /// Counts the body of a POST.
+    pub(crate) fn holds_body(&self) -> HeldBytes {
         let context = &self.context;
         let budget = match self.is_known() {
             true => &context.input,
             false => &context.first_input,
         };
-        Held::nothing(budget.clone(), self.address)
+        HeldBytes::none(budget.clone(), self.address)
     }
 
     /// Its task is over.

@@ -141,8 +141,8 @@ impl Connection {
     }
 
     /// Ends the subscriptions whose backlog was dropped and sends what the application says to that.
-    pub(super) fn tell_lag(self: &Arc<Self>) {
-        // Nobody else would tell it.
+    pub(super) fn report_lag(self: &Arc<Self>) {
+        // Nobody else would report it.
         let _guard = CloseOnPanic(self);
         loop {
             let Some(topic) = self.outbox.lock().first_lagging() else {
@@ -166,7 +166,7 @@ impl Connection {
                     self.send(&frame);
                 }
             }
-            self.outbox.lock().lag_told(topic);
+            self.outbox.lock().lag_reported(topic);
         }
         // What else was queued when the lag began hasn't been announced to a flusher.
         self.context.hub.flush_later(self);

@@ -110,7 +110,7 @@ fn then_the_backlog_of_topics_and_never_a_reply() {
     }
     assert_eq!(outbox.push(&frame(1_000), 10, LIMIT), Push::Queued);
     while let Some(topic) = outbox.first_lagging() {
-        outbox.lag_told(topic);
+        outbox.lag_reported(topic);
         outbox.push(&frame(300), REPLY, LIMIT);
     }
     assert_eq!(outbox.push(&frame(200), 8, LIMIT), Push::Queued);

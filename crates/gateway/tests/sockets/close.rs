@@ -1,4 +1,4 @@
-//! Ends of connections: who is told, what still arrives, what is let go.
+//! Ends of connections: who is notices, what still arrives, what is let go.
 
 use std::{io::Read, net::Shutdown};
 
@@ -22,8 +22,8 @@ fn a_panic_of_the_application_ends_its_connection_alone() {
         server.gateway.connections() == 1
     });
     assert_eq!(server.hub.subscribers("room"), 0);
-    let told = server.told.disconnected.lock().clone();
-    assert_eq!(told, [(vec!["room".to_owned()], CloseReason::TryLater)]);
+    let notices = server.notices.disconnected.lock().clone();
+    assert_eq!(notices, [(vec!["room".to_owned()], CloseReason::TryLater)]);
     assert_eq!(other.call("echo", "1"), "[1]");
 }
 

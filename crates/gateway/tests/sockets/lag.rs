@@ -22,7 +22,7 @@ fn a_topic_ends_by_lag_or_with_the_namespace_never_by_both_or_neither() {
         let sid = open_polling(&server);
         let keep = format!(r#"42["keep",1]{}42["join","room"]"#, '\u{1e}');
         assert_eq!(body(server.address, "POST", &sid, &keep), "ok");
-        let socket = server.told.kept.lock().pop().unwrap();
+        let socket = server.notices.kept.lock().pop().unwrap();
         let (hub, frame) = (server.hub.clone(), frame.clone());
         let publishing = thread::spawn(move || {
             for _ in 0..8 {
@@ -34,11 +34,11 @@ fn a_topic_ends_by_lag_or_with_the_namespace_never_by_both_or_neither() {
         }
         socket.disconnect();
         publishing.join().unwrap();
-        let told = Arc::clone(&server.told);
+        let notices = Arc::clone(&server.notices);
         let ends = || {
-            let disconnected = told.disconnected.lock();
+            let disconnected = notices.disconnected.lock();
             let with_namespace = disconnected.iter().map(|(topics, _)| topics.len());
-            with_namespace.sum::<usize>() + told.lagging.lock().len()
+            with_namespace.sum::<usize>() + notices.lagging.lock().len()
         };
         eventually("the end is told", || ends() == round);
         socket.close(gateway::CloseReason::Server);

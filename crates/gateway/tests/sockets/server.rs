@@ -20,9 +20,9 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 /// How long anything may take that has to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What sessions were told.
+/// What sessions were notices.
 #[derive(Default)]
-pub struct Told {
+pub struct Notices {
     pub disconnected: Mutex<Vec<(Vec<String>, CloseReason)>>,
     pub lagging: Mutex<Vec<String>>,
     /// Sockets that the application keeps for ever.
@@ -33,7 +33,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub gateway: Gateway,
     pub hub: Hub,
-    pub told: Arc<Told>,
+    pub notices: Arc<Notices>,
     pub runtime: Runtime,
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
@@ -48,8 +48,8 @@ impl Server {
             .unwrap();
         let context = runtime.enter();
         let hub = Hub::new(Some(2));
-        let told = Arc::new(Told::default());
-        let gateway = Gateway::new(config, hub.clone(), Arc::new(App(told.clone())));
+        let notices = Arc::new(Notices::default());
+        let gateway = Gateway::new(config, hub.clone(), Arc::new(App(notices.clone())));
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -69,7 +69,7 @@ impl Server {
             address,
             gateway,
             hub,
-            told,
+            notices,
             runtime,
             stop,
             serving,
@@ -92,7 +92,7 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-struct App(Arc<Told>);
+struct App(Arc<Notices>);
 
 impl Handler for App {
     fn connect(

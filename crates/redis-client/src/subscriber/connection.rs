@@ -10,7 +10,7 @@ use crate::resp::{Kind, encode};
 /// How many channels one command names: enough that a command's cost is in its channels, few enough that the server
 /// serves others in between.
 const NAMES_PER_COMMAND: usize = 256;
-/// A silent connection is asked for a sign of life this often.
+/// A silent connection is sent a PING this often.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
@@ -29,7 +29,7 @@ pub(super) struct Connection {
     pub(super) retiring: Option<Instant>,
 }
 
-/// Names with the serial of each wish, see [`super::registry`].
+/// Names with the serial of each request, see [`super::registry`].
 pub(super) type Names = VecDeque<(Arc<str>, u64)>;
 
 pub(super) enum Asked {
@@ -39,7 +39,7 @@ pub(super) enum Asked {
         slot: u16,
         names: Names,
     },
-    /// Answered by a notice for each name or by one error, and then the sign of life that is asked for behind it: notices
+    /// Answered by a notice for each name or by one error, and then the answer to the PING behind it: notices
     /// that a server sends of its own accord look the same.
     Unsubscribe {
         kind: Kind,
@@ -130,7 +130,7 @@ impl Connection {
         self.suspect = false;
     }
 
-    /// To be called a few times a second: asks for a sign of life when there was none for a while. Whether the server
+    /// To be called a few times a second: sends a PING after a silence. True if the server
     /// has been silent for too long, twice in a row, so that a pause of our own isn't taken for one of the server.
     pub(super) fn is_dead(&mut self, response_timeout: Duration) -> bool {
         if self.asked.is_empty() {

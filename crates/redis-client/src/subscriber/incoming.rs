@@ -1,5 +1,5 @@
-//! The queue between the subscriber's session and whoever receives. Bounded: a receiver that lags loses messages, and is told
-//! of which channels, behind what was already waiting.
+//! The queue between the subscriber's session and whoever receives. Bounded: a receiver that lags loses messages; the
+//! interruption that names their channels comes behind what was already waiting.
 
 use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
@@ -36,7 +36,7 @@ pub enum Received {
         /// What was published.
         payload: Bytes,
     },
-    /// Messages of these channels may have been lost: the connection broke, a slot moved, or the queue was full. Told when
+    /// Messages of these channels may have been lost: the connection broke, a slot moved, or the queue was full. Reported when
     /// the subscription works again, so what is published from now on comes, or another interruption.
     Interrupted(Interrupted),
 }
@@ -91,11 +91,11 @@ struct Queue {
 struct Waiting {
     messages: VecDeque<Received>,
     bytes: usize,
-    /// Whose messages may have been lost, not told yet.
+    /// Channels whose messages may have been lost, not reported yet.
     interrupted: HashSet<Arc<str>>,
     all_interrupted: bool,
-    /// How many messages are taken before that is told: those that came before it.
-    told_after: usize,
+    /// How many messages are taken before that is reported: those that came before it.
+    reported_after: usize,
     /// The receiver, if it sleeps.
     waker: Option<Waker>,
     /// One of the two ends is gone.
@@ -157,7 +157,7 @@ impl Drop for Sender {
 impl Waiting {
     fn interrupt(&mut self, name: Arc<str>) {
         if !self.has_interrupted() {
-            self.told_after = self.messages.len();
+            self.reported_after = self.messages.len();
         }
         if self.all_interrupted || self.interrupted.len() >= MAX_NAMES {
             self.all_interrupted = true;
@@ -172,7 +172,7 @@ impl Waiting {
     }
 
     fn take(&mut self) -> Option<Received> {
-        if self.told_after == 0 && self.has_interrupted() {
+        if self.reported_after == 0 && self.has_interrupted() {
             let names = std::mem::take(&mut self.interrupted);
             return Some(Received::Interrupted(
                 if std::mem::take(&mut self.all_interrupted) {
@@ -184,7 +184,7 @@ impl Waiting {
         }
         let received = self.messages.pop_front()?;
         self.bytes -= received.size();
-        self.told_after = self.told_after.saturating_sub(1);
+        self.reported_after = self.reported_after.saturating_sub(1);
         Some(received)
     }
 }

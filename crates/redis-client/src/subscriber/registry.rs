@@ -1,8 +1,8 @@
-//! What is wanted and where each of it stands.
+//! The subscriptions that callers asked for, and the state of each.
 //!
-//! A wish has a serial, and every `SSUBSCRIBE` carries the serials it was sent for: an answer to an older wish of the same
+//! A request has a serial, and every `SSUBSCRIBE` carries the serials it was sent for: an answer to an older request of the same
 //! name, unsubscribed in between, doesn't count for a newer one. A subscription that was live and isn't any more is
-//! `lost` until it is confirmed again, and then told as interrupted; so is one whose confirmation nobody waits for any more.
+//! `lost` until it is confirmed again, and then reported as interrupted; so is one whose caller has stopped waiting for the confirmation.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use crate::RedisError;
 use crate::resp::Kind;
 use crate::slots::slot;
-use crate::subscriber::Confirmation;
 use crate::subscriber::connection::{Asked, Names};
+use crate::subscriber::request::Confirmation;
 
-/// How often a wish follows `MOVED`s at once; then at the next tick, in case two servers send us to each other.
+/// How many `MOVED`s are followed at once; then at the next tick, in case two servers redirect to each other.
 const MAX_HOPS: u8 = 3;
 
 #[derive(Default)]
@@ -22,21 +22,21 @@ pub(super) struct Registry {
     patterns: HashMap<Arc<str>, Subscription>,
     last_serial: u64,
     /// To be sent now.
-    pub(super) wanted: Vec<Wish>,
+    pub(super) to_send: Vec<Pending>,
     /// To be sent when a connection opens or the layout changes.
-    stranded: Vec<Wish>,
+    stranded: Vec<Pending>,
     /// To be sent at the next tick.
-    later: Vec<Wish>,
+    later: Vec<Pending>,
     /// To be sent at leisure: the server refuses them.
-    refused: Vec<Wish>,
+    refused: Vec<Pending>,
     /// To be unsubscribed, and on which connection.
     pub(super) leaving: Vec<Leaving>,
-    /// Live again after they were lost; to be told.
+    /// Live again after they were lost; to be reported.
     pub(super) interrupted: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct Pending {
     pub(super) kind: Kind,
     pub(super) name: Arc<str>,
     serial: u64,
@@ -63,7 +63,7 @@ struct Subscription {
 /// The number is that of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Wanted,
+    Unsent,
     Sent(u64),
     Live(u64),
 }
@@ -107,14 +107,14 @@ impl Registry {
                 let subscription = Subscription {
                     slot: slot(name.as_bytes()),
                     serial,
-                    state: State::Wanted,
+                    state: State::Unsent,
                     lost: false,
                     is_away: false,
                     hops: 0,
                     waiting: vec![done],
                 };
                 self.of(kind).insert(Arc::clone(&name), subscription);
-                self.wanted.push(Wish { kind, name, serial });
+                self.to_send.push(Pending { kind, name, serial });
             }
         }
     }
@@ -132,36 +132,36 @@ impl Registry {
         }
     }
 
-    /// The slot of a wish that is still to be sent.
-    pub(super) fn slot_of(&self, wish: &Wish) -> Option<u16> {
-        let subscriptions = match wish.kind {
+    /// The slot of a pending that is still to be sent.
+    pub(super) fn slot_of(&self, pending: &Pending) -> Option<u16> {
+        let subscriptions = match pending.kind {
             Kind::Shard => &self.shard,
             Kind::Pattern => &self.patterns,
         };
-        let subscription = subscriptions.get(&wish.name)?;
-        (subscription.serial == wish.serial && subscription.state == State::Wanted)
+        let subscription = subscriptions.get(&pending.name)?;
+        (subscription.serial == pending.serial && subscription.state == State::Unsent)
             .then_some(subscription.slot)
     }
 
     /// A connection opened or the layout changed; or not, and what waits for it is tried where it would go now.
     pub(super) fn servers_changed(&mut self, for_the_better: bool) {
         if for_the_better {
-            self.wanted.append(&mut self.stranded);
+            self.to_send.append(&mut self.stranded);
         } else {
             self.later.append(&mut self.stranded);
         }
     }
 
     pub(super) fn tick(&mut self, refused_too: bool) {
-        self.wanted.append(&mut self.later);
+        self.to_send.append(&mut self.later);
         if refused_too {
-            self.wanted.append(&mut self.refused);
+            self.to_send.append(&mut self.refused);
         }
     }
 
-    /// Keeps a wish until something changes; who waits for it needn't where its master is away.
-    pub(super) fn strand(&mut self, wish: Wish, is_away: bool) {
-        if let Some(subscription) = self.of(wish.kind).get_mut(&wish.name) {
+    /// Keeps a pending until something changes; callers needn't wait for it if its master is away.
+    pub(super) fn strand(&mut self, pending: Pending, is_away: bool) {
+        if let Some(subscription) = self.of(pending.kind).get_mut(&pending.name) {
             subscription.is_away = is_away;
             if is_away {
                 for waiting in subscription.waiting.drain(..) {
@@ -169,22 +169,22 @@ impl Registry {
                 }
             }
         }
-        self.stranded.push(wish);
+        self.stranded.push(pending);
         // Wishes that were taken back don't add up while Redis is away.
         if self.stranded.len() > 2 * (self.shard.len() + self.patterns.len()) + 1024 {
             let mut stranded = std::mem::take(&mut self.stranded);
-            stranded.retain(|wish| self.slot_of(wish).is_some());
+            stranded.retain(|pending| self.slot_of(pending).is_some());
             self.stranded = stranded;
         }
     }
 
-    /// A wish is sent; the name and serial go into what was asked.
-    pub(super) fn sent(&mut self, wish: Wish, connection: u64) -> (Arc<str>, u64) {
-        if let Some(subscription) = self.of(wish.kind).get_mut(&wish.name) {
+    /// A pending is sent; the name and serial go into what was asked.
+    pub(super) fn sent(&mut self, pending: Pending, connection: u64) -> (Arc<str>, u64) {
+        if let Some(subscription) = self.of(pending.kind).get_mut(&pending.name) {
             subscription.state = State::Sent(connection);
             subscription.is_away = false;
         }
-        (wish.name, wish.serial)
+        (pending.name, pending.serial)
     }
 
     /// The server confirmed a subscription: the first that was asked for, or it is out of step.
@@ -209,7 +209,7 @@ impl Registry {
             }
             _ => None,
         }
-        .ok_or("a confirmation that nobody asked for")?;
+        .ok_or("an unexpected confirmation")?;
         let Some(subscription) = self.of(kind).get_mut(&name) else {
             return Ok(());
         };
@@ -219,11 +219,11 @@ impl Registry {
         subscription.state = State::Live(connection);
         subscription.hops = 0;
         let lost = std::mem::take(&mut subscription.lost);
-        let mut told = false;
+        let mut reported = false;
         for waiting in subscription.waiting.drain(..) {
-            told |= waiting.send(Ok(())).is_ok();
+            reported |= waiting.send(Ok(())).is_ok();
         }
-        if lost || !told {
+        if lost || !reported {
             self.interrupted.push(name);
         }
         Ok(())
@@ -241,7 +241,7 @@ impl Registry {
         {
             subscription.lose();
             let serial = subscription.serial;
-            self.wanted.push(Wish { kind, name, serial });
+            self.to_send.push(Pending { kind, name, serial });
         }
     }
 
@@ -255,17 +255,17 @@ impl Registry {
             else {
                 continue;
             };
-            subscription.state = State::Wanted;
+            subscription.state = State::Unsent;
             subscription.hops = subscription.hops.saturating_add(1);
             let at_once = moved && subscription.hops <= MAX_HOPS;
             if subscription.hops > MAX_HOPS {
                 subscription.hops = 0;
             }
-            let wish = Wish { kind, name, serial };
+            let pending = Pending { kind, name, serial };
             if at_once {
-                self.wanted.push(wish)
+                self.to_send.push(pending)
             } else {
-                self.later.push(wish)
+                self.later.push(pending)
             }
         }
     }
@@ -280,12 +280,12 @@ impl Registry {
             else {
                 continue;
             };
-            subscription.state = State::Wanted;
+            subscription.state = State::Unsent;
             subscription.lost = true;
             for waiting in subscription.waiting.drain(..) {
                 drop(waiting.send(Err(error.clone())));
             }
-            self.refused.push(Wish { kind, name, serial });
+            self.refused.push(Pending { kind, name, serial });
         }
     }
 
@@ -322,7 +322,7 @@ impl Registry {
             for (name, subscription) in subscriptions {
                 if lost(kind, subscription) {
                     subscription.lose();
-                    self.wanted.push(Wish {
+                    self.to_send.push(Pending {
                         kind,
                         name: Arc::clone(name),
                         serial: subscription.serial,
@@ -340,14 +340,14 @@ fn away() -> RedisError {
 impl Subscription {
     fn lose(&mut self) {
         self.lost |= matches!(self.state, State::Live(_));
-        self.state = State::Wanted;
+        self.state = State::Unsent;
     }
 }
 
 impl State {
     fn connection(self) -> Option<u64> {
         match self {
-            Self::Wanted => None,
+            Self::Unsent => None,
             Self::Sent(connection) | Self::Live(connection) => Some(connection),
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Servers {
     /// What others see of it.
     all_connected: Arc<AtomicBool>,
     layout: Option<Arc<Layout>>,
-    /// Slots that are elsewhere than the layout says, as their servers told us since.
+    /// Slots that have moved since the layout was looked up, from redirections.
     moved: HashMap<u16, Host>,
     pub(super) connections: Vec<Connection>,
     last_id: u64,
@@ -142,7 +142,7 @@ impl Servers {
         self.tries.entry(host).or_default().next = Some(Instant::now());
         self.last_id += 1;
         self.connections.push(Connection::new(self.last_id, link));
-        self.take_stock();
+        self.update_connected();
         true
     }
 
@@ -159,7 +159,7 @@ impl Servers {
             debug!(redis, %host, reason, failures = next_try.failures, "the subscriber can't reach Redis");
         }
         self.refresh.notify_one();
-        self.take_stock();
+        self.update_connected();
     }
 
     /// Closes a connection and gives its id.
@@ -176,7 +176,7 @@ impl Servers {
                 self.failed(host, reason);
             }
         }
-        self.take_stock();
+        self.update_connected();
         connection.id
     }
 
@@ -198,7 +198,7 @@ impl Servers {
             }
         }
         self.layout = Some(layout);
-        self.take_stock();
+        self.update_connected();
         Some(retiring)
     }
 
@@ -213,28 +213,25 @@ impl Servers {
             if connection.retiring.is_some_and(|end| end <= now) && !is_needed {
                 overdue.push((index, "it is no master any more".to_owned()));
             } else if connection.is_dead(response_timeout) {
-                overdue.push((
-                    index,
-                    format!("no sign of life within {response_timeout:?}"),
-                ));
+                overdue.push((index, format!("no answer within {response_timeout:?}")));
             }
         }
         overdue
     }
 
-    /// A server told that another one has the slot.
+    /// A server redirected: another one has the slot.
     pub(super) fn moved(&mut self, slot: u16, host: Host) {
         count(&self.stats.moved);
         self.moved.insert(slot, host);
-        self.take_stock();
+        self.update_connected();
     }
 
     pub(super) fn refresh(&self) {
         self.refresh.notify_one();
     }
 
-    /// The connection that a subscription belongs on, if it is there.
-    pub(super) fn place(&self, kind: Kind, slot: u16) -> Option<usize> {
+    /// The index of the connection that a subscription belongs on, if there is one.
+    pub(super) fn connection_for(&self, kind: Kind, slot: u16) -> Option<usize> {
         let mut connections = self.connections.iter();
         if kind == Kind::Pattern {
             // Any server will do: they pass classic publications on to each other.
@@ -295,7 +292,7 @@ impl Servers {
     }
 
     /// To be called whenever what is needed or what is connected has changed.
-    fn take_stock(&mut self) {
+    fn update_connected(&mut self) {
         let is_connected = |host: &Host| self.is_connected_to(host);
         let masters = self
             .layout

@@ -1,4 +1,4 @@
-//! The task that keeps every subscription alive: it sends what is wanted to where it belongs, and reads. It never waits for
+//! The task that keeps every subscription alive: it sends subscriptions to the masters of their slots, and reads. It never waits for
 //! one thing while another could go on.
 
 use std::future::poll_fn;
@@ -15,10 +15,10 @@ use tracing::warn;
 use crate::link::Access;
 use crate::resp::{Frame, Kind};
 use crate::routing::redirection;
-use crate::subscriber::Request;
 use crate::subscriber::connection::{Asked, Connection, Names};
 use crate::subscriber::incoming::{Received, Sender};
-use crate::subscriber::registry::{Leaving, Registry, Wish};
+use crate::subscriber::registry::{Leaving, Pending, Registry};
+use crate::subscriber::request::Request;
 use crate::subscriber::servers::{Dials, Servers};
 use crate::topology::{Layout, Topology};
 use crate::url::{Kind as UrlKind, RedisUrl};
@@ -154,7 +154,7 @@ impl Session {
                     Some(Asked::Subscribe { .. }) => {
                         errors.extend(asked.pop_front().map(|asked| (asked, error)))
                     }
-                    // The sign of life behind it ends it.
+                    // The answer to the PING behind it completes it.
                     Some(Asked::Unsubscribe { .. }) => {}
                     _ => {
                         return Err(format!(
@@ -166,7 +166,7 @@ impl Session {
                 },
                 Frame::Reply(_) => match asked.pop_front() {
                     Some(Asked::Unsubscribe { .. } | Asked::Ping) => {}
-                    _ => return Err("an answer that nobody asked for".to_owned()),
+                    _ => return Err("an unexpected answer".to_owned()),
                 },
             }
         }
@@ -222,8 +222,9 @@ impl Session {
             self.registry.patterns_leave(id);
         }
         let servers = &self.servers;
-        self.registry
-            .follow(|slot| Some(servers.connections[servers.place(Kind::Shard, slot)?].id));
+        self.registry.follow(|slot| {
+            Some(servers.connections[servers.connection_for(Kind::Shard, slot)?].id)
+        });
         self.registry.servers_changed(true);
     }
 
@@ -234,13 +235,13 @@ impl Session {
         self.registry.tick(refused_too);
     }
 
-    /// Sends what is to be unsubscribed, then what is wanted. Whether a connection that it needs isn't there.
+    /// Sends what is to be unsubscribed, then what is to be subscribed. True if a connection that is needed isn't there.
     fn send(&mut self) -> bool {
         if !self.registry.leaving.is_empty() {
             self.send_leaving();
         }
-        if !self.registry.wanted.is_empty() {
-            self.send_wanted();
+        if !self.registry.to_send.is_empty() {
+            self.send_pending();
         }
         self.servers.lacking
     }
@@ -279,31 +280,32 @@ impl Session {
         }
     }
 
-    fn send_wanted(&mut self) {
-        let mut placed: Vec<(usize, (bool, u16), u16, Wish)> =
-            Vec::with_capacity(self.registry.wanted.len());
-        for wish in std::mem::take(&mut self.registry.wanted) {
-            let Some(slot) = self.registry.slot_of(&wish) else {
+    fn send_pending(&mut self) {
+        let mut placed: Vec<(usize, (bool, u16), u16, Pending)> =
+            Vec::with_capacity(self.registry.to_send.len());
+        for pending in std::mem::take(&mut self.registry.to_send) {
+            let Some(slot) = self.registry.slot_of(&pending) else {
                 continue;
             };
-            match self.servers.place(wish.kind, slot) {
+            match self.servers.connection_for(pending.kind, slot) {
                 Some(index) => {
-                    placed.push((index, self.servers.group(wish.kind, slot), slot, wish))
+                    placed.push((index, self.servers.group(pending.kind, slot), slot, pending))
                 }
                 None => {
-                    let is_away = self.servers.is_away(wish.kind, slot);
-                    self.registry.strand(wish, is_away);
+                    let is_away = self.servers.is_away(pending.kind, slot);
+                    self.registry.strand(pending, is_away);
                 }
             }
         }
         placed.sort_by_key(|(index, group, ..)| (*index, *group));
         let mut placed = placed.into_iter().peekable();
-        while let Some((index, group, slot, wish)) = placed.next() {
+        while let Some((index, group, slot, pending)) = placed.next() {
             let connection = &mut self.servers.connections[index];
-            let kind = wish.kind;
-            let mut names = vec![self.registry.sent(wish, connection.id)];
-            while let Some((.., wish)) = placed.next_if(|(i, g, ..)| (*i, *g) == (index, group)) {
-                names.push(self.registry.sent(wish, connection.id));
+            let kind = pending.kind;
+            let mut names = vec![self.registry.sent(pending, connection.id)];
+            while let Some((.., pending)) = placed.next_if(|(i, g, ..)| (*i, *g) == (index, group))
+            {
+                names.push(self.registry.sent(pending, connection.id));
             }
             connection.subscribe(kind, slot, names.into_iter());
         }

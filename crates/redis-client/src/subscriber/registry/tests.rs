@@ -10,16 +10,16 @@ fn subscribe(registry: &mut Registry, name: &str) -> Confirmed {
     confirmed
 }
 
-/// Sends all that is wanted on a connection, as one command.
+/// Sends all that is to_send on a connection, as one command.
 fn send(registry: &mut Registry, connection: u64, asked: &mut VecDeque<Asked>) -> usize {
-    let wanted = std::mem::take(&mut registry.wanted);
-    let wanted: Vec<Wish> = wanted
+    let to_send = std::mem::take(&mut registry.to_send);
+    let to_send: Vec<Pending> = to_send
         .into_iter()
-        .filter(|wish| registry.slot_of(wish).is_some())
+        .filter(|pending| registry.slot_of(pending).is_some())
         .collect();
-    let names: Names = wanted
+    let names: Names = to_send
         .into_iter()
-        .map(|wish| registry.sent(wish, connection))
+        .map(|pending| registry.sent(pending, connection))
         .collect();
     let count = names.len();
     if count > 0 {
@@ -77,7 +77,7 @@ fn what_is_lost_is_told_when_it_works_again_and_not_before() {
     registry
         .confirmed(Kind::Shard, b"a", 1, &mut asked)
         .unwrap();
-    // `b` isn't confirmed when the connection breaks: who waits for it goes on waiting, and nothing is to be told.
+    // `b` isn't confirmed when the connection breaks: who waits for it goes on waiting, and nothing is to be reported.
     registry.connection_closed(1);
     asked.clear();
     assert_eq!(send(&mut registry, 2, &mut asked), 2);
@@ -96,7 +96,7 @@ fn what_is_lost_is_told_when_it_works_again_and_not_before() {
     assert_eq!(registry.interrupted, [Arc::from("a")]);
     drop(confirmed);
 
-    // Who has given up waiting is told in the same way.
+    // Who has given up waiting is reported in the same way.
     drop(subscribe(&mut registry, "c"));
     send(&mut registry, 2, &mut asked);
     registry
@@ -113,13 +113,13 @@ fn a_server_that_ends_a_subscription_is_asked_again() {
     registry
         .confirmed(Kind::Shard, b"a", 1, &mut asked)
         .unwrap();
-    // The end of a subscription that is elsewhere by now, or wanted by nobody, means nothing.
+    // The end of a subscription that is elsewhere by now, or to_send by nobody, means nothing.
     registry.ended(Kind::Shard, b"a", 7);
     registry.ended(Kind::Shard, b"x", 1);
     registry.ended(Kind::Pattern, b"a", 1);
-    assert!(registry.wanted.is_empty());
+    assert!(registry.to_send.is_empty());
     registry.ended(Kind::Shard, b"a", 1);
-    assert_eq!(registry.wanted.len(), 1);
+    assert_eq!(registry.to_send.len(), 1);
     // Servers that send it on and on are asked at once a few times, then at the tick.
     let mut at_once = 0;
     while registry.later.is_empty() {
@@ -151,9 +151,9 @@ fn live_channels_follow_their_slot_and_are_listened_to_meanwhile() {
     registry.follow(|slot| Some(if slot == moved { 2 } else { 1 }));
     assert_eq!(
         registry
-            .wanted
+            .to_send
             .iter()
-            .map(|wish| &*wish.name)
+            .map(|pending| &*pending.name)
             .collect::<Vec<_>>(),
         ["a"]
     );
@@ -164,7 +164,7 @@ fn live_channels_follow_their_slot_and_are_listened_to_meanwhile() {
     );
     // Nothing changes for those that are on their way already.
     registry.follow(|_| Some(1));
-    assert_eq!(registry.wanted.len(), 1);
+    assert_eq!(registry.to_send.len(), 1);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_refusal_is_told_and_tried_again_at_leisure() {
     registry.refuse(Kind::Shard, names(asked.pop_front()), &error);
     assert_eq!(confirmed.try_recv(), Ok(Err(error)));
     registry.tick(false);
-    assert!(registry.wanted.is_empty());
+    assert!(registry.to_send.is_empty());
     registry.tick(true);
     assert_eq!(send(&mut registry, 1, &mut asked), 1);
     registry
@@ -192,8 +192,8 @@ fn a_refusal_is_told_and_tried_again_at_leisure() {
 fn nobody_waits_for_a_master_that_is_away() {
     let (mut registry, mut asked) = (Registry::default(), VecDeque::new());
     let strand = |registry: &mut Registry, is_away| {
-        for wish in std::mem::take(&mut registry.wanted) {
-            registry.strand(wish, is_away);
+        for pending in std::mem::take(&mut registry.to_send) {
+            registry.strand(pending, is_away);
         }
     };
     let mut first = subscribe(&mut registry, "a");
@@ -204,10 +204,13 @@ fn nobody_waits_for_a_master_that_is_away() {
     strand(&mut registry, true);
     let mut second = subscribe(&mut registry, "a");
     for waiting in [&mut first, &mut second] {
-        let told = waiting.try_recv().unwrap();
-        assert!(matches!(told, Err(RedisError::Unavailable(_))), "{told:?}");
+        let reported = waiting.try_recv().unwrap();
+        assert!(
+            matches!(reported, Err(RedisError::Unavailable(_))),
+            "{reported:?}"
+        );
     }
-    // It stays wanted, and its coming back is told.
+    // It stays to_send, and its coming back is reported.
     registry.servers_changed(true);
     assert_eq!(send(&mut registry, 1, &mut asked), 1);
     let mut third = subscribe(&mut registry, "a");
@@ -225,8 +228,8 @@ fn wishes_that_are_taken_back_do_not_add_up() {
     for index in 0..100_000 {
         let name: Arc<str> = format!("c{index}").into();
         drop(subscribe(&mut registry, &name));
-        for wish in std::mem::take(&mut registry.wanted) {
-            registry.strand(wish, false);
+        for pending in std::mem::take(&mut registry.to_send) {
+            registry.strand(pending, false);
         }
         registry.unsubscribe(Kind::Shard, name);
     }

@@ -32,16 +32,16 @@ const SEPARATOR: char = '\u{1e}';
 /// long enough that who polls on meanwhile does no harm, and short enough that nobody waits for the WebSocket.
 const PROBED_POLL: Duration = Duration::from_millis(100);
 
-/// A request that is waited for. If it is dropped before that is over, the client went away in the middle of it.
-struct Waiting<'a>(Option<&'a Arc<Connection>>);
+/// Guards a request in progress. If it is dropped before it is disarmed, the client went away in the middle of the request.
+struct RequestGuard<'a>(Option<&'a Arc<Connection>>);
 
-impl Waiting<'_> {
-    fn over(mut self) {
+impl RequestGuard<'_> {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.0 {
             connection.close(CloseReason::TransportError);
@@ -65,12 +65,12 @@ impl Drop for Posting {
     }
 }
 
-/// How often a POST looks whether it may go on. Few wait, and none for long; to be woken would cost every connection
-/// some bytes.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often a POST that waits checks whether it may go on. Few wait, and none for long; a waker would cost every
+/// connection some bytes.
+const RECHECK: Duration = Duration::from_millis(20);
 
 /// Why a POST isn't taken.
-enum Broken {
+enum PostError {
     Body(BodyError),
     /// Not what a payload looks like.
     Malformed,
@@ -106,7 +106,7 @@ impl Connection {
                 }
                 outbox.wait_poll()
             };
-            let guard = Waiting(Some(&self));
+            let guard = RequestGuard(Some(&self));
             released = if self.probed.load(Ordering::Acquire) {
                 // It may not know yet that its WebSocket works, or never learn it, and polls on.
                 let ended = tokio::time::timeout(PROBED_POLL, waiting).await;
@@ -117,7 +117,7 @@ impl Connection {
             } else {
                 waiting.await.is_ok() || self.probed.load(Ordering::Acquire)
             };
-            guard.over();
+            guard.disarm();
         }
     }
 
@@ -136,14 +136,14 @@ impl Connection {
             return HandshakeError::Malformed.response();
         };
         let config = &self.context().config;
-        let guard = Waiting(Some(&self));
+        let guard = RequestGuard(Some(&self));
         let mut held = self.holds_body();
         let reading = request_body::read(body, self.max_message(), |bytes| held.set(bytes));
         let read = tokio::time::timeout(config.silence(), reading).await;
-        guard.over();
+        guard.disarm();
         let body = match read.unwrap_or(Err(BodyError::TooSlow)) {
             Ok(body) => body,
-            Err(error) => return self.broken(Broken::Body(error)),
+            Err(error) => return self.refuse_post(PostError::Body(error)),
         };
         let connection = self.clone();
         // On its own, so that a client that gives up waiting doesn't cut an event in half.
@@ -155,7 +155,7 @@ impl Connection {
         });
         match handling.await {
             Ok(Ok(())) => text("ok"),
-            Ok(Err(broken)) => self.broken(broken),
+            Ok(Err(error)) => self.refuse_post(error),
             Err(_) => answer(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "text/plain",
@@ -164,7 +164,7 @@ impl Connection {
         }
     }
 
-    async fn handle(self: &Arc<Self>, body: Bytes) -> Result<(), Broken> {
+    async fn handle(self: &Arc<Self>, body: Bytes) -> Result<(), PostError> {
         // A pong would be the next POST.
         self.heartbeat.set_busy(true, 0);
         let handled = self.handle_packets(body).await;
@@ -173,14 +173,14 @@ impl Connection {
         handled
     }
 
-    async fn handle_packets(self: &Arc<Self>, body: Bytes) -> Result<(), Broken> {
+    async fn handle_packets(self: &Arc<Self>, body: Bytes) -> Result<(), PostError> {
         let max = self.context().config.max_payload as u64;
         let packets = payload::decoder(Full::new(body), None, ProtocolVersion::V4, max);
         let mut packets = std::pin::pin!(packets);
         while let Some(packet) = packets.next().await {
             let packet = packet.map_err(|e| match e {
-                PacketParseError::PayloadTooLarge { .. } => Broken::Body(BodyError::TooLarge),
-                _ => Broken::Malformed,
+                PacketParseError::PayloadTooLarge { .. } => PostError::Body(BodyError::TooLarge),
+                _ => PostError::Malformed,
             })?;
             self.make_room().await;
             if let Some(handling) = self.receive(packet) {
@@ -190,9 +190,9 @@ impl Connection {
                 None => {}
                 Some(CloseReason::Client) => return Ok(()),
                 // The next poll says so.
-                Some(reason) if reason.is_told_to_polls() => return Ok(()),
-                Some(CloseReason::TooLarge) => return Err(Broken::Body(BodyError::TooLarge)),
-                Some(_) => return Err(Broken::Malformed),
+                Some(reason) if reason.is_reported_to_polls() => return Ok(()),
+                Some(CloseReason::TooLarge) => return Err(PostError::Body(BodyError::TooLarge)),
+                Some(_) => return Err(PostError::Malformed),
             }
         }
         Ok(())
@@ -202,7 +202,7 @@ impl Connection {
     async fn make_room(self: &Arc<Self>) {
         let waiting = async {
             while self.closed().is_none() && (self.owes_much() || self.waits_for_polls()) {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(RECHECK).await;
             }
         };
         let patience = self.context().config.silence();
@@ -211,26 +211,26 @@ impl Connection {
         }
     }
 
-    fn broken(self: &Arc<Self>, broken: Broken) -> Response<Full<Bytes>> {
-        let (reason, status, why) = match broken {
-            Broken::Malformed => {
+    fn refuse_post(self: &Arc<Self>, error: PostError) -> Response<Full<Bytes>> {
+        let (reason, status, why) = match error {
+            PostError::Malformed => {
                 self.close(CloseReason::Protocol);
                 return HandshakeError::Malformed.response();
             }
-            Broken::Body(BodyError::CutOff) => {
+            PostError::Body(BodyError::CutOff) => {
                 self.close(CloseReason::TransportError);
                 return HandshakeError::Malformed.response();
             }
-            Broken::Body(BodyError::NoRoom) => {
+            PostError::Body(BodyError::NoRoom) => {
                 self.context().stats().input_refused();
                 self.close(CloseReason::TryLater);
                 return HandshakeError::NoRoom.response();
             }
-            Broken::Body(BodyError::TooLarge) => {
+            PostError::Body(BodyError::TooLarge) => {
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
                 (CloseReason::TooLarge, status, "message too large")
             }
-            Broken::Body(BodyError::TooSlow) => {
+            PostError::Body(BodyError::TooSlow) => {
                 let status = StatusCode::REQUEST_TIMEOUT;
                 (CloseReason::PingTimeout, status, "request timeout")
             }

@@ -21,14 +21,16 @@ use hyper::{body::Incoming, service::service_fn};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch};
 
+use super::{
+    http::{PeerAddress, Tunnelled},
+    tunnel::RELEASE,
+};
 use crate::{
     answer::text,
     gateway::Gateway,
     handshake_error::HandshakeError,
-    http::{PeerAddress, Tunnelled},
     query::Query,
-    server::{self, Door},
-    tunnel::RELEASE,
+    server::{self, ListenerKind},
 };
 
 /// Serves requests that other instances pass on to `gateway`, until `stop` turns true; then accepts no more and returns
@@ -52,7 +54,7 @@ pub async fn serve_internal(
     });
     server::accept(
         listener,
-        Arc::new(Door::Internal),
+        Arc::new(ListenerKind::Internal),
         vec![gateway],
         service,
         stop,
@@ -61,7 +63,7 @@ pub async fn serve_internal(
 }
 
 /// How long an answer may wait for what is left of its request.
-const READ_AWAY: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The body of a request that may be answered before all of it was read. Closing a connection with unread input resets
 /// it, and the other instance would lose the answer: so the rest is read, within bounds, before that is given.
@@ -69,7 +71,7 @@ const READ_AWAY: Duration = Duration::from_secs(2);
 struct SharedBody(Arc<Mutex<Incoming>>);
 
 impl SharedBody {
-    async fn read_away(mut self, max: usize) {
+    async fn drain(mut self, max: usize) {
         let mut length = 0;
         let reading = async {
             while length <= max {
@@ -80,7 +82,7 @@ impl SharedBody {
             }
         };
         // It was worth a try.
-        drop(tokio::time::timeout(READ_AWAY, reading).await);
+        drop(tokio::time::timeout(DRAIN_TIMEOUT, reading).await);
     }
 }
 
@@ -127,7 +129,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let body = SharedBody(Arc::new(Mutex::new(body)));
         let response = self.http(Request::from_parts(parts, body.clone())).await;
-        body.read_away(self.config().max_payload).await;
+        body.drain(self.config().max_payload).await;
         response
     }
 

@@ -1,8 +1,8 @@
 //! Requests that name a connection of another instance, passed on to it.
 //!
 //! What must stay true: an owner that isn't known, can't be reached or is lost on the way is answered for as one that
-//! doesn't know the session, so that the client connects anew at once; nothing waits for ever; and what came by a
-//! tunnel never enters another one.
+//! doesn't know the session, so that the client connects anew at once; nothing waits for ever; and a request that
+//! came through a tunnel never enters another one.
 
 use std::{
     convert::Infallible,

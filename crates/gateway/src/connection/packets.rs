@@ -1,4 +1,4 @@
-//! What packets of the client do: Engine.IO's few kinds, and Socket.IO's inside its messages.
+//! Handling of clients' packets: those of Engine.IO, and those of Socket.IO in its messages.
 //!
 //! A packet that can't be framed ends the connection, as with the official server. What is in a packet costs its sender
 //! no more than an answer: an event or an answer that can't be read is the application's to refuse. A valid packet for a
