@@ -48,7 +48,7 @@ const MAX_HTTP_BUFFER: usize = 64 * 1024;
 /// How long a connection with a spare permit may take for its first request. Whoever takes those too has to hurry.
 const SPARE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a client is told before its request is read.
+/// Answers to requests that aren't read.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\
     connection: close\r\n\r\n";
@@ -167,7 +167,7 @@ impl ListenerKind {
     }
 }
 
-/// Ends when told to stop, or when nobody is left who could tell.
+/// Ends when `stop` turns true or its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }

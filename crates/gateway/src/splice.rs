@@ -119,7 +119,7 @@ impl Direction {
         }
     }
 
-    /// Ready when `from` has closed, all of it has been written, and `to` has been told.
+    /// Ready when `from` has closed, all of it has been written, and `to` has been shut down.
     fn poll(
         &mut self,
         from: &TcpStream,

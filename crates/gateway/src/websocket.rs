@@ -189,7 +189,7 @@ impl Future for Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // The application panicked. The connection ends in a task of its own: what ends with it is told, and may panic
+        // The application panicked. The connection ends in a task of its own: its sessions are notified, and may panic
         // again. A runtime that is being dropped, because whoever holds it panicked, drops that task at once.
         if std::thread::panicking() && !REPLACING.replace(true) {
             self.connection.close(CloseReason::TryLater);

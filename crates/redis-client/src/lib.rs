@@ -3,6 +3,7 @@
 mod backoff;
 mod client;
 mod error;
+mod layout;
 mod link;
 mod node;
 mod options;

@@ -8,11 +8,12 @@ use redis::Value;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use crate::layout::Layout;
 use crate::link::Access;
 use crate::node::{Node, Reply};
 use crate::routing::{Verdict, judge, slot_of};
 use crate::stats::count;
-use crate::topology::{Discovered, Layout};
+use crate::topology::Discovered;
 use crate::url::Host;
 use crate::{Command, RedisError, Stats};
 

@@ -92,7 +92,7 @@ impl Connection {
         Some((found.name.clone(), found.sid))
     }
 
-    /// Ends one namespace: its subscriptions, then its session, which is told. `None` if it has ended already.
+    /// Ends one namespace: its subscriptions, then its session, which is notified. `None` if it has ended already.
     pub(crate) fn end_namespace(self: &Arc<Self>, key: u16, reason: CloseReason) -> Option<Str> {
         let ended = {
             let mut namespaces = self.namespaces.lock();

@@ -243,7 +243,7 @@ impl Connection {
 /// The answer to the last poll of a connection, with what was left to say.
 fn last_answer(mut payload: String, reason: CloseReason) -> Response<Full<Bytes>> {
     let packet = match reason {
-        // It closed by its POST and need not be told.
+        // It closed by its POST, so it knows.
         CloseReason::Client => NOOP,
         CloseReason::Server | CloseReason::Protocol => CLOSE,
         // After a close packet the official Python client doesn't come back, and it should: its next poll fails.

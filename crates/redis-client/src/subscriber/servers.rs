@@ -12,11 +12,11 @@ use tracing::{debug, info, warn};
 
 use crate::Stats;
 use crate::backoff::backoff;
+use crate::layout::Layout;
 use crate::link::{Access, Link};
 use crate::resp::Kind;
 use crate::stats::count;
 use crate::subscriber::connection::Connection;
-use crate::topology::Layout;
 use crate::url::Host;
 
 /// A connection that broke sooner counts as a failed try: the next one waits.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use crate::layout::Layout;
 use crate::link::Access;
 use crate::resp::{Frame, Kind};
 use crate::routing::redirection;
@@ -20,7 +21,7 @@ use crate::subscriber::incoming::{Received, Sender};
 use crate::subscriber::registry::{Leaving, Pending, Registry};
 use crate::subscriber::request::Request;
 use crate::subscriber::servers::{Dials, Servers};
-use crate::topology::{Layout, Topology};
+use crate::topology::Topology;
 use crate::url::{Kind as UrlKind, RedisUrl};
 use crate::{Options, RedisError, Stats};
 
