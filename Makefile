@@ -32,7 +32,7 @@ run: ## Build the server and run it on port 4000 (needs Rust and a C compiler; w
 RELEASE := cargo build --release --package tertulia
 
 # Without Node, or with one that is too old, everything but the web client works.
-WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo "The server gets a plain page only." >&2; fi
+WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo "The server is built without the web client." >&2; fi
 
 fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
 	@scripts/prerequisites rust libcurl nginx openssl python redis
@@ -94,7 +94,7 @@ server-under-test: web ## Build the server that the tests start
 
 web: $(WEB)/dist/index.html ## Build the web client, which the server then holds
 
-$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public $(SDK)/src -type f) $(WEB)/index.html $(WEB)/vite.config.ts
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/src $(WEB)/public $(WEB)/api-docs $(SDK)/src -type f) $(WEB)/index.html $(WEB)/vite.config.ts
 	cd $(WEB) && npm run --silent build
 	touch $@
 

@@ -1,5 +1,5 @@
 //! Lists the files of the web client, if it has been built, for `src/http/pages/web_client.rs` to hold. Without Node
-//! nothing is built, the list is empty, and the built-in page is served.
+//! nothing is built, the list is empty, and the server has a page that says so.
 
 use std::{
     env, fs, io,

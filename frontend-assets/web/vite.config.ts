@@ -1,7 +1,8 @@
 // The SDK is taken from its source, so that one build makes both; its only dependency comes from here.
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
@@ -31,8 +32,25 @@ function compressed(): Plugin {
   };
 }
 
+/** Adds the page of the API's routes. Its files are those of the package as they are, which Vite needn't read. */
+function apiDocs(): Plugin {
+  return {
+    name: "api-docs",
+    apply: "build",
+    generateBundle() {
+      const require = createRequire(import.meta.url);
+      const html = readFileSync(path("api-docs/index.html"), "utf8");
+      const source = html.replace(/(?<=(?:src|href)=")(?!\/)[^"]+/g, (name) => {
+        const file = name.startsWith(".") ? path(`api-docs/${name}`) : require.resolve(name);
+        return `/${this.getFileName(this.emitFile({ type: "asset", name: basename(file), source: readFileSync(file) }))}`;
+      });
+      this.emitFile({ type: "asset", fileName: "api-docs.html", source });
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [react(), compressed()],
+  plugins: [react(), apiDocs(), compressed()],
   resolve: {
     alias: {
       "@tertulia/sdk": path("../sdk/src/index.ts"),

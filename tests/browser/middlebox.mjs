@@ -14,8 +14,6 @@ export class Middlebox {
   asked = 0;
   /** WebSockets that were let through. */
   passed = 0;
-  /** Another page to be given at `/` than the server's. */
-  html;
   #listener;
   #sockets = new Set();
 
@@ -37,10 +35,6 @@ export class Middlebox {
   }
 
   #forward(port, asked, answer) {
-    if (asked.url === "/" && this.html) {
-      answer.writeHead(200, { "content-type": "text/html" }).end(this.html);
-      return;
-    }
     const { url: path, method, headers } = asked;
     const forwarded = request({ host: "127.0.0.1", port, path, method, headers }, (answered) => {
       answer.writeHead(answered.statusCode, answered.headers);

@@ -37,7 +37,7 @@ use tower_http::{
 
 use super::{
     auth, blocks, health, me, members, messages,
-    pages::{documents, page, web_client},
+    pages::{documents, web_client},
     publish, request_log, rooms, security_headers, sessions, users,
 };
 use crate::{app::SharedApp, config::Config, error::AppError};
@@ -95,7 +95,8 @@ fn table() -> Vec<Row> {
         row(Get, "/health/ready", health::ready),
         row(Get, "/live", health::live),
         row(Get, "/ready", health::ready),
-        row(Get, "/api/docs", documents::docs),
+        row(Get, "/api/docs", web_client::api_viewer),
+        row(Get, "/api/docs/events", documents::events),
         row(Get, "/api/openapi.json", documents::openapi),
         row(Get, "/api/asyncapi.json", documents::asyncapi),
     ]
@@ -142,7 +143,6 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
             router.route(path, handler)
         })
         .route("/", get(web_client::html))
-        .route("/builtin/{file}", get(page::file))
         .layer(from_fn_with_state(app.clone(), once_started))
         // Behind the routes that take their time by design: polls wait for news.
         .layer(from_fn(in_time))

@@ -1,11 +1,11 @@
-//! What describes the API: for programs as OpenAPI and AsyncAPI, for people as a page. Built when first asked for.
+//! What describes the API: for programs as OpenAPI and AsyncAPI, for people as pages. Built when first asked for.
 
 use std::sync::LazyLock;
 
 use axum::response::Response;
 use http::HeaderMap;
 
-use super::{asset::Asset, reference};
+use super::{asset::Asset, events};
 
 pub async fn openapi(headers: HeaderMap) -> Response {
     static OPENAPI: LazyLock<Asset> =
@@ -19,7 +19,8 @@ pub async fn asyncapi(headers: HeaderMap) -> Response {
     ASYNCAPI.answer(&headers)
 }
 
-pub async fn docs(headers: HeaderMap) -> Response {
-    static DOCS: LazyLock<Asset> = LazyLock::new(reference::page);
-    DOCS.answer(&headers)
+/// The page of the live events.
+pub async fn events(headers: HeaderMap) -> Response {
+    static EVENTS: LazyLock<Asset> = LazyLock::new(events::page);
+    EVENTS.answer(&headers)
 }

@@ -2,6 +2,6 @@
 
 mod asset;
 pub mod documents;
-pub mod page;
-mod reference;
+mod events;
+mod page;
 pub mod web_client;

@@ -1,62 +1,22 @@
-//! The built-in page: a small chat client without a build step, so that a server that just started can be tried.
+//! Pages without a script, in one style.
 
-use std::sync::LazyLock;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sha2::{Digest, Sha256};
 
-use axum::response::Response;
-use http::HeaderMap;
+use super::asset::Asset;
 
-use super::{super::request::Path, asset::Asset};
-use crate::error::AppError;
+const STYLE: &str = include_str!("page.css");
 
-/// Everything comes from this server, and nothing is written in the page itself that could run.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-macro_rules! text {
-    ($name:literal) => {
-        include_str!(concat!("../../../../frontend-assets/builtin/", $name))
-    };
-}
-
-macro_rules! script {
-    ($name:literal) => {
-        (
-            $name,
-            Asset::new("text/javascript; charset=utf-8", text!($name)),
-        )
-    };
-}
-
-/// What the page loads, by name.
-static FILES: LazyLock<[(&str, Asset); 12]> = LazyLock::new(|| {
-    [
-        script!("app.js"),
-        script!("composer.js"),
-        script!("dialogs.js"),
-        script!("kept.js"),
-        script!("messages.js"),
-        script!("names.js"),
-        script!("outbox.js"),
-        script!("polling.js"),
-        script!("room.js"),
-        script!("session.js"),
-        script!("socket.js"),
-        (
-            "style.css",
-            Asset::new("text/css; charset=utf-8", text!("style.css")),
-        ),
-    ]
-});
-
-pub async fn html(headers: HeaderMap) -> Response {
-    static HTML: LazyLock<Asset> = LazyLock::new(|| {
-        Asset::new("text/html; charset=utf-8", text!("index.html")).with_policy(POLICY)
-    });
-    HTML.answer(&headers)
-}
-
-pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, AppError> {
-    let file = FILES.iter().find(|(file, _)| *file == name);
-    file.map(|(_, asset)| asset.answer(&headers))
-        .ok_or_else(|| AppError::not_found("file"))
+/// A page that loads nothing. Both `title` and `body` are HTML.
+pub fn page(title: &str, body: &str) -> Asset {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let html = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style></head>\
+         <body>{body}</body></html>\n"
+    );
+    Asset::new("text/html; charset=utf-8", html).with_policy(&policy)
 }

@@ -1,4 +1,5 @@
-//! The web client: what `frontend-assets/web` was built into when this server was, held in the binary.
+//! What `frontend-assets/web` was built into when this server was, held in the binary: the web client, and the viewer of
+//! the API's routes.
 //!
 //! What must stay true: a name that holds a hash is never another file, so browsers keep it for good; everything else
 //! they ask for each time. Paths that only the client knows are its page; those of the API stay the API's.
@@ -11,29 +12,51 @@ use http::{HeaderMap, Method, header::ACCEPT};
 use super::{asset::Asset, page};
 use crate::error::AppError;
 
-/// Everything comes from this server. Nothing inline runs or styles.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
-
 const INDEX: &str = "index.html";
+
+const API_VIEWER: &str = "api-docs.html";
+
+/// What the pages may do. Everything comes from this server. Nothing inline runs or styles.
+const POLICIES: [(&str, &str); 2] = [
+    (
+        INDEX,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+    ),
+    // Its style has pictures in it, and it makes HTML of the Markdown in the document.
+    (
+        API_VIEWER,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+];
 
 /// Where files lie whose names hold a hash of their contents.
 const HASHED: &str = "assets/";
 
 /// What isn't the client's, whatever a browser asks for.
-const NOT_PAGES: [&str; 5] = ["api/", "socket.io/", "health", "builtin/", HASHED];
+const NOT_PAGES: [&str; 4] = ["api/", "socket.io/", "health", HASHED];
 
 type Files = HashMap<&'static str, Asset>;
 
 static FILES: LazyLock<Files> =
     LazyLock::new(|| files(include!(concat!(env!("OUT_DIR"), "/web_client_files.rs"))));
 
-/// The client's page, or the built-in one where the client wasn't built.
+/// The page of the client.
 pub async fn html(headers: HeaderMap) -> Response {
-    match FILES.get(INDEX) {
-        Some(index) => index.answer(&headers),
-        None => page::html(headers).await,
-    }
+    page_of(&FILES, INDEX).answer(&headers)
+}
+
+/// The page on which the API's routes can be read and tried.
+pub async fn api_viewer(headers: HeaderMap) -> Response {
+    page_of(&FILES, API_VIEWER).answer(&headers)
+}
+
+/// A page of the build. Where nothing was built, a page that says how it is.
+fn page_of<'a>(files: &'a Files, name: &str) -> &'a Asset {
+    static NOT_BUILT: LazyLock<Asset> =
+        LazyLock::new(|| page::page("Tertulia", include_str!("not_built.html")));
+    files.get(name).unwrap_or(&NOT_BUILT)
 }
 
 /// A file of the client, or its page at a path that it knows.
@@ -79,8 +102,8 @@ fn files(built: &[(&'static str, &'static [u8])]) -> Files {
                     asset = asset.encoded(encoding, body);
                 }
             }
-            if name == INDEX {
-                asset = asset.with_policy(POLICY);
+            if let Some((_, policy)) = POLICIES.iter().find(|(page, _)| *page == name) {
+                asset = asset.with_policy(policy);
             } else if name.starts_with(HASHED) {
                 asset = asset.unchanging();
             }
@@ -185,9 +208,36 @@ mod tests {
         assert!(get("/rooms/r1", &[(ACCEPT, "application/json")]).is_none());
     }
 
-    #[test]
-    fn without_a_build_nothing_is_served() {
+    #[tokio::test]
+    async fn without_a_build_a_page_says_how_to_get_one() {
         let request = Request::get("/rooms/r1").header(ACCEPT, "text/html");
         assert!(answer(&files(&[]), &request.body(Body::empty()).unwrap()).is_none());
+        let nothing = files(&[]);
+        for name in [INDEX, API_VIEWER] {
+            let page = page_of(&nothing, name).answer(&HeaderMap::new());
+            assert_eq!(page.status(), StatusCode::OK);
+            let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
+            let html = String::from_utf8(body(page).await).unwrap();
+            for words in [
+                "Node.js</a> 20.19",
+                "make run",
+                "/api/docs/events",
+                "/health",
+            ] {
+                assert!(html.contains(words), "{words}");
+            }
+            assert!(!html.contains("<script"));
+        }
+    }
+
+    #[test]
+    fn the_pages_run_only_the_servers_own_scripts() {
+        let pages = files(&[(INDEX, b""), (API_VIEWER, b"")]);
+        for name in [INDEX, API_VIEWER] {
+            let page = page_of(&pages, name).answer(&HeaderMap::new());
+            let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"));
+        }
     }
 }

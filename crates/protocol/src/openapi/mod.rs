@@ -159,9 +159,10 @@ pub fn openapi() -> Value {
         "info": {
             "title": "Tertulia",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Real-time chat over HTTP.",
-            "description": "What a client asks over HTTP. Live events, and everything else that a \
-                connected client does, are in the AsyncAPI document at `/api/asyncapi.json`.",
+            "summary": "Real-time chat: the HTTP API.",
+            "description": "Live events go over Socket.IO. They are described at \
+                [/api/docs/events](/api/docs/events) and, for generators, in \
+                [/api/asyncapi.json](/api/asyncapi.json).",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
         "servers": [{ "url": "/" }],

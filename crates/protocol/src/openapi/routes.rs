@@ -29,7 +29,7 @@ const ROOMS: Content = Content::Json(schema_of::<RoomPage>);
 const HEALTH: Content = Content::Json(schema_of::<HealthReport>);
 const DOCUMENT: Content = Content::Json(schema_of::<Map<String, Value>>);
 
-/// Every route of the application's listener, but for the transport and the built-in page.
+/// Every route of the application's listener, but for the transport and the web client.
 pub const ROUTES: &[Route] = &[
     route(
         Post,
@@ -267,9 +267,17 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/ready", "ready", "The same as `/health/ready`")
         .open()
         .answers(&[(200, HEALTH), (503, HEALTH)]),
-    route(Get, "/api/docs", "docs", "Show this document to people")
+    route(Get, "/api/docs", "docs", "Show this document as a page")
         .open()
         .answers(&[(200, Content::Page)]),
+    route(
+        Get,
+        "/api/docs/events",
+        "eventDocs",
+        "Show the live events as a page",
+    )
+    .open()
+    .answers(&[(200, Content::Page)]),
     route(Get, "/api/openapi.json", "openapi", "This document")
         .open()
         .answers(&[(200, DOCUMENT)]),

@@ -24,8 +24,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show this document to people */
+        /** Show this document as a page */
         get: operations["docs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/docs/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the live events as a page */
+        get: operations["eventDocs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1202,6 +1219,26 @@ export interface operations {
         };
     };
     docs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    eventDocs: {
         parameters: {
             query?: never;
             header?: never;

@@ -122,8 +122,8 @@ async fn what_isnt_in_the_table_isnt_there() {
         "/api/v1/me/",
         "/api/v2/me",
         "/api/v1/orders",
-        "/builtin/x.js",
-        "/builtin/..%2fx",
+        "/assets/x.js",
+        "/assets/..%2findex.html",
     ] {
         let (status, _, body) = ask(&app, Method::GET, path, &[], "").await;
         assert_eq!(code(status, &body), ErrorCode::NotFound, "{path}");

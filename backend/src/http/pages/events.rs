@@ -1,29 +1,16 @@
-//! The API for people: one page, written from the same documents that programs read. It runs no script.
+//! The live events, for people: one page, written from the same document that programs read.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use protocol::{CLIENT_EVENTS, Credential, ROUTES, Route, SERVER_EVENTS};
+use protocol::{CLIENT_EVENTS, SERVER_EVENTS};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use super::asset::Asset;
-
-const STYLE: &str = include_str!("reference.css");
+use super::{asset::Asset, page};
 
 /// The page.
 pub fn page() -> Asset {
-    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    let html = html(&protocol::openapi(), &protocol::asyncapi());
-    Asset::new("text/html; charset=utf-8", html).with_policy(&policy)
+    page::page("Tertulia events", &html(&protocol::asyncapi()))
 }
 
-fn html(openapi: &Value, asyncapi: &Value) -> String {
-    let routes: String = ROUTES
-        .iter()
-        .map(|route| operation(route, openapi))
-        .collect();
+fn html(asyncapi: &Value) -> String {
     let sent: String = CLIENT_EVENTS
         .iter()
         .map(|row| {
@@ -40,83 +27,20 @@ fn html(openapi: &Value, asyncapi: &Value) -> String {
         .iter()
         .map(|row| event(row.name, row.summary, message(asyncapi, row.name), None))
         .collect();
-    let schemas = schemas(openapi, asyncapi);
+    let schemas = schemas(asyncapi);
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tertulia API</title>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style></head><body>\
-         <header><h1>Tertulia API</h1><p>For programs: <a href=\"/api/openapi.json\">OpenAPI</a> of the routes, \
-         <a href=\"/api/asyncapi.json\">AsyncAPI</a> of the events.</p><nav><a href=\"#routes\">Routes</a> \
-         <a href=\"#client-events\">Client events</a> <a href=\"#server-events\">Server events</a> \
+        "<header><h1>Tertulia events</h1><p>The routes are at <a href=\"/api/docs\">/api/docs</a>. For programs: \
+         <a href=\"/api/asyncapi.json\">AsyncAPI</a> of the events, <a href=\"/api/openapi.json\">OpenAPI</a> of the \
+         routes.</p><nav><a href=\"#client-events\">Client events</a> <a href=\"#server-events\">Server events</a> \
          <a href=\"#types\">Types</a></nav></header><main>\
-         <h2 id=\"routes\">Routes</h2>{routes}\
          <h2 id=\"client-events\">Client events</h2><p>{CLIENT_EVENTS_INTRODUCTION}</p>{sent}\
          <h2 id=\"server-events\">Server events</h2>{received}\
-         <h2 id=\"types\">Types</h2>{schemas}</main></body></html>\n"
+         <h2 id=\"types\">Types</h2>{schemas}</main>"
     )
 }
 
 const CLIENT_EVENTS_INTRODUCTION: &str = "Sent over Socket.IO to the namespace <code>/</code>, which is connected \
     with <code>auth: { token }</code>. Every ack is <code>{ ok: true, … }</code> or <code>{ ok: false, error }</code>.";
-
-fn operation(route: &Route, openapi: &Value) -> String {
-    let method = route.method.as_str();
-    let operation = &openapi["paths"][route.path][method.to_ascii_lowercase()];
-    let mut rows = Vec::new();
-    for parameter in members(&operation["parameters"]) {
-        let place = parameter["in"].as_str().unwrap_or_default();
-        rows.push(field(
-            &format!("{} <small>{place}</small>", text(&parameter["name"])),
-            parameter["required"] == true,
-            &parameter["schema"],
-            &parameter["description"],
-        ));
-    }
-    let body = &operation["requestBody"];
-    if !body.is_null() {
-        let schema = &body["content"]["application/json"]["schema"];
-        rows.push(field(
-            "<small>body</small>",
-            body["required"] == true,
-            schema,
-            &Value::Null,
-        ));
-    }
-    let (mut answers, mut refusals) = (Vec::new(), Vec::new());
-    for (status, answer) in entries(&operation["responses"]) {
-        match answer["$ref"]
-            .as_str()
-            .and_then(|reference| reference.rsplit('/').next())
-        {
-            Some(code) => refusals.push(format!("{status}&nbsp;<code>{code}</code>")),
-            None => answers.push(format!("{status} {}", content(answer))),
-        }
-    }
-    let token = match route.needs {
-        Credential::Nothing => "",
-        Credential::AccessToken => " <small>access token</small>",
-        Credential::ApiKey => " <small>API key</small>",
-    };
-    article(
-        route.operation,
-        &format!("<code>{method} {}</code>{token}", escaped(route.path)),
-        route.summary,
-        &rows,
-        &[
-            ("Answers", answers.join(", ")),
-            ("Refusals", refusals.join(", ")),
-        ],
-    )
-}
-
-fn content(answer: &Value) -> String {
-    entries(&answer["content"])
-        .map(|(media, content)| match media.as_str() {
-            "application/json" => type_of(&content["schema"]),
-            other => escaped(other),
-        })
-        .collect::<Vec<_>>()
-        .join(" or ")
-}
 
 fn message<'a>(asyncapi: &'a Value, name: &str) -> &'a Value {
     &asyncapi["channels"]["chat"]["messages"][name]["payload"]
@@ -172,17 +96,8 @@ fn article(
     )
 }
 
-/// Every named type once; those that both documents have are the same.
-fn schemas(openapi: &Value, asyncapi: &Value) -> String {
-    let mut named = Map::new();
-    for document in [openapi, asyncapi] {
-        named.extend(
-            entries(&document["components"]["schemas"])
-                .map(|(name, schema)| (name.clone(), schema.clone())),
-        );
-    }
-    named
-        .iter()
+fn schemas(asyncapi: &Value) -> String {
+    entries(&asyncapi["components"]["schemas"])
         .map(|(name, schema)| {
             let required =
                 |field: &str| members(&schema["required"]).any(|required| required == field);
@@ -319,24 +234,9 @@ mod tests {
 
     use super::*;
 
-    fn whole() -> String {
-        html(&protocol::openapi(), &protocol::asyncapi())
-    }
-
     #[test]
-    fn every_route_and_event_is_on_the_page() {
-        let page = whole();
-        for route in ROUTES {
-            assert!(
-                page.contains(&format!(
-                    "<code>{} {}</code>",
-                    route.method.as_str(),
-                    route.path
-                )),
-                "{}",
-                route.path
-            );
-        }
+    fn every_event_is_on_the_page() {
+        let page = html(&protocol::asyncapi());
         for name in CLIENT_EVENTS
             .iter()
             .map(|row| row.name)
@@ -348,7 +248,7 @@ mod tests {
 
     #[test]
     fn every_link_leads_somewhere_and_nothing_is_there_twice() {
-        let page = whole();
+        let page = html(&protocol::asyncapi());
         let ids: Vec<_> = page
             .split("id=\"")
             .skip(1)
