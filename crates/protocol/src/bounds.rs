@@ -134,9 +134,9 @@ fn line(field: &str, text: &str, max: usize) -> Checked {
 fn name(field: &str, text: &str, max: usize) -> Checked {
     line(field, text, max)?;
     let fault = if !text::has_visible(text) {
-        "expected something that can be seen".to_owned()
+        "expected a visible character".to_owned()
     } else if text::turns_direction(text) {
-        "expected no characters that turn the direction of the text around it".to_owned()
+        "expected no unclosed or overriding bidirectional control characters".to_owned()
     } else if text::piles_marks(text) {
         format!(
             "expected at most {} combining marks on a character",

@@ -22,7 +22,7 @@ pub struct ConnectAuth {
     /// The access token.
     #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
     pub token: Secret,
-    /// Rooms to subscribe again, by id; what was missed in each comes before anything newer.
+    /// Rooms to resubscribe, by id. Missed events are sent before newer ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("maxProperties" = RESUME_ROOMS_MAX))]
     pub resume: Option<BTreeMap<RoomId, ResumePoint>>,
@@ -45,7 +45,7 @@ impl Request for ConnectAuth {
     }
 }
 
-/// How far a client has a room.
+/// A client's position in a room's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResumePoint {
@@ -57,13 +57,13 @@ pub struct ResumePoint {
     pub epoch: Option<Epoch>,
 }
 
-/// Why a connection to a namespace is refused for good: the payload of CONNECT_ERROR.
+/// Why a connection to a namespace was refused for good: the payload of `CONNECT_ERROR`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectRefused {
-    /// Why, for people.
+    /// An explanation for developers.
     pub message: String,
-    /// Why, for programs.
+    /// The error code, for programs.
     pub data: ConnectRefusedData,
 }
 
@@ -71,9 +71,9 @@ pub struct ConnectRefused {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectRefusedData {
-    /// Why, for programs.
+    /// The error code, for programs.
     pub code: ErrorCode,
-    /// Why, for people.
+    /// An explanation for developers.
     pub message: String,
 }
 
@@ -90,7 +90,7 @@ impl From<ErrorBody> for ConnectRefused {
     }
 }
 
-/// The replay of one room after a reconnect is over, or the room is lost to this client.
+/// The replay of one room after a reconnect has ended, or the room is no longer accessible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RoomResumed {
@@ -100,7 +100,7 @@ pub enum RoomResumed {
     Lost(LostRoom),
 }
 
-/// A room that is subscribed again.
+/// A room that was resubscribed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
@@ -109,14 +109,14 @@ pub struct ResumedRoom {
     pub room_id: RoomId,
     /// The `seq` of the last event that the client now has.
     pub head_seq: u64,
-    /// Whether everything missed was replayed; if not, `room:events` has the rest.
+    /// Whether all missed events were replayed. If not, get the rest with `room:events`.
     pub complete: bool,
-    /// Always true where present: the client's copy of the room is of another epoch; reload it.
+    /// Always true where present: the epoch of the room has changed, so reload the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<bool>,
 }
 
-/// A room that couldn't be subscribed again.
+/// A room that couldn't be resubscribed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LostRoom {
@@ -126,7 +126,7 @@ pub struct LostRoom {
     pub error: ErrorBody,
 }
 
-/// This connection fell behind and events were left out: `room:join` with the last `seq`.
+/// This connection fell behind and missed events. Send `room:join` with the last `seq` you have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resync {
@@ -136,11 +136,11 @@ pub struct Resync {
     pub head_seq: u64,
 }
 
-/// The server is about to stop; the transport closes next.
+/// The server is shutting down; the transport closes next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerDraining {
-    /// When to come back, in milliseconds; different for every connection.
+    /// How long to wait before reconnecting, in milliseconds. Different for every connection.
     pub reconnect_after_ms: u64,
 }
 

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The life of a room's log. It changes when the room was restored to an earlier point; a client
-/// whose epoch differs reloads the room. Clients compare it and send it back, nothing else.
+/// The epoch of a room's log. It changes when the room is restored from a backup; a client with
+/// another epoch reloads the room. Clients compare it and send it back; it has no other meaning.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Epoch(String);

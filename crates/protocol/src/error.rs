@@ -15,21 +15,21 @@ use crate::schema::absent_not_null;
 pub enum ErrorCode {
     /// A field is missing, malformed or out of bounds; the message names it.
     Invalid,
-    /// No valid token came with the request.
+    /// The request has no valid token.
     Unauthenticated,
-    /// Known, but not allowed to.
+    /// The caller is known, but not allowed to do this.
     Forbidden,
-    /// Doesn't exist, or the caller may not know that it does.
+    /// Not found, or not visible to the caller.
     NotFound,
-    /// Contradicts the present state, such as a username that is taken.
+    /// Conflicts with the current state, for example a username that is taken.
     Conflict,
-    /// More bytes than accepted.
+    /// The request is larger than the server accepts.
     TooLarge,
     /// Too many requests; wait `retryAfterMs`.
     RateLimited,
-    /// The server or something it needs is down or overloaded; the same request may succeed later.
+    /// The server or a dependency is down or overloaded; retry later.
     Unavailable,
-    /// A fault of the server.
+    /// Internal server error.
     Internal,
 }
 
@@ -77,7 +77,7 @@ impl ErrorCode {
         }
     }
 
-    /// Whether the same request, unchanged, may succeed later.
+    /// Whether the same request may succeed later.
     pub const fn retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::Unavailable)
     }
@@ -102,14 +102,16 @@ impl ErrorCode {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Invalid => "A field is missing, malformed or out of bounds; the detail names it.",
-            Self::Unauthenticated => "No valid token came with the request.",
-            Self::Forbidden => "Known, but not allowed to.",
-            Self::NotFound => "Doesn't exist, or the caller may not know that it does.",
-            Self::Conflict => "Contradicts the present state, such as a username that is taken.",
-            Self::TooLarge => "More bytes than accepted.",
+            Self::Unauthenticated => "The request has no valid token.",
+            Self::Forbidden => "You are signed in, but not allowed to do this.",
+            Self::NotFound => "Not found, or not visible to you.",
+            Self::Conflict => {
+                "Conflicts with the current state, for example a username that is taken."
+            }
+            Self::TooLarge => "The request is larger than the server accepts.",
             Self::RateLimited => "Too many requests.",
-            Self::Internal => "A fault of the server.",
-            Self::Unavailable => "Down or overloaded; the same request may succeed later.",
+            Self::Internal => "Internal server error.",
+            Self::Unavailable => "The server or a dependency is down or overloaded; retry later.",
         }
     }
 }
@@ -125,13 +127,13 @@ impl std::fmt::Display for ErrorCode {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ErrorBody {
-    /// Why, for programs.
+    /// The error code, for programs.
     pub code: ErrorCode,
-    /// Why, for people; for `invalid` it begins with the name of the field.
+    /// An explanation for developers. For `invalid` it begins with the name of the field.
     pub message: Cow<'static, str>,
-    /// Whether the same request, unchanged, may succeed later.
+    /// Whether the same request may succeed later.
     pub retryable: bool,
-    /// How long to wait before the next try, in milliseconds.
+    /// How long to wait before retrying, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
@@ -169,13 +171,13 @@ pub struct Problem {
     /// The HTTP status.
     #[schemars(range(min = 400, max = 599))]
     pub status: u16,
-    /// Why, for people; for `invalid` it begins with the name of the field.
+    /// An explanation for developers. For `invalid` it begins with the name of the field.
     pub detail: Cow<'static, str>,
-    /// Why, for programs.
+    /// The error code, for programs.
     pub code: ErrorCode,
-    /// Whether the same request, unchanged, may succeed later.
+    /// Whether the same request may succeed later.
     pub retryable: bool,
-    /// How long to wait before the next try, in milliseconds.
+    /// How long to wait before retrying, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }

@@ -92,31 +92,31 @@ macro_rules! client_events {
 
 client_events! {
     "room:create" CreateRoom => RoomBody,
-        "Make a room; its creator is a member and subscribed", [Forbidden, NotFound];
+        "Create a room; its creator becomes a member and is subscribed", [Forbidden, NotFound];
     "room:join" JoinRoom => RoomJoined,
-        "Become a member, subscribe this connection and get what was missed", [NotFound];
+        "Join a room, subscribe this connection and get missed events", [NotFound];
     "room:leave" LeaveRoom => Done,
-        "End membership and subscription", [NotFound, Conflict];
+        "Leave a room and unsubscribe", [NotFound, Conflict];
     "room:events" EventsRequest => EventPage,
-        "Read a page of a room's log", [NotFound];
+        "Get a page of a room's event log", [NotFound];
     "message:send" SendMessage => MessageSent,
-        "Write a message; the ack means that it is durable", [Forbidden, NotFound];
+        "Send a message; a successful ack means that it is stored durably", [Forbidden, NotFound];
     "message:edit" EditMessage => EditAccepted,
-        "Change the text of one's own message", [Forbidden, NotFound, Conflict];
+        "Edit your own message", [Forbidden, NotFound, Conflict];
     "message:delete" DeleteMessage => ChangeAccepted,
         "Delete a message", [Forbidden, NotFound];
     "message:react" ReactToMessage => ChangeAccepted,
-        "Put an emoji to a message, or take it back", [Forbidden, NotFound, Conflict];
+        "Add or remove a reaction", [Forbidden, NotFound, Conflict];
     "message:history" HistoryRequest => MessagePage,
-        "Read a page of messages in their present state", [NotFound];
+        "Get a page of messages in their current state", [NotFound];
     "message:search" SearchRequest => MessagesFound,
-        "Look for messages by their words", [NotFound];
+        "Search a room's messages", [NotFound];
     "typing:set" SetTyping => Done,
-        "Say that one is writing, or no longer", [Forbidden, NotFound];
+        "Report that you started or stopped typing", [Forbidden, NotFound];
     "read:set" SetRead => ReadAccepted,
-        "Say how far one has read", [Forbidden, NotFound];
+        "Mark a room as read up to a `seq`", [Forbidden, NotFound];
     "presence:get" GetPresence => Presence,
-        "Ask who is online in a room", [NotFound];
+        "Get the members who are online", [NotFound];
 }
 
 macro_rules! server_events {
@@ -135,21 +135,21 @@ macro_rules! server_events {
 }
 
 server_events! {
-    "message:new" Message, "A message was written";
-    "message:edited" MessageEdited, "The text of a message changed";
+    "message:new" Message, "A new message";
+    "message:edited" MessageEdited, "A message was edited";
     "message:deleted" MessageDeleted, "A message was deleted";
-    "message:reacted" MessageReacted, "An emoji was put to a message, or taken back";
-    "room:void" RoomVoid, "A place in the log that stays empty";
-    "room:updated" RoomUpdated, "A room changed";
-    "room:member" RoomMemberChanged, "Somebody joined or left a room, or got another role";
-    "room:unread" RoomUnread, "News in a room that this connection isn't subscribed to";
-    "room:resumed" RoomResumed, "The replay of a room after a reconnect is over";
-    "typing:changed" TypingChanged, "Somebody is writing, or no longer";
-    "read:changed" ReadChanged, "Somebody has read further";
-    "presence:changed" PresenceChanged, "A member came or went";
-    "presence:count" PresenceCount, "How many are online in a large room";
-    "resync" Resync, "This connection fell behind; join the room again with the last `seq`";
-    "server:draining" ServerDraining, "The server stops; the transport closes next";
+    "message:reacted" MessageReacted, "A reaction was added or removed";
+    "room:void" RoomVoid, "A `seq` of the log that holds nothing";
+    "room:updated" RoomUpdated, "A room was updated";
+    "room:member" RoomMemberChanged, "A user joined or left a room, or got another role";
+    "room:unread" RoomUnread, "Unread counts changed in a room that this connection isn't subscribed to";
+    "room:resumed" RoomResumed, "The replay of a room after a reconnect has ended";
+    "typing:changed" TypingChanged, "A user started or stopped typing";
+    "read:changed" ReadChanged, "A user has read further";
+    "presence:changed" PresenceChanged, "A member went online or offline";
+    "presence:count" PresenceCount, "The number of members online in a large room";
+    "resync" Resync, "This connection fell behind; send `room:join` with the last `seq` you have";
+    "server:draining" ServerDraining, "The server is shutting down; the transport closes next";
     "session:revoked" SessionRevoked, "The session has ended; the server disconnects next";
 }
 

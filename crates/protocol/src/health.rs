@@ -7,45 +7,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::absent_not_null;
 
-/// How well something works.
+/// A health status.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
-    /// It works.
+    /// Healthy.
     Ok,
-    /// It works in part.
+    /// Partly working.
     Degraded,
-    /// It doesn't work.
+    /// Not working.
     Unavailable,
 }
 
-/// The health of the server and of each thing that it needs.
+/// The health of the server and its dependencies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthReport {
-    /// The worst of what the server can't do without.
+    /// The worst status among the required dependencies.
     pub status: HealthStatus,
     /// The version of the server.
     pub version: String,
-    /// How long it has run, in seconds.
+    /// The uptime, in seconds.
     pub uptime_seconds: u64,
-    /// Each thing that was looked at, by name; empty where only the process itself is asked for.
+    /// The result of each check, by name. Empty where only the process itself is checked.
     pub checks: BTreeMap<String, HealthCheck>,
 }
 
-/// The health of one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct HealthCheck {
-    /// How well it works.
+    /// Its status.
     pub status: HealthStatus,
-    /// How long the look took, in milliseconds.
+    /// How long the check took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
-    /// What is wrong, for people.
+    /// What is wrong, for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

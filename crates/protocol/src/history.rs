@@ -14,8 +14,8 @@ use crate::request::{Invalid, Request};
 use crate::room_event::RoomEvent;
 use crate::schema::absent_not_null;
 
-/// Asks for a page of messages: the newest, those just before a place, or those just after one.
-/// With both `before` and `after` it begins at `after`.
+/// Gets a page of messages: the newest, those just before a `seq`, or those just after one.
+/// With both `before` and `after`, the page begins at `after`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryRequest {
@@ -29,7 +29,7 @@ pub struct HistoryRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub after: Option<u64>,
-    /// Messages of the page at most; 50 unless given.
+    /// The most messages to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = HISTORY_MAX))]
     pub limit: Option<u32>,
@@ -41,7 +41,7 @@ impl Request for HistoryRequest {
     }
 }
 
-/// The same in the query of a URL.
+/// The same as a query string.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
@@ -54,11 +54,11 @@ pub struct HistoryQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub after: Option<u64>,
-    /// Messages of the page at most; 50 unless given.
+    /// The most messages to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = HISTORY_MAX))]
     pub limit: Option<u32>,
-    /// The fields of a message to answer with; all unless given.
+    /// The message fields to return, separated by commas; all by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fields: Option<MessageFields>,
 }
@@ -79,13 +79,13 @@ fn history_page(
     bounds::limit(limit, HISTORY_MAX)
 }
 
-/// A page of messages, ascending. It ends by their number or at 1 MiB.
+/// A page of messages, ascending. It ends at `limit` messages or 1 MiB, whichever comes first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagePage {
-    /// The messages in their present state.
+    /// The messages in their current state.
     pub messages: Vec<Message>,
-    /// Whether there are more in the direction that was asked for.
+    /// Whether there are more in the requested direction.
     pub has_more: bool,
 }
 
@@ -96,18 +96,18 @@ pub(crate) fn message_page(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [whole, selected] })
 }
 
-/// A page of messages of which only some fields were asked for.
+/// A page of messages with only the requested fields.
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(dead_code, reason = "describes what is written field by field")]
 struct SelectedPage {
-    /// The messages in their present state.
+    /// The messages in their current state.
     messages: Vec<SelectedMessage>,
-    /// Whether there are more in the direction that was asked for.
+    /// Whether there are more in the requested direction.
     has_more: bool,
 }
 
-/// Those fields of a message that were asked for and that it has.
+/// The requested fields that the message has.
 #[allow(dead_code, reason = "as above")]
 struct SelectedMessage;
 
@@ -123,7 +123,7 @@ impl JsonSchema for SelectedMessage {
     }
 }
 
-/// Asks for the events of a room's log.
+/// Gets events of a room's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventsRequest {
@@ -132,7 +132,7 @@ pub struct EventsRequest {
     /// Only events with a larger `seq`.
     #[schemars(range(max = SEQ_MAX))]
     pub after: u64,
-    /// Events of the page at most; 500 unless given.
+    /// The most events to return; 500 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = EVENTS_MAX))]
     pub limit: Option<u32>,
@@ -145,16 +145,16 @@ impl Request for EventsRequest {
     }
 }
 
-/// The same in the query of a URL.
+/// The same as a query string.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct EventsQuery {
-    /// Only events with a larger `seq`; all unless given.
+    /// Only events with a larger `seq`; all by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub after: Option<u64>,
-    /// Events of the page at most; 500 unless given.
+    /// The most events to return; 500 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = EVENTS_MAX))]
     pub limit: Option<u32>,
@@ -168,7 +168,7 @@ impl Request for EventsQuery {
     }
 }
 
-/// A page of a room's log, ascending and without gaps. It ends by their number or at 1 MiB.
+/// A page of a room's log, ascending and without gaps. It ends at `limit` events or 1 MiB, whichever comes first.
 // Generic for the same reason as `RoomJoined`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -180,22 +180,22 @@ pub struct EventPage<E = RoomEvent> {
     pub has_more: bool,
 }
 
-/// Looks for messages by their words.
+/// Searches a room's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SearchRequest {
     /// The room.
     pub room_id: RoomId,
-    /// Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
-    /// beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
+    /// Words that must all be in the message, ignoring case, width and accents. The last one may be the beginning of a
+    /// word. In scripts without spaces between words any part is found; so are symbols and emoji.
     #[serde(deserialize_with = "bounds::trimmed")]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: String,
-    /// Only messages with a smaller `seq`: the last one of the page before.
+    /// Only messages with a smaller `seq`: pass the last one of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub before: Option<u64>,
-    /// Messages at most; 20 unless given.
+    /// The most messages to return; 20 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEARCH_MAX))]
     pub limit: Option<u32>,
@@ -210,21 +210,21 @@ impl Request for SearchRequest {
     }
 }
 
-/// The same in the query of a URL.
+/// The same as a query string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct SearchQuery {
-    /// Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
-    /// beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
+    /// Words that must all be in the message, ignoring case, width and accents. The last one may be the beginning of a
+    /// word. In scripts without spaces between words any part is found; so are symbols and emoji.
     #[serde(deserialize_with = "bounds::trimmed")]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: String,
-    /// Only messages with a smaller `seq`: the last one of the page before.
+    /// Only messages with a smaller `seq`: pass the last one of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub before: Option<u64>,
-    /// Messages at most; 20 unless given.
+    /// The most messages to return; 20 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEARCH_MAX))]
     pub limit: Option<u32>,
@@ -239,11 +239,11 @@ impl Request for SearchQuery {
     }
 }
 
-/// The messages that a search found, the newest first. A page ends by their number or at 1 MiB.
+/// The messages that were found, newest first. A page ends at `limit` messages or 1 MiB, whichever comes first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessagesFound {
-    /// The messages in their present state.
+    /// The messages in their current state.
     pub messages: Vec<Message>,
     /// Whether there are more before the last.
     pub has_more: bool,

@@ -20,7 +20,7 @@ use crate::user::User;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum RoomRole {
-    /// Reads and writes.
+    /// Reads and sends messages.
     Member,
     /// Also deletes others' messages and removes members.
     Moderator,
@@ -28,7 +28,7 @@ pub enum RoomRole {
     Owner,
 }
 
-/// Ends the membership and the subscription of this connection.
+/// Leaves a room and unsubscribes this connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveRoom {
@@ -42,13 +42,13 @@ impl Request for LeaveRoom {
     }
 }
 
-/// Enters a room and subscribes this connection to it.
+/// Joins a room and subscribes this connection to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JoinRoom {
     /// The room.
     pub room_id: RoomId,
-    /// The last `seq` that this client has; it then gets what it missed.
+    /// The last `seq` that the client has. Later events are returned in `missed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = SEQ_MAX))]
     pub since: Option<u64>,
@@ -75,12 +75,12 @@ pub struct RoomJoined<E = RoomEvent> {
     pub room: Room,
     /// The `seq` of the last event that the client has once it has read `missed`.
     pub head_seq: u64,
-    /// Every event after `since` up to `headSeq`, in order, at most 500 and 1 MiB; empty without `since`.
+    /// The events after `since` up to `headSeq`, in order; at most 500 and 1 MiB. Empty without `since`.
     #[schemars(length(max = MISSED_MAX))]
     pub missed: Vec<E>,
-    /// Whether `missed` holds all of them; if not, `room:events` has the rest.
+    /// Whether `missed` holds all of them. If not, get the rest with `room:events`.
     pub complete: bool,
-    /// Always true where present: the client's copy of the room is of another epoch; reload it.
+    /// Always true where present: the epoch of the room has changed, so reload the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<bool>,
 }
@@ -90,25 +90,25 @@ pub struct RoomJoined<E = RoomEvent> {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct RoomMember {
-    /// Who.
+    /// The user.
     pub user: User,
     /// What the member may do in the room.
     pub role: RoomRole,
-    /// Since when.
+    /// When the user joined.
     pub joined_at: Timestamp,
-    /// The `seq` that the member has read up to; absent for an asker who isn't in the room.
+    /// The `seq` that the member has read up to. Absent if you aren't a member.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_seq: Option<u64>,
 }
 
-/// The answer that holds one member.
+/// A response with one member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberBody {
     /// The member.
     pub member: RoomMember,
 }
 
-/// A page of members, in the order of their users' ids.
+/// A page of members, ordered by user id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberPage {
@@ -118,12 +118,12 @@ pub struct MemberPage {
     pub has_more: bool,
 }
 
-/// Lists the members of a room, or looks for some of them by their names.
+/// Lists the members of a room, optionally filtered by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListMembers {
-    /// A part of a username or display name, without regard to case and accents; all members unless given. In a room
+    /// A part of a username or display name, ignoring case and accents; all members unless given. In a room
     /// of more than 1,000 members some that match may be left out, unless it is the whole of a username.
     #[serde(
         default,
@@ -132,10 +132,10 @@ pub struct ListMembers {
     )]
     #[schemars(with = "String", length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: Option<String>,
-    /// The last member of the page before.
+    /// The user id of the last member of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<UserId>,
-    /// Members of the page; 50 unless given.
+    /// The most members to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = PAGE_MAX))]
     pub limit: Option<u32>,
@@ -148,11 +148,11 @@ impl Request for ListMembers {
     }
 }
 
-/// Adds somebody to a room, or gives a member another role.
+/// Adds a user to a room, or changes a member's role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PutMember {
-    /// What the member may do; who is new is a `member` unless given, who isn't keeps the role.
+    /// The member's role. By default a new member becomes a `member`, and an existing one keeps their role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<RoomRole>,
 }
@@ -163,14 +163,14 @@ impl Request for PutMember {
     }
 }
 
-/// Somebody joined or left a room, or got another role there.
+/// A user joined or left a room, or got another role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomMemberChanged {
     /// The room.
     pub room_id: RoomId,
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// What the user may do there now; `null` for who is no longer a member.
+    /// The user's role now; `null` if the user is no longer a member.
     pub role: Option<RoomRole>,
 }

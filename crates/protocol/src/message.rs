@@ -11,7 +11,7 @@ use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 use crate::timestamp::Timestamp;
 
-/// A message in its present state.
+/// A message in its current state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
@@ -20,100 +20,100 @@ pub struct Message {
     pub id: MessageId,
     /// The room.
     pub room_id: RoomId,
-    /// Its place in the room's log; never changes.
+    /// Its position in the room's log. Never changes.
     pub seq: u64,
-    /// Who wrote it.
+    /// The sender.
     pub sender: Sender,
-    /// The text; empty once deleted.
+    /// The text; empty if the message was deleted.
     pub body: String,
-    /// When it was written.
+    /// When it was sent.
     pub at: Timestamp,
-    /// What its sender called it; for the sender alone.
+    /// The sender's own id for the message. Only the sender sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The `seq` of the message it answers.
+    /// The `seq` of the message it replies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<u64>,
-    /// What is attached to it.
+    /// The attachments.
     pub attachments: Vec<Attachment>,
-    /// When the text was last changed.
+    /// When it was last edited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Timestamp>,
-    /// Each emoji that somebody put to it.
+    /// The reactions, one entry for each emoji.
     pub reactions: Vec<Reaction>,
 }
 
-/// Who wrote a message, by the name of that time.
+/// The sender of a message, with the name used at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sender {
     /// The user.
     pub id: UserId,
-    /// The name that others read.
+    /// The display name.
     pub display_name: String,
-    /// Whether the user came without registering.
+    /// Whether the user is a guest.
     pub guest: bool,
 }
 
-/// One emoji put to a message.
+/// One emoji among a message's reactions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {
     /// The emoji.
     pub emoji: String,
-    /// How many users put it.
+    /// How many users reacted with it.
     pub count: u64,
-    /// Whether the one who asks is among them.
+    /// Whether you are one of them.
     pub mine: bool,
 }
 
-/// Something attached to a message.
+/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct Attachment {
     /// Never changes.
     pub id: AttachmentId,
-    /// How to show it.
+    /// How to display it.
     pub kind: AttachmentKind,
-    /// Where it is, once ready.
+    /// Its URL, once it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Of an image, in pixels.
+    /// For an image, in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
-    /// Of an image, in pixels.
+    /// For an image, in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
-    /// Smaller copies of an image, the smallest first.
+    /// Smaller copies of an image, smallest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variants: Option<Vec<ImageVariant>>,
-    /// Whether it can be had yet.
+    /// Whether it can be downloaded yet.
     pub status: AttachmentStatus,
 }
 
-/// How to show an attachment.
+/// How to display an attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentKind {
-    /// As a picture.
+    /// As an image.
     Image,
-    /// As a name to fetch.
+    /// As a file to download.
     File,
 }
 
-/// Whether an attachment can be had.
+/// Whether an attachment can be downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentStatus {
-    /// Not yet.
+    /// It is being processed.
     Processing,
-    /// Now.
+    /// It can be downloaded.
     Ready,
-    /// Never.
+    /// Processing failed.
     Failed,
 }
 
@@ -125,30 +125,29 @@ pub struct ImageVariant {
     pub width: u32,
     /// In pixels.
     pub height: u32,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
     /// Its media type.
     pub content_type: String,
 }
 
-/// Writes a message. One `clientId` of one sender in one room is one message, however often it is
-/// sent.
+/// Sends a message. Retries with the same `clientId` in the same room store one message only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
     /// The room.
     pub room_id: RoomId,
-    /// What the sender calls the message, new for every message and the same for every try.
+    /// The sender's id for the message: new for every message, the same for every retry.
     #[schemars(length(min = 1, max = CLIENT_ID_MAX), regex(pattern = bounds::LINE_PATTERN))]
     pub client_id: String,
-    /// The text, kept as it is.
+    /// The text, stored as it is.
     #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
     pub body: String,
-    /// The `seq` of the message it answers.
+    /// The `seq` of the message it replies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub reply_to: Option<u64>,
-    /// Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out.
+    /// Members to mention, besides those whose `@username` is in the text. Users who aren't members are left out.
     #[serde(
         default,
         deserialize_with = "bounds::list",
@@ -156,7 +155,7 @@ pub struct SendMessage {
     )]
     #[schemars(with = "Option<Vec<UserId>>", length(max = MENTIONS_MAX))]
     pub mentions: Vec<UserId>,
-    /// Nothing can be attached yet.
+    /// Attachments aren't supported yet.
     #[serde(
         default,
         deserialize_with = "bounds::list",
@@ -173,23 +172,23 @@ impl Request for SendMessage {
     }
 }
 
-/// Writes a message over HTTP. The header `Idempotency-Key` is its `clientId`; one of the two is
-/// needed to make a second try safe.
+/// Sends a message over HTTP. The header `Idempotency-Key` is its `clientId`; one of the two is
+/// needed to make retries safe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostMessage {
-    /// What the sender calls the message, if the header doesn't say.
+    /// The sender's id for the message, if there is no `Idempotency-Key` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = CLIENT_ID_MAX), regex(pattern = bounds::LINE_PATTERN))]
     pub client_id: Option<String>,
-    /// The text, kept as it is.
+    /// The text, stored as it is.
     #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
     pub body: String,
-    /// The `seq` of the message it answers.
+    /// The `seq` of the message it replies to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub reply_to: Option<u64>,
-    /// Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out.
+    /// Members to mention, besides those whose `@username` is in the text. Users who aren't members are left out.
     #[serde(
         default,
         deserialize_with = "bounds::list",
@@ -197,7 +196,7 @@ pub struct PostMessage {
     )]
     #[schemars(with = "Option<Vec<UserId>>", length(max = MENTIONS_MAX))]
     pub mentions: Vec<UserId>,
-    /// Nothing can be attached yet.
+    /// Attachments aren't supported yet.
     #[serde(
         default,
         deserialize_with = "bounds::list",
@@ -248,17 +247,17 @@ fn content(
     }
 }
 
-/// The answer to a message that was sent: it is durable.
+/// The message was stored durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageSent {
-    /// The message as it is stored.
+    /// The stored message.
     pub message: Message,
-    /// Whether an earlier try had stored it.
+    /// Whether an earlier attempt had already stored it.
     pub duplicate: bool,
 }
 
-/// Changes the text of one's own message.
+/// Edits your own message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EditMessage {
@@ -267,7 +266,7 @@ pub struct EditMessage {
     /// The message.
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub seq: u64,
-    /// The text from now on.
+    /// The new text.
     #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
     pub body: String,
 }
@@ -285,11 +284,11 @@ impl Request for EditMessage {
 pub struct EditAccepted {
     /// The message as it is now.
     pub message: Message,
-    /// The place of the edit in the room's log.
+    /// The position of the edit in the room's log.
     pub seq: u64,
 }
 
-/// Deletes one's own message, or anybody's as a moderator.
+/// Deletes your own message, or any message as a moderator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteMessage {
@@ -306,7 +305,7 @@ impl Request for DeleteMessage {
     }
 }
 
-/// Puts an emoji to a message, or takes it back.
+/// Adds or removes a reaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReactToMessage {
@@ -315,12 +314,12 @@ pub struct ReactToMessage {
     /// The message.
     #[schemars(range(min = 1, max = SEQ_MAX))]
     pub seq: u64,
-    /// One emoji of Unicode's list. However it is spelled (`❤` or `❤️`), it is one; it is answered and shown in its full
+    /// One emoji of Unicode's list. Variants (`❤`, `❤️`) are the same emoji; it is stored and returned in its full
     /// spelling.
     #[serde(deserialize_with = "bounds::emoji_form")]
     #[schemars(length(min = 1, max = EMOJI_MAX), regex(pattern = bounds::EMOJI_PATTERN))]
     pub emoji: String,
-    /// Whether it is put or taken back.
+    /// True to add the reaction, false to remove it.
     pub on: bool,
 }
 
@@ -338,6 +337,6 @@ impl Request for ReactToMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeAccepted {
-    /// The place of the change in the room's log; of the earlier one, if nothing was left to change.
+    /// The position of the change in the room's log, or of the earlier change if there was nothing to do.
     pub seq: u64,
 }

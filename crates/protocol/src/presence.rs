@@ -30,7 +30,7 @@ impl Request for SetTyping {
 pub struct TypingChanged {
     /// The room.
     pub room_id: RoomId,
-    /// Who.
+    /// The user.
     pub user_id: UserId,
     /// Whether the user is writing.
     pub on: bool,
@@ -63,19 +63,19 @@ pub struct ReadAccepted {
     pub unread: u64,
 }
 
-/// Somebody has read further.
+/// A user has read further.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadChanged {
     /// The room.
     pub room_id: RoomId,
-    /// Who.
+    /// The user.
     pub user_id: UserId,
     /// The last `seq` that the user has read.
     pub seq: u64,
 }
 
-/// Asks who is online in a room.
+/// Gets the members of a room who are online.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GetPresence {
@@ -89,24 +89,24 @@ impl Request for GetPresence {
     }
 }
 
-/// Who is online in a room, by user and not by connection.
+/// The members who are online, by user rather than by connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
-    /// How many, exactly.
+    /// The exact number.
     pub count: u64,
-    /// Who; not all of them in large rooms.
+    /// The users; in large rooms not all of them.
     #[schemars(length(max = ONLINE_MAX))]
     pub online: Vec<UserId>,
 }
 
-/// A member came or went. May be lost.
+/// A member went online or offline. Delivered at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PresenceChanged {
     /// The room.
     pub room_id: RoomId,
-    /// Who.
+    /// The user.
     pub user_id: UserId,
     /// Whether the user is online.
     pub online: bool,

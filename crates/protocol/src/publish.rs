@@ -58,33 +58,33 @@ const RESERVED: [&str; 17] = [
     "reconnect_failed",
 ];
 
-/// Publishes an event to clients that are connected; it isn't kept for others.
+/// Publishes an event to connected clients. It isn't stored for others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishRequest {
-    /// The namespace in which clients hear it.
+    /// The namespace of the clients.
     #[schemars(extend("enum" = PUBLISH_NAMESPACES))]
     pub namespace: String,
-    /// To whom.
+    /// The recipients.
     pub to: PublishTo,
-    /// Its name: none of this contract, nor one like it.
+    /// The event's name. Names of the server's own events are reserved.
     #[schemars(length(min = 1, max = PUBLISH_EVENT_MAX), regex(pattern = "^[A-Za-z0-9_:./-]([A-Za-z0-9 _:./-]*[A-Za-z0-9_:./-])?$"))]
     pub event: String,
-    /// What it carries; at most 64 KiB as JSON.
+    /// The payload; at most 64 KiB as JSON.
     pub data: Value,
 }
 
-/// Whom an event from outside reaches: exactly one of these.
+/// The recipients of a published event: exactly one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = absent_not_null, extend("minProperties" = 1, "maxProperties" = 1))]
 pub struct PublishTo {
-    /// Everybody who is subscribed to a room.
+    /// The subscribers of a room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<RoomId>,
     /// Every connection of a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
-    /// Everybody who is subscribed to a topic: `room:…`, `user:…`, `order:…` or `orders:live`.
+    /// The subscribers of a topic: `room:…`, `user:…`, `order:…` or `orders:live`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
 }

@@ -13,58 +13,58 @@ use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 use crate::timestamp::Timestamp;
 
-/// Who may find and enter a room.
+/// Who may find and join a room.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum RoomKind {
-    /// Everybody finds it and may join.
+    /// Anyone can find and join it.
     Public,
-    /// Only its members know of it.
+    /// Only its members can see it.
     Private,
-    /// Two people's own; there is one for each pair.
+    /// A conversation of two users. Each pair has at most one.
     Direct,
 }
 
-/// A room, as the one who asks sees it.
+/// A room, as you see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct Room {
     /// Never changes.
     pub id: RoomId,
-    /// The name; empty for a direct room, which is called after the other one.
+    /// The name. Empty for a direct room: show the other user's name instead.
     pub name: String,
-    /// Who may find and enter it.
+    /// Who may find and join it.
     pub kind: RoomKind,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// How many are in it.
+    /// The number of members.
     pub member_count: u64,
     /// The `seq` of the last event; 0 in a new room.
     pub head_seq: u64,
-    /// The life of the log.
+    /// The epoch of the log.
     pub epoch: Epoch,
-    /// What the one who asks may do; absent for who isn't a member, and in what all members get.
+    /// Your role. Absent if you aren't a member, and in events that go to all members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<RoomRole>,
-    /// The `seq` that the one who asks has read up to; absent as `role` is.
+    /// The `seq` that you have read up to. Absent when `role` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_seq: Option<u64>,
-    /// Messages of others after `readSeq`; absent as `role` is.
+    /// The number of others' messages after `readSeq`. Absent when `role` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<u64>,
 }
 
-/// The answer that holds one room.
+/// A response with one room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoomBody {
     /// The room.
     pub room: Room,
 }
 
-/// A page of rooms, in the order of their ids.
+/// A page of rooms, ordered by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomPage {
@@ -74,12 +74,12 @@ pub struct RoomPage {
     pub has_more: bool,
 }
 
-/// Makes a room, or finds the direct room that two people already have.
+/// Creates a room, or returns the direct room that two users already have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("if" = direct(), "then" = of_two(), "else" = named()))]
 pub struct CreateRoom {
-    /// The name; a direct room needs none. White space around it is dropped.
+    /// The name; a direct room needs none. Leading and trailing white space is removed.
     #[serde(
         default,
         deserialize_with = "bounds::shown_option",
@@ -87,9 +87,9 @@ pub struct CreateRoom {
     )]
     #[schemars(length(min = 1, max = ROOM_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub name: Option<String>,
-    /// Who may find and enter it.
+    /// Who may find and join it.
     pub kind: RoomKind,
-    /// Who is in it besides its creator; for a direct room the other one.
+    /// The members besides the creator; for a direct room, the other user.
     #[serde(
         default,
         deserialize_with = "bounds::list",
@@ -135,11 +135,11 @@ fn named() -> Value {
     json!({ "required": ["name"], "properties": { "name": { "type": "string" } } })
 }
 
-/// Changes a room. A field that is absent stays as it is.
+/// Updates a room. Absent fields don't change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateRoom {
-    /// The name. White space around it is dropped.
+    /// The name. Leading and trailing white space is removed.
     #[serde(
         default,
         deserialize_with = "bounds::shown_option",
@@ -160,7 +160,7 @@ impl Request for UpdateRoom {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListRooms {
-    /// A part of the name, without regard to case, width and accents. One or two letters of a script that has spaces
+    /// A part of the name, ignoring case, width and accents. One or two letters of a script that has spaces
     /// between its words are looked for at the beginning.
     #[serde(
         default,
@@ -169,10 +169,10 @@ pub struct ListRooms {
     )]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: Option<String>,
-    /// The last room of the page before.
+    /// The id of the last room of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<RoomId>,
-    /// Rooms of the page; 50 unless given.
+    /// The most rooms to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = PAGE_MAX))]
     pub limit: Option<u32>,
@@ -185,15 +185,15 @@ impl Request for ListRooms {
     }
 }
 
-/// Lists the rooms of the one who asks.
+/// Lists your rooms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListMyRooms {
-    /// The last room of the page before.
+    /// The id of the last room of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<RoomId>,
-    /// Rooms of the page; 50 unless given.
+    /// The most rooms to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = PAGE_MAX))]
     pub limit: Option<u32>,

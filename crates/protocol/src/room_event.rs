@@ -14,7 +14,7 @@ use crate::message::Message;
 pub struct MessageEdited {
     /// The room.
     pub room_id: RoomId,
-    /// The place of the edit in the room's log.
+    /// The position of the edit in the room's log.
     pub seq: u64,
     /// The `seq` of the message.
     pub of: u64,
@@ -46,7 +46,7 @@ pub struct MessageReacted {
     pub of: u64,
     /// The emoji.
     pub emoji: String,
-    /// Who.
+    /// The user.
     pub user_id: UserId,
     /// Whether it was put or taken back.
     pub on: bool,

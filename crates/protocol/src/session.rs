@@ -12,19 +12,19 @@ use crate::timestamp::Timestamp;
 pub struct Session {
     /// Never changes.
     pub id: SessionId,
-    /// What the device called itself when it signed in.
+    /// The device's `User-Agent` at sign-in.
     pub device: String,
-    /// The network address it was last seen at.
+    /// The network address at which it was last seen.
     pub address: String,
     /// When it signed in.
     pub created_at: Timestamp,
     /// When it was last seen.
     pub last_seen_at: Timestamp,
-    /// Whether it is the session that asks.
+    /// Whether this is the current session.
     pub current: bool,
 }
 
-/// The sessions of the user who asks, the last seen first. They are few: all come at once.
+/// Your sessions, most recently seen first. All are returned at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPage {

@@ -18,29 +18,29 @@ use crate::user::User;
 pub struct Tokens {
     /// Who is signed in.
     pub user: User,
-    /// Goes with every request and connection.
+    /// Authenticates requests and connections.
     pub access_token: Secret,
-    /// Good for one refresh.
+    /// Valid for one refresh.
     pub refresh_token: Secret,
-    /// How long the access token is good, in seconds.
+    /// How long the access token is valid, in seconds.
     pub expires_in: u32,
 }
 
-/// Makes an account and signs in.
+/// Creates an account and signs in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisterRequest {
-    /// Letters a to z, digits, `_`, `.` and `-`; unique without regard to case and width.
+    /// Letters a to z, digits, `_`, `.` and `-`. Unique, ignoring case and width.
     #[schemars(
         length(min = USERNAME_MIN, max = USERNAME_MAX),
         regex(pattern = bounds::USERNAME_PATTERN)
     )]
     #[serde(deserialize_with = "bounds::username_form")]
     pub username: String,
-    /// Kept only as a salted hash. The same in every Unicode normal form.
+    /// Stored only as a salted hash. Unicode normal forms make no difference.
     #[schemars(with = "String", length(min = PASSWORD_MIN, max = PASSWORD_MAX))]
     pub password: Secret,
-    /// The name that others read, the username unless given; white space around it is dropped.
+    /// The display name; the username by default. Leading and trailing white space is removed.
     #[serde(
         default,
         deserialize_with = "bounds::shown_option",
@@ -48,7 +48,7 @@ pub struct RegisterRequest {
     )]
     #[schemars(length(min = 1, max = DISPLAY_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub display_name: Option<String>,
-    /// Shown to nobody else.
+    /// Not visible to other users.
     #[serde(
         default,
         deserialize_with = "bounds::email_option",
@@ -71,11 +71,11 @@ impl Request for RegisterRequest {
     }
 }
 
-/// Signs in. What is too short for a username or a password is answered like a wrong one.
+/// Signs in. A username or password that is too short is treated like a wrong one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginRequest {
-    /// Without regard to case and width.
+    /// Case and width are ignored.
     #[schemars(length(min = 1, max = USERNAME_MAX))]
     #[serde(deserialize_with = "bounds::username_form")]
     pub username: String,
@@ -91,11 +91,11 @@ impl Request for LoginRequest {
     }
 }
 
-/// Comes in without an account.
+/// Signs in as a guest, without an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GuestRequest {
-    /// The name that others read; white space around it is dropped.
+    /// The display name. Leading and trailing white space is removed.
     #[serde(deserialize_with = "bounds::shown")]
     #[schemars(length(min = 1, max = DISPLAY_NAME_MAX), regex(pattern = bounds::NAME_PATTERN))]
     pub display_name: String,
@@ -107,11 +107,11 @@ impl Request for GuestRequest {
     }
 }
 
-/// Trades a refresh token for new tokens.
+/// Exchanges a refresh token for new tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshRequest {
-    /// The refresh token that came last.
+    /// The latest refresh token.
     #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
     pub refresh_token: Secret,
 }
@@ -122,14 +122,14 @@ impl Request for RefreshRequest {
     }
 }
 
-/// Changes one's own password; every other session of the user ends.
+/// Changes your password. All your other sessions end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordChange {
-    /// The password until now.
+    /// The current password.
     #[schemars(with = "String", length(min = 1, max = PASSWORD_MAX))]
     pub current_password: Secret,
-    /// The password from now on.
+    /// The new password.
     #[schemars(with = "String", length(min = PASSWORD_MIN, max = PASSWORD_MAX))]
     pub new_password: Secret,
 }

@@ -9,17 +9,17 @@ use crate::limits::{AVATAR_URL_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, PAGE_MAX, SEARC
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 
-/// What a user may do in the whole system.
+/// A user's role in the whole system.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Chats.
+    /// An ordinary user.
     User,
-    /// Also sees to the customers.
+    /// Also serves customers.
     Staff,
-    /// Also runs the system.
+    /// Also administers the system.
     Admin,
 }
 
@@ -30,34 +30,34 @@ pub enum Role {
 pub struct User {
     /// Never changes.
     pub id: UserId,
-    /// Unique without regard to case; a guest's is made up.
+    /// Unique, ignoring case. A guest's is generated.
     pub username: String,
-    /// The name that others read.
+    /// The display name.
     pub display_name: String,
-    /// Where the picture is, if there is one.
+    /// The URL of the avatar, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// Whether the user came without registering.
+    /// Whether the user is a guest.
     pub guest: bool,
-    /// What the user may do in the whole system.
+    /// The user's role in the whole system.
     pub role: Role,
-    /// Shown to the user alone.
+    /// Visible to the user alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
-/// The answer that holds one user.
+/// A response with one user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserBody {
     /// The user.
     pub user: User,
 }
 
-/// Changes one's own user. A field that is absent stays as it is.
+/// Updates your own user. Absent fields don't change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateMe {
-    /// The name that others read; white space around it is dropped.
+    /// The display name. Leading and trailing white space is removed.
     #[serde(
         default,
         deserialize_with = "bounds::shown_option",
@@ -103,20 +103,20 @@ impl Request for UpdateMe {
     }
 }
 
-/// Looks for users by a part of their username or display name.
+/// Searches users by a part of the username or display name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListUsers {
-    /// A part of a username or display name, without regard to case, width and accents. One or two letters of a script
+    /// A part of a username or display name, ignoring case, width and accents. One or two letters of a script
     /// that has spaces between its words are looked for at the beginning.
     #[serde(deserialize_with = "bounds::trimmed")]
     #[schemars(length(min = 1, max = SEARCH_QUERY_MAX), regex(pattern = bounds::TRIMMED_PATTERN))]
     pub query: String,
-    /// The last user of the page before.
+    /// The id of the last user of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<UserId>,
-    /// Users of the page; 50 unless given.
+    /// The most users to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = PAGE_MAX))]
     pub limit: Option<u32>,
@@ -129,15 +129,15 @@ impl Request for ListUsers {
     }
 }
 
-/// Lists whom the one who asks has blocked.
+/// Lists the users you have blocked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct ListBlocks {
-    /// The last user of the page before.
+    /// The id of the last user of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<UserId>,
-    /// Users of the page; 50 unless given.
+    /// The most users to return; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = PAGE_MAX))]
     pub limit: Option<u32>,
@@ -149,7 +149,7 @@ impl Request for ListBlocks {
     }
 }
 
-/// A page of users, in the order of their ids.
+/// A page of users, ordered by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserPage {

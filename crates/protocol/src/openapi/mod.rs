@@ -38,11 +38,11 @@ impl Method {
 /// What the routes are about, in the order of the document: the first part of the path under
 /// `/api/v1`, or the server itself.
 const TAGS: [(&str, &str); 7] = [
-    ("auth", "Signing in and staying signed in."),
-    ("me", "One's own user."),
+    ("auth", "Signing in, refreshing tokens and signing out."),
+    ("me", "Your own user, rooms and blocks."),
     ("users", "Other users."),
-    ("sessions", "The devices one is signed in on."),
-    ("rooms", "Rooms, their members and what is said in them."),
+    ("sessions", "Your sessions, one for each sign-in."),
+    ("rooms", "Rooms, their members and messages."),
     ("publish", "Events from other programs."),
     ("server", "The server itself."),
 ];
@@ -173,12 +173,12 @@ pub fn openapi() -> Value {
                 "accessToken": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The `accessToken` of signing in or refreshing.",
+                    "description": "The `accessToken` from signing in or refreshing.",
                 },
                 "apiKey": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The key that the server was started with, for other programs of the same house.",
+                    "description": "The server's `PUBLISH_API_KEY`, for your own backend programs.",
                 },
             },
             "responses": responses,
@@ -215,10 +215,10 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
 
 fn answer(status: u16, content: &Content, schemas: &mut Schemas) -> Value {
     let description = match status {
-        201 => "Made.",
+        201 => "Created.",
         204 => "Done.",
-        503 => "It doesn't work.",
-        _ => "As asked.",
+        503 => "Not healthy.",
+        _ => "OK.",
     };
     match content {
         Content::Json(schema) => json!({
@@ -250,7 +250,7 @@ fn parameters(route: &Route, schemas: &mut Schemas) -> Vec<Value> {
         parameters.push(json!({
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "The `clientId` of the message: the same for every try.",
+            "description": "The `clientId` of the message. Send the same value with every retry.",
             "schema": { "type": "string", "minLength": 1, "maxLength": crate::limits::CLIENT_ID_MAX, "pattern": crate::bounds::HEADER_PATTERN },
         }));
     }
@@ -319,13 +319,14 @@ fn error_responses(schemas: &mut Schemas) -> Map<String, Value> {
         });
         if code.retryable() {
             response["headers"] = json!({
-                "Retry-After": seconds("When to try again, in seconds."),
+                "Retry-After": seconds("Seconds to wait before retrying."),
             });
         }
         if code == ErrorCode::RateLimited {
-            response["headers"]["RateLimit-Limit"] = seconds("Requests in one window.");
-            response["headers"]["RateLimit-Remaining"] = seconds("Requests left in this window.");
-            response["headers"]["RateLimit-Reset"] = seconds("When the window ends, in seconds.");
+            response["headers"]["RateLimit-Limit"] = seconds("Requests allowed in a window.");
+            response["headers"]["RateLimit-Remaining"] =
+                seconds("Requests left in the current window.");
+            response["headers"]["RateLimit-Reset"] = seconds("Seconds until the window ends.");
         }
         responses.insert(code.as_str().to_owned(), response);
     }

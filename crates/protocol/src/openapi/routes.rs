@@ -35,7 +35,7 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/auth/register",
         "register",
-        "Make an account and sign in",
+        "Create an account and sign in",
     )
     .open()
     .body(schema_of::<RegisterRequest>)
@@ -50,7 +50,7 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/auth/guest",
         "comeAsGuest",
-        "Come in without an account",
+        "Sign in as a guest, without an account",
     )
     .open()
     .body(schema_of::<GuestRequest>)
@@ -60,7 +60,7 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/auth/refresh",
         "refresh",
-        "Trade a refresh token for new tokens",
+        "Exchange a refresh token for new tokens",
     )
     .open()
     .body(schema_of::<RefreshRequest>)
@@ -70,19 +70,19 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/auth/logout",
         "logout",
-        "End the session that asks",
+        "End the current session",
     ),
-    route(Get, "/api/v1/me", "getMe", "Read one's own user").answers(&[(200, USER)]),
-    route(Patch, "/api/v1/me", "updateMe", "Change one's own user")
+    route(Get, "/api/v1/me", "getMe", "Get your own user").answers(&[(200, USER)]),
+    route(Patch, "/api/v1/me", "updateMe", "Update your own user")
         .body(schema_of::<UpdateMe>)
         .answers(&[(200, USER)])
         .refuses(&[Forbidden]),
-    route(Delete, "/api/v1/me", "deleteMe", "Delete one's own account"),
+    route(Delete, "/api/v1/me", "deleteMe", "Delete your account"),
     route(
         Post,
         "/api/v1/me/password",
         "changePassword",
-        "Change one's own password",
+        "Change your password",
     )
     .body(schema_of::<PasswordChange>)
     .refuses(&[Forbidden, Conflict]),
@@ -90,7 +90,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/api/v1/me/rooms",
         "listMyRooms",
-        "List the rooms one is in, with what is unread",
+        "List your rooms, with unread counts",
     )
     .query(schema_of::<ListMyRooms>)
     .answers(&[(200, ROOMS)]),
@@ -98,7 +98,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/api/v1/me/blocks",
         "listBlocks",
-        "List whom one has blocked",
+        "List the users you have blocked",
     )
     .query(schema_of::<ListBlocks>)
     .answers(&[(200, Content::Json(schema_of::<UserPage>))]),
@@ -115,31 +115,31 @@ pub const ROUTES: &[Route] = &[
         "unblockUser",
         "Unblock a user",
     ),
-    route(Get, "/api/v1/users", "listUsers", "Look for users by name")
+    route(Get, "/api/v1/users", "listUsers", "Search users by name")
         .query(schema_of::<ListUsers>)
         .answers(&[(200, Content::Json(schema_of::<UserPage>))]),
-    route(Get, "/api/v1/users/{userId}", "getUser", "Read a user")
+    route(Get, "/api/v1/users/{userId}", "getUser", "Get a user")
         .answers(&[(200, USER)])
         .refuses(&[NotFound]),
     route(
         Get,
         "/api/v1/sessions",
         "listSessions",
-        "List the devices one is signed in on",
+        "List your sessions",
     )
     .answers(&[(200, Content::Json(schema_of::<SessionPage>))]),
     route(
         Delete,
         "/api/v1/sessions/{sessionId}",
         "deleteSession",
-        "Sign a device out",
+        "End one of your sessions",
     )
     .refuses(&[NotFound]),
     route(
         Post,
         "/api/v1/rooms",
         "createRoom",
-        "Make a room, or find the direct room of two",
+        "Create a room, or get the direct room of two users",
     )
     .body(schema_of::<CreateRoom>)
     .answers(&[(201, ROOM)])
@@ -147,14 +147,14 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/api/v1/rooms", "listRooms", "List public rooms")
         .query(schema_of::<ListRooms>)
         .answers(&[(200, ROOMS)]),
-    route(Get, "/api/v1/rooms/{roomId}", "getRoom", "Read a room")
+    route(Get, "/api/v1/rooms/{roomId}", "getRoom", "Get a room")
         .answers(&[(200, ROOM)])
         .refuses(&[NotFound]),
     route(
         Patch,
         "/api/v1/rooms/{roomId}",
         "updateRoom",
-        "Change a room",
+        "Update a room",
     )
     .body(schema_of::<UpdateRoom>)
     .answers(&[(200, ROOM)])
@@ -163,7 +163,7 @@ pub const ROUTES: &[Route] = &[
         Delete,
         "/api/v1/rooms/{roomId}",
         "deleteRoom",
-        "Delete a room and all that is in it",
+        "Delete a room and everything in it",
     )
     .refuses(&[Forbidden, NotFound]),
     route(
@@ -179,7 +179,7 @@ pub const ROUTES: &[Route] = &[
         Put,
         "/api/v1/rooms/{roomId}/members/{userId}",
         "putMember",
-        "Add somebody to a room, or give a member another role",
+        "Add a user to a room, or change a member's role",
     )
     .body(schema_of::<PutMember>)
     .answers(&[(200, Content::Json(schema_of::<MemberBody>))])
@@ -195,7 +195,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/api/v1/rooms/{roomId}/messages",
         "listMessages",
-        "Read a page of messages",
+        "Get a page of messages",
     )
     .query(schema_of::<HistoryQuery>)
     .answers(&[(200, Content::Json(message_page))])
@@ -204,7 +204,7 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/rooms/{roomId}/messages",
         "postMessage",
-        "Write a message",
+        "Send a message",
     )
     .idempotent()
     .body(schema_of::<PostMessage>)
@@ -214,7 +214,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/api/v1/rooms/{roomId}/events",
         "listEvents",
-        "Read a page of a room's log",
+        "Get a page of a room's event log",
     )
     .query(schema_of::<EventsQuery>)
     .answers(&[(200, Content::Json(schema_of::<EventPage>))])
@@ -223,7 +223,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/api/v1/rooms/{roomId}/search",
         "searchMessages",
-        "Look for messages by words",
+        "Search a room's messages",
     )
     .query(schema_of::<SearchQuery>)
     .answers(&[(200, Content::Json(schema_of::<MessagesFound>))])
@@ -232,7 +232,7 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/publish",
         "publish",
-        "Send an event to connected clients, from another program",
+        "Publish an event to connected clients, from another program",
     )
     .with_api_key()
     .body(schema_of::<PublishRequest>)
@@ -241,7 +241,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/health",
         "health",
-        "Say how well the server and what it needs work",
+        "Report the health of the server and its dependencies",
     )
     .open()
     .answers(&[(200, HEALTH), (503, HEALTH)]),
@@ -249,7 +249,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/health/live",
         "healthLive",
-        "Say whether the process works",
+        "Report whether the process is alive",
     )
     .open()
     .answers(&[(200, HEALTH)]),
@@ -257,7 +257,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/health/ready",
         "healthReady",
-        "Say whether the server takes requests",
+        "Report whether the server is ready for requests",
     )
     .open()
     .answers(&[(200, HEALTH), (503, HEALTH)]),
@@ -267,25 +267,30 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/ready", "ready", "The same as `/health/ready`")
         .open()
         .answers(&[(200, HEALTH), (503, HEALTH)]),
-    route(Get, "/api/docs", "docs", "Show this document as a page")
+    route(Get, "/api/docs", "docs", "The HTTP API as a page")
         .open()
         .answers(&[(200, Content::Page)]),
     route(
         Get,
         "/api/docs/events",
         "eventDocs",
-        "Show the live events as a page",
+        "The Socket.IO events as a page",
     )
     .open()
     .answers(&[(200, Content::Page)]),
-    route(Get, "/api/openapi.json", "openapi", "This document")
-        .open()
-        .answers(&[(200, DOCUMENT)]),
+    route(
+        Get,
+        "/api/openapi.json",
+        "openapi",
+        "The OpenAPI document of the HTTP API",
+    )
+    .open()
+    .answers(&[(200, DOCUMENT)]),
     route(
         Get,
         "/api/asyncapi.json",
         "asyncapi",
-        "The AsyncAPI document of the live events",
+        "The AsyncAPI document of the Socket.IO events",
     )
     .open()
     .answers(&[(200, DOCUMENT)]),

@@ -26,11 +26,11 @@ export type Timestamp = string;
  */
 export type AttachmentId = string;
 /**
- * How to show an attachment.
+ * How to display an attachment.
  */
 export type AttachmentKind = "image" | "file";
 /**
- * Whether an attachment can be had.
+ * Whether an attachment can be downloaded.
  */
 export type AttachmentStatus = "processing" | "ready" | "failed";
 /**
@@ -42,7 +42,7 @@ export type MessageId = string;
  */
 export type UserId = string;
 /**
- * Who may find and enter a room.
+ * Who may find and join a room.
  */
 export type RoomKind = "public" | "private" | "direct";
 /**
@@ -74,7 +74,7 @@ export type RoomEvent =
       type: "room:void";
     });
 /**
- * The replay of one room after a reconnect is over, or the room is lost to this client.
+ * The replay of one room after a reconnect has ended, or the room is no longer accessible.
  */
 export type RoomResumed = ResumedRoom | LostRoom;
 
@@ -106,7 +106,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Change the text of one's own message
+   * Edit your own message
    */
   "message:edit": {
     payload: EditMessage;
@@ -122,7 +122,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Read a page of messages in their present state
+   * Get a page of messages in their current state
    */
   "message:history": {
     payload: HistoryRequest;
@@ -138,7 +138,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Put an emoji to a message, or take it back
+   * Add or remove a reaction
    */
   "message:react": {
     payload: ReactToMessage;
@@ -154,7 +154,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Look for messages by their words
+   * Search a room's messages
    */
   "message:search": {
     payload: SearchRequest;
@@ -170,7 +170,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Write a message; the ack means that it is durable
+   * Send a message; a successful ack means that it is stored durably
    */
   "message:send": {
     payload: SendMessage;
@@ -186,7 +186,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Ask who is online in a room
+   * Get the members who are online
    */
   "presence:get": {
     payload: GetPresence;
@@ -202,7 +202,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Say how far one has read
+   * Mark a room as read up to a `seq`
    */
   "read:set": {
     payload: SetRead;
@@ -218,7 +218,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Make a room; its creator is a member and subscribed
+   * Create a room; its creator becomes a member and is subscribed
    */
   "room:create": {
     payload: CreateRoom;
@@ -234,7 +234,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Read a page of a room's log
+   * Get a page of a room's event log
    */
   "room:events": {
     payload: EventsRequest;
@@ -250,7 +250,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Become a member, subscribe this connection and get what was missed
+   * Join a room, subscribe this connection and get missed events
    */
   "room:join": {
     payload: JoinRoom;
@@ -266,7 +266,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * End membership and subscription
+   * Leave a room and unsubscribe
    */
   "room:leave": {
     payload: LeaveRoom;
@@ -282,7 +282,7 @@ export interface ClientEvents {
         };
   };
   /**
-   * Say that one is writing, or no longer
+   * Report that you started or stopped typing
    */
   "typing:set": {
     payload: SetTyping;
@@ -299,7 +299,7 @@ export interface ClientEvents {
   };
 }
 /**
- * Deletes one's own message, or anybody's as a moderator.
+ * Deletes your own message, or any message as a moderator.
  */
 export interface DeleteMessage {
   /**
@@ -316,7 +316,7 @@ export interface DeleteMessage {
  */
 export interface ChangeAccepted {
   /**
-   * The place of the change in the room's log; of the earlier one, if nothing was left to change.
+   * The position of the change in the room's log, or of the earlier change if there was nothing to do.
    */
   seq: number;
 }
@@ -325,28 +325,28 @@ export interface ChangeAccepted {
  */
 export interface ErrorBody {
   /**
-   * Why, for programs.
+   * The error code, for programs.
    */
   code: ErrorCode;
   /**
-   * Why, for people; for `invalid` it begins with the name of the field.
+   * An explanation for developers. For `invalid` it begins with the name of the field.
    */
   message: string;
   /**
-   * How long to wait before the next try, in milliseconds.
+   * How long to wait before retrying, in milliseconds.
    */
   retryAfterMs?: number;
   /**
-   * Whether the same request, unchanged, may succeed later.
+   * Whether the same request may succeed later.
    */
   retryable: boolean;
 }
 /**
- * Changes the text of one's own message.
+ * Edits your own message.
  */
 export interface EditMessage {
   /**
-   * The text from now on.
+   * The new text.
    */
   body: string;
   /**
@@ -367,28 +367,28 @@ export interface EditAccepted {
    */
   message: Message;
   /**
-   * The place of the edit in the room's log.
+   * The position of the edit in the room's log.
    */
   seq: number;
 }
 /**
- * A message in its present state.
+ * A message in its current state.
  */
 export interface Message {
   /**
-   * When it was written.
+   * When it was sent.
    */
   at: Timestamp;
   /**
-   * What is attached to it.
+   * The attachments.
    */
   attachments: Attachment[];
   /**
-   * The text; empty once deleted.
+   * The text; empty if the message was deleted.
    */
   body: string;
   /**
-   * What its sender called it; for the sender alone.
+   * The sender's own id for the message. Only the sender sees it.
    */
   clientId?: string;
   /**
@@ -396,7 +396,7 @@ export interface Message {
    */
   deletedAt?: Timestamp;
   /**
-   * When the text was last changed.
+   * When it was last edited.
    */
   editedAt?: Timestamp;
   /**
@@ -404,11 +404,11 @@ export interface Message {
    */
   id: MessageId;
   /**
-   * Each emoji that somebody put to it.
+   * The reactions, one entry for each emoji.
    */
   reactions: Reaction[];
   /**
-   * The `seq` of the message it answers.
+   * The `seq` of the message it replies to.
    */
   replyTo?: number;
   /**
@@ -416,20 +416,20 @@ export interface Message {
    */
   roomId: RoomId;
   /**
-   * Who wrote it.
+   * The sender.
    */
   sender: Sender;
   /**
-   * Its place in the room's log; never changes.
+   * Its position in the room's log. Never changes.
    */
   seq: number;
 }
 /**
- * Something attached to a message.
+ * An attachment.
  */
 export interface Attachment {
   /**
-   * Of an image, in pixels.
+   * For an image, in pixels.
    */
   height?: number;
   /**
@@ -437,23 +437,23 @@ export interface Attachment {
    */
   id: AttachmentId;
   /**
-   * How to show it.
+   * How to display it.
    */
   kind: AttachmentKind;
   /**
-   * Whether it can be had yet.
+   * Whether it can be downloaded yet.
    */
   status: AttachmentStatus;
   /**
-   * Where it is, once ready.
+   * Its URL, once it is ready.
    */
   url?: string;
   /**
-   * Smaller copies of an image, the smallest first.
+   * Smaller copies of an image, smallest first.
    */
   variants?: ImageVariant[];
   /**
-   * Of an image, in pixels.
+   * For an image, in pixels.
    */
   width?: number;
 }
@@ -470,7 +470,7 @@ export interface ImageVariant {
    */
   height: number;
   /**
-   * Where it is.
+   * Its URL.
    */
   url: string;
   /**
@@ -479,11 +479,11 @@ export interface ImageVariant {
   width: number;
 }
 /**
- * One emoji put to a message.
+ * One emoji among a message's reactions.
  */
 export interface Reaction {
   /**
-   * How many users put it.
+   * How many users reacted with it.
    */
   count: number;
   /**
@@ -491,20 +491,20 @@ export interface Reaction {
    */
   emoji: string;
   /**
-   * Whether the one who asks is among them.
+   * Whether you are one of them.
    */
   mine: boolean;
 }
 /**
- * Who wrote a message, by the name of that time.
+ * The sender of a message, with the name used at that time.
  */
 export interface Sender {
   /**
-   * The name that others read.
+   * The display name.
    */
   displayName: string;
   /**
-   * Whether the user came without registering.
+   * Whether the user is a guest.
    */
   guest: boolean;
   /**
@@ -513,8 +513,8 @@ export interface Sender {
   id: UserId;
 }
 /**
- * Asks for a page of messages: the newest, those just before a place, or those just after one.
- * With both `before` and `after` it begins at `after`.
+ * Gets a page of messages: the newest, those just before a `seq`, or those just after one.
+ * With both `before` and `after`, the page begins at `after`.
  */
 export interface HistoryRequest {
   /**
@@ -526,7 +526,7 @@ export interface HistoryRequest {
    */
   before?: number | null;
   /**
-   * Messages of the page at most; 50 unless given.
+   * The most messages to return; 50 by default.
    */
   limit?: number | null;
   /**
@@ -535,29 +535,29 @@ export interface HistoryRequest {
   roomId: RoomId;
 }
 /**
- * A page of messages, ascending. It ends by their number or at 1 MiB.
+ * A page of messages, ascending. It ends at `limit` messages or 1 MiB, whichever comes first.
  */
 export interface MessagePage {
   /**
-   * Whether there are more in the direction that was asked for.
+   * Whether there are more in the requested direction.
    */
   hasMore: boolean;
   /**
-   * The messages in their present state.
+   * The messages in their current state.
    */
   messages: Message[];
 }
 /**
- * Puts an emoji to a message, or takes it back.
+ * Adds or removes a reaction.
  */
 export interface ReactToMessage {
   /**
-   * One emoji of Unicode's list. However it is spelled (`❤` or `❤️`), it is one; it is answered and shown in its full
+   * One emoji of Unicode's list. Variants (`❤`, `❤️`) are the same emoji; it is stored and returned in its full
    * spelling.
    */
   emoji: string;
   /**
-   * Whether it is put or taken back.
+   * True to add the reaction, false to remove it.
    */
   on: boolean;
   /**
@@ -570,20 +570,20 @@ export interface ReactToMessage {
   seq: number;
 }
 /**
- * Looks for messages by their words.
+ * Searches a room's messages.
  */
 export interface SearchRequest {
   /**
-   * Only messages with a smaller `seq`: the last one of the page before.
+   * Only messages with a smaller `seq`: pass the last one of the previous page.
    */
   before?: number | null;
   /**
-   * Messages at most; 20 unless given.
+   * The most messages to return; 20 by default.
    */
   limit?: number | null;
   /**
-   * Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
-   * beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
+   * Words that must all be in the message, ignoring case, width and accents. The last one may be the beginning of a
+   * word. In scripts without spaces between words any part is found; so are symbols and emoji.
    */
   query: string;
   /**
@@ -592,7 +592,7 @@ export interface SearchRequest {
   roomId: RoomId;
 }
 /**
- * The messages that a search found, the newest first. A page ends by their number or at 1 MiB.
+ * The messages that were found, newest first. A page ends at `limit` messages or 1 MiB, whichever comes first.
  */
 export interface MessagesFound {
   /**
@@ -600,37 +600,36 @@ export interface MessagesFound {
    */
   hasMore: boolean;
   /**
-   * The messages in their present state.
+   * The messages in their current state.
    */
   messages: Message[];
 }
 /**
- * Writes a message. One `clientId` of one sender in one room is one message, however often it is
- * sent.
+ * Sends a message. Retries with the same `clientId` in the same room store one message only.
  */
 export interface SendMessage {
   /**
-   * Nothing can be attached yet.
+   * Attachments aren't supported yet.
    *
    * @maxItems 0
    */
   attachments?: AttachmentId[] | null;
   /**
-   * The text, kept as it is.
+   * The text, stored as it is.
    */
   body: string;
   /**
-   * What the sender calls the message, new for every message and the same for every try.
+   * The sender's id for the message: new for every message, the same for every retry.
    */
   clientId: string;
   /**
-   * Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out.
+   * Members to mention, besides those whose `@username` is in the text. Users who aren't members are left out.
    *
    * @maxItems 50
    */
   mentions?: UserId[] | null;
   /**
-   * The `seq` of the message it answers.
+   * The `seq` of the message it replies to.
    */
   replyTo?: number | null;
   /**
@@ -639,20 +638,20 @@ export interface SendMessage {
   roomId: RoomId;
 }
 /**
- * The answer to a message that was sent: it is durable.
+ * The message was stored durably.
  */
 export interface MessageSent {
   /**
-   * Whether an earlier try had stored it.
+   * Whether an earlier attempt had already stored it.
    */
   duplicate: boolean;
   /**
-   * The message as it is stored.
+   * The stored message.
    */
   message: Message;
 }
 /**
- * Asks who is online in a room.
+ * Gets the members of a room who are online.
  */
 export interface GetPresence {
   /**
@@ -661,15 +660,15 @@ export interface GetPresence {
   roomId: RoomId;
 }
 /**
- * Who is online in a room, by user and not by connection.
+ * The members who are online, by user rather than by connection.
  */
 export interface Presence {
   /**
-   * How many, exactly.
+   * The exact number.
    */
   count: number;
   /**
-   * Who; not all of them in large rooms.
+   * The users; in large rooms not all of them.
    *
    * @maxItems 100
    */
@@ -702,26 +701,26 @@ export interface ReadAccepted {
   unread: number;
 }
 /**
- * Makes a room, or finds the direct room that two people already have.
+ * Creates a room, or returns the direct room that two users already have.
  */
 export interface CreateRoom {
   /**
-   * Who may find and enter it.
+   * Who may find and join it.
    */
   kind: RoomKind;
   /**
-   * Who is in it besides its creator; for a direct room the other one.
+   * The members besides the creator; for a direct room, the other user.
    *
    * @maxItems 100
    */
   members?: UserId[] | null;
   /**
-   * The name; a direct room needs none. White space around it is dropped.
+   * The name; a direct room needs none. Leading and trailing white space is removed.
    */
   name?: string | null;
 }
 /**
- * The answer that holds one room.
+ * A response with one room.
  */
 export interface RoomBody {
   /**
@@ -730,15 +729,15 @@ export interface RoomBody {
   room: Room;
 }
 /**
- * A room, as the one who asks sees it.
+ * A room, as you see it.
  */
 export interface Room {
   /**
-   * When it was made.
+   * When it was created.
    */
   createdAt: Timestamp;
   /**
-   * The life of the log.
+   * The epoch of the log.
    */
   epoch: Epoch;
   /**
@@ -750,32 +749,32 @@ export interface Room {
    */
   id: RoomId;
   /**
-   * Who may find and enter it.
+   * Who may find and join it.
    */
   kind: RoomKind;
   /**
-   * How many are in it.
+   * The number of members.
    */
   memberCount: number;
   /**
-   * The name; empty for a direct room, which is called after the other one.
+   * The name. Empty for a direct room: show the other user's name instead.
    */
   name: string;
   /**
-   * The `seq` that the one who asks has read up to; absent as `role` is.
+   * The `seq` that you have read up to. Absent when `role` is.
    */
   readSeq?: number;
   /**
-   * What the one who asks may do; absent for who isn't a member, and in what all members get.
+   * Your role. Absent if you aren't a member, and in events that go to all members.
    */
   role?: RoomRole;
   /**
-   * Messages of others after `readSeq`; absent as `role` is.
+   * The number of others' messages after `readSeq`. Absent when `role` is.
    */
   unread?: number;
 }
 /**
- * Asks for the events of a room's log.
+ * Gets events of a room's log.
  */
 export interface EventsRequest {
   /**
@@ -783,7 +782,7 @@ export interface EventsRequest {
    */
   after: number;
   /**
-   * Events of the page at most; 500 unless given.
+   * The most events to return; 500 by default.
    */
   limit?: number | null;
   /**
@@ -792,7 +791,7 @@ export interface EventsRequest {
   roomId: RoomId;
 }
 /**
- * A page of a room's log, ascending and without gaps. It ends by their number or at 1 MiB.
+ * A page of a room's log, ascending and without gaps. It ends at `limit` events or 1 MiB, whichever comes first.
  */
 export interface EventPage {
   /**
@@ -821,7 +820,7 @@ export interface MessageEdited {
    */
   roomId: RoomId;
   /**
-   * The place of the edit in the room's log.
+   * The position of the edit in the room's log.
    */
   seq: number;
 }
@@ -867,7 +866,7 @@ export interface MessageReacted {
    */
   seq: number;
   /**
-   * Who.
+   * The user.
    */
   userId: UserId;
 }
@@ -885,7 +884,7 @@ export interface RoomVoid {
   seq: number;
 }
 /**
- * Enters a room and subscribes this connection to it.
+ * Joins a room and subscribes this connection to it.
  */
 export interface JoinRoom {
   /**
@@ -897,7 +896,7 @@ export interface JoinRoom {
    */
   roomId: RoomId;
   /**
-   * The last `seq` that this client has; it then gets what it missed.
+   * The last `seq` that the client has. Later events are returned in `missed`.
    */
   since?: number | null;
 }
@@ -907,7 +906,7 @@ export interface JoinRoom {
  */
 export interface RoomJoined {
   /**
-   * Whether `missed` holds all of them; if not, `room:events` has the rest.
+   * Whether `missed` holds all of them. If not, get the rest with `room:events`.
    */
   complete: boolean;
   /**
@@ -915,13 +914,13 @@ export interface RoomJoined {
    */
   headSeq: number;
   /**
-   * Every event after `since` up to `headSeq`, in order, at most 500 and 1 MiB; empty without `since`.
+   * The events after `since` up to `headSeq`, in order; at most 500 and 1 MiB. Empty without `since`.
    *
    * @maxItems 500
    */
   missed: RoomEvent[];
   /**
-   * Always true where present: the client's copy of the room is of another epoch; reload it.
+   * Always true where present: the epoch of the room has changed, so reload the room.
    */
   reset?: boolean;
   /**
@@ -930,7 +929,7 @@ export interface RoomJoined {
   room: Room;
 }
 /**
- * Ends the membership and the subscription of this connection.
+ * Leaves a room and unsubscribes this connection.
  */
 export interface LeaveRoom {
   /**
@@ -977,7 +976,7 @@ export interface ServerEvents {
   "typing:changed": TypingChanged;
 }
 /**
- * A member came or went. May be lost.
+ * A member went online or offline. Delivered at most once.
  */
 export interface PresenceChanged {
   /**
@@ -989,7 +988,7 @@ export interface PresenceChanged {
    */
   roomId: RoomId;
   /**
-   * Who.
+   * The user.
    */
   userId: UserId;
 }
@@ -1008,7 +1007,7 @@ export interface PresenceCount {
   roomId: RoomId;
 }
 /**
- * Somebody has read further.
+ * A user has read further.
  */
 export interface ReadChanged {
   /**
@@ -1020,12 +1019,12 @@ export interface ReadChanged {
    */
   seq: number;
   /**
-   * Who.
+   * The user.
    */
   userId: UserId;
 }
 /**
- * This connection fell behind and events were left out: `room:join` with the last `seq`.
+ * This connection fell behind and missed events. Send `room:join` with the last `seq` you have.
  */
 export interface Resync {
   /**
@@ -1038,11 +1037,11 @@ export interface Resync {
   roomId: RoomId;
 }
 /**
- * Somebody joined or left a room, or got another role there.
+ * A user joined or left a room, or got another role.
  */
 export interface RoomMemberChanged {
   /**
-   * What the user may do there now; `null` for who is no longer a member.
+   * The user's role now; `null` if the user is no longer a member.
    */
   role: RoomRole | null;
   /**
@@ -1050,16 +1049,16 @@ export interface RoomMemberChanged {
    */
   roomId: RoomId;
   /**
-   * Who.
+   * The user.
    */
   userId: UserId;
 }
 /**
- * A room that is subscribed again.
+ * A room that was resubscribed.
  */
 export interface ResumedRoom {
   /**
-   * Whether everything missed was replayed; if not, `room:events` has the rest.
+   * Whether all missed events were replayed. If not, get the rest with `room:events`.
    */
   complete: boolean;
   /**
@@ -1067,7 +1066,7 @@ export interface ResumedRoom {
    */
   headSeq: number;
   /**
-   * Always true where present: the client's copy of the room is of another epoch; reload it.
+   * Always true where present: the epoch of the room has changed, so reload the room.
    */
   reset?: boolean;
   /**
@@ -1076,7 +1075,7 @@ export interface ResumedRoom {
   roomId: RoomId;
 }
 /**
- * A room that couldn't be subscribed again.
+ * A room that couldn't be resubscribed.
  */
 export interface LostRoom {
   /**
@@ -1115,11 +1114,11 @@ export interface RoomUpdated {
   room: Room;
 }
 /**
- * The server is about to stop; the transport closes next.
+ * The server is shutting down; the transport closes next.
  */
 export interface ServerDraining {
   /**
-   * When to come back, in milliseconds; different for every connection.
+   * How long to wait before reconnecting, in milliseconds. Different for every connection.
    */
   reconnectAfterMs: number;
 }
@@ -1140,7 +1139,7 @@ export interface TypingChanged {
    */
   roomId: RoomId;
   /**
-   * Who.
+   * The user.
    */
   userId: UserId;
 }
@@ -1149,7 +1148,7 @@ export interface TypingChanged {
  */
 export interface ConnectAuth {
   /**
-   * Rooms to subscribe again, by id; what was missed in each comes before anything newer.
+   * Rooms to resubscribe, by id. Missed events are sent before newer ones.
    */
   resume?: {
     [k: string]: ResumePoint;
@@ -1160,7 +1159,7 @@ export interface ConnectAuth {
   token: string;
 }
 /**
- * How far a client has a room.
+ * A client's position in a room's log.
  */
 export interface ResumePoint {
   /**
@@ -1173,15 +1172,15 @@ export interface ResumePoint {
   seq: number;
 }
 /**
- * Why a connection to a namespace is refused for good: the payload of CONNECT_ERROR.
+ * Why a connection to a namespace was refused for good: the payload of `CONNECT_ERROR`.
  */
 export interface ConnectRefused {
   /**
-   * Why, for programs.
+   * The error code, for programs.
    */
   data: ConnectRefusedData;
   /**
-   * Why, for people.
+   * An explanation for developers.
    */
   message: string;
 }
@@ -1190,11 +1189,11 @@ export interface ConnectRefused {
  */
 export interface ConnectRefusedData {
   /**
-   * Why, for programs.
+   * The error code, for programs.
    */
   code: ErrorCode;
   /**
-   * Why, for people.
+   * An explanation for developers.
    */
   message: string;
 }

@@ -7,7 +7,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The AsyncAPI document of the live events */
+        /** The AsyncAPI document of the Socket.IO events */
         get: operations["asyncapi"];
         put?: never;
         post?: never;
@@ -24,7 +24,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show this document as a page */
+        /** The HTTP API as a page */
         get: operations["docs"];
         put?: never;
         post?: never;
@@ -41,7 +41,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show the live events as a page */
+        /** The Socket.IO events as a page */
         get: operations["eventDocs"];
         put?: never;
         post?: never;
@@ -58,7 +58,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /** The OpenAPI document of the HTTP API */
         get: operations["openapi"];
         put?: never;
         post?: never;
@@ -77,7 +77,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Come in without an account */
+        /** Sign in as a guest, without an account */
         post: operations["comeAsGuest"];
         delete?: never;
         options?: never;
@@ -111,7 +111,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** End the session that asks */
+        /** End the current session */
         post: operations["logout"];
         delete?: never;
         options?: never;
@@ -128,7 +128,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Trade a refresh token for new tokens */
+        /** Exchange a refresh token for new tokens */
         post: operations["refresh"];
         delete?: never;
         options?: never;
@@ -145,7 +145,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Make an account and sign in */
+        /** Create an account and sign in */
         post: operations["register"];
         delete?: never;
         options?: never;
@@ -160,15 +160,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read one's own user */
+        /** Get your own user */
         get: operations["getMe"];
         put?: never;
         post?: never;
-        /** Delete one's own account */
+        /** Delete your account */
         delete: operations["deleteMe"];
         options?: never;
         head?: never;
-        /** Change one's own user */
+        /** Update your own user */
         patch: operations["updateMe"];
         trace?: never;
     };
@@ -179,7 +179,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List whom one has blocked */
+        /** List the users you have blocked */
         get: operations["listBlocks"];
         put?: never;
         post?: never;
@@ -216,7 +216,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Change one's own password */
+        /** Change your password */
         post: operations["changePassword"];
         delete?: never;
         options?: never;
@@ -231,7 +231,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the rooms one is in, with what is unread */
+        /** List your rooms, with unread counts */
         get: operations["listMyRooms"];
         put?: never;
         post?: never;
@@ -250,7 +250,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send an event to connected clients, from another program */
+        /** Publish an event to connected clients, from another program */
         post: operations["publish"];
         delete?: never;
         options?: never;
@@ -268,7 +268,7 @@ export interface paths {
         /** List public rooms */
         get: operations["listRooms"];
         put?: never;
-        /** Make a room, or find the direct room of two */
+        /** Create a room, or get the direct room of two users */
         post: operations["createRoom"];
         delete?: never;
         options?: never;
@@ -283,15 +283,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a room */
+        /** Get a room */
         get: operations["getRoom"];
         put?: never;
         post?: never;
-        /** Delete a room and all that is in it */
+        /** Delete a room and everything in it */
         delete: operations["deleteRoom"];
         options?: never;
         head?: never;
-        /** Change a room */
+        /** Update a room */
         patch: operations["updateRoom"];
         trace?: never;
     };
@@ -302,7 +302,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a page of a room's log */
+        /** Get a page of a room's event log */
         get: operations["listEvents"];
         put?: never;
         post?: never;
@@ -337,7 +337,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Add somebody to a room, or give a member another role */
+        /** Add a user to a room, or change a member's role */
         put: operations["putMember"];
         post?: never;
         /** Leave a room, or remove a member */
@@ -354,10 +354,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a page of messages */
+        /** Get a page of messages */
         get: operations["listMessages"];
         put?: never;
-        /** Write a message */
+        /** Send a message */
         post: operations["postMessage"];
         delete?: never;
         options?: never;
@@ -372,7 +372,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Look for messages by words */
+        /** Search a room's messages */
         get: operations["searchMessages"];
         put?: never;
         post?: never;
@@ -389,7 +389,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the devices one is signed in on */
+        /** List your sessions */
         get: operations["listSessions"];
         put?: never;
         post?: never;
@@ -409,7 +409,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Sign a device out */
+        /** End one of your sessions */
         delete: operations["deleteSession"];
         options?: never;
         head?: never;
@@ -423,7 +423,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Look for users by name */
+        /** Search users by name */
         get: operations["listUsers"];
         put?: never;
         post?: never;
@@ -440,7 +440,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read a user */
+        /** Get a user */
         get: operations["getUser"];
         put?: never;
         post?: never;
@@ -457,7 +457,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Say how well the server and what it needs work */
+        /** Report the health of the server and its dependencies */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -474,7 +474,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Say whether the process works */
+        /** Report whether the process is alive */
         get: operations["healthLive"];
         put?: never;
         post?: never;
@@ -491,7 +491,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Say whether the server takes requests */
+        /** Report whether the server is ready for requests */
         get: operations["healthReady"];
         put?: never;
         post?: never;
@@ -539,89 +539,89 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Something attached to a message. */
+        /** @description An attachment. */
         Attachment: {
             /**
              * Format: uint32
-             * @description Of an image, in pixels.
+             * @description For an image, in pixels.
              */
             height?: number;
             /** @description Never changes. */
             id: components["schemas"]["AttachmentId"];
-            /** @description How to show it. */
+            /** @description How to display it. */
             kind: components["schemas"]["AttachmentKind"];
-            /** @description Whether it can be had yet. */
+            /** @description Whether it can be downloaded yet. */
             status: components["schemas"]["AttachmentStatus"];
-            /** @description Where it is, once ready. */
+            /** @description Its URL, once it is ready. */
             url?: string;
-            /** @description Smaller copies of an image, the smallest first. */
+            /** @description Smaller copies of an image, smallest first. */
             variants?: components["schemas"]["ImageVariant"][];
             /**
              * Format: uint32
-             * @description Of an image, in pixels.
+             * @description For an image, in pixels.
              */
             width?: number;
         };
         /** @description The id of an attachment. */
         AttachmentId: string;
-        /** @description How to show an attachment. */
+        /** @description How to display an attachment. */
         AttachmentKind: "image" | "file";
-        /** @description Whether an attachment can be had. */
+        /** @description Whether an attachment can be downloaded. */
         AttachmentStatus: "processing" | "ready" | "failed";
-        /** @description Makes a room, or finds the direct room that two people already have. */
+        /** @description Creates a room, or returns the direct room that two users already have. */
         CreateRoom: {
-            /** @description Who may find and enter it. */
+            /** @description Who may find and join it. */
             kind: components["schemas"]["RoomKind"];
-            /** @description Who is in it besides its creator; for a direct room the other one. */
+            /** @description The members besides the creator; for a direct room, the other user. */
             members?: components["schemas"]["UserId"][] | null;
-            /** @description The name; a direct room needs none. White space around it is dropped. */
+            /** @description The name; a direct room needs none. Leading and trailing white space is removed. */
             name?: string | null;
         };
         /** @description The life of a room's log. It changes when the room was restored to an earlier point; a client whose epoch differs reloads the room. */
         Epoch: string;
         /** @description Why a request was refused. */
         ErrorCode: "invalid" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "too_large" | "rate_limited" | "unavailable" | "internal";
-        /** @description A page of a room's log, ascending and without gaps. It ends by their number or at 1 MiB. */
+        /** @description A page of a room's log, ascending and without gaps. It ends at `limit` events or 1 MiB, whichever comes first. */
         EventPage: {
             /** @description The events. */
             events: components["schemas"]["RoomEvent"][];
             /** @description Whether there are more after the last. */
             hasMore: boolean;
         };
-        /** @description Comes in without an account. */
+        /** @description Signs in as a guest, without an account. */
         GuestRequest: {
-            /** @description The name that others read; white space around it is dropped. */
+            /** @description The display name. Leading and trailing white space is removed. */
             displayName: string;
         };
-        /** @description The health of one thing. */
+        /** @description The result of one check. */
         HealthCheck: {
             /**
              * Format: uint64
-             * @description How long the look took, in milliseconds.
+             * @description How long the check took, in milliseconds.
              */
             latencyMs?: number;
-            /** @description What is wrong, for people. */
+            /** @description What is wrong, for operators. */
             message?: string;
-            /** @description How well it works. */
+            /** @description Its status. */
             status: components["schemas"]["HealthStatus"];
         };
-        /** @description The health of the server and of each thing that it needs. */
+        /** @description The health of the server and its dependencies. */
         HealthReport: {
-            /** @description Each thing that was looked at, by name; empty where only the process itself is asked for. */
+            /** @description The result of each check, by name. Empty where only the process itself is checked. */
             checks: {
                 [key: string]: components["schemas"]["HealthCheck"];
             };
-            /** @description The worst of what the server can't do without. */
+            /** @description The worst status among the required dependencies. */
             status: components["schemas"]["HealthStatus"];
             /**
              * Format: uint64
-             * @description How long it has run, in seconds.
+             * @description The uptime, in seconds.
              */
             uptimeSeconds: number;
             /** @description The version of the server. */
             version: string;
         };
-        /** @description How well something works. */
+        /** @description A health status. */
         HealthStatus: "ok" | "degraded" | "unavailable";
         /** @description A copy of an image in another size. */
         ImageVariant: {
@@ -632,7 +632,7 @@ export interface components {
              * @description In pixels.
              */
             height: number;
-            /** @description Where it is. */
+            /** @description Its URL. */
             url: string;
             /**
              * Format: uint32
@@ -640,55 +640,55 @@ export interface components {
              */
             width: number;
         };
-        /** @description Signs in. What is too short for a username or a password is answered like a wrong one. */
+        /** @description Signs in. A username or password that is too short is treated like a wrong one. */
         LoginRequest: {
             /** @description The password. */
             password: string;
-            /** @description Without regard to case and width. */
+            /** @description Case and width are ignored. */
             username: string;
         };
-        /** @description The answer that holds one member. */
+        /** @description A response with one member. */
         MemberBody: {
             /** @description The member. */
             member: components["schemas"]["RoomMember"];
         };
-        /** @description A page of members, in the order of their users' ids. */
+        /** @description A page of members, ordered by user id. */
         MemberPage: {
             /** @description Whether there are more after the last. */
             hasMore: boolean;
             /** @description The members. */
             members: components["schemas"]["RoomMember"][];
         };
-        /** @description A message in its present state. */
+        /** @description A message in its current state. */
         Message: {
-            /** @description When it was written. */
+            /** @description When it was sent. */
             at: components["schemas"]["Timestamp"];
-            /** @description What is attached to it. */
+            /** @description The attachments. */
             attachments: components["schemas"]["Attachment"][];
-            /** @description The text; empty once deleted. */
+            /** @description The text; empty if the message was deleted. */
             body: string;
-            /** @description What its sender called it; for the sender alone. */
+            /** @description The sender's own id for the message. Only the sender sees it. */
             clientId?: string;
             /** @description When it was deleted. */
             deletedAt?: components["schemas"]["Timestamp"];
-            /** @description When the text was last changed. */
+            /** @description When it was last edited. */
             editedAt?: components["schemas"]["Timestamp"];
             /** @description Unique in the whole system. */
             id: components["schemas"]["MessageId"];
-            /** @description Each emoji that somebody put to it. */
+            /** @description The reactions, one entry for each emoji. */
             reactions: components["schemas"]["Reaction"][];
             /**
              * Format: uint64
-             * @description The `seq` of the message it answers.
+             * @description The `seq` of the message it replies to.
              */
             replyTo?: number;
             /** @description The room. */
             roomId: components["schemas"]["RoomId"];
-            /** @description Who wrote it. */
+            /** @description The sender. */
             sender: components["schemas"]["Sender"];
             /**
              * Format: uint64
-             * @description Its place in the room's log; never changes.
+             * @description Its position in the room's log. Never changes.
              */
             seq: number;
         };
@@ -720,17 +720,17 @@ export interface components {
             roomId: components["schemas"]["RoomId"];
             /**
              * Format: uint64
-             * @description The place of the edit in the room's log.
+             * @description The position of the edit in the room's log.
              */
             seq: number;
         };
         /** @description The id of a message, unique in the whole system. */
         MessageId: string;
-        /** @description A page of messages, ascending. It ends by their number or at 1 MiB. */
+        /** @description A page of messages, ascending. It ends at `limit` messages or 1 MiB, whichever comes first. */
         MessagePage: {
-            /** @description Whether there are more in the direction that was asked for. */
+            /** @description Whether there are more in the requested direction. */
             hasMore: boolean;
-            /** @description The messages in their present state. */
+            /** @description The messages in their current state. */
             messages: components["schemas"]["Message"][];
         };
         /** @description An emoji was put to a message, or taken back. */
@@ -751,60 +751,60 @@ export interface components {
              * @description The place of the reaction in the room's log.
              */
             seq: number;
-            /** @description Who. */
+            /** @description The user. */
             userId: components["schemas"]["UserId"];
         };
-        /** @description The answer to a message that was sent: it is durable. */
+        /** @description The message was stored durably. */
         MessageSent: {
-            /** @description Whether an earlier try had stored it. */
+            /** @description Whether an earlier attempt had already stored it. */
             duplicate: boolean;
-            /** @description The message as it is stored. */
+            /** @description The stored message. */
             message: components["schemas"]["Message"];
         };
-        /** @description The messages that a search found, the newest first. A page ends by their number or at 1 MiB. */
+        /** @description The messages that were found, newest first. A page ends at `limit` messages or 1 MiB, whichever comes first. */
         MessagesFound: {
             /** @description Whether there are more before the last. */
             hasMore: boolean;
-            /** @description The messages in their present state. */
+            /** @description The messages in their current state. */
             messages: components["schemas"]["Message"][];
         };
-        /** @description Changes one's own password; every other session of the user ends. */
+        /** @description Changes your password. All your other sessions end. */
         PasswordChange: {
-            /** @description The password until now. */
+            /** @description The current password. */
             currentPassword: string;
-            /** @description The password from now on. */
+            /** @description The new password. */
             newPassword: string;
         };
         /**
-         * @description Writes a message over HTTP. The header `Idempotency-Key` is its `clientId`; one of the two is
-         *     needed to make a second try safe.
+         * @description Sends a message over HTTP. The header `Idempotency-Key` is its `clientId`; one of the two is
+         *     needed to make retries safe.
          */
         PostMessage: {
-            /** @description Nothing can be attached yet. */
+            /** @description Attachments aren't supported yet. */
             attachments?: components["schemas"]["AttachmentId"][] | null;
-            /** @description The text, kept as it is. */
+            /** @description The text, stored as it is. */
             body: string;
-            /** @description What the sender calls the message, if the header doesn't say. */
+            /** @description The sender's id for the message, if there is no `Idempotency-Key` header. */
             clientId?: string | null;
-            /** @description Members that it calls, beside those whose username stands in its text behind an `@`. Who is no member is left out. */
+            /** @description Members to mention, besides those whose `@username` is in the text. Users who aren't members are left out. */
             mentions?: components["schemas"]["UserId"][] | null;
             /**
              * Format: uint64
-             * @description The `seq` of the message it answers.
+             * @description The `seq` of the message it replies to.
              */
             replyTo?: number | null;
         };
         /** @description The body of an HTTP error, as RFC 9457 has it: `application/problem+json`. */
         Problem: {
-            /** @description Why, for programs. */
+            /** @description The error code, for programs. */
             code: components["schemas"]["ErrorCode"];
-            /** @description Why, for people; for `invalid` it begins with the name of the field. */
+            /** @description An explanation for developers. For `invalid` it begins with the name of the field. */
             detail: string;
-            /** @description Whether the same request, unchanged, may succeed later. */
+            /** @description Whether the same request may succeed later. */
             retryable: boolean;
             /**
              * Format: uint64
-             * @description How long to wait before the next try, in milliseconds.
+             * @description How long to wait before retrying, in milliseconds.
              */
             retryAfterMs?: number;
             /**
@@ -817,69 +817,69 @@ export interface components {
             /** @description Always `about:blank`: `code` tells errors apart. */
             type: string;
         };
-        /** @description Publishes an event to clients that are connected; it isn't kept for others. */
+        /** @description Publishes an event to connected clients. It isn't stored for others. */
         PublishRequest: {
-            /** @description What it carries; at most 64 KiB as JSON. */
+            /** @description The payload; at most 64 KiB as JSON. */
             data: unknown;
-            /** @description Its name: none of this contract, nor one like it. */
+            /** @description The event's name. Names of the server's own events are reserved. */
             event: string;
             /**
-             * @description The namespace in which clients hear it.
+             * @description The namespace of the clients.
              * @enum {string}
              */
             namespace: "/";
-            /** @description To whom. */
+            /** @description The recipients. */
             to: components["schemas"]["PublishTo"];
         };
-        /** @description Whom an event from outside reaches: exactly one of these. */
+        /** @description The recipients of a published event: exactly one of these. */
         PublishTo: {
-            /** @description Everybody who is subscribed to a room. */
+            /** @description The subscribers of a room. */
             room?: components["schemas"]["RoomId"];
-            /** @description Everybody who is subscribed to a topic: `room:…`, `user:…`, `order:…` or `orders:live`. */
+            /** @description The subscribers of a topic: `room:…`, `user:…`, `order:…` or `orders:live`. */
             topic?: string;
             /** @description Every connection of a user. */
             user?: components["schemas"]["UserId"];
         };
-        /** @description Adds somebody to a room, or gives a member another role. */
+        /** @description Adds a user to a room, or changes a member's role. */
         PutMember: {
-            /** @description What the member may do; who is new is a `member` unless given, who isn't keeps the role. */
+            /** @description The member's role. By default a new member becomes a `member`, and an existing one keeps their role. */
             role?: components["schemas"]["RoomRole"] | null;
         };
-        /** @description One emoji put to a message. */
+        /** @description One emoji among a message's reactions. */
         Reaction: {
             /**
              * Format: uint64
-             * @description How many users put it.
+             * @description How many users reacted with it.
              */
             count: number;
             /** @description The emoji. */
             emoji: string;
-            /** @description Whether the one who asks is among them. */
+            /** @description Whether you are one of them. */
             mine: boolean;
         };
-        /** @description Trades a refresh token for new tokens. */
+        /** @description Exchanges a refresh token for new tokens. */
         RefreshRequest: {
-            /** @description The refresh token that came last. */
+            /** @description The latest refresh token. */
             refreshToken: string;
         };
-        /** @description Makes an account and signs in. */
+        /** @description Creates an account and signs in. */
         RegisterRequest: {
-            /** @description The name that others read, the username unless given; white space around it is dropped. */
+            /** @description The display name; the username by default. Leading and trailing white space is removed. */
             displayName?: string | null;
-            /** @description Shown to nobody else. */
+            /** @description Not visible to other users. */
             email?: string | null;
-            /** @description Kept only as a salted hash. The same in every Unicode normal form. */
+            /** @description Stored only as a salted hash. Unicode normal forms make no difference. */
             password: string;
-            /** @description Letters a to z, digits, `_`, `.` and `-`; unique without regard to case and width. */
+            /** @description Letters a to z, digits, `_`, `.` and `-`. Unique, ignoring case and width. */
             username: string;
         };
-        /** @description What a user may do in the whole system. */
+        /** @description A user's role in the whole system. */
         Role: "user" | "staff" | "admin";
-        /** @description A room, as the one who asks sees it. */
+        /** @description A room, as you see it. */
         Room: {
-            /** @description When it was made. */
+            /** @description When it was created. */
             createdAt: components["schemas"]["Timestamp"];
-            /** @description The life of the log. */
+            /** @description The epoch of the log. */
             epoch: components["schemas"]["Epoch"];
             /**
              * Format: uint64
@@ -888,29 +888,29 @@ export interface components {
             headSeq: number;
             /** @description Never changes. */
             id: components["schemas"]["RoomId"];
-            /** @description Who may find and enter it. */
+            /** @description Who may find and join it. */
             kind: components["schemas"]["RoomKind"];
             /**
              * Format: uint64
-             * @description How many are in it.
+             * @description The number of members.
              */
             memberCount: number;
-            /** @description The name; empty for a direct room, which is called after the other one. */
+            /** @description The name. Empty for a direct room: show the other user's name instead. */
             name: string;
             /**
              * Format: uint64
-             * @description The `seq` that the one who asks has read up to; absent as `role` is.
+             * @description The `seq` that you have read up to. Absent when `role` is.
              */
             readSeq?: number;
-            /** @description What the one who asks may do; absent for who isn't a member, and in what all members get. */
+            /** @description Your role. Absent if you aren't a member, and in events that go to all members. */
             role?: components["schemas"]["RoomRole"];
             /**
              * Format: uint64
-             * @description Messages of others after `readSeq`; absent as `role` is.
+             * @description The number of others' messages after `readSeq`. Absent when `role` is.
              */
             unread?: number;
         };
-        /** @description The answer that holds one room. */
+        /** @description A response with one room. */
         RoomBody: {
             /** @description The room. */
             room: components["schemas"]["Room"];
@@ -922,23 +922,23 @@ export interface components {
         RoomEvent: components["schemas"]["Message"] | components["schemas"]["MessageEdited"] | components["schemas"]["MessageDeleted"] | components["schemas"]["MessageReacted"] | components["schemas"]["RoomVoid"];
         /** @description The id of a room. */
         RoomId: string;
-        /** @description Who may find and enter a room. */
+        /** @description Who may find and join a room. */
         RoomKind: "public" | "private" | "direct";
         /** @description A member of a room. */
         RoomMember: {
-            /** @description Since when. */
+            /** @description When the user joined. */
             joinedAt: components["schemas"]["Timestamp"];
             /**
              * Format: uint64
-             * @description The `seq` that the member has read up to; absent for an asker who isn't in the room.
+             * @description The `seq` that the member has read up to. Absent if you aren't a member.
              */
             readSeq?: number;
             /** @description What the member may do in the room. */
             role: components["schemas"]["RoomRole"];
-            /** @description Who. */
+            /** @description The user. */
             user: components["schemas"]["User"];
         };
-        /** @description A page of rooms, in the order of their ids. */
+        /** @description A page of rooms, ordered by id. */
         RoomPage: {
             /** @description Whether there are more after the last. */
             hasMore: boolean;
@@ -957,64 +957,64 @@ export interface components {
              */
             seq: number;
         };
-        /** @description A message in its present state. */
+        /** @description A message in its current state. */
         SelectedMessage: {
-            /** @description When it was written. */
+            /** @description When it was sent. */
             at?: components["schemas"]["Timestamp"];
-            /** @description What is attached to it. */
+            /** @description The attachments. */
             attachments?: components["schemas"]["Attachment"][];
-            /** @description The text; empty once deleted. */
+            /** @description The text; empty if the message was deleted. */
             body?: string;
-            /** @description What its sender called it; for the sender alone. */
+            /** @description The sender's own id for the message. Only the sender sees it. */
             clientId?: string;
             /** @description When it was deleted. */
             deletedAt?: components["schemas"]["Timestamp"];
-            /** @description When the text was last changed. */
+            /** @description When it was last edited. */
             editedAt?: components["schemas"]["Timestamp"];
             /** @description Unique in the whole system. */
             id?: components["schemas"]["MessageId"];
-            /** @description Each emoji that somebody put to it. */
+            /** @description The reactions, one entry for each emoji. */
             reactions?: components["schemas"]["Reaction"][];
             /**
              * Format: uint64
-             * @description The `seq` of the message it answers.
+             * @description The `seq` of the message it replies to.
              */
             replyTo?: number;
             /** @description The room. */
             roomId?: components["schemas"]["RoomId"];
-            /** @description Who wrote it. */
+            /** @description The sender. */
             sender?: components["schemas"]["Sender"];
             /**
              * Format: uint64
-             * @description Its place in the room's log; never changes.
+             * @description Its position in the room's log. Never changes.
              */
             seq?: number;
         };
-        /** @description A page of messages of which only some fields were asked for. */
+        /** @description A page of messages with only the requested fields. */
         SelectedPage: {
-            /** @description Whether there are more in the direction that was asked for. */
+            /** @description Whether there are more in the requested direction. */
             hasMore: boolean;
-            /** @description The messages in their present state. */
+            /** @description The messages in their current state. */
             messages: components["schemas"]["SelectedMessage"][];
         };
-        /** @description Who wrote a message, by the name of that time. */
+        /** @description The sender of a message, with the name used at that time. */
         Sender: {
-            /** @description The name that others read. */
+            /** @description The display name. */
             displayName: string;
-            /** @description Whether the user came without registering. */
+            /** @description Whether the user is a guest. */
             guest: boolean;
             /** @description The user. */
             id: components["schemas"]["UserId"];
         };
         /** @description One sign-in of one device. */
         Session: {
-            /** @description The network address it was last seen at. */
+            /** @description The network address at which it was last seen. */
             address: string;
             /** @description When it signed in. */
             createdAt: components["schemas"]["Timestamp"];
-            /** @description Whether it is the session that asks. */
+            /** @description Whether this is the current session. */
             current: boolean;
-            /** @description What the device called itself when it signed in. */
+            /** @description The device's `User-Agent` at sign-in. */
             device: string;
             /** @description Never changes. */
             id: components["schemas"]["SessionId"];
@@ -1023,7 +1023,7 @@ export interface components {
         };
         /** @description The id of a session: one sign-in of one device. */
         SessionId: string;
-        /** @description The sessions of the user who asks, the last seen first. They are few: all come at once. */
+        /** @description Your sessions, most recently seen first. All are returned at once. */
         SessionPage: {
             /** @description Always false. */
             hasMore: boolean;
@@ -1038,57 +1038,57 @@ export interface components {
         Timestamp: string;
         /** @description What a client needs to act as a user. */
         Tokens: {
-            /** @description Goes with every request and connection. */
+            /** @description Authenticates requests and connections. */
             accessToken: string;
             /**
              * Format: uint32
-             * @description How long the access token is good, in seconds.
+             * @description How long the access token is valid, in seconds.
              */
             expiresIn: number;
-            /** @description Good for one refresh. */
+            /** @description Valid for one refresh. */
             refreshToken: string;
             /** @description Who is signed in. */
             user: components["schemas"]["User"];
         };
-        /** @description Changes one's own user. A field that is absent stays as it is. */
+        /** @description Updates your own user. Absent fields don't change. */
         UpdateMe: {
             /** @description `null` removes it. */
             avatarUrl?: string | null;
-            /** @description The name that others read; white space around it is dropped. */
+            /** @description The display name. Leading and trailing white space is removed. */
             displayName?: string | null;
             /** @description `null` removes it. */
             email?: string | null;
         };
-        /** @description Changes a room. A field that is absent stays as it is. */
+        /** @description Updates a room. Absent fields don't change. */
         UpdateRoom: {
-            /** @description The name. White space around it is dropped. */
+            /** @description The name. Leading and trailing white space is removed. */
             name?: string | null;
         };
         /** @description A user. */
         User: {
-            /** @description Where the picture is, if there is one. */
+            /** @description The URL of the avatar, if there is one. */
             avatarUrl?: string;
-            /** @description The name that others read. */
+            /** @description The display name. */
             displayName: string;
-            /** @description Shown to the user alone. */
+            /** @description Visible to the user alone. */
             email?: string;
-            /** @description Whether the user came without registering. */
+            /** @description Whether the user is a guest. */
             guest: boolean;
             /** @description Never changes. */
             id: components["schemas"]["UserId"];
-            /** @description What the user may do in the whole system. */
+            /** @description The user's role in the whole system. */
             role: components["schemas"]["Role"];
-            /** @description Unique without regard to case; a guest's is made up. */
+            /** @description Unique, ignoring case. A guest's is generated. */
             username: string;
         };
-        /** @description The answer that holds one user. */
+        /** @description A response with one user. */
         UserBody: {
             /** @description The user. */
             user: components["schemas"]["User"];
         };
         /** @description The id of a user. */
         UserId: string;
-        /** @description A page of users, in the order of their ids. */
+        /** @description A page of users, ordered by id. */
         UserPage: {
             /** @description Whether there are more after the last. */
             hasMore: boolean;
@@ -1097,7 +1097,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description Contradicts the present state, such as a username that is taken. */
+        /** @description Conflicts with the current state, for example a username that is taken. */
         conflict: {
             headers: {
                 [name: string]: unknown;
@@ -1106,7 +1106,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Known, but not allowed to. */
+        /** @description You are signed in, but not allowed to do this. */
         forbidden: {
             headers: {
                 [name: string]: unknown;
@@ -1115,7 +1115,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description A fault of the server. */
+        /** @description Internal server error. */
         internal: {
             headers: {
                 [name: string]: unknown;
@@ -1133,7 +1133,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Doesn't exist, or the caller may not know that it does. */
+        /** @description Not found, or not visible to you. */
         not_found: {
             headers: {
                 [name: string]: unknown;
@@ -1145,13 +1145,13 @@ export interface components {
         /** @description Too many requests. */
         rate_limited: {
             headers: {
-                /** @description Requests in one window. */
+                /** @description Requests allowed in a window. */
                 "RateLimit-Limit"?: number;
-                /** @description Requests left in this window. */
+                /** @description Requests left in the current window. */
                 "RateLimit-Remaining"?: number;
-                /** @description When the window ends, in seconds. */
+                /** @description Seconds until the window ends. */
                 "RateLimit-Reset"?: number;
-                /** @description When to try again, in seconds. */
+                /** @description Seconds to wait before retrying. */
                 "Retry-After"?: number;
                 [name: string]: unknown;
             };
@@ -1159,7 +1159,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description More bytes than accepted. */
+        /** @description The request is larger than the server accepts. */
         too_large: {
             headers: {
                 [name: string]: unknown;
@@ -1168,7 +1168,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No valid token came with the request. */
+        /** @description The request has no valid token. */
         unauthenticated: {
             headers: {
                 [name: string]: unknown;
@@ -1177,10 +1177,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Down or overloaded; the same request may succeed later. */
+        /** @description The server or a dependency is down or overloaded; retry later. */
         unavailable: {
             headers: {
-                /** @description When to try again, in seconds. */
+                /** @description Seconds to wait before retrying. */
                 "Retry-After"?: number;
                 [name: string]: unknown;
             };
@@ -1205,7 +1205,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1227,7 +1227,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1247,7 +1247,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1267,7 +1267,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1293,7 +1293,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Made. */
+            /** @description Created. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1323,7 +1323,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1375,7 +1375,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1405,7 +1405,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Made. */
+            /** @description Created. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1431,7 +1431,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1481,7 +1481,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1502,9 +1502,9 @@ export interface operations {
     listBlocks: {
         parameters: {
             query?: {
-                /** @description The last user of the page before. */
+                /** @description The id of the last user of the previous page. */
                 after?: components["schemas"]["UserId"];
-                /** @description Users of the page; 50 unless given. */
+                /** @description The most users to return; 50 by default. */
                 limit?: number;
             };
             header?: never;
@@ -1513,7 +1513,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1613,9 +1613,9 @@ export interface operations {
     listMyRooms: {
         parameters: {
             query?: {
-                /** @description The last room of the page before. */
+                /** @description The id of the last room of the previous page. */
                 after?: components["schemas"]["RoomId"];
-                /** @description Rooms of the page; 50 unless given. */
+                /** @description The most rooms to return; 50 by default. */
                 limit?: number;
             };
             header?: never;
@@ -1624,7 +1624,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1672,12 +1672,12 @@ export interface operations {
     listRooms: {
         parameters: {
             query?: {
-                /** @description The last room of the page before. */
+                /** @description The id of the last room of the previous page. */
                 after?: components["schemas"]["RoomId"];
-                /** @description Rooms of the page; 50 unless given. */
+                /** @description The most rooms to return; 50 by default. */
                 limit?: number;
                 /**
-                 * @description A part of the name, without regard to case, width and accents. One or two letters of a script that has spaces
+                 * @description A part of the name, ignoring case, width and accents. One or two letters of a script that has spaces
                  *     between its words are looked for at the beginning.
                  */
                 query?: string;
@@ -1688,7 +1688,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1717,7 +1717,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Made. */
+            /** @description Created. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1748,7 +1748,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1805,7 +1805,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1827,9 +1827,9 @@ export interface operations {
     listEvents: {
         parameters: {
             query?: {
-                /** @description Only events with a larger `seq`; all unless given. */
+                /** @description Only events with a larger `seq`; all by default. */
                 after?: number;
-                /** @description Events of the page at most; 500 unless given. */
+                /** @description The most events to return; 500 by default. */
                 limit?: number;
             };
             header?: never;
@@ -1840,7 +1840,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1860,12 +1860,12 @@ export interface operations {
     listMembers: {
         parameters: {
             query?: {
-                /** @description The last member of the page before. */
+                /** @description The user id of the last member of the previous page. */
                 after?: components["schemas"]["UserId"];
-                /** @description Members of the page; 50 unless given. */
+                /** @description The most members to return; 50 by default. */
                 limit?: number;
                 /**
-                 * @description A part of a username or display name, without regard to case and accents; all members unless given. In a room
+                 * @description A part of a username or display name, ignoring case and accents; all members unless given. In a room
                  *     of more than 1,000 members some that match may be left out, unless it is the whole of a username.
                  */
                 query?: string;
@@ -1878,7 +1878,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1911,7 +1911,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1966,9 +1966,9 @@ export interface operations {
                 after?: number;
                 /** @description Only messages with a smaller `seq`. */
                 before?: number;
-                /** @description The fields of a message to answer with; all unless given. */
+                /** @description The message fields to return, separated by commas; all by default. */
                 fields?: string;
-                /** @description Messages of the page at most; 50 unless given. */
+                /** @description The most messages to return; 50 by default. */
                 limit?: number;
             };
             header?: never;
@@ -1979,7 +1979,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2000,7 +2000,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The `clientId` of the message: the same for every try. */
+                /** @description The `clientId` of the message. Send the same value with every retry. */
                 "Idempotency-Key"?: string;
             };
             path: {
@@ -2014,7 +2014,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Made. */
+            /** @description Created. */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2037,13 +2037,13 @@ export interface operations {
     searchMessages: {
         parameters: {
             query: {
-                /** @description Only messages with a smaller `seq`: the last one of the page before. */
+                /** @description Only messages with a smaller `seq`: pass the last one of the previous page. */
                 before?: number;
-                /** @description Messages at most; 20 unless given. */
+                /** @description The most messages to return; 20 by default. */
                 limit?: number;
                 /**
-                 * @description Words that the message holds, all of them, without regard to case, width and accents; the last one may be the
-                 *     beginning of a word. Of scripts without spaces between words any part is found, and so are symbols and emoji.
+                 * @description Words that must all be in the message, ignoring case, width and accents. The last one may be the beginning of a
+                 *     word. In scripts without spaces between words any part is found; so are symbols and emoji.
                  */
                 query: string;
             };
@@ -2055,7 +2055,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2081,7 +2081,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2124,12 +2124,12 @@ export interface operations {
     listUsers: {
         parameters: {
             query: {
-                /** @description The last user of the page before. */
+                /** @description The id of the last user of the previous page. */
                 after?: components["schemas"]["UserId"];
-                /** @description Users of the page; 50 unless given. */
+                /** @description The most users to return; 50 by default. */
                 limit?: number;
                 /**
-                 * @description A part of a username or display name, without regard to case, width and accents. One or two letters of a script
+                 * @description A part of a username or display name, ignoring case, width and accents. One or two letters of a script
                  *     that has spaces between its words are looked for at the beginning.
                  */
                 query: string;
@@ -2140,7 +2140,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2167,7 +2167,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2192,7 +2192,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2201,7 +2201,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthReport"];
                 };
             };
-            /** @description It doesn't work. */
+            /** @description Not healthy. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2221,7 +2221,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2241,7 +2241,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2250,7 +2250,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthReport"];
                 };
             };
-            /** @description It doesn't work. */
+            /** @description Not healthy. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2270,7 +2270,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2290,7 +2290,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description As asked. */
+            /** @description OK. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2299,7 +2299,7 @@ export interface operations {
                     "application/json": components["schemas"]["HealthReport"];
                 };
             };
-            /** @description It doesn't work. */
+            /** @description Not healthy. */
             503: {
                 headers: {
                     [name: string]: unknown;
