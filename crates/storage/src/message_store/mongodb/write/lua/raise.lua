@@ -1,6 +1,6 @@
--- Sets a counter to what the store says, unless it is already further.
+-- Raises a counter to the end of its room's log, unless it is further already.
 --
--- KEYS[1] the counter · ARGV[1] the last place known to be taken
+-- KEYS[1] the counter · ARGV[1] the last seq known to be taken
 
 local KEPT_MS = 604800000
 local last = redis.call('GET', KEYS[1])

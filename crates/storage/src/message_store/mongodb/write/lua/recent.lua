@@ -1,7 +1,7 @@
--- Tells the rooms of a partition that were written to lately, each with the last place given out.
+-- Returns the rooms of a partition that were written to lately, each with the last reserved seq.
 --
--- KEYS[1] the rooms, by the time of that · KEYS[2] the last place given out in each · ARGV[1] how far back, in ms
--- Answers room, place, room, place …
+-- KEYS[1] the rooms, by the time of that · KEYS[2] the last reserved seq of each · ARGV[1] how far back, in ms
+-- Returns room, seq, room, seq …
 
 local LATELY_MS = 60000
 local TRIMMED = 128

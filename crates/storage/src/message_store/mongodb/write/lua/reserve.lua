@@ -1,14 +1,14 @@
--- Gives out places in the logs of rooms, and tells the places of messages that are known by their clientIds.
+-- Reserves seqs in the logs of rooms, and looks up the seqs of messages that are known by their clientIds.
 --
--- KEYS[1] rooms that were written to lately, by the time of that · KEYS[2] the last place given out in each of them
+-- KEYS[1] rooms that were written to lately, by the time of that · KEYS[2] the last reserved seq of each of them
 -- then a room: its counter, and the keys of its clientIds
--- ARGV a room: its id, the last place that the caller knows of, how many clientIds, how many messages without one
--- Answers, for each room: the first place, or -1 where the counter is missing; then, for each clientId, the place of its
--- message or 0. The places follow one another, one for each message that isn't known.
+-- ARGV a room: its id, the last seq that the caller knows to be taken, how many clientIds, how many messages without one
+-- Returns, for each room: the first reserved seq, or -1 where the counter is missing; then, for each clientId, the seq of
+-- its message or 0. The reserved seqs follow one another, one for each message that isn't known.
 --
 -- A counter is never made here: a missing one isn't zero. One that has fallen behind what the caller knows is raised.
 
-local KEPT_MS = 604800000 -- A counter that nobody used for a week goes; the next writer sets it from the log.
+local KEPT_MS = 604800000 -- A counter that wasn't used for a week expires; the next writer sets it from the log.
 local LATELY_MS = 60000
 local TRIMMED = 16
 
@@ -39,7 +39,7 @@ while KEYS[key] do
   key, arg = key + 1 + named, arg + 4
 end
 
--- A partition whose rooms nobody asks for forgets them here, bit by bit.
+-- A partition whose rooms nobody asks for drops them here, bit by bit.
 local old = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - LATELY_MS, 'LIMIT', 0, TRIMMED)
 if #old > 0 then
   redis.call('ZREM', KEYS[1], unpack(old))
