@@ -1,9 +1,12 @@
-//! What only who has the data may do, from the command line: on the data directory of a server that is alone, which must
-//! not be running, or on the database of a fleet.
+//! Administration from the command line: on the data directory of a single instance, which must not be running, or on the
+//! database of a fleet.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
-use gateway::InstanceId;
+use gateway::{InstanceId, Peers};
 use protocol::Role;
 use redis_client::RedisClient;
 use storage::{MessageStore, OpenError, StoreError};
@@ -11,7 +14,10 @@ use storage::{MessageStore, OpenError, StoreError};
 use crate::{
     config::{Config, FleetConfig},
     error::causes,
-    instances::{Instances, RenewError},
+    fleet::{
+        bus::Bus,
+        instances::{Instances, RenewError},
+    },
 };
 
 /// Why a command failed.
@@ -113,11 +119,13 @@ pub async fn restored(config: &Config) -> Result<u64, AdminError> {
     opened.close(renewed).await
 }
 
-/// Makes sure of it by being one of the instances for a moment, who are told of each other.
+/// Joins the registry of instances for a moment, which tells of the others.
 async fn nobody_runs(redis: &RedisClient, fleet: &FleetConfig) -> Result<(), AdminError> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let prefix = fleet.redis_prefix.as_str();
-    let instances = Instances::of_fleet(InstanceId::random(), nowhere, redis.clone(), prefix);
+    let (bus, peers) = (Arc::new(Bus::in_process()), Peers::default());
+    let own = InstanceId::random();
+    let instances = Instances::of_fleet(own, nowhere, redis.clone(), prefix, bus, peers);
     instances.join().await?;
     let others = instances.live().len() - 1;
     instances.leave().await;

@@ -9,9 +9,9 @@ use http::{HeaderValue, StatusCode, header};
 use protocol::{ErrorBody, ErrorCode, Invalid, Problem};
 use storage::StoreError;
 
-use crate::burst::Burst;
+use crate::logging::LogThrottle;
 
-/// What is behind an error, each behind a colon: for the log and the command line.
+/// The sources of an error, each after a colon: for the log and the command line.
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut causes = String::new();
     let mut source = error.source();
@@ -38,17 +38,17 @@ impl AppError {
         ErrorBody::new(code, message).into()
     }
 
-    /// What doesn't exist, or isn't to be seen by the one who asks: there is no telling which.
+    /// What doesn't exist, or may not be seen by the client, which can't tell the two apart.
     pub fn not_found(what: &'static str) -> Self {
         Self::new(ErrorCode::NotFound, format!("no such {what}"))
     }
 
-    /// Who asks may know of it, but not do it.
+    /// The client may see it, but not do this.
     pub fn forbidden(message: &'static str) -> Self {
         Self::new(ErrorCode::Forbidden, message)
     }
 
-    /// Too much, too fast; come back after `after`.
+    /// Too many requests; try again after `after`.
     pub fn rate_limited(message: &'static str, after: Duration) -> Self {
         let mut body = ErrorBody::new(ErrorCode::RateLimited, message);
         body.retry_after_ms = Some(after.as_millis() as u64);
@@ -146,19 +146,19 @@ impl IntoResponse for AppError {
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
-        static UNAVAILABLE: Burst = Burst::new();
-        static CORRUPT: Burst = Burst::new();
+        static UNAVAILABLE: LogThrottle = LogThrottle::new();
+        static CORRUPT: LogThrottle = LogThrottle::new();
         match error {
             StoreError::Invalid { field, message } => Invalid::new(field, message).into(),
-            StoreError::NotFound => Self::new(ErrorCode::NotFound, "no such thing, or not for you"),
+            StoreError::NotFound => Self::new(ErrorCode::NotFound, "not found"),
             StoreError::Forbidden => Self::forbidden("you may not do this"),
             StoreError::Conflict { field, message } => {
                 Self::new(ErrorCode::Conflict, format!("{field}: {message}"))
             }
             StoreError::Unavailable(cause) => {
                 // Every request of every client fails the same way.
-                if let Some(untold) = UNAVAILABLE.happened() {
-                    tracing::warn!(%cause, untold, "the store is unavailable");
+                if let Some(suppressed) = UNAVAILABLE.record() {
+                    tracing::warn!(%cause, suppressed, "the store is unavailable");
                 }
                 ErrorBody::new(
                     ErrorCode::Unavailable,
@@ -168,8 +168,8 @@ impl From<StoreError> for AppError {
                 .into()
             }
             StoreError::Corrupt(cause) => {
-                if let Some(untold) = CORRUPT.happened() {
-                    tracing::error!(%cause, untold, "the store is corrupt");
+                if let Some(suppressed) = CORRUPT.record() {
+                    tracing::error!(%cause, suppressed, "the store is corrupt");
                 }
                 Self::unexplained()
             }

@@ -104,7 +104,7 @@ async fn serve(config: Config) -> Result<(), String> {
             () = unheard.notified() => {}
         }
     };
-    server::start_and_tell(config, listeners, listening, stop)
+    server::start_and_notify(config, listeners, listening, stop)
         .await
         .map_err(|e| e.to_string())
 }
@@ -149,7 +149,7 @@ async fn health(config: Config) -> Result<(), String> {
     } else {
         config.host
     };
-    let asked = tertulia::health::ask(SocketAddr::new(host, config.port));
+    let asked = tertulia::health::probe::ask(SocketAddr::new(host, config.port));
     match tokio::time::timeout(Duration::from_secs(5), asked).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(format!("not ready: {e}")),

@@ -1,4 +1,4 @@
-//! Starting and stopping: the only place where components are put together.
+//! Start and stop: the only place where components are put together.
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,31 +7,35 @@ use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
 use protocol::{ServerDraining, ServerEvent};
 use storage::OpenError;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
-    access_tokens::AccessTokens,
-    accounts::live_sessions::LiveSessions,
+    accounts::{AccountParts, Accounts},
     app::{App, SharedApp},
-    chat::{
-        fan_out::FanOut, reconciliation::Reconciliation, removals::Removals, room_feeds::RoomFeeds,
-        room_repair, search_turns::SearchTurns, unread::UnreadNotices,
+    auth::{
+        Auth,
+        last_seen::LastSeenBuffer,
+        revocations::Revocations,
+        signing_secret::{SecretError, SigningSecret},
     },
+    chat::{Chat, ChatFleet, ChatParts, blocked_rooms::BlockedRooms},
     config::Config,
-    emitter::{self, EmitterCounts},
-    fleet::{Fleet, Parts},
-    housekeeping, http,
-    http::health::Health,
-    operations::{self, Metrics},
-    passwords::Passwords,
-    publish::Publishing,
-    refresh_tokens::RefreshTokens,
-    revocations::{self, Revocations},
-    sessions_seen::SessionsSeen,
-    signing_secret::{SecretError, SigningSecret},
-    socket::{Connector, Turns},
-    startup::{self, Startup},
-    user_sockets::{self, UserSockets},
+    delivery::{Delivery, user_sockets::UserSockets},
+    fleet::{
+        BackEnds, Fleet,
+        bus::Receivers,
+        startup::{Dependencies, Startup},
+    },
+    health::Health,
+    http,
+    metrics::Metrics,
+    operations,
+    publish::{Publishing, emitter},
+    socket::{Connector, RESUMING},
 };
 
 /// How long requests in flight may take to end once everything else has.
@@ -46,10 +50,10 @@ pub enum StartError {
     /// The secret that signs access tokens.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The sessions that ended lately couldn't be read.
+    /// The revoked sessions couldn't be read.
     #[error("can't read revoked sessions: {0}")]
     Revocations(storage::StoreError),
-    /// The rooms that blocks close couldn't be read.
+    /// The rooms closed by blocks couldn't be read.
     #[error("can't read blocks: {0}")]
     Blocks(storage::StoreError),
     /// Other instances couldn't reach this one.
@@ -98,8 +102,8 @@ impl Listeners {
     }
 }
 
-/// Serves on `listeners` until `shutdown` is done, then sends the clients away and ends when everything is written. A
-/// server of a fleet takes clients once the services that it needs are there.
+/// Serves on `listeners` until `shutdown` completes, then disconnects the clients and returns when everything is written.
+/// An instance of a fleet accepts clients once the services that it depends on are available.
 ///
 /// # Errors
 /// If the data directory, the secret, an address or a listener can't be used.
@@ -108,14 +112,14 @@ pub async fn start(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
-    start_and_tell(config, listeners, || {}, shutdown).await
+    start_and_notify(config, listeners, || {}, shutdown).await
 }
 
-/// As [`start`], and calls `listening` once nothing is in the way of an answer to whoever connects.
+/// As [`start`], and calls `listening` once the server answers whoever connects.
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_and_tell(
+pub async fn start_and_notify(
     config: Config,
     listeners: Listeners,
     listening: impl FnOnce(),
@@ -130,18 +134,26 @@ pub async fn start_and_tell(
     let mut background = JoinSet::new();
     let shared = app.clone();
     background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
-    let mut carrying = JoinSet::new();
+    let mut bus_tasks = JoinSet::new();
     match fleet {
-        None => run_in_background(&mut background, &app),
-        Some(Fleet { redis, traffic }) => {
-            carrying.spawn(traffic.run(app.clone()));
+        None => spawn_tasks(&mut background, &app),
+        Some(Fleet {
+            redis, link_tasks, ..
+        }) => {
+            bus_tasks.spawn(link_tasks.run(receivers(&app)));
             let (shared, gateway) = (app.clone(), gateway.clone());
             background.spawn(async move {
-                startup::wait(&shared, &redis).await;
+                let dependencies = Dependencies {
+                    redis: &redis,
+                    instances: &shared.instances,
+                    store: &shared.store,
+                    revocations: &shared.auth.revocations,
+                };
+                shared.startup.wait(&dependencies).await;
                 gateway.admit();
-                let mut background = JoinSet::new();
-                run_in_background(&mut background, &shared);
-                while background.join_next().await.is_some() {}
+                let mut tasks = JoinSet::new();
+                spawn_tasks(&mut tasks, &shared);
+                while tasks.join_next().await.is_some() {}
             });
         }
     }
@@ -175,7 +187,7 @@ pub async fn start_and_tell(
         served = serving.as_mut() => served,
         () = shutdown => {
             tracing::info!(connections = gateway.connections(), "shutting down");
-            // Whoever comes meanwhile is told to try again; that needs the listener.
+            // Clients that connect meanwhile are told to try again, which needs the listener.
             tokio::select! {
                 () = gateway.drain(app.config.drain, draining_notice) => {}
                 _ = serving.as_mut() => {}
@@ -191,12 +203,12 @@ pub async fn start_and_tell(
         }
     };
     background.shutdown().await;
-    app.sessions_seen.write(&app.sessions).await;
+    app.auth.last_seen.flush().await;
     app.store.close().await;
-    // What was written last is on its way to the others.
-    app.bus.settle().await;
+    // The last writes are still being published.
+    app.bus.flush().await;
     app.instances.leave().await;
-    carrying.shutdown().await;
+    bus_tasks.shutdown().await;
     Ok(served?)
 }
 
@@ -215,68 +227,137 @@ async fn components(
             })?;
             let secret = SigningSecret::open(&config)?;
             let metrics = Metrics::new()?;
-            let parts = Parts::of_fleet(fleet, &secret, address, &metrics).await?;
-            Ok(assemble(config, &secret, parts, metrics))
+            let back_ends = BackEnds::of_fleet(fleet, &secret, address, &metrics).await?;
+            let blocked_rooms = BlockedRooms::of_fleet(back_ends.store.clone());
+            Ok(assemble(config, &secret, back_ends, blocked_rooms, metrics))
         }
         _ => {
             let metrics = Metrics::new()?;
-            let (parts, secret) = Parts::alone(&config).await?;
-            let store = parts.store.clone();
-            let (app, fleet) = assemble(config, &secret, parts, metrics);
-            if let Err(error) = revocations::reload(&app).await {
+            let back_ends = BackEnds::embedded(&config).await?;
+            let store = back_ends.store.clone();
+            let started = start_embedded(config, back_ends, metrics).await;
+            if started.is_err() {
                 store.close().await;
-                return Err(StartError::Revocations(error));
             }
-            Ok((app, fleet))
+            Ok((started?, None))
         }
     }
+}
+
+/// The components of a single instance, which knows everything that it has to before it accepts clients.
+async fn start_embedded(
+    config: Config,
+    back_ends: BackEnds,
+    metrics: Metrics,
+) -> Result<SharedApp, StartError> {
+    let secret = SigningSecret::open(&config)?;
+    let blocked_rooms = BlockedRooms::load(back_ends.store.clone())
+        .await
+        .map_err(StartError::Blocks)?;
+    let (app, _) = assemble(config, &secret, back_ends, blocked_rooms, metrics);
+    let revocations = &app.auth.revocations;
+    revocations
+        .reload()
+        .await
+        .map_err(StartError::Revocations)?;
+    Ok(app)
 }
 
 fn assemble(
     config: Config,
     secret: &SigningSecret,
-    parts: Parts,
+    back_ends: BackEnds,
+    blocked_rooms: BlockedRooms,
     metrics: Metrics,
 ) -> (SharedApp, Option<Fleet>) {
-    parts.store.observe(metrics.store_observer());
+    let BackEnds {
+        store,
+        sessions,
+        bus,
+        instances,
+        peers,
+        limits,
+        fleet,
+    } = back_ends;
+    store.observe(metrics.store_observer());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.worker_threads;
-    let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+    let (hub, limits) = (Hub::new(workers), Arc::new(limits));
+    let user_sockets = Arc::new(UserSockets::new(bus.clone()));
+    let startup = Arc::new(match fleet {
+        Some(_) => Startup::waiting(),
+        None => Startup::default(),
+    });
+    let auth = Arc::new(Auth::new(
+        secret,
+        limits.clone(),
+        Arc::new(Revocations::new(
+            sessions.clone(),
+            user_sockets.clone(),
+            bus.clone(),
+        )),
+        LastSeenBuffer::new(sessions.clone()),
+    ));
+    let chat = Arc::new(Chat::new(ChatParts {
+        store: store.clone(),
+        hub: hub.clone(),
+        bus: bus.clone(),
+        delivery: Delivery::new(hub.clone(), bus.clone(), user_sockets.clone()),
+        user_sockets: user_sockets.clone(),
+        limits: limits.clone(),
+        blocked_rooms,
+        fleet: fleet.as_ref().map(|fleet| ChatFleet {
+            instances: instances.clone(),
+            redis: fleet.redis.clone(),
+            key_prefix: fleet.redis_prefix.clone(),
+        }),
+        publish_queues: workers.unwrap_or(cores),
+        delivery_seconds: metrics.delivery_seconds(),
+    }));
+    let accounts = Arc::new(Accounts::new(AccountParts {
+        store: store.clone(),
+        sessions,
+        bus: bus.clone(),
+        auth: auth.clone(),
+        limits: limits.clone(),
+        user_sockets: user_sockets.clone(),
+        chat: chat.clone(),
+        guests: config.guests,
+    }));
+    let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
     let app = App {
-        health: Health::new(parts.checks),
-        startup: if parts.fleet.is_some() {
-            Startup::waiting()
-        } else {
-            Startup::default()
-        },
+        health: Health::new(store.clone(), startup.clone(), redis),
+        publishing: Publishing::new(&config, hub.clone(), bus.clone()),
+        resuming: Semaphore::new(RESUMING),
+        startup,
         metrics,
-        hub: Hub::new(workers),
-        store: parts.store,
-        sessions: parts.sessions,
-        access_tokens: AccessTokens::new(secret),
-        refresh_tokens: RefreshTokens::new(secret),
-        passwords: Passwords::new(),
-        search_turns: SearchTurns::default(),
-        limits: parts.limits,
-        revocations: Revocations::default(),
-        publishing: Publishing::new(&config),
-        emitter_counts: EmitterCounts::default(),
-        live_sessions: LiveSessions::default(),
-        sessions_seen: SessionsSeen::default(),
-        fan_out: FanOut::start(workers.unwrap_or(lanes)),
-        feeds: RoomFeeds::default(),
-        removals: Removals::default(),
-        resuming: Turns::default(),
-        presence: parts.presence,
-        blocked_rooms: parts.blocked_rooms,
-        bus: parts.bus,
-        instances: parts.instances,
-        peers: parts.peers,
-        user_sockets: UserSockets::new(parts.fleet.is_some()),
-        reconciliation: Reconciliation::default(),
-        unread_notices: UnreadNotices::default(),
+        hub,
+        user_sockets,
+        bus,
+        instances,
+        peers,
+        store,
+        limits,
+        auth,
+        accounts,
+        chat,
         config,
     };
-    (Arc::new(app), parts.fleet)
+    (Arc::new(app), fleet)
+}
+
+/// Those who take the messages of other instances.
+fn receivers(app: &App) -> Receivers {
+    Receivers::new(vec![
+        app.chat.clone(),
+        app.accounts.clone(),
+        app.auth.revocations.clone(),
+        Arc::new(Delivery::new(
+            app.hub.clone(),
+            app.bus.clone(),
+            app.user_sockets.clone(),
+        )),
+    ])
 }
 
 fn gateway_config(app: &App) -> gateway::Config {
@@ -304,41 +385,23 @@ fn gateway_config(app: &App) -> gateway::Config {
     }
 }
 
-fn run_in_background(tasks: &mut JoinSet<()>, app: &SharedApp) {
-    let shared = app.clone();
-    tasks.spawn(async move { shared.feeds.sweep(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.presence.run(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.reconciliation.run(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.unread_notices.run(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.sessions_seen.run(&shared.sessions).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.live_sessions.run(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { housekeeping::run(&shared).await });
+/// Starts what components do from time to time.
+fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
+    app.chat.spawn_tasks(tasks);
+    app.accounts.spawn_tasks(tasks);
+    let instances = app.instances.clone();
+    tasks.spawn(async move { instances.run().await });
     if app.config.emitter.is_some() {
         let shared = app.clone();
-        tasks.spawn(async move { emitter::run(&shared).await });
+        tasks.spawn(async move {
+            if let Some(config) = &shared.config.emitter {
+                emitter::run(&shared.publishing, config).await;
+            }
+        });
     }
-    if app.bus.link().is_none() {
-        return;
-    }
-    let shared = app.clone();
-    tasks.spawn(async move { revocations::run(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.instances.run(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { user_sockets::sweep(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { room_repair::compare(&shared).await });
-    let shared = app.clone();
-    tasks.spawn(async move { shared.feeds.doubts.run(&shared).await });
 }
 
-/// What every namespace hears before its connection is closed.
+/// What every namespace is sent before its connection is closed.
 fn draining_notice(namespace: &str, reconnect_after: Duration) -> Option<Frame> {
     let draining = ServerDraining {
         reconnect_after_ms: reconnect_after.as_millis() as u64,

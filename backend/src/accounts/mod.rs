@@ -1,6 +1,139 @@
-//! The rules of accounts: coming in, staying in, and going. No HTTP in here; `http/` leads to these functions.
+//! Accounts: signing in, sessions and profiles. [`Accounts`] holds the parts; the rules are functions that take it, one
+//! file per concern. No HTTP in here.
 
-pub mod live_sessions;
+pub mod blocks;
+pub mod connected_sessions;
+pub mod housekeeping;
 pub mod profile;
 pub mod sessions;
 pub mod sign_in;
+pub mod users;
+
+use std::sync::Arc;
+
+use protocol::UserId;
+use storage::{MessageStore, Sessions};
+use tokio::task::JoinSet;
+
+use self::connected_sessions::ConnectedSessions;
+use crate::{
+    auth::Auth,
+    chat::Chat,
+    delivery::user_sockets::UserSockets,
+    fleet::bus::{Bus, Kind, Lost, Malformed, Message, Reader, Receiver, Writer},
+    limits::Limits,
+};
+
+/// Everything that accounts are made of.
+pub struct Accounts {
+    store: MessageStore,
+    sessions: Sessions,
+    bus: Arc<Bus>,
+    auth: Arc<Auth>,
+    limits: Arc<Limits>,
+    user_sockets: Arc<UserSockets>,
+    /// For rooms that a deleted account leaves, and rooms that a block closes.
+    chat: Arc<Chat>,
+    connected_sessions: ConnectedSessions,
+    /// True if guests are allowed.
+    guests: bool,
+}
+
+/// What accounts are built from.
+pub struct AccountParts {
+    /// Users and their rooms.
+    pub store: MessageStore,
+    /// The sessions' store.
+    pub sessions: Sessions,
+    /// The bus between instances.
+    pub bus: Arc<Bus>,
+    /// Tokens and passwords.
+    pub auth: Arc<Auth>,
+    /// Rate limits.
+    pub limits: Arc<Limits>,
+    /// The connected users.
+    pub user_sockets: Arc<UserSockets>,
+    /// Chat.
+    pub chat: Arc<Chat>,
+    /// True if guests are allowed.
+    pub guests: bool,
+}
+
+/// A user's name, blocks or account changed; sent to all instances.
+struct UserChanged<'a>(&'a UserId);
+
+impl Message for UserChanged<'_> {
+    fn kind(&self) -> Kind {
+        Kind::USER_CHANGED
+    }
+
+    fn write(&self, fields: &mut Writer<'_>) {
+        fields.text(self.0.as_str());
+    }
+}
+
+impl Accounts {
+    /// Accounts of one instance.
+    pub fn new(parts: AccountParts) -> Self {
+        Self {
+            connected_sessions: ConnectedSessions::new(
+                parts.store.clone(),
+                parts.sessions.clone(),
+                parts.auth.revocations.clone(),
+                parts.user_sockets.clone(),
+            ),
+            store: parts.store,
+            sessions: parts.sessions,
+            bus: parts.bus,
+            auth: parts.auth,
+            limits: parts.limits,
+            user_sockets: parts.user_sockets,
+            chat: parts.chat,
+            guests: parts.guests,
+        }
+    }
+
+    /// Sessions with connections here.
+    pub fn connected_sessions(&self) -> &ConnectedSessions {
+        &self.connected_sessions
+    }
+
+    /// Starts what accounts do from time to time.
+    pub fn spawn_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        let accounts = self.clone();
+        tasks.spawn(async move { accounts.connected_sessions.run().await });
+        let accounts = self.clone();
+        tasks.spawn(async move { housekeeping::run(&accounts).await });
+        let auth = self.auth.clone();
+        tasks.spawn(async move { auth.last_seen.run().await });
+        if self.bus.has_peers() {
+            let auth = self.auth.clone();
+            tasks.spawn(async move { auth.revocations.run().await });
+            let user_sockets = self.user_sockets.clone();
+            tasks.spawn(async move { user_sockets.run_sweeps().await });
+        }
+    }
+
+    /// Every instance forgets what it caches of a user.
+    fn publish_change(&self, user: &UserId) {
+        self.bus.send_to_all(&UserChanged(user));
+        self.store.forget_user(user);
+    }
+}
+
+impl Receiver for Accounts {
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::USER_CHANGED]
+    }
+
+    fn receive(&self, _: &str, _: Kind, mut fields: Reader<'_>) -> Result<(), Malformed> {
+        self.store.forget_user(&UserId::trusted(fields.text()?));
+        Ok(())
+    }
+
+    fn interrupted(&self, lost: &Lost<'_>) {
+        if lost.includes_everybody() {
+            self.store.forget_everything();
+        }
+    }
+}

@@ -1,53 +1,65 @@
-//! One's own account: what it shows, its password, and its end.
+//! The actor's own account: its profile, its password, and its deletion.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use protocol::{PasswordChange, Timestamp, UpdateMe, User, UserId};
 use storage::{Departure, NO_SIGN_IN, ProfileChange, StoreError};
 
-use super::sessions::{self, end_all};
+use super::{
+    Accounts,
+    sessions::{self, end_all},
+};
 use crate::{
-    actor::Actor,
-    app::{App, SharedApp},
-    bus::{self, Control},
-    chat::{members, wire},
-    completion::to_the_end,
+    auth::actor::Actor,
+    chat::members,
+    completion::run_to_completion,
     error::AppError,
-    limits::Action,
-    network::Network,
+    limits::{Action, network::Network},
+    wire,
 };
 
 /// The actor's own user.
 ///
 /// # Errors
 /// `not_found` if it was deleted since the access token was issued.
-pub async fn read(app: &App, actor: &Actor) -> Result<User, AppError> {
-    let user = app.store.user(&actor.user_id).await.map_err(gone)?;
+pub async fn read(accounts: &Accounts, actor: &Actor) -> Result<User, AppError> {
+    let user = accounts.store.user(&actor.user_id).await.map_err(gone)?;
     Ok(wire::oneself(user))
 }
 
-/// Changes what the actor's user shows.
+/// Changes the actor's profile.
 ///
 /// # Errors
 /// `forbidden` for a guest's e-mail address, `rate_limited` beyond 60 changes a minute, and 10 of the address an hour.
-pub async fn update(app: &SharedApp, actor: &Actor, request: UpdateMe) -> Result<User, AppError> {
+pub async fn update(
+    accounts: &Arc<Accounts>,
+    actor: &Actor,
+    request: UpdateMe,
+) -> Result<User, AppError> {
     if actor.guest && request.email.is_some() {
         return Err(AppError::forbidden("guests have no e-mail address"));
     }
     let (who, now) = (actor.user_id.as_str(), Instant::now());
     if request.email.is_some() {
-        app.limits.take(Action::EmailChange, who, 1, now).await?;
+        accounts
+            .limits
+            .take(Action::EmailChange, who, 1, now)
+            .await?;
     }
-    app.limits.take(Action::ProfileChange, who, 1, now).await?;
+    accounts
+        .limits
+        .take(Action::ProfileChange, who, 1, now)
+        .await?;
     let change = ProfileChange {
         display_name: request.display_name,
         avatar_url: request.avatar_url,
         email: request.email,
     };
-    let (app, user) = (app.clone(), actor.user_id.clone());
-    to_the_end(async move {
-        let user = app.store.update_user(&user, change).await.map_err(gone)?;
-        bus::tell_everybody(&app, Control::UserChanged(user.id.clone()));
+    let (accounts, user) = (accounts.clone(), actor.user_id.clone());
+    run_to_completion(async move {
+        let updated = accounts.store.update_user(&user, change).await;
+        let user = updated.map_err(gone)?;
+        accounts.publish_change(&user.id);
         Ok(wire::oneself(user))
     })
     .await
@@ -59,12 +71,12 @@ pub async fn update(app: &SharedApp, actor: &Actor, request: UpdateMe) -> Result
 /// `forbidden` for guests and if the present password is wrong, `conflict` if it was changed meanwhile, `rate_limited`
 /// after five wrong ones, `unavailable` if too many are signing in.
 pub async fn change_password(
-    app: &SharedApp,
+    accounts: &Arc<Accounts>,
     actor: &Actor,
     request: PasswordChange,
     address: IpAddr,
 ) -> Result<(), AppError> {
-    let known = app
+    let known = accounts
         .store
         .credentials_of(&actor.user_id)
         .await
@@ -73,12 +85,11 @@ pub async fn change_password(
         return Err(AppError::forbidden("guests have no password"));
     }
     let network = Network::from(address);
-    let mut place = app.passwords.place(network)?;
-    let attempt = app
-        .limits
-        .attempt(network, &known.user.username, Instant::now());
-    let attempt = place.hold(attempt).await??;
-    if !place
+    let mut ticket = accounts.auth.passwords.ticket(network)?;
+    let attempts = &accounts.auth.sign_in_attempts;
+    let attempt = attempts.begin(network, &known.user.username, Instant::now());
+    let attempt = ticket.hold(attempt).await??;
+    if !ticket
         .verify(request.current_password, known.password_hash)
         .await?
     {
@@ -86,47 +97,47 @@ pub async fn change_password(
         return Err(AppError::forbidden("currentPassword: is wrong"));
     }
     attempt.succeeded().await;
-    let hash = app
+    let hash = accounts
+        .auth
         .passwords
-        .place(network)?
+        .ticket(network)?
         .hash(request.new_password)
         .await?;
-    let (app, version) = (app.clone(), known.user.sign_in_version);
+    let (accounts, version) = (accounts.clone(), known.user.sign_in_version);
     let (user_id, session_id) = (actor.user_id.clone(), actor.session_id.clone());
-    // To its end, whatever becomes of the one who asked.
-    let changing = tokio::spawn(async move {
+    run_to_completion(async move {
         // From here on no other session can be refreshed, and none be opened with the old password.
-        let version = app
+        let version = accounts
             .store
             .set_password(&user_id, version, hash)
             .await
             .map_err(gone)?;
-        end_all(&app, user_id, Some(session_id), version).await;
+        end_all(&accounts, user_id, Some(session_id), version).await;
         Ok(())
-    });
-    changing.await.map_err(AppError::internal)?
+    })
+    .await
 }
 
-/// Deletes an account: its sessions end, its rooms learn that it left, and what it wrote stays without its name.
+/// Deletes an account: its sessions end, its rooms are told that it left, and its messages stay without its name.
 ///
 /// # Errors
 /// `not_found` if it was deleted before.
-pub async fn delete(app: &SharedApp, user: &UserId) -> Result<(), AppError> {
-    let (app, user) = (app.clone(), user.clone());
-    to_the_end(async move { delete_whole(&app, &user).await }).await
+pub async fn delete(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
+    let (accounts, user) = (accounts.clone(), user.clone());
+    run_to_completion(async move { delete_whole(&accounts, &user).await }).await
 }
 
-async fn delete_whole(app: &SharedApp, user: &UserId) -> Result<(), AppError> {
+async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
     // First, so that an account isn't deleted whose sessions can't be ended.
-    sessions::end_before(app, user, None, 0).await?;
+    sessions::end_before(accounts, user, None, 0).await?;
     let now = Timestamp::now();
-    let left = app.store.delete_user(user, now).await.map_err(gone)?;
-    bus::tell_everybody(app, Control::UserChanged(user.clone()));
+    let left = accounts.store.delete_user(user, now).await.map_err(gone)?;
+    accounts.publish_change(user);
     for Departure { room, removal } in left {
-        members::tell_removal(app, &room, user, removal);
+        members::announce_removal(&accounts.chat, &room, user, removal);
     }
-    // Again, and for good, for a sign-in that was under way.
-    end_all(app, user.clone(), None, NO_SIGN_IN).await;
+    // Again, and for good, because of sign-ins that were under way.
+    end_all(accounts, user.clone(), None, NO_SIGN_IN).await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,13 +10,11 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use protocol::{ErrorCode, Secret, Session, SessionId, SessionPage, Timestamp, Tokens, UserId};
 use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 
+use super::Accounts;
 use crate::{
-    access_tokens::ACCESS_TOKEN_LIFE,
-    actor::Actor,
-    app::{App, SharedApp},
-    chat::wire,
+    auth::{access_tokens::ACCESS_TOKEN_LIFE, actor::Actor},
     error::AppError,
-    revocations::revoke,
+    wire,
 };
 
 /// A session ends when it isn't refreshed for so long.
@@ -24,8 +23,8 @@ const LIFE: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// A guest who stays away for a day is gone.
 const GUEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
-/// The pause before sessions that couldn't be ended are tried again.
-const AGAIN: Duration = Duration::from_secs(5);
+/// The pause before another attempt to end sessions.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a request comes from.
 #[derive(Debug, Clone)]
@@ -40,10 +39,14 @@ pub struct Device {
 ///
 /// # Errors
 /// `unauthenticated` if the account was deleted, or its password changed, since `user` was read; those of the store.
-pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens, AppError> {
+pub async fn open(
+    accounts: &Accounts,
+    user: StoredUser,
+    device: Device,
+) -> Result<Tokens, AppError> {
     let now = Timestamp::now();
     let id = SessionId::trusted(BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>()));
-    let refresh = app.refresh_tokens.first(&id, &user.id);
+    let refresh = accounts.auth.refresh_tokens.first(&id, &user.id);
     let expires_at = expiry(&user, now);
     let session = NewSession {
         id: id.clone(),
@@ -55,28 +58,28 @@ pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens,
         expires_at,
         sign_in_version: user.sign_in_version,
     };
-    let ended = app
+    let ended = accounts
         .sessions
         .create_session(session, now)
         .await
         .map_err(changed_meanwhile)?;
     for ended in ended {
-        revoke(app, &ended);
+        accounts.auth.revocations.publish(&ended);
     }
     // Whatever ends all sessions of the user ends those that it finds when the user's version has risen. Either it finds
     // this one, or the version had risen before this look.
-    let same = match app.store.user(&user.id).await {
+    let same = match accounts.store.user(&user.id).await {
         Ok(now) if now.sign_in_version == user.sign_in_version => Ok(()),
         Ok(_) => Err(StoreError::NotFound),
         Err(error) => Err(error),
     };
     if let Err(error) = same {
         if matches!(error, StoreError::NotFound) {
-            end(app, &user.id, &id).await?;
+            end(accounts, &user.id, &id).await?;
         }
         return Err(changed_meanwhile(error));
     }
-    tokens(app, user, id, expires_at, refresh.token, now)
+    tokens(accounts, user, id, expires_at, refresh.token, now)
 }
 
 /// Exchanges a refresh token for new tokens. Within 30 s the same one gives the same successor again: its first
@@ -84,16 +87,20 @@ pub async fn open(app: &App, user: StoredUser, device: Device) -> Result<Tokens,
 ///
 /// # Errors
 /// `unauthenticated` if the token isn't the session's last one, or the session has ended.
-pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Tokens, AppError> {
+pub async fn refresh(
+    accounts: &Accounts,
+    token: &Secret,
+    address: IpAddr,
+) -> Result<Tokens, AppError> {
     let now = Timestamp::now();
-    let presented = app.refresh_tokens.read(token).ok_or_else(ended)?;
+    let presented = accounts.auth.refresh_tokens.read(token).ok_or_else(ended)?;
     let (user_id, session_id) = (presented.user_id, presented.session_id);
-    if app.revocations.contains(&session_id) {
+    if accounts.auth.revocations.contains(&session_id) {
         // The sessions' store may have lost its end with a server that failed.
-        end(app, &user_id, &session_id).await?;
+        end(accounts, &user_id, &session_id).await?;
         return Err(ended());
     }
-    let user = app.store.user(&user_id).await.map_err(ended_if_gone)?;
+    let user = accounts.store.user(&user_id).await.map_err(ended_if_gone)?;
     let refresh = Refresh {
         user_id,
         session_id,
@@ -104,7 +111,7 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
         expires_at: expiry(&user, now),
         sign_in_version: user.sign_in_version,
     };
-    match app
+    match accounts
         .sessions
         .refresh_session(refresh, now)
         .await
@@ -112,11 +119,18 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
     {
         Refreshed::Rotated(session) | Refreshed::Repeated(session) => {
             let (id, expires_at) = (session.id, session.expires_at);
-            tokens(app, user, id, expires_at, presented.successor.token, now)
+            tokens(
+                accounts,
+                user,
+                id,
+                expires_at,
+                presented.successor.token,
+                now,
+            )
         }
         Refreshed::Reused(session) => {
             tracing::warn!(session = %session.id, "a refresh token was used twice; its session has ended");
-            revoke(app, &session.id);
+            accounts.auth.revocations.publish(&session.id);
             Err(ended())
         }
     }
@@ -126,13 +140,13 @@ pub async fn refresh(app: &App, token: &Secret, address: IpAddr) -> Result<Token
 ///
 /// # Errors
 /// Those of the store.
-pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
+pub async fn list(accounts: &Accounts, actor: &Actor) -> Result<SessionPage, AppError> {
     let now = Timestamp::now();
-    let stored = app.sessions.sessions(&actor.user_id, now).await?;
+    let stored = accounts.sessions.sessions(&actor.user_id, now).await?;
     let mut sessions: Vec<_> = stored
         .into_iter()
         .map(|session| {
-            let connected = app.user_sockets.has_session(&session.id);
+            let connected = accounts.user_sockets.has_session(&session.id);
             Session {
                 current: session.id == actor.session_id,
                 last_seen_at: if connected { now } else { session.last_seen_at },
@@ -154,8 +168,12 @@ pub async fn list(app: &App, actor: &Actor) -> Result<SessionPage, AppError> {
 ///
 /// # Errors
 /// `not_found` if it isn't one of theirs, or has ended.
-pub async fn end_one(app: &App, actor: &Actor, session: &SessionId) -> Result<(), AppError> {
-    if end(app, &actor.user_id, session).await? {
+pub async fn end_one(
+    accounts: &Accounts,
+    actor: &Actor,
+    session: &SessionId,
+) -> Result<(), AppError> {
+    if end(accounts, &actor.user_id, session).await? {
         Ok(())
     } else {
         Err(AppError::not_found("session"))
@@ -166,20 +184,20 @@ pub async fn end_one(app: &App, actor: &Actor, session: &SessionId) -> Result<()
 ///
 /// # Errors
 /// Those of the store.
-pub async fn log_out(app: &App, actor: &Actor) -> Result<(), AppError> {
-    end(app, &actor.user_id, &actor.session_id).await?;
+pub async fn log_out(accounts: &Accounts, actor: &Actor) -> Result<(), AppError> {
+    end(accounts, &actor.user_id, &actor.session_id).await?;
     Ok(())
 }
 
 /// Ends a session, and says whether it was a good one.
-async fn end(app: &App, user: &UserId, session: &SessionId) -> Result<bool, StoreError> {
-    match app
+async fn end(accounts: &Accounts, user: &UserId, session: &SessionId) -> Result<bool, StoreError> {
+    match accounts
         .sessions
         .revoke_session(user, session, Timestamp::now())
         .await
     {
         Ok(()) => {
-            revoke(app, session);
+            accounts.auth.revocations.publish(session);
             Ok(true)
         }
         Err(StoreError::NotFound) => Ok(false),
@@ -190,26 +208,26 @@ async fn end(app: &App, user: &UserId, session: &SessionId) -> Result<bool, Stor
 /// Ends the sessions of a user but for `except`, all of which a version has made bad already, on every instance. While
 /// that can't be written it is tried again, for as long as access tokens of theirs are good.
 pub async fn end_all(
-    app: &SharedApp,
+    accounts: &Arc<Accounts>,
     user: UserId,
     except: Option<SessionId>,
     sign_in_version: u64,
 ) {
-    let first = end_before(app, &user, except.as_ref(), sign_in_version).await;
+    let first = end_before(accounts, &user, except.as_ref(), sign_in_version).await;
     let Err(error) = first else { return };
-    tracing::warn!(%error, "sessions couldn't be ended; it is tried again");
-    let app = app.clone();
+    tracing::warn!(%error, "sessions couldn't be ended; trying again");
+    let accounts = accounts.clone();
     tokio::spawn(async move {
         let began = Instant::now();
         while began.elapsed() < ACCESS_TOKEN_LIFE {
-            tokio::time::sleep(AGAIN).await;
-            let again = end_before(&app, &user, except.as_ref(), sign_in_version).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
+            let again = end_before(&accounts, &user, except.as_ref(), sign_in_version).await;
             if again.is_ok() {
                 return;
             }
         }
         tracing::error!(
-            "sessions couldn't be ended; their connections go on until they are looked at"
+            "sessions couldn't be ended; their connections go on until they are checked"
         );
     });
 }
@@ -219,24 +237,24 @@ pub async fn end_all(
 /// # Errors
 /// Those of the store.
 pub async fn end_before(
-    app: &App,
+    accounts: &Accounts,
     user: &UserId,
     except: Option<&SessionId>,
     sign_in_version: u64,
 ) -> Result<(), StoreError> {
     let now = Timestamp::now();
-    let ended = app
+    let ended = accounts
         .sessions
         .revoke_sessions(user, except, sign_in_version, now)
         .await?;
     for session in ended {
-        revoke(app, &session);
+        accounts.auth.revocations.publish(&session);
     }
     Ok(())
 }
 
 fn tokens(
-    app: &App,
+    accounts: &Accounts,
     user: StoredUser,
     session_id: SessionId,
     session_expires_at: Timestamp,
@@ -253,7 +271,8 @@ fn tokens(
     };
     Ok(Tokens {
         user: wire::oneself(user),
-        access_token: app
+        access_token: accounts
+            .auth
             .access_tokens
             .issue(&actor, now)
             .map_err(AppError::internal)?,

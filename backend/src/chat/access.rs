@@ -1,13 +1,14 @@
-//! Who may see a room and who may act in it. Whoever may not see it gets `not_found`, as if it weren't there.
+//! Who may see a room and who may act in it. For those who may not see it, it doesn't exist: `not_found`.
 
 use protocol::{RoomId, RoomKind, RoomRole};
 use storage::{Membership, StoreError};
 
-use crate::{actor::Actor, app::App, error::AppError};
+use super::Chat;
+use crate::{auth::actor::Actor, error::AppError};
 
-/// The actor's place in a room that the actor may see: a public one, or one's own.
-pub async fn see(app: &App, actor: &Actor, room: &RoomId) -> Result<Membership, AppError> {
-    let membership = match app.store.membership(room, &actor.user_id).await {
+/// The actor's membership in a room that the actor may see: a public one, or one that the actor is a member of.
+pub async fn see(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<Membership, AppError> {
+    let membership = match chat.store.membership(room, &actor.user_id).await {
         Err(StoreError::NotFound) => return Err(AppError::not_found("room")),
         found => found?,
     };
@@ -18,16 +19,16 @@ pub async fn see(app: &App, actor: &Actor, room: &RoomId) -> Result<Membership, 
 }
 
 /// The actor's role in a room that the actor is a member of.
-pub async fn member(app: &App, actor: &Actor, room: &RoomId) -> Result<RoomRole, AppError> {
-    see(app, actor, room)
+pub async fn member(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<RoomRole, AppError> {
+    see(chat, actor, room)
         .await?
         .role
         .ok_or_else(|| AppError::forbidden("join the room first"))
 }
 
 /// The actor's role, if it is at least moderator.
-pub async fn moderator(app: &App, actor: &Actor, room: &RoomId) -> Result<RoomRole, AppError> {
-    let role = member(app, actor, room).await?;
+pub async fn moderator(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<RoomRole, AppError> {
+    let role = member(chat, actor, room).await?;
     if role >= RoomRole::Moderator {
         Ok(role)
     } else {
@@ -37,11 +38,11 @@ pub async fn moderator(app: &App, actor: &Actor, room: &RoomId) -> Result<RoomRo
     }
 }
 
-/// Says of a refused write why it was: the store answers `NotFound` for a room that isn't there, for one that the
-/// actor isn't in, and for a message that isn't there.
-pub async fn explain(app: &App, actor: &Actor, room: &RoomId, error: StoreError) -> AppError {
+/// Explains a refused write: the store answers `NotFound` for a room that doesn't exist, for one that the actor isn't a
+/// member of, and for a message that doesn't exist.
+pub async fn explain(chat: &Chat, actor: &Actor, room: &RoomId, error: StoreError) -> AppError {
     match error {
-        StoreError::NotFound => match member(app, actor, room).await {
+        StoreError::NotFound => match member(chat, actor, room).await {
             Ok(_) => AppError::not_found("message"),
             Err(refusal) => refusal,
         },

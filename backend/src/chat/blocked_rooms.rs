@@ -1,92 +1,91 @@
-//! Direct rooms between whose two a block stands: neither hears of the other there. The store refuses what would be
-//! written; what is only told (typing, read receipts, presence) asks here.
+//! Direct rooms whose two users are separated by a block: neither hears of the other there. The store refuses what would
+//! be written; what is only sent (typing, read receipts, presence) is checked here.
 //!
-//! What must stay true: a server that is alone knows all of them, so that telling needs no I/O; one of a fleet asks its
+//! What must stay true: a single instance knows all of them, so that sending needs no I/O. An instance of a fleet asks the
 //! store, which remembers for seconds and forgets when a block changes.
 
 use dashmap::DashSet;
-use protocol::{RoomId, UserId};
+use protocol::RoomId;
 use storage::{MessageStore, StoreError};
 use tokio::sync::Mutex;
 
-use crate::{
-    app::App,
-    bus::{self, Control},
-};
-
-/// Rooms that a block closes.
+/// Rooms closed by a block.
 pub struct BlockedRooms {
-    /// Of a server that is alone: all of them.
+    store: MessageStore,
+    /// Of a single instance: all of them.
     known: Option<DashSet<RoomId>>,
-    /// Of two changes of one room the later one is noted last.
+    /// Of two changes of one room the later one is applied last.
     changing: Mutex<()>,
+}
+
+/// How a room changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockChange {
+    /// It is closed now.
+    Closed,
+    /// It is open again.
+    Opened,
+    /// It stays as it was, or that isn't known here.
+    Unknown,
 }
 
 impl BlockedRooms {
     /// Those of a fleet.
-    pub fn of_fleet() -> Self {
+    pub fn of_fleet(store: MessageStore) -> Self {
         Self {
+            store,
             known: None,
             changing: Mutex::default(),
         }
     }
 
-    /// Those of a server that is alone.
+    /// Those of a single instance.
     ///
     /// # Errors
-    /// If they can't be read.
-    pub async fn alone(store: &MessageStore) -> Result<Self, StoreError> {
+    /// Those of the store.
+    pub async fn load(store: MessageStore) -> Result<Self, StoreError> {
         let known = store.blocked_rooms().await?.into_iter().collect();
         Ok(Self {
+            store,
             known: Some(known),
             changing: Mutex::default(),
         })
     }
 
-    /// Whether this is one of them.
+    /// True if the room is closed.
     ///
     /// # Errors
     /// Those of the store, in a fleet.
-    pub async fn contains(&self, store: &MessageStore, room: &RoomId) -> Result<bool, StoreError> {
+    pub async fn contains(&self, room: &RoomId) -> Result<bool, StoreError> {
         match &self.known {
             Some(known) => Ok(known.contains(room)),
-            None => store.is_blocked_in(room).await,
+            None => self.store.is_blocked_in(room).await,
         }
     }
 
-    /// The same at once, on a server that is alone; no room is to one of a fleet.
+    /// As [`BlockedRooms::contains`], at once: of a single instance. False in a fleet.
     pub fn has(&self, room: &RoomId) -> bool {
         self.known
             .as_ref()
             .is_some_and(|known| known.contains(room))
     }
-}
 
-/// A block between two users came or went: their direct room goes quiet, or comes to life again, on every instance.
-///
-/// # Errors
-/// Those of the store; then the same once more makes up for it.
-pub async fn block_changed(app: &App, one: &UserId, other: &UserId) -> Result<(), StoreError> {
-    let Some(room) = app.store.direct_room_id(one, other).await? else {
-        return Ok(());
-    };
-    let BlockedRooms { known, changing } = &app.blocked_rooms;
-    let order = changing.lock().await;
-    let is_blocked = app.store.is_blocked_in(&room).await?;
-    if let Some(known) = known {
-        let is_news = match is_blocked {
-            true => known.insert(room.clone()),
-            false => known.remove(&room).is_some(),
-        };
-        if is_news {
-            app.presence.tell_all(app, &room, !is_blocked);
-        }
+    /// Reads again whether the room is closed, and calls `then` with the change before the next one can be applied.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn reload(
+        &self,
+        room: &RoomId,
+        then: impl FnOnce(BlockChange),
+    ) -> Result<(), StoreError> {
+        let _order = self.changing.lock().await;
+        let is_closed = self.store.is_blocked_in(room).await?;
+        then(match &self.known {
+            Some(known) if is_closed && known.insert(room.clone()) => BlockChange::Closed,
+            Some(known) if !is_closed && known.remove(room).is_some() => BlockChange::Opened,
+            _ => BlockChange::Unknown,
+        });
+        Ok(())
     }
-    drop(order);
-    let changed = Control::RoomChanged {
-        room,
-        deleted: false,
-    };
-    bus::tell_everybody(app, changed);
-    Ok(())
 }

@@ -1,16 +1,18 @@
 //! Edits, deletions and reactions: each an entry of the room's log that changes a message's present state.
 
+use std::sync::Arc;
+
 use protocol::{
     ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage, RoomRole,
 };
 use storage::{Appended, Change, NewEntry, Occurrence};
 
-use super::{access, send_message::append, wire};
-use crate::{actor::Actor, app::SharedApp, error::AppError};
+use super::{Chat, access, send_message::append};
+use crate::{auth::actor::Actor, error::AppError, wire};
 
 /// `message:edit`: one's own messages only. `done` is called when it is durable.
 pub fn edit(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: EditMessage,
     done: impl FnOnce(Result<EditAccepted, AppError>) + Send + 'static,
@@ -21,7 +23,7 @@ pub fn edit(
     };
     let viewer = actor.user_id.clone();
     append(
-        app,
+        chat,
         actor,
         entry(actor, request.room_id, change),
         move |result| {
@@ -38,15 +40,15 @@ pub fn edit(
     );
 }
 
-/// `message:delete`: one's own messages, or anybody's as a moderator. Resolves when the deletion has its place in the
+/// `message:delete`: one's own messages, or anybody's as a moderator. Resolves when the deletion has its position in the
 /// order of the connection's events; `done` is called when it is durable.
 pub async fn delete(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: DeleteMessage,
     done: impl FnOnce(Result<ChangeAccepted, AppError>) + Send + 'static,
 ) {
-    let role = match access::member(app, actor, &request.room_id).await {
+    let role = match access::member(chat, actor, &request.room_id).await {
         Ok(role) => role,
         Err(refusal) => return done(Err(refusal)),
     };
@@ -55,7 +57,7 @@ pub async fn delete(
         moderator: role >= RoomRole::Moderator,
     };
     append(
-        app,
+        chat,
         actor,
         entry(actor, request.room_id, change),
         |result| done(result.map(accepted)),
@@ -64,7 +66,7 @@ pub async fn delete(
 
 /// `message:react`. `done` is called when it is durable.
 pub fn react(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: ReactToMessage,
     done: impl FnOnce(Result<ChangeAccepted, AppError>) + Send + 'static,
@@ -75,7 +77,7 @@ pub fn react(
         on: request.on,
     };
     append(
-        app,
+        chat,
         actor,
         entry(actor, request.room_id, change),
         |result| done(result.map(accepted)),

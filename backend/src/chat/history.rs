@@ -6,22 +6,22 @@ use protocol::{
     limits::{EVENTS_MAX, HISTORY_DEFAULT, SEARCH_DEFAULT},
 };
 
-use super::{access, wire};
-use crate::{actor::Actor, app::App, error::AppError, page};
+use super::{Chat, access};
+use crate::{auth::actor::Actor, error::AppError, page, wire};
 
 /// `message:history`.
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see.
 pub async fn messages(
-    app: &App,
+    chat: &Chat,
     actor: &Actor,
     request: HistoryRequest,
 ) -> Result<MessagePage, AppError> {
-    access::see(app, actor, &request.room_id).await?;
+    access::see(chat, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(HISTORY_DEFAULT);
-    let page = app
+    let page = chat
         .store
         .history(
             &request.room_id,
@@ -32,7 +32,7 @@ pub async fn messages(
         )
         .await?;
     let mut messages = wire::messages(page.items, viewer);
-    // Whoever goes back gets the last ones before the place.
+    // Paging backwards keeps the messages right before the position.
     let cut = match request.after {
         Some(_) => page::end(&mut messages),
         None => page::begin(&mut messages),
@@ -48,14 +48,14 @@ pub async fn messages(
 /// # Errors
 /// `not_found` for a room that the actor may not see.
 pub async fn events(
-    app: &App,
+    chat: &Chat,
     actor: &Actor,
     request: EventsRequest,
 ) -> Result<EventPage, AppError> {
-    access::see(app, actor, &request.room_id).await?;
+    access::see(chat, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(EVENTS_MAX);
-    let page = app
+    let page = chat
         .store
         .events(&request.room_id, request.after, u64::MAX, limit, viewer)
         .await?;
@@ -73,15 +73,15 @@ pub async fn events(
 /// `not_found` for a room that the actor may not see, `rate_limited` for too many searches of the actor at once,
 /// `unavailable` for one that takes too long.
 pub async fn search(
-    app: &App,
+    chat: &Chat,
     actor: &Actor,
     request: SearchRequest,
 ) -> Result<MessagesFound, AppError> {
-    access::see(app, actor, &request.room_id).await?;
+    access::see(chat, actor, &request.room_id).await?;
     let viewer = Some(&actor.user_id);
     let limit = request.limit.unwrap_or(SEARCH_DEFAULT);
-    let _turn = app.search_turns.take(&actor.user_id).await?;
-    let page = app
+    let _permit = chat.search_queues.acquire(&actor.user_id).await?;
+    let page = chat
         .store
         .search(
             &request.room_id,

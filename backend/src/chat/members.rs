@@ -1,6 +1,6 @@
 //! Members of rooms: adding, promoting and removing them.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use protocol::{
     ListMembers, MemberPage, PutMember, RoomId, RoomKind, RoomMember, RoomMemberChanged, RoomRole,
@@ -8,15 +8,10 @@ use protocol::{
 };
 use storage::{Removal, StoreError};
 
-use super::{access, topics, wire};
+use super::{Chat, access, instance_messages::RoomChange};
 use crate::{
-    actor::Actor,
-    app::{App, SharedApp},
-    bus::{self, Control},
-    completion::to_the_end,
-    error::AppError,
-    limits::Action,
-    page,
+    auth::actor::Actor, completion::run_to_completion, error::AppError, limits::Action, page,
+    topics, wire,
 };
 
 /// The members of a room that the actor may see.
@@ -24,17 +19,17 @@ use crate::{
 /// # Errors
 /// `not_found` for every other room.
 pub async fn list(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     room: &RoomId,
     request: ListMembers,
 ) -> Result<MemberPage, AppError> {
-    let asker_is_in = access::see(app, actor, room).await?.role.is_some();
+    let asker_is_in = access::see(chat, actor, room).await?.role.is_some();
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
     let after = request.after.as_ref();
     let page = match &request.query {
-        Some(query) => app.store.find_members(room, query, after, limit).await?,
-        None => app.store.members(room, after, limit).await?,
+        Some(query) => chat.store.find_members(room, query, after, limit).await?,
+        None => chat.store.members(room, after, limit).await?,
     };
     let members = page.items.into_iter();
     let mut members: Vec<_> = members
@@ -46,16 +41,16 @@ pub async fn list(
     })
 }
 
-/// Makes a user a member of a public room, which the room learns of.
+/// Makes a user a member of a public room, and announces it to the room.
 ///
 /// # Errors
 /// What the store says.
-pub async fn join(app: &SharedApp, room: &RoomId, user: &UserId) -> Result<(), AppError> {
-    let (app, room, user) = (app.clone(), room.clone(), user.clone());
-    to_the_end(async move {
+pub async fn join(chat: &Arc<Chat>, room: &RoomId, user: &UserId) -> Result<(), AppError> {
+    let (chat, room, user) = (chat.clone(), room.clone(), user.clone());
+    run_to_completion(async move {
         let (role, now) = (RoomRole::Member, Timestamp::now());
-        if app.store.add_member(&room, &user, role, now).await? {
-            tell(&app, &room, &user, Some(role));
+        if chat.store.add_member(&room, &user, role, now).await? {
+            announce(&chat, &room, &user, role);
         }
         Ok(())
     })
@@ -66,17 +61,17 @@ pub async fn join(app: &SharedApp, room: &RoomId, user: &UserId) -> Result<(), A
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see and for users who don't exist, `forbidden` for who may not do
-/// it, for direct rooms, and where a block stands between the two, `conflict` for taking the last owner's role,
-/// `rate_limited` for who adds too many people.
+/// it, for direct rooms, and where a block separates the two, `conflict` for taking the last owner's role,
+/// `rate_limited` if the actor adds too many people.
 pub async fn put(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     room: &RoomId,
     user: &UserId,
     request: PutMember,
 ) -> Result<RoomMember, AppError> {
-    let mine = access::moderator(app, actor, room).await?;
-    let before = app.store.membership(room, user).await?;
+    let mine = access::moderator(chat, actor, room).await?;
+    let before = chat.store.membership(room, user).await?;
     if before.kind == RoomKind::Direct {
         return Err(AppError::forbidden("a direct room stays between two"));
     }
@@ -89,57 +84,61 @@ pub async fn put(
         return Err(AppError::forbidden("only owners give roles"));
     }
     if before.role.is_none() {
-        if app.store.is_blocked(&actor.user_id, user).await? {
-            return Err(AppError::forbidden("a block stands between the two of you"));
+        if chat.store.is_blocked(&actor.user_id, user).await? {
+            return Err(AppError::forbidden("a block separates the two of you"));
         }
-        may_add(app, actor, 1).await?;
+        count_additions(chat, actor, 1).await?;
     }
     if changes_role {
         let is_member = before.role.is_some();
-        let (app, room, user) = (app.clone(), room.clone(), user.clone());
-        to_the_end(async move { set(&app, &room, &user, is_member, wanted).await }).await?;
+        let (chat, room, user) = (chat.clone(), room.clone(), user.clone());
+        run_to_completion(async move { set(&chat, &room, &user, is_member, wanted).await }).await?;
     }
-    one(app, room, user).await
+    one(chat, room, user).await
 }
 
-/// Counts people whom the actor puts into rooms, who aren't asked: one may gather a team, not the town.
+/// Counts people whom the actor adds to rooms: they aren't asked, so that is limited.
 ///
 /// # Errors
 /// `rate_limited` beyond 200 in ten minutes; then nobody is added.
-pub(super) async fn may_add(app: &App, actor: &Actor, people: usize) -> Result<(), AppError> {
+pub(super) async fn count_additions(
+    chat: &Chat,
+    actor: &Actor,
+    people: usize,
+) -> Result<(), AppError> {
     let (who, now) = (actor.user_id.as_str(), Instant::now());
-    app.limits.take(Action::Addition, who, people, now).await
+    chat.limits.take(Action::Addition, who, people, now).await
 }
 
 /// Gives a member a role, or makes somebody a member with it.
 async fn set(
-    app: &App,
+    chat: &Chat,
     room: &RoomId,
     user: &UserId,
     is_member: bool,
     role: RoomRole,
 ) -> Result<(), AppError> {
     if is_member {
-        app.store.set_member_role(room, user, role).await?;
-        tell(app, room, user, Some(role));
+        chat.store.set_member_role(room, user, role).await?;
+        announce(chat, room, user, role);
         return Ok(());
     }
     let now = Timestamp::now();
-    match app.store.add_member(room, user, role, now).await {
+    match chat.store.add_member(room, user, role, now).await {
         Err(StoreError::NotFound) => Err(AppError::not_found("user")),
         Err(error) => Err(error.into()),
         Ok(is_new) => {
             // Who has come in meanwhile has the role that was told then.
             if is_new {
-                tell(app, room, user, Some(role));
+                announce(chat, room, user, role);
             }
             Ok(())
         }
     }
 }
 
-async fn one(app: &App, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {
-    match app.store.member(room, user).await {
+async fn one(chat: &Chat, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {
+    match chat.store.member(room, user).await {
         Err(StoreError::NotFound) => Err(AppError::not_found("member")),
         member => Ok(wire::member(member?, true)),
     }
@@ -150,14 +149,14 @@ async fn one(app: &App, room: &RoomId, user: &UserId) -> Result<RoomMember, AppE
 /// # Errors
 /// `not_found` for a room that the actor may not see and for who isn't in it, `forbidden` for who may not do it.
 pub async fn remove(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     room: &RoomId,
     user: &UserId,
 ) -> Result<(), AppError> {
-    let mine = access::member(app, actor, room).await?;
+    let mine = access::member(chat, actor, room).await?;
     if *user != actor.user_id {
-        let theirs = app.store.membership(room, user).await?;
+        let theirs = chat.store.membership(room, user).await?;
         if theirs.kind == RoomKind::Direct {
             return Err(AppError::forbidden("a direct room stays between two"));
         }
@@ -166,78 +165,47 @@ pub async fn remove(
         };
         if mine < RoomRole::Moderator || (mine < RoomRole::Owner && theirs >= mine) {
             return Err(AppError::forbidden(
-                "only who is above a member may remove them",
+                "only members of a higher role may remove a member",
             ));
         }
     }
-    let (app, room, user) = (app.clone(), room.clone(), user.clone());
-    to_the_end(async move {
-        let removal = app.store.remove_member(&room, &user).await?;
-        tell_removal(&app, &room, &user, removal);
+    let (chat, room, user) = (chat.clone(), room.clone(), user.clone());
+    run_to_completion(async move {
+        let removal = chat.store.remove_member(&room, &user).await?;
+        announce_removal(&chat, &room, &user, removal);
         Ok(())
     })
     .await
 }
 
-/// Tells a room that somebody is in it no longer, and what else changed by that.
-pub fn tell_removal(app: &App, room: &RoomId, user: &UserId, removal: Removal) {
-    tell(app, room, user, None);
-    if let Some(owner) = removal.new_owner {
-        tell(app, room, &owner, Some(RoomRole::Owner));
-    }
-}
-
-/// Tells a room, and the user's connections that aren't subscribed to it, what the user is in it now. Who is in it no
-/// longer is unsubscribed behind that, on every instance.
-pub fn tell(app: &App, room: &RoomId, user: &UserId, role: Option<RoomRole>) {
-    let changed = RoomMemberChanged {
-        room_id: room.clone(),
-        user_id: user.clone(),
-        role,
-    };
-    let topic = topics::room(room);
-    if role.is_some() {
-        bus::publish(app, &topic, &changed);
-        bus::publish_to_user(app, user, Some(&topic), &changed);
-    } else {
-        // The user's own connections hear it with the end of their subscriptions: what comes on another channel might
-        // come behind that, or before.
-        bus::publish_unless_user(app, &topic, user, &changed);
-    }
-    bus::tell_everybody(
-        app,
-        Control::MemberChanged {
-            room: room.clone(),
-            user: user.clone(),
-            gone: role.is_none(),
-        },
-    );
-}
-
-/// Somebody is in a room no longer: their connections here are told, and unsubscribed.
-pub fn removed_here(app: &App, room: &RoomId, user: &UserId) {
-    if !app.user_sockets.has_user(user) {
-        return;
-    }
-    app.removals.note(room, user);
-    app.feeds.settle(room);
+/// Announces that a user is no longer a member of a room, and who owns it now if that changed.
+pub fn announce_removal(chat: &Chat, room: &RoomId, user: &UserId, removal: Removal) {
     let removed = RoomMemberChanged {
         room_id: room.clone(),
         user_id: user.clone(),
         role: None,
     };
-    if let Some(frame) = wire::frame(&removed) {
-        app.user_sockets.send(user, None, &frame);
+    // The user's own connections are told when their subscriptions end: another message might arrive before or after that.
+    let topic = topics::room(room);
+    chat.delivery.to_topic_except_user(&topic, user, &removed);
+    chat.publish_change(&RoomChange::removed(room, user));
+    if let Some(owner) = removal.new_owner {
+        announce(chat, room, &owner, RoomRole::Owner);
     }
-    unsubscribe(app, room, user);
 }
 
-/// Ends the subscriptions of all of a user's connections here to a room.
-pub fn unsubscribe(app: &App, room: &RoomId, user: &UserId) {
+/// Announces a member's role to the room, and to the member's connections that aren't subscribed to it.
+pub fn announce(chat: &Chat, room: &RoomId, user: &UserId, role: RoomRole) {
+    let changed = RoomMemberChanged {
+        room_id: room.clone(),
+        user_id: user.clone(),
+        role: Some(role),
+    };
     let topic = topics::room(room);
-    for socket in app.user_sockets.of_user(user) {
-        if socket.leave(&topic) {
-            app.presence.leave(app, room, user);
-        }
-    }
+    chat.delivery.to_topic(&topic, &changed);
+    chat.delivery.to_user(user, Some(&topic), &changed);
+    chat.publish_change(&RoomChange::MemberChanged {
+        room: room.clone(),
+        user: user.clone(),
+    });
 }

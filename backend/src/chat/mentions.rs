@@ -1,5 +1,5 @@
-//! Whom a message calls: the members that its sender names by their ids, and those whose usernames stand in its text
-//! behind an `@`. A client has only some members of a large room at hand; the store knows them all.
+//! Mentions in a message: the members whom its sender gives by their ids, and those whose usernames are in its text after
+//! an `@`. A client knows only some members of a large room; the store knows them all.
 
 use protocol::{SendMessage, UserId, limits::MENTIONS_MAX};
 use storage::{MessageStore, StoreError};
@@ -8,16 +8,16 @@ use storage::{MessageStore, StoreError};
 const NAME_MIN: usize = 3;
 const NAME_MAX: usize = 32;
 
-/// Whether it takes a look at the room's members to know whom a message calls.
+/// True if the room's members have to be read to decide a message's mentions.
 pub fn has_any(message: &SendMessage) -> bool {
     !message.mentions.is_empty() || message.body.contains('@')
 }
 
-/// Makes a message's mentions those members of the room whom it calls: those given first, then those in the text.
-/// Whoever isn't in the room is called by nobody.
+/// Sets a message's mentions to the mentioned members of the room: those given first, then those in the text. Users who
+/// aren't members can't be mentioned.
 ///
 /// # Errors
-/// Those of the store. Of a room that isn't there nobody is called; sending says the rest.
+/// Those of the store. In a room that doesn't exist nobody is mentioned; sending reports the rest.
 pub async fn decide(store: &MessageStore, message: &mut SendMessage) -> Result<(), StoreError> {
     let given = std::mem::take(&mut message.mentions);
     let names = names_in(&message.body);
@@ -36,18 +36,18 @@ pub async fn decide(store: &MessageStore, message: &mut SendMessage) -> Result<(
             .iter()
             .find(|member| member.user.username.eq_ignore_ascii_case(name))
     });
-    let mut called: Vec<UserId> = Vec::new();
+    let mut mentioned: Vec<UserId> = Vec::new();
     for member in by_id.chain(by_name) {
-        if called.len() < MENTIONS_MAX && !called.contains(&member.user.id) {
-            called.push(member.user.id.clone());
+        if mentioned.len() < MENTIONS_MAX && !mentioned.contains(&member.user.id) {
+            mentioned.push(member.user.id.clone());
         }
     }
-    message.mentions = called;
+    message.mentions = mentioned;
     Ok(())
 }
 
-/// The usernames that a text calls, each once, in lower case: behind an `@` that doesn't belong to a word before it, but
-/// neither in code nor in an address. At most [`MENTIONS_MAX`].
+/// The usernames that a text mentions, each once, in lower case: after an `@` that isn't part of a word, and neither in
+/// code nor in a URL. At most [`MENTIONS_MAX`].
 fn names_in(body: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut rest = body;

@@ -1,46 +1,59 @@
-//! Who is subscribed to a room, compared with who is a member of it. Whoever isn't one any more is unsubscribed, whatever
-//! became of the message that should have said so: from time to time, and at once when messages may have been lost.
+//! Comparison of subscriptions with memberships. Whoever is no longer a member is unsubscribed, even if the message that
+//! should have said so was lost: from time to time, and at once when messages may have been lost.
 //!
-//! What must stay true: a subscription ends on a clear answer of the store only, and what couldn't be read is asked
-//! again. The store is asked for many at a time and at a bounded rate, by a task that nothing else waits for.
+//! What must stay true: a subscription ends only on a definite answer of the store, and what couldn't be read is asked for
+//! again. The store is asked in batches and at a bounded rate, by a task that nothing else waits for.
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use protocol::{RoomId, UserId};
-use storage::StoreError;
-use tokio::sync::Notify;
+use storage::{MessageStore, StoreError};
+use tokio::{sync::Notify, time::sleep};
 
-use super::{members, topics};
-use crate::app::App;
+use super::{presence::LocalUsers, subscriptions::Subscriptions};
 
 /// Between the end of a comparison and the next one.
-const EVERY: Duration = Duration::from_secs(10);
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
-/// Pairs of a room and a user, and rooms, that the store is asked for at once: some milliseconds of its work.
-const PAIRS: usize = 1_000;
-const ROOMS: usize = 250;
+/// Pairs of a room and a user, and rooms, in one query: a millisecond of the store's work, so that on a single core messages
+/// hardly wait for it.
+const PAIRS: usize = 250;
+const ROOMS: usize = 64;
 
-/// The pause behind each batch: nothing is known to be wrong, or messages may have been lost.
-const AT_LEISURE: Duration = Duration::from_millis(500);
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// The pause after each batch of a regular comparison, and of one after messages may have been lost.
+const REGULAR_PAUSE: Duration = Duration::from_millis(125);
+const URGENT_PAUSE: Duration = Duration::from_millis(25);
 
-/// After the store couldn't be read.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// The pause after the store couldn't be read.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Compares, and counts what it finds. Numbers only grow.
-#[derive(Default)]
+/// Compares subscriptions with memberships.
 pub struct Reconciliation {
-    doubted: Notify,
-    /// Pairs of a room and a user that were compared.
+    store: MessageStore,
+    local_users: Arc<LocalUsers>,
+    subscriptions: Arc<Subscriptions>,
+    stale: Notify,
     compared: AtomicU64,
-    /// Of these, users who weren't members any more.
     removed: AtomicU64,
-    /// Batches that the store couldn't answer, and that were asked again.
     unanswered: AtomicU64,
+}
+
+/// Counters of a [`Reconciliation`], from the start of the process.
+#[derive(Debug, Clone, Copy)]
+pub struct ReconciliationStats {
+    /// Pairs of a room and a user that were compared.
+    pub compared: u64,
+    /// Of these, users who were no longer members.
+    pub removed: u64,
+    /// Batches that the store couldn't answer, and that were asked for again.
+    pub unanswered: u64,
 }
 
 /// Users of rooms, at most [`PAIRS`].
@@ -62,63 +75,82 @@ impl Batch {
 }
 
 impl Reconciliation {
-    /// Messages that end subscriptions may have been lost: everything is compared soon.
-    pub fn doubt(&self) {
-        self.doubted.notify_one();
+    /// A comparison of the subscriptions of `local_users`.
+    pub fn new(
+        store: MessageStore,
+        local_users: Arc<LocalUsers>,
+        subscriptions: Arc<Subscriptions>,
+    ) -> Self {
+        Self {
+            store,
+            local_users,
+            subscriptions,
+            stale: Notify::new(),
+            compared: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+        }
     }
 
-    /// How many pairs of a room and a user were compared, and how many users turned out not to be members any more.
-    pub fn compared_and_removed(&self) -> (u64, u64) {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (count(&self.compared), count(&self.removed))
+    /// Messages that end subscriptions may have been lost: all subscriptions are compared soon.
+    pub fn mark_stale(&self) {
+        self.stale.notify_one();
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> ReconciliationStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ReconciliationStats {
+            compared: read(&self.compared),
+            removed: read(&self.removed),
+            unanswered: read(&self.unanswered),
+        }
     }
 
     /// Compares, for ever.
-    pub async fn run(&self, app: &App) {
+    pub async fn run(&self) {
         let regularly = async || {
-            tokio::time::sleep(EVERY).await;
-            self.compare(app, AT_LEISURE).await;
+            sleep(COMPARE_EVERY).await;
+            self.compare(REGULAR_PAUSE).await;
         };
         loop {
-            // What was compared before a loss says nothing of it: then it begins anew.
+            // What was compared before a loss says nothing about it: the comparison starts again.
             tokio::select! {
-                () = self.doubted.notified() => self.compare(app, AT_ONCE).await,
+                () = self.stale.notified() => self.compare(URGENT_PAUSE).await,
                 () = regularly() => {}
             }
         }
     }
 
-    /// Compares all that are subscribed here, and ends when the store has answered for each.
-    async fn compare(&self, app: &App, pause: Duration) {
-        let mut rooms: VecDeque<RoomId> = app.presence.rooms_here().into();
+    /// Compares all subscriptions here, and returns when the store has answered for each.
+    async fn compare(&self, pause: Duration) {
+        let mut rooms: VecDeque<RoomId> = self.local_users.rooms().into();
         while !rooms.is_empty() {
             let mut batch = Batch::default();
             while let Some(room) = rooms.pop_front() {
-                // As they are when they are asked for: who has come since may be a member only since.
-                let users = app.presence.users_here(&room);
+                // Read right before the query: a later subscriber may be a member only since then.
+                let users = self.local_users.of_room(&room);
                 if batch.fits(users.len()) {
                     batch.add(room, users);
                 } else if batch.rooms.is_empty() {
-                    self.compare_large(app, room, users, &mut rooms, pause)
-                        .await;
+                    self.compare_large(room, users, &mut rooms, pause).await;
                     break;
                 } else {
                     rooms.push_front(room);
                     break;
                 }
             }
-            if !batch.rooms.is_empty() && !self.settle(app, &batch).await {
+            if !batch.rooms.is_empty() && !self.check(&batch).await {
                 rooms.extend(batch.rooms.into_iter().map(|(room, _)| room));
-                tokio::time::sleep(TRY_AGAIN).await;
+                sleep(RETRY_PAUSE).await;
             }
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
         }
     }
 
     /// Compares a room with more users than a batch holds.
     async fn compare_large(
         &self,
-        app: &App,
         room: RoomId,
         users: Vec<UserId>,
         unanswered: &mut VecDeque<RoomId>,
@@ -127,27 +159,27 @@ impl Reconciliation {
         for part in users.chunks(PAIRS) {
             let mut batch = Batch::default();
             batch.add(room.clone(), part.to_vec());
-            if !self.settle(app, &batch).await {
+            if !self.check(&batch).await {
                 unanswered.push_back(room);
-                tokio::time::sleep(TRY_AGAIN).await;
+                sleep(RETRY_PAUSE).await;
                 return;
             }
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
         }
     }
 
-    /// Ends the subscriptions of those who aren't members; says whether the store answered.
-    async fn settle(&self, app: &App, batch: &Batch) -> bool {
-        let members = match app.store.members_in_rooms(&batch.rooms).await {
+    /// Ends the subscriptions of users who aren't members. False if the store couldn't answer.
+    async fn check(&self, batch: &Batch) -> bool {
+        let members = match self.store.members_in_rooms(&batch.rooms).await {
             Ok(members) => members,
             Err(error @ StoreError::Unavailable(_)) => {
-                tracing::debug!(%error, "members can't be compared; it is tried again");
+                tracing::debug!(%error, "members couldn't be read; trying again");
                 self.unanswered.fetch_add(1, Ordering::Relaxed);
                 return false;
             }
             Err(error) => {
-                // It won't pass by asking again at once; the next comparison asks anyway.
-                tracing::error!(%error, "members can't be compared");
+                // Asking again at once won't help; the next comparison asks anyway.
+                tracing::error!(%error, "members couldn't be read");
                 return true;
             }
         };
@@ -155,22 +187,20 @@ impl Reconciliation {
         self.compared.fetch_add(pairs, Ordering::Relaxed);
         for ((room, users), members) in batch.rooms.iter().zip(members) {
             for user in users.iter().filter(|user| !members.contains(*user)) {
-                self.remove(app, room, user);
+                self.remove(room, user);
             }
         }
         true
     }
 
-    fn remove(&self, app: &App, room: &RoomId, user: &UserId) {
-        let topic = topics::room(room);
-        let sockets = app.user_sockets.of_user(user);
-        if !sockets.iter().any(|socket| socket.is_subscribed(&topic)) {
-            // They have left meanwhile.
+    fn remove(&self, room: &RoomId, user: &UserId) {
+        if !self.subscriptions.contains(room, user) {
+            // The user has left meanwhile.
             return;
         }
-        tracing::info!(%room, %user, "not a member any more, learned late");
+        tracing::info!(%room, %user, "a subscriber is no longer a member; the message was lost");
         self.removed.fetch_add(1, Ordering::Relaxed);
-        app.store.forget_member(room, user);
-        members::removed_here(app, room, user);
+        self.store.forget_member(room, user);
+        self.subscriptions.end(room, user);
     }
 }

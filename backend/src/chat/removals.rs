@@ -1,8 +1,8 @@
-//! Who was removed from which room lately, for those who are just being let in: between the look at somebody's
-//! membership and the subscription a removal finds nothing to end.
+//! Recent removals of members, for subscriptions that are being made: a removal between the read of a membership and the
+//! subscription finds nothing to end.
 //!
-//! What must stay true: a removal is noted after it is durable and before the user's subscriptions are looked for, and
-//! who lets somebody in looks here once the subscription is made. So one of the two sees the other.
+//! What must stay true: a removal is recorded after it is durable and before the user's subscriptions are looked up, and
+//! whoever subscribes a connection checks here after subscribing it. So one of the two sees the other.
 
 use std::{
     collections::VecDeque,
@@ -12,39 +12,39 @@ use std::{
 use parking_lot::Mutex;
 use protocol::{RoomId, UserId};
 
-/// Removals that are remembered: half a megabyte. Who has waited for longer than these took looks anew.
-const REMEMBERED: usize = 4_096;
+/// Removals kept: half a megabyte. Whoever waited for longer than these took has to read the membership again.
+const CAPACITY: usize = 4_096;
 
-/// The last removals.
+/// The most recent removals.
 #[derive(Default)]
 pub struct Removals {
     count: AtomicU64,
     last: Mutex<VecDeque<(RoomId, UserId)>>,
 }
 
-/// A moment, by the removals before it.
+/// A point in the sequence of removals.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment(u64);
+pub struct RemovalMark(u64);
 
 impl Removals {
-    /// Now. To be taken before a membership is read.
-    pub fn now(&self) -> Moment {
-        Moment(self.count.load(Ordering::Acquire))
+    /// The present point. To be taken before a membership is read.
+    pub fn mark(&self) -> RemovalMark {
+        RemovalMark(self.count.load(Ordering::Acquire))
     }
 
-    /// `user` isn't in `room` any more.
-    pub fn note(&self, room: &RoomId, user: &UserId) {
+    /// Records that `user` is no longer a member of `room`.
+    pub fn record(&self, room: &RoomId, user: &UserId) {
         let mut last = self.last.lock();
-        if last.len() == REMEMBERED {
+        if last.len() == CAPACITY {
             last.pop_front();
         }
         last.push_back((room.clone(), user.clone()));
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether `user` may have been removed from `room` since.
-    pub fn may_have_happened(&self, since: Moment, room: &RoomId, user: &UserId) -> bool {
-        // Nearly always: no lock.
+    /// True if `user` may have been removed from `room` since.
+    pub fn may_include(&self, since: RemovalMark, room: &RoomId, user: &UserId) -> bool {
+        // Nearly always the case, and takes no lock.
         if self.count.load(Ordering::Acquire) == since.0 {
             return false;
         }
@@ -67,20 +67,20 @@ mod tests {
         let removals = Removals::default();
         let (hall, cellar) = (RoomId::trusted("hall"), RoomId::trusted("cellar"));
         let (ana, bea) = (UserId::trusted("ana"), UserId::trusted("bea"));
-        let before = removals.now();
-        assert!(!removals.may_have_happened(before, &hall, &ana));
-        removals.note(&hall, &ana);
-        let after = removals.now();
-        assert!(removals.may_have_happened(before, &hall, &ana));
-        assert!(!removals.may_have_happened(before, &cellar, &ana));
-        assert!(!removals.may_have_happened(before, &hall, &bea));
-        assert!(!removals.may_have_happened(after, &hall, &ana));
-        for _ in 0..REMEMBERED {
-            removals.note(&cellar, &bea);
+        let before = removals.mark();
+        assert!(!removals.may_include(before, &hall, &ana));
+        removals.record(&hall, &ana);
+        let after = removals.mark();
+        assert!(removals.may_include(before, &hall, &ana));
+        assert!(!removals.may_include(before, &cellar, &ana));
+        assert!(!removals.may_include(before, &hall, &bea));
+        assert!(!removals.may_include(after, &hall, &ana));
+        for _ in 0..CAPACITY {
+            removals.record(&cellar, &bea);
         }
-        assert!(removals.may_have_happened(before, &hall, &bea), "forgotten");
-        assert!(!removals.may_have_happened(after, &hall, &ana));
-        assert!(removals.may_have_happened(after, &cellar, &bea));
-        assert!(!removals.may_have_happened(removals.now(), &cellar, &bea));
+        assert!(removals.may_include(before, &hall, &bea), "forgotten");
+        assert!(!removals.may_include(after, &hall, &ana));
+        assert!(removals.may_include(after, &cellar, &bea));
+        assert!(!removals.may_include(removals.mark(), &cellar, &bea));
     }
 }

@@ -1,14 +1,14 @@
-//! One room as its subscribers here see it: the visible head, and the last events as ready frames.
+//! One room as its subscribers here see it: the visible head, and the most recent events as ready frames.
 //!
-//! Everything that makes the order is under one lock: publishing an event, and letting a subscriber in. So whoever
-//! subscribes gets what was missed up to a head, and then every event after it, none twice and none left out, and a
-//! crowd that reconnects is served from memory. Where several instances write to a room, an event may come before the
-//! one that it follows; it waits for it here.
+//! One lock makes the order: it is held to publish an event and to add a subscriber. So a subscriber gets what it missed up
+//! to a head and then every event after it, none twice and none left out, and a crowd that reconnects is served from
+//! memory. Where several instances write to a room, an event may arrive before the one that it follows. It waits here.
 
+mod event;
 mod pending;
+pub(super) mod repair;
 
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     sync::{
         Arc,
@@ -16,15 +16,19 @@ use std::{
     },
 };
 
-use gateway::{Frame, Hub};
+use gateway::Hub;
 use parking_lot::Mutex;
-use protocol::{RoomEvent, RoomId, UserId};
-use storage::{Head, Occurrence, StoreError, StoredEvent};
+use protocol::RoomId;
+use storage::{Head, StoreError};
 use tokio::sync::OnceCell;
 
+pub use event::FeedEvent;
+
 use self::pending::Pending;
-use super::{topics, wire};
-use crate::bus::{self, Bus, Interest};
+use crate::{
+    fleet::bus::{Bus, Interest},
+    topics,
+};
 
 /// Events kept for those who come back, and their bytes.
 const RECENT_EVENTS: usize = 100;
@@ -37,171 +41,49 @@ pub struct RoomFeed {
     state: Mutex<State>,
     /// Set once the head is known or couldn't be read: read once for all who ask meanwhile.
     loading: OnceCell<Result<(), StoreError>>,
-    /// Whether somebody is bringing it up to date.
-    mending: AtomicBool,
+    /// True while it is being compared with the log.
+    repairing: AtomicBool,
 }
 
 /// What the lock protects.
 pub(super) struct State {
     /// `None` while it is read from the store.
     pub(super) head: Option<Head>,
-    /// What came before its turn, by `seq`.
+    /// Events that arrived before those that they follow, by `seq`.
     pending: Pending,
     /// For events of other instances; until it is retired.
     interest: Option<Arc<Interest>>,
-    /// Whether the log may go further than what came here.
-    doubted: bool,
-    /// The last events before the head, contiguous.
+    /// True if the log may have events that didn't arrive here.
+    stale: bool,
+    /// The most recent events up to the head, contiguous.
     recent: VecDeque<Arc<FeedEvent>>,
     recent_bytes: usize,
-    /// Out of the map: whoever holds it has to look again.
+    /// True once it is out of the map: whoever holds it has to look it up again.
     pub(super) retired: bool,
 }
 
-/// A durable event in its final bytes.
-pub struct FeedEvent {
-    /// Its place in the log.
-    pub seq: u64,
-    /// The message whose text it changed: events that hold it as it was aren't replayed any more.
-    rewrites: Option<u64>,
-    name: Cow<'static, str>,
-    frame: Frame,
-    /// What the sender sees instead, with its `clientId`.
-    own: Option<(UserId, Frame)>,
-}
+/// Held while a feed is compared with its log.
+pub(super) struct RepairGuard(Arc<RoomFeed>);
 
-impl FeedEvent {
-    /// Encodes an event for everybody, and for `actor`, as whom the store read it.
-    ///
-    /// # Errors
-    /// Never for what the store holds; encoding as such can fail.
-    pub fn new(stored: StoredEvent, actor: &UserId) -> Result<Self, gateway::EncodeError> {
-        Self::seen_by(stored, Some(actor))
-    }
-
-    fn seen_by(stored: StoredEvent, actor: Option<&UserId>) -> Result<Self, gateway::EncodeError> {
-        let own = wire::event(stored.clone(), actor);
-        let mut shared = wire::event(stored, None);
-        if let RoomEvent::New(message)
-        | RoomEvent::Edited(protocol::MessageEdited { message, .. }) = &mut shared
-        {
-            // One frame for all says of nobody that a reaction is theirs.
-            for reaction in &mut message.reactions {
-                reaction.mine = false;
-            }
-        }
-        let frame = |event: &RoomEvent| Frame::event("/", event.name(), &event.payload());
-        Ok(Self {
-            seq: shared.seq(),
-            rewrites: match &shared {
-                RoomEvent::Edited(edited) => Some(edited.of),
-                RoomEvent::Deleted(deleted) => Some(deleted.of),
-                _ => None,
-            },
-            name: Cow::Borrowed(shared.name()),
-            frame: frame(&shared)?,
-            own: match actor {
-                Some(actor) if own != shared => Some((actor.clone(), frame(&own)?)),
-                _ => None,
-            },
-        })
-    }
-
-    /// As [`FeedEvent::new`], of an event that was read for nobody in particular.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn of_log(stored: StoredEvent) -> Result<Self, gateway::EncodeError> {
-        let actor = match &stored.occurrence {
-            Occurrence::Sent(message) | Occurrence::Edited { message, .. } => {
-                Some(message.sender.id.clone())
-            }
-            // Nobody sees these differently.
-            Occurrence::Deleted { .. } | Occurrence::Reacted { .. } | Occurrence::Void => None,
-        };
-        Self::seen_by(stored, actor.as_ref())
-    }
-
-    /// An event that another instance wrote.
-    pub fn received(event: &bus::Event<'_>) -> Self {
-        let frame = |payload| Frame::event_from_json("/", event.name, payload, Vec::new());
-        Self {
-            seq: event.seq,
-            rewrites: event.rewrites,
-            name: Cow::Owned(event.name.to_owned()),
-            frame: frame(event.payload),
-            own: event
-                .own
-                .map(|(actor, payload)| (UserId::trusted(actor), frame(payload))),
-        }
-    }
-
-    /// What other instances are sent of it.
-    pub fn message(&self) -> bus::Message<'_> {
-        bus::Message::Event(bus::Event {
-            seq: self.seq,
-            rewrites: self.rewrites,
-            name: &self.name,
-            payload: self.frame.arguments().unwrap_or("{}"),
-            own: self
-                .own
-                .as_ref()
-                .map(|(actor, own)| (actor.as_str(), own.arguments().unwrap_or("{}"))),
-        })
-    }
-
-    /// The frame that `viewer` gets.
-    pub fn frame_for(&self, viewer: &UserId) -> &Frame {
-        match &self.own {
-            Some((actor, own)) if actor == viewer => own,
-            _ => &self.frame,
-        }
-    }
-
-    /// The event as `missed` and `events` hold it: the payload of the frame with its name as `type`.
-    pub fn write_json_for(&self, viewer: &UserId, json: &mut String) {
-        json.push_str("{\"type\":\"");
-        json.push_str(&self.name);
-        json.push_str("\",");
-        // An object with at least one field, written by our own encoder.
-        let payload = self.frame_for(viewer).arguments().unwrap_or("{}");
-        json.push_str(&payload[1..]);
-    }
-
-    /// What it is written in for `viewer`, at most: as a frame, or in an answer with its name as `type`.
-    pub fn bytes_for(&self, viewer: &UserId) -> usize {
-        const TYPE: usize = 16;
-        self.frame_for(viewer).size() + TYPE
-    }
-
-    /// What it takes in memory.
-    pub fn bytes(&self) -> usize {
-        self.frame.size() + self.own.as_ref().map_or(0, |(_, own)| own.size())
-    }
-}
-
-/// Held by who brings a feed up to date.
-pub(super) struct Mending(Arc<RoomFeed>);
-
-impl Drop for Mending {
+impl Drop for RepairGuard {
     fn drop(&mut self) {
-        self.0.mending.store(false, Ordering::Release);
+        self.0.repairing.store(false, Ordering::Release);
     }
 }
 
-/// What became of an event.
+/// What happened to an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Released {
-    /// Queued for the subscribers, or for when the head is known.
+    /// Queued for the subscribers, or until the head is known.
     Yes,
-    /// Not the next one: it waits for those before it.
+    /// It waits for those before it.
     Early,
-    /// Too many wait: the feed has to be read anew.
+    /// Too many wait: the feed has to start over.
     TooMany,
 }
 
 impl RoomFeed {
-    /// A feed that collects events. `all_pending_bytes` counts the bytes of those that wait in all feeds.
+    /// A feed that collects events. `all_pending_bytes` counts the bytes of waiting events of all feeds.
     pub(super) fn new(id: RoomId, bus: &Bus, all_pending_bytes: Arc<AtomicUsize>) -> Self {
         let topic = topics::room(&id);
         Self {
@@ -209,15 +91,15 @@ impl RoomFeed {
             state: Mutex::new(State {
                 head: None,
                 pending: Pending::new(all_pending_bytes),
-                interest: bus.want(&topic).map(Arc::new),
-                doubted: false,
+                interest: bus.interest(&topic).map(Arc::new),
+                stale: false,
                 recent: VecDeque::new(),
                 recent_bytes: 0,
                 retired: false,
             }),
             topic,
             loading: OnceCell::new(),
-            mending: AtomicBool::new(false),
+            repairing: AtomicBool::new(false),
         }
     }
 
@@ -235,7 +117,7 @@ impl RoomFeed {
         self.state.lock()
     }
 
-    /// The `seq` up to which subscribers have everything; `None` while it isn't known.
+    /// The `seq` up to which subscribers have all events; `None` while it isn't known.
     pub fn head_seq(&self) -> Option<u64> {
         self.state.lock().head.as_ref().map(|head| head.seq)
     }
@@ -253,41 +135,41 @@ impl RoomFeed {
         self.loading.get_or_init(|| load).await.clone()
     }
 
-    /// Waits until events of other instances come in.
-    pub(super) async fn enter(&self) {
+    /// Waits until events of other instances arrive here.
+    pub(super) async fn subscribed(&self) {
         let interest = self.lock().interest.clone();
         if let Some(interest) = interest {
             interest.confirmed().await;
         }
     }
 
-    /// Ends it: whoever holds it has to look for another.
+    /// Retires it: whoever holds it has to look up another.
     pub(super) fn retire(&self) {
         self.lock().retire();
     }
 
-    /// The log may go further than what came here.
-    pub(super) fn doubt(&self) {
-        self.lock().doubted = true;
+    /// The log may have events that didn't arrive here.
+    pub(super) fn mark_stale(&self) {
+        self.lock().stale = true;
     }
 
-    /// Lets the caller bring it up to date, unless somebody does already.
-    pub(super) fn begin_mending(self: &Arc<Self>) -> Option<Mending> {
-        let is_free = !self.mending.swap(true, Ordering::AcqRel);
-        is_free.then(|| Mending(self.clone()))
+    /// Lets the caller repair it, unless that is under way already.
+    pub(super) fn try_repair(self: &Arc<Self>) -> Option<RepairGuard> {
+        let is_free = !self.repairing.swap(true, Ordering::AcqRel);
+        is_free.then(|| RepairGuard(self.clone()))
     }
 
-    /// Whether events are missing, or may be.
-    pub(super) fn needs_mending(&self) -> bool {
+    /// True if events are missing, or may be.
+    pub(super) fn needs_repair(&self) -> bool {
         let state = self.lock();
-        !state.retired && state.head.is_some() && (state.doubted || !state.pending.is_empty())
+        !state.retired && state.head.is_some() && (state.stale || !state.pending.is_empty())
     }
 
-    /// Takes the doubt back and gives the `seq` behind which the log has to be read; `None` if it isn't known.
-    pub(super) fn begin_reading(&self) -> Option<u64> {
+    /// Clears the mark and returns the `seq` after which the log has to be read; `None` if that isn't known.
+    pub(super) fn take_stale(&self) -> Option<u64> {
         let mut state = self.lock();
         let head = state.head.as_ref()?.seq;
-        state.doubted = false;
+        state.stale = false;
         Some(head)
     }
 
@@ -328,7 +210,7 @@ impl State {
         Released::Yes
     }
 
-    /// Publishes what waited for the head, as far as nothing is missing.
+    /// Publishes events that waited, up to the first gap.
     fn release_pending(&mut self, hub: &Hub, topic: &str) {
         while let Some(head) = self.head.as_ref().map(|head| head.seq)
             && let Some(event) = self.pending.take_first(head + 1)
@@ -356,8 +238,8 @@ impl State {
             }
             None => hub.publish(topic, &event.frame),
         };
-        // Whoever comes back to a point before a message that was changed meanwhile reads it from the store, which
-        // has it as it is: a deleted text must not come back.
+        // A client that resumes before a message that was changed meanwhile is served from the store, which has the
+        // message's present state: a deleted text must not come back.
         if let Some(of) = event.rewrites {
             while self.recent.front().is_some_and(|oldest| oldest.seq <= of) {
                 self.forget_oldest();
@@ -376,8 +258,8 @@ impl State {
         }
     }
 
-    /// Keeps what was read of the log up to a place, which was the head before: only if nothing was published meanwhile,
-    /// which could have changed a message that was read.
+    /// Keeps events read from the log up to what was the head then: only if nothing was published meanwhile, which could
+    /// have changed a message that was read.
     pub(super) fn remember(&mut self, read: &[Arc<FeedEvent>], up_to: u64) {
         let is_head = self.head.as_ref().is_some_and(|head| head.seq == up_to);
         if !is_head || self.retired {

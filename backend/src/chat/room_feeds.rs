@@ -1,61 +1,75 @@
-//! The rooms that have subscribers here: letting subscribers in, and releasing what became durable.
+//! The rooms that have subscribers here: adding subscribers, and releasing durable events to them in order.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
 use dashmap::DashMap;
-use gateway::JoinError;
+use futures_util::{StreamExt, stream};
+use gateway::Hub;
 use protocol::{Epoch, ErrorCode, RoomId, UserId, limits::MISSED_MAX};
-use storage::{StoreError, StoredEvent};
+use redis_client::partition_of;
+use storage::{MessageStore, StoreError, StoredEvent};
 use tokio::time::Instant;
 
 use super::{
-    room_doubts::RoomDoubts,
-    room_feed::{FeedEvent, Released, RoomFeed},
-    room_repair,
-    rooms::{Entered, Entry},
-    topics, wire,
+    presence::Presence,
+    room_feed::{
+        FeedEvent, Released, RoomFeed,
+        repair::{FIRST_PAUSE, Repaired},
+    },
+    stale_rooms::{Stale, StaleRooms},
+    subscriber::{Subscribed, Subscriber},
 };
 use crate::{
-    actor::Actor,
-    app::{App, SharedApp},
-    error::AppError,
-    page::ENTRIES_BYTES_MAX,
+    auth::actor::Actor, delivery::user_sockets::UserSockets, error::AppError, fleet::bus::Bus,
+    page::ENTRIES_BYTES_MAX, topics, wire,
 };
 
-/// A room without subscribers is kept so long, for those who come right back: once or twice this.
+/// How long a room without subscribers is kept for those who reconnect: once or twice this.
 const SWEEP: Duration = Duration::from_secs(15);
 
-/// Bytes of events that one connection is given at once, at most: its queue has to hold them. The rest is paged.
+/// Bytes of events that one connection is sent at once, at most: its queue has to hold them. The rest is paged.
 pub const REPLAY_BYTES: usize = ENTRIES_BYTES_MAX;
 
-/// How long a client that has more than this instance waits for it, and the pause between two looks.
+/// How long a client that is ahead of this instance waits for it, and the pause between two checks.
 const CATCH_UP: Duration = Duration::from_secs(5);
-const GLANCE: Duration = Duration::from_millis(10);
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(10);
 
 /// Events read from the store at a time.
 const READ: usize = 100;
 
+/// Rooms repaired at a time after an interruption: the store has others to serve.
+const REPAIRS: usize = 32;
+
+/// How often the rooms that were written to are compared with what arrived here. A room has to be behind twice in a row,
+/// so an event whose publication was lost is found 2 s later.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+
 /// Feeds by room.
-#[derive(Default)]
 pub struct RoomFeeds {
-    /// Those that have to be compared with their logs.
-    pub doubts: RoomDoubts,
+    store: MessageStore,
+    hub: Hub,
+    bus: Arc<Bus>,
+    user_sockets: Arc<UserSockets>,
+    presence: Arc<Presence>,
     rooms: DashMap<RoomId, Arc<RoomFeed>>,
-    /// Bytes of events that wait for their turn.
+    /// Rooms that have to be compared with their logs.
+    stale: StaleRooms,
+    /// Bytes of events that wait, of all rooms.
     pending_bytes: Arc<AtomicUsize>,
 }
 
-/// What a client has of a room.
+/// The point up to which a client has a room's events.
 #[derive(Debug, Clone)]
 pub struct Since {
     /// The last `seq` it has.
     pub seq: u64,
-    /// The epoch that it knows, if it says.
+    /// The epoch that it knows, if it says so.
     pub epoch: Option<Epoch>,
-    /// Bytes of missed events that it may be given.
+    /// Bytes of missed events that it may be sent.
     pub bytes: usize,
 }
 
@@ -74,7 +88,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// What its events are written in for the one who gets them.
+    /// The size of its events for a viewer.
     pub fn bytes(&self, viewer: &UserId) -> usize {
         bytes(&self.events, viewer)
     }
@@ -84,8 +98,8 @@ fn bytes(events: &[Arc<FeedEvent>], viewer: &UserId) -> usize {
     events.iter().map(|event| event.bytes_for(viewer)).sum()
 }
 
-/// Cuts `events` to [`MISSED_MAX`] and `max_bytes`; says whether that left all of them.
-fn cut(events: &mut Vec<Arc<FeedEvent>>, viewer: &UserId, max_bytes: usize) -> bool {
+/// Cuts `events` to [`MISSED_MAX`] and `max_bytes`. True if nothing was cut off.
+fn truncate(events: &mut Vec<Arc<FeedEvent>>, viewer: &UserId, max_bytes: usize) -> bool {
     let all = events.len();
     let mut left = max_bytes;
     let fits = |event: &&Arc<FeedEvent>| match left.checked_sub(event.bytes_for(viewer)) {
@@ -101,29 +115,48 @@ fn cut(events: &mut Vec<Arc<FeedEvent>>, viewer: &UserId, max_bytes: usize) -> b
 }
 
 impl RoomFeeds {
+    /// No feeds yet.
+    pub fn new(
+        store: MessageStore,
+        hub: Hub,
+        bus: Arc<Bus>,
+        user_sockets: Arc<UserSockets>,
+        presence: Arc<Presence>,
+    ) -> Self {
+        Self {
+            store,
+            hub,
+            bus,
+            user_sockets,
+            presence,
+            rooms: DashMap::new(),
+            stale: StaleRooms::default(),
+            pending_bytes: Arc::default(),
+        }
+    }
+
     /// Subscribes a connection to `room` and gives `begin` what its user missed after `since`, before any later event can
-    /// reach it. Membership isn't read; `begin` isn't called if it is [`Entered::Doubtful`].
+    /// reach it. Membership isn't read; `begin` isn't called if the outcome is [`Subscribed::Uncertain`].
     ///
     /// # Errors
     /// `not_found` if there is no such room, `rate_limited` if the connection has too many subscriptions,
     /// `unavailable` while the connection is being told that it fell behind, and whatever the store says.
     pub(super) async fn subscribe(
-        &self,
-        app: &SharedApp,
-        actor: &Actor,
-        entry: &mut Entry<'_>,
+        self: &Arc<Self>,
+        subscriber: &mut Subscriber<'_>,
         room: &RoomId,
         since: Option<Since>,
         begin: impl FnOnce(Replay),
-    ) -> Result<Entered, AppError> {
+    ) -> Result<Subscribed, AppError> {
+        let user = subscriber.user;
         let mut events = Vec::new();
         let mut from = since.as_ref().map_or(0, |since| since.seq);
         let max_bytes = since.as_ref().map_or(0, |since| since.bytes);
         if let Some(since) = &since {
-            self.catch_up(app, room, since.seq).await?;
+            self.catch_up(room, since.seq).await?;
         }
         loop {
-            let feed = self.loaded(app, room).await?;
+            let feed = self.loaded(room).await?;
             let up_to = {
                 let state = feed.lock();
                 let Some(head) = state.head.as_ref().filter(|_| !state.retired) else {
@@ -137,8 +170,7 @@ impl RoomFeeds {
                 let other_log = since.as_ref().is_some_and(|since| {
                     since.seq > head.seq || since.epoch.as_ref().is_some_and(|e| *e != head.epoch)
                 });
-                let full =
-                    events.len() >= MISSED_MAX || bytes(&events, &actor.user_id) >= max_bytes;
+                let full = events.len() >= MISSED_MAX || bytes(&events, user) >= max_bytes;
                 if recent.is_some() || other_log || full {
                     let mut replay = Replay {
                         head_seq: head.seq,
@@ -150,28 +182,28 @@ impl RoomFeeds {
                     if !other_log {
                         replay.complete = recent.is_some();
                         events.extend(recent.unwrap_or_default());
-                        replay.complete &= cut(&mut events, &actor.user_id, max_bytes);
+                        replay.complete &= truncate(&mut events, user, max_bytes);
                         replay.events = events;
                     }
                     // Nothing is published while the lock is held, so the first live event is the one after the head.
-                    let entered = entry.make(app, actor, room)?;
-                    if entered != Entered::Doubtful {
+                    let subscribed = subscriber.subscribe(room)?;
+                    if subscribed != Subscribed::Uncertain {
                         begin(replay);
                     }
-                    return Ok(entered);
+                    return Ok(subscribed);
                 }
                 head.seq
             };
             let limit = READ.min(MISSED_MAX - events.len()) as u32;
-            let page = app.store.events(room, from, up_to, limit, None).await?;
+            let page = self.store.events(room, from, up_to, limit, None).await?;
             let first = events.len();
             for stored in page.items {
                 from = from.max(stored.seq);
                 let event = FeedEvent::of_log(stored).map_err(AppError::internal)?;
                 events.push(Arc::new(event));
             }
-            // Nothing is left to read up to the head of a moment ago; the rest is in memory by now. Others who come back
-            // have missed the same.
+            // Everything up to the head of a moment ago was read; the rest is in memory by now. Others who reconnect have
+            // missed the same.
             if !page.has_more {
                 from = up_to;
                 feed.lock().remember(&events[first..], up_to);
@@ -179,116 +211,194 @@ impl RoomFeeds {
         }
     }
 
-    /// Waits until the feed is as far as a client that was served by an instance which is ahead of this one. Does nothing
-    /// if the log isn't that far either: then what the client has is of another log.
+    /// Waits until the feed has reached a client that was served by an instance ahead of this one. Does nothing if the log
+    /// doesn't reach that far either: then the client has events of another log.
     ///
     /// # Errors
     /// `unavailable` if it takes too long, and whatever the store says.
-    async fn catch_up(&self, app: &SharedApp, room: &RoomId, seq: u64) -> Result<(), AppError> {
-        if app.bus.link().is_none() {
+    async fn catch_up(self: &Arc<Self>, room: &RoomId, seq: u64) -> Result<(), AppError> {
+        if !self.bus.has_peers() {
             return Ok(());
         }
         let deadline = Instant::now() + CATCH_UP;
-        let mut log_is_there = false;
+        let mut log_reaches = false;
         loop {
-            let feed = self.loaded(app, room).await?;
+            let feed = self.loaded(room).await?;
             if feed.head_seq().is_none_or(|head| head >= seq) {
                 return Ok(());
             }
-            if !log_is_there {
-                if app.store.head(room).await?.seq < seq {
+            if !log_reaches {
+                if self.store.head(room).await?.seq < seq {
                     return Ok(());
                 }
-                log_is_there = true;
+                log_reaches = true;
             }
-            feed.doubt();
-            room_repair::start(app, &feed);
+            feed.mark_stale();
+            self.start_repair(&feed);
             if Instant::now() >= deadline {
                 let message = "this instance is behind the others; try again";
                 return Err(AppError::new(ErrorCode::Unavailable, message));
             }
-            tokio::time::sleep(GLANCE).await;
+            tokio::time::sleep(CATCH_UP_PAUSE).await;
         }
     }
 
-    /// Publishes a durable event of this instance, which the store gave out as `actor` sees it: here, and on every
-    /// other instance with subscribers of the room.
-    pub fn publish(&self, app: &SharedApp, stored: StoredEvent, actor: &Actor) {
+    /// Publishes a durable event that this instance wrote, as the store returned it for `actor`: here, and on every other
+    /// instance with subscribers of the room.
+    pub fn publish(self: &Arc<Self>, stored: StoredEvent, actor: &Actor) {
         let room = stored.room_id.clone();
         let feed = self.find(&room);
-        if feed.is_none() && app.bus.link().is_none() {
+        if feed.is_none() && !self.bus.has_peers() {
             return;
         }
         let seq = stored.seq;
         match FeedEvent::new(stored, &actor.user_id) {
             Ok(event) => {
-                app.bus.send(&topics::room(&room), &event.message());
+                self.bus.send(&topics::room(&room), &event);
                 if let Some(feed) = feed {
-                    self.release_in(app, &feed, event);
+                    self.release_in(&feed, event);
                 }
             }
             Err(error) => {
                 tracing::error!(%error, %room, seq, "a durable event can't be encoded");
                 if let Some(feed) = feed {
-                    self.start_over(app, &feed, seq);
+                    self.start_over(&feed, seq);
                 }
             }
         }
     }
 
-    /// Publishes a durable event to the subscribers here, when its turn has come.
-    pub fn release(&self, app: &SharedApp, room: &RoomId, event: FeedEvent) {
+    /// Releases a durable event to the subscribers here, once those before it have been.
+    pub fn release(self: &Arc<Self>, room: &RoomId, event: FeedEvent) {
         if let Some(feed) = self.find(room) {
-            self.release_in(app, &feed, event);
+            self.release_in(&feed, event);
         }
     }
 
-    pub(super) fn release_in(&self, app: &SharedApp, feed: &Arc<RoomFeed>, event: FeedEvent) {
+    fn release_in(self: &Arc<Self>, feed: &Arc<RoomFeed>, event: FeedEvent) {
         let seq = event.seq;
-        match feed.release(&app.hub, event) {
+        match feed.release(&self.hub, event) {
             Released::Yes => {}
-            Released::Early => room_repair::start(app, feed),
-            Released::TooMany => self.start_over(app, feed, seq),
+            Released::Early => self.start_repair(feed),
+            Released::TooMany => self.start_over(feed, seq),
         }
     }
 
-    /// Events of a room may have been lost on their way here.
-    pub fn doubt(&self, app: &SharedApp, room: &RoomId) {
-        if let Some(feed) = self.find(room) {
-            feed.doubt();
-            room_repair::start(app, &feed);
+    /// Rooms whose events may have been lost on their way here.
+    pub fn stale(&self) -> &StaleRooms {
+        &self.stale
+    }
+
+    /// Repairs a feed in a task of its own.
+    fn start_repair(self: &Arc<Self>, feed: &Arc<RoomFeed>) {
+        if feed.needs_repair() {
+            let (feeds, feed) = (self.clone(), feed.clone());
+            tokio::spawn(async move { feeds.repair(&feed, FIRST_PAUSE).await });
         }
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<RoomFeed>> {
+    async fn repair(&self, feed: &Arc<RoomFeed>, pause: Duration) {
+        match feed.repair(&self.store, &self.hub, pause).await {
+            Repaired::Done => {}
+            Repaired::RoomDeleted => self.close(feed.id()),
+            Repaired::Overflow(seq) => self.start_over(feed, seq),
+        }
+    }
+
+    /// Repairs the rooms that are marked as stale, for ever.
+    pub async fn run_repairs(&self) {
+        loop {
+            let feeds = match self.stale.take().await {
+                Stale::All => {
+                    self.presence.mark_all_stale();
+                    self.all()
+                }
+                Stale::Rooms(rooms) => {
+                    for room in &rooms {
+                        self.presence.changed_elsewhere(room);
+                    }
+                    rooms.iter().filter_map(|room| self.find(room)).collect()
+                }
+            };
+            stream::iter(feeds)
+                .for_each_concurrent(REPAIRS, |feed| async move {
+                    feed.mark_stale();
+                    self.repair(&feed, Duration::ZERO).await;
+                })
+                .await;
+        }
+    }
+
+    /// Compares the rooms that have subscribers here with those written to lately, for ever: an instance that died between
+    /// writing and publishing told nobody.
+    pub async fn run_comparisons(self: &Arc<Self>) {
+        let mut ticks = tokio::time::interval(COMPARE_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut behind: HashMap<RoomId, u64> = HashMap::new();
+        loop {
+            ticks.tick().await;
+            let mut partitions: Vec<u16> = self
+                .rooms
+                .iter()
+                .map(|feed| partition_of(feed.key().as_str()))
+                .collect();
+            partitions.sort_unstable();
+            partitions.dedup();
+            let written = match self.store.recently_written(&partitions).await {
+                Ok(written) => written,
+                Err(error) => {
+                    tracing::debug!(%error, "rooms written to lately couldn't be read");
+                    continue;
+                }
+            };
+            let was_behind = std::mem::take(&mut behind);
+            for (room, last) in written {
+                let Some(feed) = self.find(&room) else {
+                    continue;
+                };
+                let Some(head) = feed.head_seq() else {
+                    continue;
+                };
+                if was_behind.get(&room).is_some_and(|last| head < *last) {
+                    feed.mark_stale();
+                    self.start_repair(&feed);
+                }
+                if head < last {
+                    behind.insert(room, last);
+                }
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<RoomFeed>> {
         self.rooms
             .iter()
             .map(|entry| entry.value().clone())
             .collect()
     }
 
-    /// The `seq` up to which subscribers of a room here have been served.
+    /// The `seq` up to which subscribers of a room here have all events.
     pub fn head_seq(&self, room: &RoomId) -> Option<u64> {
         self.find(room)?.head_seq()
     }
 
-    /// Waits until whoever is just being let into a room is in it, and has been told.
-    pub fn settle(&self, room: &RoomId) {
+    /// Waits until a subscriber that is just being added to a room is added, and was sent what it missed.
+    pub fn wait_for_subscribers(&self, room: &RoomId) {
         if let Some(feed) = self.find(room) {
             drop(feed.lock());
         }
     }
 
-    /// Ends a room here: nobody stays subscribed.
-    pub fn close(&self, app: &App, room: &RoomId) {
+    /// Ends all subscriptions to a room that was deleted.
+    pub fn close(&self, room: &RoomId) {
         if let Some(feed) = self.find(room) {
             self.retire(&feed);
         }
         let topic = topics::room(room);
-        for socket in app.hub.sockets(&topic) {
+        for socket in self.hub.sockets(&topic) {
             socket.leave(&topic);
         }
-        app.presence.forget(room);
+        self.presence.remove_room(room);
     }
 
     /// Number of rooms held.
@@ -296,23 +406,23 @@ impl RoomFeeds {
         self.rooms.len()
     }
 
-    /// Whether no room is held.
+    /// True if no room is held.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
 
-    /// Lets go of rooms without subscribers, for ever.
-    pub async fn sweep(&self, app: &App) {
+    /// Drops rooms without subscribers, for ever.
+    pub async fn run_sweeps(&self) {
         let mut idle: Vec<Arc<RoomFeed>> = Vec::new();
         loop {
             tokio::time::sleep(SWEEP).await;
             let was_idle = std::mem::take(&mut idle);
             for feed in self.all() {
-                if app.hub.subscribers(feed.topic()) > 0 {
+                if self.hub.subscribers(feed.topic()) > 0 {
                     continue;
                 }
                 if was_idle.iter().any(|before| Arc::ptr_eq(before, &feed)) {
-                    self.retire_if_empty(app, &feed);
+                    self.retire_if_empty(&feed);
                 } else {
                     idle.push(feed);
                 }
@@ -320,14 +430,14 @@ impl RoomFeeds {
         }
     }
 
-    pub(super) fn find(&self, room: &RoomId) -> Option<Arc<RoomFeed>> {
+    fn find(&self, room: &RoomId) -> Option<Arc<RoomFeed>> {
         self.rooms.get(room).map(|entry| entry.value().clone())
     }
 
     /// The feed of a room with its head known.
-    async fn loaded(&self, app: &SharedApp, room: &RoomId) -> Result<Arc<RoomFeed>, AppError> {
+    async fn loaded(self: &Arc<Self>, room: &RoomId) -> Result<Arc<RoomFeed>, AppError> {
         let feed = self.find(room).unwrap_or_else(|| {
-            let new = || RoomFeed::new(room.clone(), &app.bus, self.pending_bytes.clone());
+            let new = || RoomFeed::new(room.clone(), &self.bus, self.pending_bytes.clone());
             self.rooms
                 .entry(room.clone())
                 .or_insert_with(|| Arc::new(new()))
@@ -337,16 +447,16 @@ impl RoomFeeds {
             return Ok(feed);
         }
         let loaded = feed.load(async {
-            feed.enter().await;
-            // The feed collects what happens from here on, so the head can't be too old.
-            match app.store.head(room).await {
+            feed.subscribed().await;
+            // The feed collects events from here on, so the head can't be too old.
+            match self.store.head(room).await {
                 Ok(head) => {
-                    if feed.loaded(&app.hub, head) == Released::Early {
-                        room_repair::start(app, &feed);
+                    if feed.loaded(&self.hub, head) == Released::Early {
+                        self.start_repair(&feed);
                     }
                     Ok(())
                 }
-                // Nobody can have been let in by it. Who comes next tries again.
+                // Nobody can have been subscribed yet. Whoever comes next tries again.
                 Err(error) => {
                     self.retire(&feed);
                     Err(error)
@@ -361,14 +471,14 @@ impl RoomFeeds {
     }
 
     /// Subscribers can't be served in order any more: they are told to join again and get the rest from the store.
-    fn start_over(&self, app: &App, feed: &Arc<RoomFeed>, head_seq: u64) {
+    fn start_over(&self, feed: &Arc<RoomFeed>, head_seq: u64) {
         tracing::error!(room = %feed.id(), head_seq, "a room's feed has a gap; its subscribers start over");
         self.retire(feed);
         let resync = wire::resync(feed.id(), head_seq);
-        for user in app.presence.users_here(feed.id()) {
-            for socket in app.user_sockets.of_user(&user) {
+        for user in self.presence.local().of_room(feed.id()) {
+            for socket in self.user_sockets.of_user(&user) {
                 if socket.leave(feed.topic()) {
-                    app.presence.leave(app, feed.id(), &user);
+                    self.presence.leave(feed.id(), &user);
                     if let Some(frame) = &resync {
                         socket.send(frame);
                     }
@@ -377,37 +487,23 @@ impl RoomFeeds {
         }
     }
 
-    fn retire_if_empty(&self, app: &App, feed: &Arc<RoomFeed>) {
+    fn retire_if_empty(&self, feed: &Arc<RoomFeed>) {
         let mut state = feed.lock();
-        if app.hub.subscribers(feed.topic()) > 0 {
+        if self.hub.subscribers(feed.topic()) > 0 {
             return;
         }
         state.retire();
         drop(state);
-        self.forget(feed);
+        self.remove(feed);
     }
 
     fn retire(&self, feed: &Arc<RoomFeed>) {
         feed.retire();
-        self.forget(feed);
+        self.remove(feed);
     }
 
-    fn forget(&self, feed: &Arc<RoomFeed>) {
+    fn remove(&self, feed: &Arc<RoomFeed>) {
         self.rooms
             .remove_if(feed.id(), |_, found| Arc::ptr_eq(found, feed));
-    }
-}
-
-/// Why a connection wasn't subscribed, for its client.
-pub(super) fn not_joined(error: JoinError) -> AppError {
-    match error {
-        JoinError::Closed | JoinError::Lagging => AppError::new(
-            ErrorCode::Unavailable,
-            "the connection fell behind; try again",
-        ),
-        JoinError::TooMany => AppError::new(
-            ErrorCode::RateLimited,
-            "too many rooms on this connection; leave some",
-        ),
     }
 }

@@ -1,49 +1,50 @@
-//! Rooms: making, finding, renaming and deleting them, and entering them on a connection.
+//! Rooms: creating, finding, renaming and deleting them, and joining them on a connection.
 
-use gateway::{Reservation, Socket};
+use std::sync::Arc;
+
+use gateway::Socket;
 use protocol::{
-    CreateRoom, Done, Epoch, ErrorBody, ErrorCode, ListMyRooms, ListRooms, Room, RoomId, RoomKind,
-    RoomPage, RoomRole, RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
+    CreateRoom, Done, Epoch, ListMyRooms, ListRooms, Room, RoomId, RoomKind, RoomPage, RoomRole,
+    RoomUpdated, Timestamp, UpdateRoom, UserId, limits::PAGE_DEFAULT,
 };
 use storage::{MadeRoom, NewRoom, StoreError, StoredRoom};
 
 use super::{
-    access, members,
-    removals::Moment,
-    room_feeds::{REPLAY_BYTES, Replay, Since, not_joined},
-    topics, wire,
+    Chat, access,
+    instance_messages::RoomChange,
+    members,
+    room_feeds::{REPLAY_BYTES, Replay, Since},
+    subscriptions::{Joining, Reserved},
 };
-use crate::{
-    actor::Actor,
-    app::{App, SharedApp},
-    bus::{self, Control},
-    completion::to_the_end,
-    error::AppError,
-};
+use crate::{auth::actor::Actor, completion::run_to_completion, error::AppError, topics, wire};
 
-/// Members looked at in one query.
+/// Members read in one query.
 const MEMBERS_PAGE: u32 = 1_000;
 
-/// Makes a room; a direct room of the same two people is always the same one.
+/// Creates a room. Two users have at most one direct room, which is returned if it exists.
 ///
 /// # Errors
-/// `forbidden` for guests and where a block stands between the creator and a member, `invalid` for members who don't
-/// exist, and for a direct room with anybody but one other, `rate_limited` for who adds too many people.
-pub async fn create(app: &SharedApp, actor: &Actor, request: CreateRoom) -> Result<Room, AppError> {
+/// `forbidden` for guests and where a block separates the creator from a member, `invalid` for members who don't
+/// exist, and for a direct room with anybody but one other, `rate_limited` if the actor adds too many people.
+pub async fn create(
+    chat: &Arc<Chat>,
+    actor: &Actor,
+    request: CreateRoom,
+) -> Result<Room, AppError> {
     if actor.guest {
         return Err(AppError::forbidden("guests can't make rooms"));
     }
-    let (app, owner) = (app.clone(), actor.user_id.clone());
+    let (chat, owner) = (chat.clone(), actor.user_id.clone());
     let peer = match request.kind {
         RoomKind::Direct => Some(peer(&owner, &request.members)?),
         RoomKind::Public | RoomKind::Private => None,
     };
     let others = request.members.iter().filter(|id| **id != actor.user_id);
-    members::may_add(&app, actor, others.count()).await?;
-    to_the_end(async move {
+    members::count_additions(&chat, actor, others.count()).await?;
+    run_to_completion(async move {
         let now = Timestamp::now();
         let MadeRoom { room, joined } = match peer {
-            Some(peer) => app.store.direct_room(&owner, &peer, now).await?,
+            Some(peer) => chat.store.direct_room(&owner, &peer, now).await?,
             None => {
                 let room = NewRoom {
                     kind: request.kind,
@@ -51,18 +52,18 @@ pub async fn create(app: &SharedApp, actor: &Actor, request: CreateRoom) -> Resu
                     owner,
                     members: request.members,
                 };
-                app.store.create_room(room, now).await?
+                chat.store.create_room(room, now).await?
             }
         };
         for user in &joined {
-            members::tell(&app, &room.id, user, Some(RoomRole::Member));
+            members::announce(&chat, &room.id, user, RoomRole::Member);
         }
         Ok(wire::room(room))
     })
     .await
 }
 
-/// The other one of a direct room; its creator may be named too.
+/// The other user of a direct room. The creator may be given too.
 fn peer(owner: &UserId, members: &[UserId]) -> Result<UserId, AppError> {
     match members {
         [peer] if peer != owner => Ok(peer.clone()),
@@ -75,23 +76,17 @@ fn peer(owner: &UserId, members: &[UserId]) -> Result<UserId, AppError> {
 /// `room:create`: [`create`], and the connection is subscribed.
 ///
 /// # Errors
-/// As those of [`create`] and [`subscribe`]. A connection that has no room for one more subscription makes no room.
-pub async fn create_and_enter(
-    app: &SharedApp,
+/// As those of [`create`] and [`super::subscriptions::Subscriptions::subscribe`]. For a connection that can't have one more
+/// subscription no room is created.
+pub async fn create_and_join(
+    chat: &Arc<Chat>,
     actor: &Actor,
     socket: &Socket,
     request: CreateRoom,
 ) -> Result<Room, AppError> {
-    let reserved = socket.reserve().map_err(not_joined)?;
-    let seen = app.removals.now();
-    let room = create(app, actor, request).await?;
-    let entry = Entry {
-        socket,
-        reserved: Some(reserved),
-        seen,
-        joins: false,
-    };
-    subscribe(app, actor, entry, &room.id, None, |_| {}).await?;
+    let reserved = chat.subscriptions.reserve(socket)?;
+    let room = create(chat, actor, request).await?;
+    subscribe(chat, actor, socket, reserved, &room.id, None, |_| {}).await?;
     Ok(room)
 }
 
@@ -99,12 +94,12 @@ pub async fn create_and_enter(
 ///
 /// # Errors
 /// `not_found` for every other.
-pub async fn get(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<Room, AppError> {
-    Ok(wire::room(visible(app, actor, room).await?))
+pub async fn get(chat: &Arc<Chat>, actor: &Actor, room: &RoomId) -> Result<Room, AppError> {
+    Ok(wire::room(visible(chat, actor, room).await?))
 }
 
-async fn visible(app: &App, actor: &Actor, room: &RoomId) -> Result<StoredRoom, AppError> {
-    match app.store.room(room, Some(&actor.user_id)).await {
+async fn visible(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<StoredRoom, AppError> {
+    match chat.store.room(room, Some(&actor.user_id)).await {
         Ok(room) if room.viewer.is_some() || room.kind == RoomKind::Public => Ok(room),
         Ok(_) | Err(StoreError::NotFound) => Err(AppError::not_found("room")),
         Err(error) => Err(error.into()),
@@ -116,16 +111,16 @@ async fn visible(app: &App, actor: &Actor, room: &RoomId) -> Result<StoredRoom, 
 /// # Errors
 /// Those of the store.
 pub async fn list(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: ListRooms,
 ) -> Result<RoomPage, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
-    let _turn = match &request.query {
-        Some(_) => Some(app.search_turns.take(&actor.user_id).await?),
+    let _permit = match &request.query {
+        Some(_) => Some(chat.search_queues.acquire(&actor.user_id).await?),
         None => None,
     };
-    let page = app
+    let page = chat
         .store
         .public_rooms(
             request.query.as_deref(),
@@ -142,12 +137,12 @@ pub async fn list(
 /// # Errors
 /// Those of the store.
 pub async fn mine(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: ListMyRooms,
 ) -> Result<RoomPage, AppError> {
     let limit = request.limit.unwrap_or(PAGE_DEFAULT);
-    let page = app
+    let page = chat
         .store
         .my_rooms(&actor.user_id, request.after.as_ref(), limit)
         .await?;
@@ -159,75 +154,68 @@ pub async fn mine(
 /// # Errors
 /// `not_found` for a room that the actor may not see, `forbidden` for who may not rename it, and for direct rooms.
 pub async fn update(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     room: &RoomId,
     request: UpdateRoom,
 ) -> Result<Room, AppError> {
-    access::moderator(app, actor, room).await?;
+    access::moderator(chat, actor, room).await?;
     if let Some(name) = request.name {
-        let (app, room) = (app.clone(), room.clone());
-        to_the_end(async move { rename(&app, &room, name).await }).await?;
+        let (chat, room) = (chat.clone(), room.clone());
+        run_to_completion(async move { rename(&chat, &room, name).await }).await?;
     }
-    get(app, actor, room).await
+    get(chat, actor, room).await
 }
 
-async fn rename(app: &App, room: &RoomId, name: String) -> Result<(), AppError> {
-    app.store.rename_room(room, name).await?;
-    let changed = Control::RoomChanged {
-        room: room.clone(),
-        deleted: false,
-    };
-    bus::tell_everybody(app, changed);
-    // What is told to all says nothing of the one who asked.
-    let shared = wire::room(app.store.room(room, None).await?);
-    bus::publish(app, &topics::room(room), &RoomUpdated { room: shared });
+async fn rename(chat: &Chat, room: &RoomId, name: String) -> Result<(), AppError> {
+    chat.store.rename_room(room, name).await?;
+    chat.publish_change(&RoomChange::Changed(room.clone()));
+    // Read without a viewer, as it is sent to all.
+    let shared = wire::room(chat.store.room(room, None).await?);
+    let updated = RoomUpdated { room: shared };
+    chat.delivery.to_topic(&topics::room(room), &updated);
     Ok(())
 }
 
-/// Deletes a room with everything said in it; for its owners. Its members learn that they are in it no longer.
+/// Deletes a room with all its messages; for its owners. Its members are told that they are no longer members.
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see, `forbidden` for who doesn't own it.
-pub async fn delete(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<(), AppError> {
-    access::member(app, actor, room).await?;
-    let (app, room, owner) = (app.clone(), room.clone(), actor.user_id.clone());
-    to_the_end(async move { delete_owned(&app, &room, &owner).await }).await
+pub async fn delete(chat: &Arc<Chat>, actor: &Actor, room: &RoomId) -> Result<(), AppError> {
+    access::member(chat, actor, room).await?;
+    let (chat, room, owner) = (chat.clone(), room.clone(), actor.user_id.clone());
+    run_to_completion(async move { delete_owned(&chat, &room, &owner).await }).await
 }
 
-async fn delete_owned(app: &App, room: &RoomId, owner: &UserId) -> Result<(), AppError> {
-    // They can't be looked up once the room is gone.
-    let members = members_to_tell(app, room).await?;
-    app.store.delete_room(room, owner, Timestamp::now()).await?;
-    let deleted = Control::RoomChanged {
-        room: room.clone(),
-        deleted: true,
-    };
-    bus::tell_everybody(app, deleted);
-    // Nobody is subscribed any more, so each hears of themselves alone.
-    for users in members.chunks(Control::USERS) {
-        let removed = Control::MembersRemoved {
+async fn delete_owned(chat: &Chat, room: &RoomId, owner: &UserId) -> Result<(), AppError> {
+    // They can't be read once the room is gone.
+    let members = members_to_notify(chat, room).await?;
+    chat.store
+        .delete_room(room, owner, Timestamp::now())
+        .await?;
+    chat.publish_change(&RoomChange::Deleted(room.clone()));
+    // Nobody is subscribed any more, so each is told only of their own removal.
+    for users in members.chunks(RoomChange::USERS) {
+        chat.publish_change(&RoomChange::MembersRemoved {
             room: room.clone(),
             users: users.to_vec(),
-        };
-        bus::tell_everybody(app, removed);
+        });
     }
     Ok(())
 }
 
-/// The members of a room who have a connection, as far as this instance can tell: those on others are found by their
-/// instances.
-async fn members_to_tell(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppError> {
-    let fleet = app.bus.link().is_some();
+/// The members of a room who may have a connection: in a fleet all, as other instances know who is connected there.
+async fn members_to_notify(chat: &Chat, room: &RoomId) -> Result<Vec<UserId>, AppError> {
+    let fleet = chat.bus.has_peers();
     let mut online = Vec::new();
     let mut after = None;
     loop {
-        let page = app
+        let page = chat
             .store
             .member_ids(room, after.as_ref(), MEMBERS_PAGE)
             .await?;
         after = page.items.last().cloned();
-        let is_online = |user: &UserId| fleet || app.user_sockets.has_user(user);
+        let is_online = |user: &UserId| fleet || chat.user_sockets.has_user(user);
         online.extend(page.items.into_iter().filter(is_online));
         if !page.has_more {
             return Ok(online);
@@ -239,10 +227,10 @@ async fn members_to_tell(app: &App, room: &RoomId) -> Result<Vec<UserId>, AppErr
 /// what was missed before any later event reaches the socket.
 ///
 /// # Errors
-/// `not_found` for a room that the actor may not enter, and as those of [`subscribe`]. A connection that has no room for
-/// one more subscription makes nobody a member.
+/// `not_found` for a room that the actor may not join, and as those of [`super::subscriptions::Subscriptions::subscribe`].
+/// Through a connection that can't have one more subscription nobody becomes a member.
 pub async fn join(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     socket: &Socket,
     room_id: &RoomId,
@@ -250,147 +238,72 @@ pub async fn join(
     begin: impl FnOnce(Room, Replay),
 ) -> Result<(), AppError> {
     let reserved = if socket.is_subscribed(&topics::room(room_id)) {
-        None
+        Reserved::since(chat.subscriptions.mark())
     } else {
-        Some(socket.reserve().map_err(not_joined)?)
+        chat.subscriptions.reserve(socket)?
     };
-    let seen = app.removals.now();
-    let room = joined(app, actor, room_id).await?;
-    let entry = Entry {
-        socket,
-        reserved,
-        seen,
-        joins: true,
-    };
+    let room = joined(chat, actor, room_id).await?;
     let since = since.map(|(seq, epoch)| Since {
         seq,
         epoch,
         bytes: REPLAY_BYTES,
     });
-    subscribe(app, actor, entry, room_id, since, |replay| {
+    let begin = |replay: Replay| {
         let mut room = wire::room(room);
         room.head_seq = replay.head_seq;
         begin(room, replay);
-    })
-    .await
+    };
+    // Whoever leaves on another connection meanwhile becomes a member again.
+    let check = || async move { joined(chat, actor, room_id).await.map(drop) };
+    let joining = Joining {
+        socket,
+        user: &actor.user_id,
+        reserved,
+    };
+    chat.subscriptions
+        .subscribe(joining, room_id, since, begin, check)
+        .await
 }
 
 /// A room that the actor is a member of, from now on at the latest.
-async fn joined(app: &SharedApp, actor: &Actor, room_id: &RoomId) -> Result<StoredRoom, AppError> {
-    let room = visible(app, actor, room_id).await?;
+async fn joined(chat: &Arc<Chat>, actor: &Actor, room_id: &RoomId) -> Result<StoredRoom, AppError> {
+    let room = visible(chat, actor, room_id).await?;
     if room.viewer.is_some() {
         return Ok(room);
     }
-    members::join(app, room_id, &actor.user_id).await?;
-    visible(app, actor, room_id).await
+    members::join(chat, room_id, &actor.user_id).await?;
+    visible(chat, actor, room_id).await
 }
 
-/// A connection on its way into a room.
-pub struct Entry<'a> {
-    /// The connection.
-    pub socket: &'a Socket,
-    /// The subscription that is kept free for it, if one had to be before something was written.
-    pub reserved: Option<Reservation>,
-    /// Before its user's membership was read.
-    pub seen: Moment,
-    /// Whether its user wants to be a member, and not only to be subscribed as one.
-    pub joins: bool,
-}
-
-/// What became of an [`Entry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entered {
-    Now,
-    Before,
-    /// It isn't subscribed: its user may have been removed since the membership was read.
-    Doubtful,
-}
-
-impl Entry<'_> {
-    /// Subscribes it, unless its user may have been removed.
-    pub(super) fn make(
-        &mut self,
-        app: &App,
-        actor: &Actor,
-        room: &RoomId,
-    ) -> Result<Entered, AppError> {
-        let (topic, mark) = (topics::room(room), topics::mark(&actor.user_id));
-        let is_new = match self.reserved.take() {
-            Some(reserved) => reserved.join(&topic, mark),
-            None => self.socket.join(&topic, mark),
-        }
-        .map_err(not_joined)?;
-        let user = &actor.user_id;
-        if app.removals.may_have_happened(self.seen, room, user) {
-            // A subscription from before is ended by who removed the user.
-            if is_new {
-                self.socket.leave(&topic);
-            }
-            return Ok(Entered::Doubtful);
-        }
-        Ok(if is_new {
-            Entered::Now
-        } else {
-            Entered::Before
-        })
-    }
-}
-
-/// Subscribes a connection to a room whose member the actor was a moment ago. If they may have been removed meanwhile,
-/// membership is looked at again before anything is told.
+/// Subscribes a connection to a room that the actor is a member of.
 ///
 /// # Errors
-/// As `RoomFeeds::subscribe` and [`access::member`].
+/// As [`super::subscriptions::Subscriptions::subscribe`] and [`access::member`].
 pub async fn subscribe(
-    app: &SharedApp,
+    chat: &Chat,
     actor: &Actor,
-    mut entry: Entry<'_>,
+    socket: &Socket,
+    reserved: Reserved,
     room: &RoomId,
     since: Option<Since>,
     begin: impl FnOnce(Replay),
 ) -> Result<(), AppError> {
-    /// Whoever is removed and added again more often meanwhile is told to try again.
-    const TRIES: usize = 5;
-    let mut begin = Some(begin);
-    for _ in 0..TRIES {
-        let entering = app.presence.enter(app, room, &actor.user_id);
-        let begin_once = |replay| {
-            if let Some(begin) = begin.take() {
-                begin(replay);
-            }
-        };
-        let entered = app
-            .feeds
-            .subscribe(app, actor, &mut entry, room, since.clone(), begin_once)
-            .await?;
-        match entered {
-            Entered::Now => {
-                entering.subscribed();
-                return Ok(());
-            }
-            Entered::Before => return Ok(()),
-            Entered::Doubtful => {
-                drop(entering);
-                entry.seen = app.removals.now();
-                if entry.joins {
-                    joined(app, actor, room).await?;
-                } else {
-                    access::member(app, actor, room).await?;
-                }
-            }
-        }
-    }
-    let message = "membership is just changing; try again";
-    Err(ErrorBody::new(ErrorCode::Unavailable, message)
-        .retry_after_ms(1_000)
-        .into())
+    let check = || async move { access::member(chat, actor, room).await.map(drop) };
+    let joining = Joining {
+        socket,
+        user: &actor.user_id,
+        reserved,
+    };
+    chat.subscriptions
+        .subscribe(joining, room, since, begin, check)
+        .await
 }
 
 /// `room:leave`: ends membership, and the subscription of all of the actor's connections.
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not see, `forbidden` for one that the actor isn't in.
-pub async fn leave(app: &SharedApp, actor: &Actor, room: &RoomId) -> Result<Done, AppError> {
-    members::remove(app, actor, room, &actor.user_id).await?;
+pub async fn leave(chat: &Arc<Chat>, actor: &Actor, room: &RoomId) -> Result<Done, AppError> {
+    members::remove(chat, actor, room, &actor.user_id).await?;
     Ok(Done {})
 }

@@ -1,17 +1,17 @@
 //! Sending a message: one durable append, its answer, and its publication, in this order.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use protocol::{ErrorBody, ErrorCode, MessageSent, SendMessage};
 use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
 
-use super::{access, mentions, wire};
-use crate::{actor::Actor, app::SharedApp, error::AppError};
+use super::{Chat, access, mentions};
+use crate::{auth::actor::Actor, error::AppError, wire};
 
-/// Takes the message's place in the room's log and returns; `done` is called once that is durable, before anybody
-/// else sees the message, or with the reason why it isn't.
+/// Queues the message for the room's log and returns. `done` is called once it is durable, before anybody else sees the
+/// message, or with the reason why it isn't.
 pub fn start(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: SendMessage,
     done: impl FnOnce(Result<MessageSent, AppError>) + Send + 'static,
@@ -26,7 +26,7 @@ pub fn start(
             mentions: request.mentions,
         },
     };
-    append(app, actor, entry, |result| {
+    append(chat, actor, entry, |result| {
         done(result.and_then(|appended| {
             let Occurrence::Sent(message) = &appended.event.occurrence else {
                 return Err(AppError::internal(
@@ -41,32 +41,32 @@ pub fn start(
     });
 }
 
-/// As [`start`], once it is known whom the message calls, which takes a look at the room's members.
-pub async fn start_calling(
-    app: &SharedApp,
+/// As [`start`], after the mentions were decided, which reads the room's members.
+pub async fn start_with_mentions(
+    chat: &Arc<Chat>,
     actor: &Actor,
     mut request: SendMessage,
     done: impl FnOnce(Result<MessageSent, AppError>) + Send + 'static,
 ) {
-    match mentions::decide(&app.store, &mut request).await {
-        Ok(()) => start(app, actor, request, done),
+    match mentions::decide(&chat.store, &mut request).await {
+        Ok(()) => start(chat, actor, request, done),
         Err(error) => done(Err(error.into())),
     }
 }
 
-/// As [`start_calling`], and waits.
+/// As [`start_with_mentions`], and waits.
 ///
 /// # Errors
-/// `not_found` for a room that the actor may not see, `forbidden` for one that the actor isn't in or where a block
-/// stands between the two, `invalid` for a `replyTo` that isn't a message, `unavailable` if it isn't known to be
+/// `not_found` for a room that the actor may not see, `forbidden` for one that the actor isn't a member of or where
+/// a block separates the two, `invalid` for a `replyTo` that isn't a message, `unavailable` if it isn't known to be
 /// durable: the same `clientId` again is safe.
 pub async fn send(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     request: SendMessage,
 ) -> Result<MessageSent, AppError> {
     let (sender, answer) = tokio::sync::oneshot::channel();
-    start_calling(app, actor, request, |result| {
+    start_with_mentions(chat, actor, request, |result| {
         // The one who asked may have gone; the message stays.
         drop(sender.send(result));
     })
@@ -74,36 +74,36 @@ pub async fn send(
     answer.await.map_err(AppError::internal)?
 }
 
-/// Appends to a room's log; `done` learns the result on the room's lane, and then the room does.
+/// Appends to a room's log. `done` gets the result on the room's queue, then the room does.
 pub(super) fn append(
-    app: &SharedApp,
+    chat: &Arc<Chat>,
     actor: &Actor,
     entry: NewEntry,
     done: impl FnOnce(Result<&Appended, AppError>) + Send + 'static,
 ) {
-    let Some(place) = app.fan_out.reserve(&entry.room_id, entry.bytes()) else {
+    let Some(permit) = chat.publish_queues.reserve(&entry.room_id, entry.bytes()) else {
         let message = "too much waits to be published; try again";
         let busy = ErrorBody::new(ErrorCode::Unavailable, message).retry_after_ms(1_000);
         return done(Err(busy.into()));
     };
     let room = entry.room_id.clone();
     let begun = Instant::now();
-    let (app_done, actor) = (app.clone(), actor.clone());
+    let (chat_done, actor) = (chat.clone(), actor.clone());
     let completed = move |result: Result<Appended, StoreError>| {
-        let app = app_done;
-        place.hand_over(move || match result {
+        let chat = chat_done;
+        permit.run(move || match result {
             Ok(appended) => {
                 done(Ok(&appended));
                 if appended.recorded {
-                    publish(&app, &actor, appended);
-                    app.metrics.delivered(begun.elapsed());
+                    publish(&chat, &actor, appended);
+                    chat.delivery_seconds.record(begun.elapsed());
                 }
             }
-            // Saying why needs another look at the room, for which the lane can't wait.
+            // The reason takes another read of the room, for which the queue can't wait.
             Err(StoreError::NotFound) => {
                 let explaining = async move {
                     done(Err(access::explain(
-                        &app,
+                        &chat,
                         &actor,
                         &room,
                         StoreError::NotFound,
@@ -118,11 +118,11 @@ pub(super) fn append(
             Err(error) => done(Err(error.into())),
         });
     };
-    app.store.append(entry, completed);
+    chat.store.append(entry, completed);
 }
 
-fn publish(app: &SharedApp, actor: &Actor, appended: Appended) {
+fn publish(chat: &Chat, actor: &Actor, appended: Appended) {
     let (room, seq) = (appended.event.room_id.clone(), appended.event.seq);
-    app.feeds.publish(app, appended.event, actor);
-    app.unread_notices.news(&room, seq);
+    chat.feeds.publish(appended.event, actor);
+    chat.unread_notices.record_event(&room, seq);
 }

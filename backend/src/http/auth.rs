@@ -1,4 +1,4 @@
-//! `auth/…`: coming in, staying in, going.
+//! `auth/…`: signing in, refreshing tokens, signing out.
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -7,8 +7,8 @@ use protocol::{GuestRequest, LoginRequest, RefreshRequest, RegisterRequest, Toke
 use super::request::JsonBody;
 use crate::{
     accounts::{sessions, sessions::Device, sign_in},
-    actor::Actor,
     app::SharedApp,
+    auth::actor::Actor,
     error::AppError,
 };
 
@@ -17,7 +17,7 @@ pub async fn register(
     device: Device,
     JsonBody(request): JsonBody<RegisterRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
-    let tokens = sign_in::register(&app, request, device).await?;
+    let tokens = sign_in::register(&app.accounts, request, device).await?;
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -26,7 +26,7 @@ pub async fn login(
     device: Device,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Json<Tokens>, AppError> {
-    Ok(Json(sign_in::log_in(&app, request, device).await?))
+    Ok(Json(sign_in::log_in(&app.accounts, request, device).await?))
 }
 
 pub async fn guest(
@@ -34,7 +34,7 @@ pub async fn guest(
     device: Device,
     JsonBody(request): JsonBody<GuestRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
-    let tokens = sign_in::come_as_guest(&app, request, device).await?;
+    let tokens = sign_in::sign_in_as_guest(&app.accounts, request, device).await?;
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -43,11 +43,11 @@ pub async fn refresh(
     device: Device,
     JsonBody(request): JsonBody<RefreshRequest>,
 ) -> Result<Json<Tokens>, AppError> {
-    let tokens = sessions::refresh(&app, &request.refresh_token, device.address).await?;
+    let tokens = sessions::refresh(&app.accounts, &request.refresh_token, device.address).await?;
     Ok(Json(tokens))
 }
 
 pub async fn logout(State(app): State<SharedApp>, actor: Actor) -> Result<StatusCode, AppError> {
-    sessions::log_out(&app, &actor).await?;
+    sessions::log_out(&app.accounts, &actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,4 @@
-//! `me`: one's own user.
+//! `me`: the actor's own user.
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -7,14 +7,14 @@ use protocol::{ListMyRooms, PasswordChange, RoomPage, UpdateMe, UserBody};
 use super::request::{JsonBody, Query};
 use crate::{
     accounts::{profile, sessions::Device},
-    actor::Actor,
     app::SharedApp,
+    auth::actor::Actor,
     chat,
     error::AppError,
 };
 
 pub async fn read(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserBody>, AppError> {
-    let user = profile::read(&app, &actor).await?;
+    let user = profile::read(&app.accounts, &actor).await?;
     Ok(Json(UserBody { user }))
 }
 
@@ -23,12 +23,12 @@ pub async fn update(
     actor: Actor,
     JsonBody(request): JsonBody<UpdateMe>,
 ) -> Result<Json<UserBody>, AppError> {
-    let user = profile::update(&app, &actor, request).await?;
+    let user = profile::update(&app.accounts, &actor, request).await?;
     Ok(Json(UserBody { user }))
 }
 
 pub async fn delete(State(app): State<SharedApp>, actor: Actor) -> Result<StatusCode, AppError> {
-    profile::delete(&app, &actor.user_id).await?;
+    profile::delete(&app.accounts, &actor.user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -38,7 +38,7 @@ pub async fn change_password(
     device: Device,
     JsonBody(request): JsonBody<PasswordChange>,
 ) -> Result<StatusCode, AppError> {
-    profile::change_password(&app, &actor, request, device.address).await?;
+    profile::change_password(&app.accounts, &actor, request, device.address).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -47,5 +47,5 @@ pub async fn rooms(
     actor: Actor,
     Query(request): Query<ListMyRooms>,
 ) -> Result<Json<RoomPage>, AppError> {
-    Ok(Json(chat::rooms::mine(&app, &actor, request).await?))
+    Ok(Json(chat::rooms::mine(&app.chat, &actor, request).await?))
 }

@@ -1,11 +1,11 @@
-//! `rooms/{roomId}/members`: who is in a room.
+//! `rooms/{roomId}/members`: the members of a room.
 
 use axum::{Json, extract::State};
 use http::StatusCode;
 use protocol::{ListMembers, MemberBody, MemberPage, PutMember, RoomId, UserId};
 
 use super::request::{JsonBody, Path, Query};
-use crate::{actor::Actor, app::SharedApp, chat::members, error::AppError};
+use crate::{app::SharedApp, auth::actor::Actor, chat::members, error::AppError};
 
 pub async fn list(
     State(app): State<SharedApp>,
@@ -13,7 +13,9 @@ pub async fn list(
     Path(room): Path<RoomId>,
     Query(request): Query<ListMembers>,
 ) -> Result<Json<MemberPage>, AppError> {
-    Ok(Json(members::list(&app, &actor, &room, request).await?))
+    Ok(Json(
+        members::list(&app.chat, &actor, &room, request).await?,
+    ))
 }
 
 pub async fn put(
@@ -22,7 +24,7 @@ pub async fn put(
     Path((room, user)): Path<(RoomId, UserId)>,
     JsonBody(request): JsonBody<PutMember>,
 ) -> Result<Json<MemberBody>, AppError> {
-    let member = members::put(&app, &actor, &room, &user, request).await?;
+    let member = members::put(&app.chat, &actor, &room, &user, request).await?;
     Ok(Json(MemberBody { member }))
 }
 
@@ -31,6 +33,6 @@ pub async fn delete(
     actor: Actor,
     Path((room, user)): Path<(RoomId, UserId)>,
 ) -> Result<StatusCode, AppError> {
-    members::remove(&app, &actor, &room, &user).await?;
+    members::remove(&app.chat, &actor, &room, &user).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,4 @@
-//! `rooms/{roomId}/messages`, `events` and `search`: what was said in a room.
+//! `rooms/{roomId}/messages`, `events` and `search`: the messages of a room.
 
 use axum::{
     Json,
@@ -16,8 +16,8 @@ use serde_json::{Map, Value};
 
 use super::request::{JsonBody, Path, Query};
 use crate::{
-    actor::Actor,
     app::SharedApp,
+    auth::actor::Actor,
     chat::{history, send_message},
     error::AppError,
 };
@@ -44,7 +44,7 @@ pub async fn list(
         after: query.after,
         limit: query.limit,
     };
-    let page = history::messages(&app, &actor, request).await?;
+    let page = history::messages(&app.chat, &actor, request).await?;
     match query.fields {
         Some(fields) => Ok(Json(select(&page, &fields)?).into_response()),
         None => Ok(Json(page).into_response()),
@@ -71,7 +71,7 @@ pub async fn post(
     let request = request.with_idempotency_key(idempotency_key(&headers)?)?;
     let message = SendMessage {
         room_id,
-        // Who gave neither can't try again, but the message needs a name all the same.
+        // Without either the client can't retry, but the message needs an id all the same.
         client_id: request
             .client_id
             .unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())),
@@ -80,7 +80,7 @@ pub async fn post(
         mentions: request.mentions,
         attachments: request.attachments,
     };
-    let sent = send_message::send(&app, &actor, message).await?;
+    let sent = send_message::send(&app.chat, &actor, message).await?;
     Ok((StatusCode::CREATED, Json(sent)))
 }
 
@@ -103,7 +103,7 @@ pub async fn events(
         after: query.after.unwrap_or(0),
         limit: query.limit,
     };
-    Ok(Json(history::events(&app, &actor, request).await?))
+    Ok(Json(history::events(&app.chat, &actor, request).await?))
 }
 
 pub async fn search(
@@ -118,5 +118,5 @@ pub async fn search(
         before: query.before,
         limit: query.limit,
     };
-    Ok(Json(history::search(&app, &actor, request).await?))
+    Ok(Json(history::search(&app.chat, &actor, request).await?))
 }

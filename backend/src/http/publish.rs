@@ -4,8 +4,8 @@ use axum::extract::State;
 use http::StatusCode;
 use protocol::PublishRequest;
 
-use super::request::JsonBody;
-use crate::{api_key::KeyHolder, app::SharedApp, error::AppError, publish};
+use super::request::{JsonBody, KeyHolder};
+use crate::{app::SharedApp, error::AppError};
 
 /// `POST /api/v1/publish`
 pub async fn publish(
@@ -13,6 +13,6 @@ pub async fn publish(
     _: KeyHolder,
     JsonBody(request): JsonBody<PublishRequest>,
 ) -> Result<StatusCode, AppError> {
-    publish::publish(&app, request)?;
+    app.publishing.publish(request)?;
     Ok(StatusCode::NO_CONTENT)
 }

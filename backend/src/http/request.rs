@@ -7,12 +7,12 @@ use axum::{
 use gateway::{BodyError, BodyReader, PeerAddress};
 use http::{
     HeaderMap,
-    header::{CONTENT_TYPE, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use protocol::{ErrorBody, ErrorCode, Invalid, read_json, read_query};
 use serde::de::DeserializeOwned;
 
-use crate::{accounts::sessions::Device, app::SharedApp, error::AppError};
+use crate::{accounts::sessions::Device, app::SharedApp, auth::actor::Actor, error::AppError};
 
 /// Bytes of a body, far more than the longest message takes.
 const BODY_MAX: usize = 1_000_000;
@@ -128,6 +128,54 @@ impl FromRequestParts<SharedApp> for Device {
     }
 }
 
+impl FromRequestParts<SharedApp> for Actor {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
+        let token = bearer_of(parts);
+        let missing = || {
+            AppError::new(
+                ErrorCode::Unauthenticated,
+                "the header Authorization: Bearer is required",
+            )
+        };
+        app.auth.authenticate(token.ok_or_else(missing)?)
+    }
+}
+
+/// The proof that a request came with the API key. Without a configured key the route doesn't exist.
+pub struct KeyHolder(());
+
+impl FromRequestParts<SharedApp> for KeyHolder {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
+        let Some(key) = app.publishing.key() else {
+            return Err(AppError::not_found("route"));
+        };
+        match bearer_of(parts) {
+            Some(presented) if key.is(presented) => Ok(Self(())),
+            _ => Err(AppError::new(
+                ErrorCode::Unauthenticated,
+                "the header Authorization: Bearer with the API key is required",
+            )),
+        }
+    }
+}
+
+/// The credentials of the header `Authorization: Bearer`.
+fn bearer_of(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(AUTHORIZATION)?;
+    // As UTF-8, since a key may hold more than ASCII.
+    bearer(str::from_utf8(header.as_bytes()).ok()?)
+}
+
+/// The token of `Bearer <token>`; the scheme is case-insensitive.
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -153,5 +201,13 @@ mod tests {
                 && !said("json")
                 && !said("")
         );
+    }
+
+    #[test]
+    fn only_bearer_tokens_count() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("Bearerabc"), None);
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use protocol::ErrorCode;
 
-use crate::{app::SharedApp, operations::Channel};
+use crate::{app::SharedApp, metrics::Channel};
 
 /// Serves a request and logs it.
 pub async fn log(request: Request, next: Next) -> Response {

@@ -1,18 +1,18 @@
-//! `rooms`: making, finding, changing and deleting them.
+//! `rooms`: creating, finding, changing and deleting rooms.
 
 use axum::{Json, extract::State};
 use http::StatusCode;
 use protocol::{CreateRoom, ListRooms, RoomBody, RoomId, RoomPage, UpdateRoom};
 
 use super::request::{JsonBody, Path, Query};
-use crate::{actor::Actor, app::SharedApp, chat::rooms, error::AppError};
+use crate::{app::SharedApp, auth::actor::Actor, chat::rooms, error::AppError};
 
 pub async fn create(
     State(app): State<SharedApp>,
     actor: Actor,
     JsonBody(request): JsonBody<CreateRoom>,
 ) -> Result<(StatusCode, Json<RoomBody>), AppError> {
-    let room = rooms::create(&app, &actor, request).await?;
+    let room = rooms::create(&app.chat, &actor, request).await?;
     Ok((StatusCode::CREATED, Json(RoomBody { room })))
 }
 
@@ -21,7 +21,7 @@ pub async fn list(
     actor: Actor,
     Query(request): Query<ListRooms>,
 ) -> Result<Json<RoomPage>, AppError> {
-    Ok(Json(rooms::list(&app, &actor, request).await?))
+    Ok(Json(rooms::list(&app.chat, &actor, request).await?))
 }
 
 pub async fn read(
@@ -29,7 +29,7 @@ pub async fn read(
     actor: Actor,
     Path(room): Path<RoomId>,
 ) -> Result<Json<RoomBody>, AppError> {
-    let room = rooms::get(&app, &actor, &room).await?;
+    let room = rooms::get(&app.chat, &actor, &room).await?;
     Ok(Json(RoomBody { room }))
 }
 
@@ -39,7 +39,7 @@ pub async fn update(
     Path(room): Path<RoomId>,
     JsonBody(request): JsonBody<UpdateRoom>,
 ) -> Result<Json<RoomBody>, AppError> {
-    let room = rooms::update(&app, &actor, &room, request).await?;
+    let room = rooms::update(&app.chat, &actor, &room, request).await?;
     Ok(Json(RoomBody { room }))
 }
 
@@ -48,6 +48,6 @@ pub async fn delete(
     actor: Actor,
     Path(room): Path<RoomId>,
 ) -> Result<StatusCode, AppError> {
-    rooms::delete(&app, &actor, &room).await?;
+    rooms::delete(&app.chat, &actor, &room).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,17 +1,17 @@
-//! `sessions`: the devices one is signed in on.
+//! `sessions`: the devices that the actor is signed in on.
 
 use axum::{Json, extract::State};
 use http::StatusCode;
 use protocol::{SessionId, SessionPage};
 
 use super::request::Path;
-use crate::{accounts::sessions, actor::Actor, app::SharedApp, error::AppError};
+use crate::{accounts::sessions, app::SharedApp, auth::actor::Actor, error::AppError};
 
 pub async fn list(
     State(app): State<SharedApp>,
     actor: Actor,
 ) -> Result<Json<SessionPage>, AppError> {
-    Ok(Json(sessions::list(&app, &actor).await?))
+    Ok(Json(sessions::list(&app.accounts, &actor).await?))
 }
 
 pub async fn delete(
@@ -19,6 +19,6 @@ pub async fn delete(
     actor: Actor,
     Path(session): Path<SessionId>,
 ) -> Result<StatusCode, AppError> {
-    sessions::end_one(&app, &actor, &session).await?;
+    sessions::end_one(&app.accounts, &actor, &session).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,24 +1,17 @@
-//! `users`: others, as they show themselves.
+//! `users`: other users.
 
 use axum::{Json, extract::State};
-use protocol::{ListUsers, UserBody, UserId, UserPage, limits::PAGE_DEFAULT};
-use storage::StoreError;
+use protocol::{ListUsers, UserBody, UserId, UserPage};
 
 use super::request::{Path, Query};
-use crate::{actor::Actor, app::SharedApp, chat::wire, error::AppError};
+use crate::{accounts::users, app::SharedApp, auth::actor::Actor, error::AppError};
 
 pub async fn list(
     State(app): State<SharedApp>,
     actor: Actor,
     Query(request): Query<ListUsers>,
 ) -> Result<Json<UserPage>, AppError> {
-    let limit = request.limit.unwrap_or(PAGE_DEFAULT);
-    let _turn = app.search_turns.take(&actor.user_id).await?;
-    let page = app
-        .store
-        .find_users(&request.query, request.after.as_ref(), limit)
-        .await?;
-    Ok(Json(wire::users(page)?))
+    Ok(Json(users::find(&app.accounts, &actor, request).await?))
 }
 
 pub async fn read(
@@ -26,14 +19,6 @@ pub async fn read(
     actor: Actor,
     Path(id): Path<UserId>,
 ) -> Result<Json<UserBody>, AppError> {
-    let user = match app.store.user(&id).await {
-        Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
-        user => user?,
-    };
-    let user = if id == actor.user_id {
-        wire::oneself(user)
-    } else {
-        wire::user(user)
-    };
+    let user = users::read(&app.accounts, &actor, &id).await?;
     Ok(Json(UserBody { user }))
 }

@@ -1,7 +1,7 @@
 //! Sliding windows that the instances of a fleet share, in Redis and by its clock.
 //!
-//! What must stay true: a place is taken before the outcome is known, so that what is tried on many instances at once
-//! is counted as if one after the other.
+//! What must stay true: an attempt is counted before its outcome is known, so that attempts on many instances at once are
+//! counted as if made one after the other.
 
 use std::{
     sync::{
@@ -22,22 +22,22 @@ static SLIDING_WINDOW: LazyLock<Script> =
 pub(super) struct SharedWindows {
     redis: RedisClient,
     key_prefix: String,
-    /// Whether the last answer was none.
+    /// True if Redis didn't answer the last time.
     away: AtomicBool,
 }
 
-/// A place that was taken.
-pub(super) struct Place {
+/// What was counted, and can be taken back.
+pub(super) struct Hit {
     key: String,
     member: String,
 }
 
-/// What Redis says of one who wants a place.
+/// The decision of Redis.
 pub(super) enum Verdict {
-    Taken(Place),
-    /// None is free for so long.
+    Granted(Hit),
+    /// The limit is reached for so long.
     Wait(Duration),
-    /// Redis is away: whoever asks has to count alone.
+    /// Redis is away: the instance has to count alone.
     Away,
 }
 
@@ -50,43 +50,43 @@ impl SharedWindows {
         }
     }
 
-    /// Takes `count` places, of which the first can be given back.
+    /// Counts `count` times, of which the first can be taken back.
     pub(super) async fn take(&self, limit: Limit, key: Key, count: usize) -> Verdict {
-        let place = Place {
+        let hit = Hit {
             key: self.key(limit, key),
             member: format!("{:032x}", rand::random::<u128>()),
         };
         let window = limit.window.as_millis() as u64;
-        let args = (window, limit.most, &place.member, count);
+        let args = (window, limit.most, &hit.member, count);
         let wait = self
             .redis
-            .script::<u64>(&SLIDING_WINDOW, &[&place.key], args)
+            .script::<u64>(&SLIDING_WINDOW, &[&hit.key], args)
             .await;
-        match self.noted(wait) {
+        match self.log_changes(wait) {
             None => Verdict::Away,
-            Some(0) => Verdict::Taken(place),
+            Some(0) => Verdict::Granted(hit),
             Some(wait) => Verdict::Wait(Duration::from_millis(wait)),
         }
     }
 
-    /// Frees all places of the one who took this.
-    pub(super) async fn forgive(&self, place: Place) {
-        let forgiven = self.redis.run::<()>(cmd("UNLINK").arg(place.key)).await;
-        self.noted(forgiven);
+    /// Forgets everything that was counted in the window of this hit.
+    pub(super) async fn reset(&self, hit: Hit) {
+        let reset = self.redis.run::<()>(cmd("UNLINK").arg(hit.key)).await;
+        self.log_changes(reset);
     }
 
-    /// Frees a place whose taker did nothing with it, later.
-    pub(super) fn give_back(&self, place: Place) {
+    /// Takes a hit back, in the background.
+    pub(super) fn take_back(&self, hit: Hit) {
         let redis = self.redis.clone();
-        let give_back = async move {
-            let command = cmd("ZREM").arg(place.key).arg(place.member).take();
+        let take_back = async move {
+            let command = cmd("ZREM").arg(hit.key).arg(hit.member).take();
             if let Err(error) = redis.run::<()>(command).await {
-                tracing::debug!(%error, "a place in a window wasn't given back; it ends by itself");
+                tracing::debug!(%error, "a hit wasn't taken back; it expires by itself");
             }
         };
-        // None at the end of the program: then it ends by itself as well.
+        // There is none at the end of the program; the hit expires by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(give_back);
+            runtime.spawn(take_back);
         }
     }
 
@@ -96,18 +96,18 @@ impl SharedWindows {
         format!("{{{tag}}}{}:{}:{name}", self.key_prefix, limit.name)
     }
 
-    /// Tells the log when Redis goes and when it comes back.
-    fn noted<T>(&self, answer: Result<T, RedisError>) -> Option<T> {
+    /// Logs when Redis goes away and when it is back.
+    fn log_changes<T>(&self, answer: Result<T, RedisError>) -> Option<T> {
         match answer {
             Ok(answer) => {
                 if self.away.load(Relaxed) && self.away.swap(false, Relaxed) {
-                    tracing::info!("limits are counted together again");
+                    tracing::info!("rate limits are shared between instances again");
                 }
                 Some(answer)
             }
             Err(error) => {
                 if !self.away.swap(true, Relaxed) {
-                    tracing::warn!(%error, "limits are counted by this instance alone while Redis is away");
+                    tracing::warn!(%error, "rate limits are counted by this instance alone while Redis is away");
                 }
                 None
             }

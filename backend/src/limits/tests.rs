@@ -12,9 +12,10 @@ use futures_util::future::join_all;
 use protocol::{ErrorBody, ErrorCode};
 use redis_client::{Options, RedisUrl, cmd};
 
-use super::windows::REMEMBERED;
+use super::network::Network;
+use super::windows::CAPACITY;
 use super::*;
-use crate::network::Network;
+use crate::auth::sign_in_attempts::{Attempt, SignInAttempts};
 
 const FAILURES: Limit = Action::FailedSignIn.limit();
 const GUESTS: Limit = Action::Guest.limit();
@@ -27,17 +28,15 @@ fn home() -> Network {
 struct Counted {
     /// Of one instance, or of two.
     limits: Vec<Arc<Limits>>,
+    /// On the same.
+    attempts: Vec<Arc<SignInAttempts>>,
     now: Instant,
     redis: Option<(RedisClient, String)>,
 }
 
 impl Counted {
     fn in_memory() -> Self {
-        Self {
-            limits: vec![Arc::new(Limits::in_memory())],
-            now: Instant::now(),
-            redis: None,
-        }
+        Self::new(vec![Arc::new(Limits::in_memory())], None)
     }
 
     fn one_redis() -> Self {
@@ -53,17 +52,31 @@ impl Counted {
         let prefix = format!("test-{:016x}", rand::random::<u64>());
         let client = || RedisClient::new(url.clone(), Options::new("test"));
         let limits = || Arc::new(Limits::redis(client(), prefix.clone()));
+        Self::new(vec![limits(), limits()], Some((client(), prefix.clone())))
+    }
+
+    fn new(limits: Vec<Arc<Limits>>, redis: Option<(RedisClient, String)>) -> Self {
+        let attempts = limits.iter().cloned().map(SignInAttempts::new);
         Self {
-            limits: vec![limits(), limits()],
+            attempts: attempts.map(Arc::new).collect(),
+            limits,
             now: Instant::now(),
-            redis: Some((client(), prefix.clone())),
+            redis,
         }
     }
 
     /// Those of one instance or of another: there is no telling which will be asked.
     fn limits(&self) -> &Limits {
+        &self.limits[self.any()]
+    }
+
+    fn attempts(&self) -> &SignInAttempts {
+        &self.attempts[self.any()]
+    }
+
+    fn any(&self) -> usize {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        &self.limits[NEXT.fetch_add(1, Ordering::Relaxed) % self.limits.len()]
+        NEXT.fetch_add(1, Ordering::Relaxed) % self.limits.len()
     }
 
     /// Memory is told the time, Redis has its own: there everything that happened is moved into the past.
@@ -85,7 +98,7 @@ impl Counted {
     }
 
     async fn attempt(&self, username: &str) -> Result<Attempt<'_>, ErrorBody> {
-        let attempt = self.limits().attempt(home(), username, self.now).await;
+        let attempt = self.attempts().begin(home(), username, self.now).await;
         attempt.map_err(ErrorBody::from)
     }
 
@@ -120,7 +133,7 @@ macro_rules! on_each {
 on_each! {
     the_sixth_try_waits_for_the_end_of_the_window,
     the_window_slides,
-    success_forgives,
+    success_resets,
     a_try_without_an_outcome_is_none,
     guesses_sent_at_once_are_counted_one_by_one,
     several_at_once_are_taken_together_or_not_at_all,
@@ -147,7 +160,7 @@ async fn the_sixth_try_waits_for_the_end_of_the_window(mut counted: Counted) {
         "other users aren't kept out"
     );
     let elsewhere = Network::from(IpAddr::from([192, 0, 2, 1]));
-    let attempt = counted.limits().attempt(elsewhere, "ada", counted.now);
+    let attempt = counted.attempts().begin(elsewhere, "ada", counted.now);
     assert!(attempt.await.is_ok(), "nor the user at another address");
     counted.later(wait).await;
     assert!(counted.attempt("ada").await.is_ok());
@@ -167,7 +180,7 @@ async fn the_window_slides(mut counted: Counted) {
     assert!(counted.attempt("ada").await.is_err());
 }
 
-async fn success_forgives(counted: Counted) {
+async fn success_resets(counted: Counted) {
     for _ in 0..3 {
         for _ in 0..4 {
             counted.fail("ada").await;
@@ -197,10 +210,10 @@ async fn a_try_without_an_outcome_is_none(counted: Counted) {
 async fn guesses_sent_at_once_are_counted_one_by_one(counted: Counted) {
     let checked = Arc::new(AtomicUsize::new(0));
     let guesses = (0..50).map(|number| {
-        let limits = counted.limits[number % counted.limits.len()].clone();
+        let attempts = counted.attempts[number % counted.attempts.len()].clone();
         let (checked, now) = (checked.clone(), counted.now);
         tokio::spawn(async move {
-            if let Ok(attempt) = limits.attempt(home(), "ada", now).await {
+            if let Ok(attempt) = attempts.begin(home(), "ada", now).await {
                 tokio::task::yield_now().await;
                 checked.fetch_add(1, Ordering::Relaxed);
                 attempt.failed(now);
@@ -211,7 +224,12 @@ async fn guesses_sent_at_once_are_counted_one_by_one(counted: Counted) {
         guess.unwrap();
     }
     assert_eq!(checked.load(Ordering::Relaxed), FAILURES.most);
-    assert!(counted.limits.iter().all(|limits| limits.lanes.len() == 0));
+    assert!(
+        counted
+            .attempts
+            .iter()
+            .all(|attempts| attempts.pending() == 0)
+    );
 }
 
 async fn several_at_once_are_taken_together_or_not_at_all(mut counted: Counted) {
@@ -263,16 +281,17 @@ async fn while_redis_is_away_each_counts_alone() {
     let url = format!("redis://{}", closed.local_addr().unwrap());
     drop(closed);
     let client = RedisClient::new(url.parse().unwrap(), Options::new("test"));
-    let limits = Limits::redis(client, "test");
+    let limits = Arc::new(Limits::redis(client, "test"));
+    let attempts = SignInAttempts::new(limits.clone());
     let now = Instant::now();
     for _ in 0..FAILURES.most {
-        limits
-            .attempt(home(), "ada", now)
+        attempts
+            .begin(home(), "ada", now)
             .await
             .unwrap()
             .failed(now);
     }
-    assert!(limits.attempt(home(), "ada", now).await.is_err());
+    assert!(attempts.begin(home(), "ada", now).await.is_err());
     for _ in 0..GUESTS.most {
         limits.take(Action::Guest, "home", 1, now).await.unwrap();
     }
@@ -301,17 +320,17 @@ async fn redis_holds_no_names_and_nothing_for_ever() {
 fn memory_is_bounded_and_emptied() {
     let mut windows = Windows::new(GUESTS);
     let now = Instant::now();
-    for key in 0..REMEMBERED + 10 {
-        for _ in 0..if key >= REMEMBERED { GUESTS.most } else { 1 } {
+    for key in 0..CAPACITY + 10 {
+        for _ in 0..if key >= CAPACITY { GUESTS.most } else { 1 } {
             windows.count(key, now);
         }
     }
-    assert_eq!(windows.sizes().1, REMEMBERED);
-    assert!(windows.sizes().0 <= REMEMBERED);
-    assert!(windows.wait(&(REMEMBERED + 9), 1, now).is_some());
+    assert_eq!(windows.sizes().1, CAPACITY);
+    assert!(windows.sizes().0 <= CAPACITY);
+    assert!(windows.wait(&(CAPACITY + 9), 1, now).is_some());
     windows.count(0, now + GUESTS.window);
     assert_eq!(windows.sizes(), (1, 1));
-    windows.forgive(&0);
+    windows.reset(&0);
     windows.count(1, now + 2 * GUESTS.window);
     assert_eq!(windows.sizes(), (1, 1));
 }

@@ -10,15 +10,15 @@ use std::{
 
 use super::Limit;
 
-/// Times that are remembered, a few megabytes an action. To push one's own out before they end takes far more wrong
-/// passwords than are checked in 15 minutes.
-pub(super) const REMEMBERED: usize = 100_000;
+/// Times kept, a few megabytes an action. To evict one's own before they expire takes far more wrong passwords than are
+/// checked in 15 minutes.
+pub(super) const CAPACITY: usize = 100_000;
 
 /// What each key did in the last window.
 pub(super) struct Windows<K> {
     limit: Limit,
     times: HashMap<K, VecDeque<Instant>>,
-    /// All of them, the earliest first, and some that were forgiven.
+    /// All of them, the earliest first, and some that were reset.
     order: VecDeque<(Instant, K)>,
 }
 
@@ -53,7 +53,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
         self.order.push_back((now, key));
     }
 
-    pub(super) fn forgive(&mut self, key: &K) {
+    pub(super) fn reset(&mut self, key: &K) {
         self.times.remove(key);
     }
 
@@ -61,7 +61,7 @@ impl<K: Hash + Eq + Clone> Windows<K> {
     fn forget(&mut self, now: Instant) {
         while let Some((time, key)) = self.order.front() {
             let over = now.saturating_duration_since(*time) >= self.limit.window;
-            if !over && self.order.len() < REMEMBERED {
+            if !over && self.order.len() < CAPACITY {
                 break;
             }
             if let Some(times) = self.times.get_mut(key) {

@@ -1,8 +1,6 @@
 //! The operations listener: metrics, and health with the names of what the server depends on. It belongs to a network
 //! that clients don't reach; clients' own listener answers health without names.
 
-mod catalogue;
-mod metrics;
 mod scrape;
 
 use axum::{
@@ -12,10 +10,7 @@ use gateway::Gateway;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
-pub use catalogue::{document, groups};
-pub use metrics::{Channel, Metrics};
-
-use crate::{app::SharedApp, error::AppError, http::health};
+use crate::{app::SharedApp, error::AppError, http::health, metrics::Metrics};
 
 /// How often observations are taken in, whether somebody asks for them or not.
 const UPKEEP: Duration = Duration::from_secs(5);

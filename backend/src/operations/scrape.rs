@@ -9,15 +9,18 @@ use storage::{EmbeddedStats, FleetStats, MessageStore, Operation};
 use telemetry::Scrape;
 use tokio::time::timeout;
 
-use super::catalogue as of;
-use crate::app::App;
+use crate::{app::App, metrics::catalogue as of};
 
 /// How long a scrape waits for what Redis says of itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How loaded each Redis is, in the order of [`Health::redis`](crate::http::health::Health::redis).
+/// How loaded each Redis is, in the order of [`Health::redis`](crate::health::Health::redis).
 pub(super) async fn redis_loads(app: &App) -> Vec<Option<ServerLoad>> {
-    let asked = app.health.redis().map(|(_, client)| client.server_load());
+    let asked = app
+        .health
+        .redis()
+        .iter()
+        .map(|(_, client)| client.server_load());
     let answered = asked.map(|load| async { timeout(PATIENCE, load).await.ok().flatten() });
     join_all(answered).await
 }
@@ -30,11 +33,12 @@ pub(super) fn read(
 ) {
     connections(app, gateway, scrape);
     scrape.gauge(&of::USERS, &[], app.user_sockets.online() as f64);
-    let (compared, removed) = app.reconciliation.compared_and_removed();
-    scrape.counter(&of::COMPARED, &[], compared);
-    scrape.counter(&of::REMOVED, &[], removed);
+    let reconciliation = app.chat.reconciliation();
+    scrape.counter(&of::COMPARED, &[], reconciliation.compared);
+    scrape.counter(&of::REMOVED, &[], reconciliation.removed);
+    scrape.counter(&of::UNANSWERED, &[], reconciliation.unanswered);
     scrape.counter(&of::LIMITED, &[], app.limits.refusals());
-    scrape.gauge(&of::ROOMS, &[], app.feeds.len() as f64);
+    scrape.gauge(&of::ROOMS, &[], app.chat.rooms_held() as f64);
     store(&app.store, scrape);
     bus(app, scrape);
     redis(app, redis_loads, scrape);
@@ -152,7 +156,7 @@ fn bus(app: &App, scrape: &Scrape<'_>) {
 }
 
 fn redis(app: &App, loads: &[Option<ServerLoad>], scrape: &Scrape<'_>) {
-    for ((purpose, client), load) in app.health.redis().zip(loads) {
+    for ((purpose, client), load) in app.health.redis().iter().zip(loads) {
         let stats = client.stats();
         scrape.gauge(
             &of::REDIS_CONNECTED,
@@ -183,7 +187,7 @@ fn redis(app: &App, loads: &[Option<ServerLoad>], scrape: &Scrape<'_>) {
 }
 
 fn emitters(app: &App, scrape: &Scrape<'_>) {
-    let counts = &app.emitter_counts;
+    let counts = app.publishing.emitter_counts();
     for (outcome, count) in [
         ("delivered", counts.delivered()),
         ("unheard", counts.unheard()),

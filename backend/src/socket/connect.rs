@@ -9,12 +9,11 @@ use protocol::{ConnectAuth, ConnectRefused, ErrorCode, read_json};
 
 use super::{ChatSession, resume};
 use crate::{
-    actor::{self, Actor},
     app::{App, SharedApp},
-    chat::topics,
+    auth::actor::Actor,
     error::AppError,
-    operations::Channel,
-    revocations, user_sockets,
+    metrics::Channel,
+    topics,
 };
 
 /// Decides on connections. A signature and memory decide, no I/O: a crowd that reconnects costs the store nothing.
@@ -41,7 +40,7 @@ impl Connector {
                 invalid.into()
             }
         })?;
-        let actor = actor::authenticate(&self.app, auth.token.expose())?;
+        let actor = self.app.auth.authenticate(auth.token.expose())?;
         Ok(ChatSession {
             app: self.app.clone(),
             actor,
@@ -112,10 +111,12 @@ fn published_to(app: &App, actor: &Actor) -> Vec<String> {
     topics
 }
 
-/// The client knows that it is connected: whoever has something to tell it can find it, then the rooms it had.
+/// The client knows that it is connected: its socket is registered, then its rooms are resumed.
 pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
     let ChatSession { app, actor, .. } = &*session;
-    if !user_sockets::connected(app, actor, &socket)
+    if !app
+        .user_sockets
+        .register(&actor.user_id, &actor.session_id, &socket)
         || published_to(app, actor)
             .iter()
             .any(|topic| socket.join(topic, 0).is_err())
@@ -123,13 +124,14 @@ pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
         // The connection is closing already.
         return None;
     }
-    // A revocation before the socket was known reached nobody.
-    if app.revocations.contains(&actor.session_id) {
-        revocations::apply(app, &actor.session_id);
+    // A revocation before the socket was registered reached nobody.
+    let revocations = &app.auth.revocations;
+    if revocations.contains(&actor.session_id) {
+        revocations.apply(&actor.session_id);
         return None;
     }
-    app.live_sessions.note(actor);
-    app.sessions_seen.note(actor, socket.address());
+    app.accounts.connected_sessions().add(actor);
+    app.auth.last_seen.record(actor, socket.address());
     let points = session.resume.lock().take()?;
     Some(Box::pin(async move {
         resume::resume(&session, &socket, *points).await;

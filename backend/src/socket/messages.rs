@@ -1,4 +1,4 @@
-//! Events that write to a room's log. They take their place here, in the order sent, and are answered when durable.
+//! Events that write to a room's log. They are queued here, in the order sent, and are answered when durable.
 
 use gateway::{Event, Handled};
 use protocol::SendMessage;
@@ -12,7 +12,7 @@ macro_rules! start {
         let request = read(&$event);
         let ack = $event.into_ack();
         match request {
-            Ok(request) => $rule(&$session.app, &$session.actor, request, |result| {
+            Ok(request) => $rule(&$session.app.chat, &$session.actor, request, |result| {
                 reply(ack, result)
             }),
             Err(error) => refuse(ack, error),
@@ -21,7 +21,7 @@ macro_rules! start {
     }};
 }
 
-/// Waits before it takes its place only if it calls somebody.
+/// Waits before it is queued only if it mentions somebody.
 pub(super) fn send(session: &ChatSession, event: Event) -> Handled {
     let request = read::<SendMessage>(&event);
     let ack = event.into_ack();
@@ -30,12 +30,12 @@ pub(super) fn send(session: &ChatSession, event: Event) -> Handled {
             let (app, actor) = (session.app.clone(), session.actor.clone());
             Some(Box::pin(async move {
                 let done = |result| reply(ack, result);
-                send_message::start_calling(&app, &actor, request, done).await;
+                send_message::start_with_mentions(&app.chat, &actor, request, done).await;
             }))
         }
         Ok(request) => {
             let done = |result| reply(ack, result);
-            send_message::start(&session.app, &session.actor, request, done);
+            send_message::start(&session.app.chat, &session.actor, request, done);
             None
         }
         Err(error) => {
@@ -53,7 +53,7 @@ pub(super) fn react(session: &ChatSession, event: Event) -> Handled {
     start!(session, event, change_message::react)
 }
 
-/// Waits for the actor's role before it takes its place.
+/// Waits for the actor's role before it is queued.
 pub(super) fn delete(session: &ChatSession, event: Event) -> Handled {
     let request = read(&event);
     let ack = event.into_ack();
@@ -61,7 +61,8 @@ pub(super) fn delete(session: &ChatSession, event: Event) -> Handled {
         Ok(request) => {
             let (app, actor) = (session.app.clone(), session.actor.clone());
             Some(Box::pin(async move {
-                change_message::delete(&app, &actor, request, |result| reply(ack, result)).await;
+                change_message::delete(&app.chat, &actor, request, |result| reply(ack, result))
+                    .await;
             }))
         }
         Err(error) => {

@@ -1,8 +1,8 @@
 //! The namespace `/`: which event leads to which rule.
 //!
-//! Events of a connection are handled in the order sent. Durable ones (`message:send`, edit, delete, react) take their
-//! place in the room's log here and are answered when they are durable, so that many can be in flight; the others are
-//! answered before the next one is looked at.
+//! Events of a connection are handled in the order sent. Durable ones (`message:send`, edit, delete, react) are
+//! queued for the room's log here and answered when they are durable, so that many can be in flight; the others are
+//! answered before the next one is handled.
 
 mod connect;
 mod messages;
@@ -21,20 +21,22 @@ use protocol::{
 };
 
 use crate::{
-    actor::Actor,
     app::SharedApp,
-    chat::{history, presence, read_receipts, rooms as room_rules, topics, typing, wire::resync},
+    auth::actor::Actor,
+    chat::{history, online, read_receipts, rooms as room_rules, typing},
     error::AppError,
+    topics,
+    wire::resync,
 };
 
 pub use connect::Connector;
-pub use resume::Turns;
+pub use resume::RESUMING;
 
 /// One connection of a user to the namespace `/`.
 pub struct ChatSession {
     app: SharedApp,
     actor: Actor,
-    /// What the client has of its rooms, until they are subscribed again.
+    /// The rooms that the client had, until they are resumed.
     resume: Mutex<Option<Box<resume::Points>>>,
     /// Rooms in which this connection said that its user is writing; few, and forgotten at the end.
     typing: Mutex<Vec<RoomId>>,
@@ -55,30 +57,30 @@ impl Session for ChatSession {
             CreateRoom::NAME => rooms::create(self, socket, event),
             JoinRoom::NAME => rooms::join(self, socket, event),
             LeaveRoom::NAME => answer(event, |request: LeaveRoom| async move {
-                room_rules::leave(&self.app, &self.actor, &request.room_id).await
+                room_rules::leave(&self.app.chat, &self.actor, &request.room_id).await
             }),
 
             HistoryRequest::NAME => answer(event, |request| async move {
-                history::messages(&self.app, &self.actor, request).await
+                history::messages(&self.app.chat, &self.actor, request).await
             }),
             EventsRequest::NAME => answer(event, |request| async move {
-                history::events(&self.app, &self.actor, request).await
+                history::events(&self.app.chat, &self.actor, request).await
             }),
             SearchRequest::NAME => answer(event, |request| async move {
-                history::search(&self.app, &self.actor, request).await
+                history::search(&self.app.chat, &self.actor, request).await
             }),
 
             SetTyping::NAME => answer(event, |request: SetTyping| async move {
                 let (room, on) = (request.room_id.clone(), request.on);
-                let set = typing::set(&self.app, &self.actor, &socket, request).await?;
+                let set = typing::set(&self.app.chat, &self.actor, &socket, request).await?;
                 self.note_typing(room, on);
                 Ok(set)
             }),
             SetRead::NAME => answer(event, |request| async move {
-                read_receipts::set(&self.app, &self.actor, request).await
+                read_receipts::set(&self.app.chat, &self.actor, request).await
             }),
             GetPresence::NAME => answer(event, |request| async move {
-                presence::get(&self.app, &self.actor, request).await
+                online::get(&self.app.chat, &self.actor, request).await
             }),
 
             _ => {
@@ -92,11 +94,7 @@ impl Session for ChatSession {
     fn unreadable(&self, ack: Ack) {
         refuse(
             ack,
-            wire::Invalid::new(
-                "event",
-                "expected a name, as text that is no half of a character",
-            )
-            .into(),
+            wire::Invalid::new("event", "expected a name without unpaired surrogates").into(),
         );
     }
 
@@ -110,10 +108,8 @@ impl Session for ChatSession {
 
     fn lagging(&self, topic: &str) -> Option<Frame> {
         let room = topics::room_of(topic)?;
-        self.app
-            .presence
-            .leave(&self.app, &room, &self.actor.user_id);
-        let head_seq = self.app.feeds.head_seq(&room).unwrap_or_default();
+        self.app.chat.unsubscribed(&room, &self.actor.user_id);
+        let head_seq = self.app.chat.head_seq(&room).unwrap_or_default();
         resync(&room, head_seq)
     }
 
@@ -126,12 +122,10 @@ impl Session for ChatSession {
         self.app.user_sockets.remove(user_id, session_id, socket);
         let typing = std::mem::take(&mut *self.typing.lock());
         for room in topics.iter().filter_map(|topic| topics::room_of(topic)) {
-            self.app
-                .presence
-                .leave(&self.app, &room, &self.actor.user_id);
-            // Of a room that one was removed from one says nothing more.
+            self.app.chat.unsubscribed(&room, &self.actor.user_id);
+            // Only in rooms that the user wasn't removed from.
             if typing.contains(&room) {
-                typing::stopped(&self.app, &self.actor, room);
+                typing::stopped(&self.app.chat, &self.actor, room);
             }
         }
     }

@@ -1,66 +1,55 @@
-//! Rooms that a client had before it reconnected: subscribed again, with what was missed first.
+//! Resuming: a client that reconnects is subscribed again to the rooms that it had, and sent what it missed first.
 //!
-//! A crowd may come back at once. Its connections take turns, and wait for theirs; what the store can't say now is asked
-//! again. Only a room that the store says is lost is told to be; what isn't known in time ends the connection, so that its
-//! client comes back.
+//! A crowd may reconnect at once. Its connections wait for a permit; what the store can't answer now is asked again. A room
+//! is reported as lost only on a definite answer of the store. What isn't known in time closes the connection, so that its
+//! client tries again.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gateway::{CloseReason, Socket};
 use protocol::{ErrorCode, LostRoom, ResumePoint, ResumedRoom, RoomId, RoomResumed};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ChatSession;
 use crate::{
     chat::{
-        removals::Moment,
+        removals::RemovalMark,
         room_feeds::{REPLAY_BYTES, Replay, Since},
-        rooms::{self, Entry},
-        wire::frame,
+        rooms,
+        subscriptions::Reserved,
     },
     error::AppError,
+    wire::frame,
 };
 
-/// How far the client has each of its rooms.
+/// The point up to which the client has each of its rooms.
 pub(super) type Points = BTreeMap<RoomId, ResumePoint>;
 
-/// Connections that resume at once: enough to keep the store busy, and few enough that others who ask it don't wait
-/// behind a crowd.
-const AT_ONCE: usize = 32;
+/// Connections that resume at once: enough to keep the store busy, and few enough that other reads don't wait behind a
+/// crowd.
+pub const RESUMING: usize = 32;
 
-/// How long a connection waits for its rooms, in all.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long resuming may take, in all.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Before a room that the store couldn't say anything of is asked for again; longer each time.
+/// The pause before rooms that the store couldn't read are asked for again; longer each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// The turns of connections that resume.
-pub struct Turns(Semaphore);
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self(Semaphore::new(AT_ONCE))
-    }
-}
 
 /// Subscribes one room after the other. What all of them missed together is bounded like what one did: the client
 /// pages what is beyond that, at its own pace.
 pub(super) async fn resume(session: &Arc<ChatSession>, socket: &Socket, mut points: Points) {
-    let turns = &session.app.resuming.0;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut bytes = REPLAY_BYTES;
     let mut pause = FIRST_PAUSE;
     loop {
-        let Ok(Ok(turn)) = timeout_at(deadline, turns.acquire()).await else {
+        let acquiring = session.app.resuming.acquire();
+        let Ok(Ok(permit)) = timeout_at(deadline, acquiring).await else {
             break;
         };
-        // Its state takes 20 KB: only those whose turn it is have one.
+        // Its future takes 20 KB: only connections with a permit have one.
         points = Box::pin(pass(session, socket, points, &mut bytes)).await;
-        drop(turn);
+        drop(permit);
         if points.is_empty() {
             return;
         }
@@ -70,11 +59,14 @@ pub(super) async fn resume(session: &Arc<ChatSession>, socket: &Socket, mut poin
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tracing::debug!(rooms = points.len(), "rooms couldn't be resumed in time");
+    tracing::debug!(
+        rooms = points.len(),
+        "some rooms couldn't be resumed in time"
+    );
     socket.close(CloseReason::TryLater);
 }
 
-/// Takes each room once; returns those of which nothing is known now.
+/// Tries each room once; returns those that couldn't be read.
 async fn pass(
     session: &Arc<ChatSession>,
     socket: &Socket,
@@ -82,9 +74,9 @@ async fn pass(
     bytes: &mut usize,
 ) -> Points {
     let ChatSession { app, actor, .. } = &**session;
-    let seen = app.removals.now();
+    let mark = app.chat.mark();
     let rooms: Vec<RoomId> = points.keys().cloned().collect();
-    let memberships = match app.store.memberships(&actor.user_id, &rooms).await {
+    let memberships = match app.chat.memberships(&actor.user_id, &rooms).await {
         Ok(memberships) => memberships,
         Err(error) => {
             let error = AppError::from(error);
@@ -101,9 +93,9 @@ async fn pass(
     for ((room, point), membership) in points.into_iter().zip(memberships) {
         let resumed = match membership {
             Some(membership) if membership.role.is_some() => {
-                resume_room(session, socket, seen, &room, point.clone(), bytes).await
+                resume_room(session, socket, mark, &room, point.clone(), bytes).await
             }
-            // Left, or kicked, meanwhile; or there is no such room.
+            // No longer a member, or the room was deleted.
             _ => Err(AppError::not_found("room")),
         };
         match resumed {
@@ -127,7 +119,7 @@ fn lost(socket: &Socket, room_id: RoomId, error: &AppError) {
 async fn resume_room(
     session: &Arc<ChatSession>,
     socket: &Socket,
-    seen: Moment,
+    mark: RemovalMark,
     room: &RoomId,
     point: ResumePoint,
     bytes: &mut usize,
@@ -153,11 +145,6 @@ async fn resume_room(
             socket.send(&frame);
         }
     };
-    let entry = Entry {
-        socket,
-        reserved: None,
-        seen,
-        joins: false,
-    };
-    rooms::subscribe(app, actor, entry, room, Some(since), begin).await
+    let reserved = Reserved::since(mark);
+    rooms::subscribe(&app.chat, actor, socket, reserved, room, Some(since), begin).await
 }

@@ -18,7 +18,7 @@ pub(super) fn create(session: Arc<ChatSession>, socket: Socket, event: Event) ->
     Some(Box::pin(async move {
         let created = async {
             let ChatSession { app, actor, .. } = &*session;
-            let room = rooms::create_and_enter(app, actor, &socket, request?).await?;
+            let room = rooms::create_and_join(&app.chat, actor, &socket, request?).await?;
             Ok(RoomBody { room })
         };
         reply(ack, created.await);
@@ -43,7 +43,8 @@ pub(super) fn join(session: Arc<ChatSession>, socket: Socket, event: Event) -> H
                     send_joined(ack, &room, &replay, &actor.user_id);
                 }
             };
-            let joined = rooms::join(app, actor, &socket, &request.room_id, since, begin).await;
+            let joined =
+                rooms::join(&app.chat, actor, &socket, &request.room_id, since, begin).await;
             if let (Err(error), Some(ack)) = (joined, ack) {
                 refuse(ack, error);
             }

@@ -51,7 +51,7 @@ async fn an_instance_waits_for_what_it_needs_and_says_for_what() {
     let (stopped, printed) = server.stop().await;
     assert!(stopped.success());
     for dependency in ["redis", "store"] {
-        let told = format!("waiting before clients are taken dependency=\"{dependency}\"");
+        let told = format!("waiting before clients are accepted dependency=\"{dependency}\"");
         assert!(printed.contains(&told), "{printed}");
     }
 }

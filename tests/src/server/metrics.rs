@@ -255,7 +255,7 @@ async fn what_is_shown_is_documented() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .collect();
-    let groups = tertulia::operations::groups();
+    let groups = tertulia::metrics::catalogue::groups();
     let described: BTreeSet<_> = groups
         .iter()
         .flat_map(|(_, metrics)| *metrics)
@@ -282,7 +282,7 @@ async fn what_is_shown_is_documented() {
 fn the_page_of_metrics_is_written_from_the_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = fs::read_to_string(root.join("docs/metrics.md")).unwrap_or_default();
-    let written = tertulia::operations::document();
+    let written = tertulia::metrics::catalogue::document();
     if page != written {
         let path = root.join("target/metrics.md");
         fs::write(&path, written).unwrap();

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tertulia::{access_tokens::AccessTokens, actor::Actor, signing_secret::SigningSecret};
+use tertulia::auth::{access_tokens::AccessTokens, actor::Actor, signing_secret::SigningSecret};
 
 use super::{
     chat_client::ChatClient,

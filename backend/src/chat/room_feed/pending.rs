@@ -1,4 +1,4 @@
-//! What waits in a feed for its turn, bounded in number and in bytes.
+//! Events that wait in a feed for those before them, bounded in number and in bytes.
 
 use std::{
     collections::BTreeMap,
@@ -8,14 +8,13 @@ use std::{
     },
 };
 
-use super::FeedEvent;
+use super::event::FeedEvent;
 
-/// Events that may wait for the head, or for one that comes before them, and their bytes: some seconds of a very busy
-/// room.
+/// Events that may wait for the head or for events before them, and their bytes: some seconds of a very busy room.
 pub(super) const PENDING_EVENTS: usize = 10_000;
 pub(super) const PENDING_BYTES: usize = 8 << 20;
 
-/// The bytes of those that wait in all rooms together.
+/// The bytes of waiting events of all rooms together.
 pub(super) const ALL_PENDING_BYTES: usize = 64 << 20;
 
 /// Events that wait.
@@ -35,7 +34,7 @@ impl Pending {
         }
     }
 
-    /// Takes an event; false if that is too much.
+    /// Adds an event; false if that exceeds a bound.
     pub(super) fn insert(&mut self, event: Arc<FeedEvent>) -> bool {
         let bytes = event.bytes();
         if self.events.contains_key(&event.seq) {

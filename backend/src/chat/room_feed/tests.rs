@@ -1,13 +1,16 @@
 use futures_util::FutureExt;
 use gateway::InstanceId;
-use protocol::{Epoch, MessageId, Reaction, Sender, Timestamp};
-use storage::{Occurrence, StoredMessage};
+use protocol::{Epoch, MessageId, Reaction, RoomEvent, Sender, Timestamp, UserId};
+use storage::{Occurrence, StoredEvent, StoredMessage};
 
 use super::{
     pending::{ALL_PENDING_BYTES, PENDING_BYTES, PENDING_EVENTS},
     *,
 };
-use crate::signing_secret::SigningSecret;
+use crate::{
+    auth::signing_secret::SigningSecret,
+    fleet::bus::{Link, round_trip},
+};
 
 fn message(seq: u64, sender: &UserId) -> StoredMessage {
     StoredMessage {
@@ -75,14 +78,14 @@ async fn events_are_released_once_and_in_order() {
     assert_eq!(feed.head_seq(), Some(6));
     assert_eq!(feed.release(&hub, sent(6)), Released::Yes);
     assert_eq!(feed.head_seq(), Some(6));
-    assert!(!feed.needs_mending());
+    assert!(!feed.needs_repair());
     assert_eq!(feed.release(&hub, sent(9)), Released::Early);
     assert_eq!(feed.release(&hub, sent(8)), Released::Early);
     assert_eq!(feed.head_seq(), Some(6));
-    assert!(feed.needs_mending());
+    assert!(feed.needs_repair());
     assert_eq!(feed.release(&hub, sent(7)), Released::Yes);
     assert_eq!(feed.head_seq(), Some(9));
-    assert!(!feed.needs_mending());
+    assert!(!feed.needs_repair());
     assert_eq!(seqs(&feed, 5), Some(vec![6, 7, 8, 9]));
 }
 
@@ -147,29 +150,32 @@ async fn who_gives_up_on_the_way_into_a_room_leaves_no_subscription_behind() {
     let subscriber = redis_client::Subscriber::new(url, options(), 16);
     let secret = SigningSecret::from_bytes("secret");
     let own = InstanceId::new([1, 2, 3]);
-    let (link, _traffic) = bus::Link::new(client, subscriber, &secret, own, "tertulia");
+    let (link, _tasks) = Link::new(client, subscriber, &secret, own, "tertulia");
     let bus = Bus::redis(link);
     let topics = || bus.link().unwrap().topics();
     let feed = RoomFeed::new(RoomId::trusted("r"), &bus, Arc::default());
+    let of_room = topics();
     for _ in 0..3 {
-        assert!(feed.enter().now_or_never().is_none());
-        assert_eq!(topics(), 1);
+        assert!(feed.subscribed().now_or_never().is_none());
+        assert_eq!(topics(), of_room);
     }
-    let entering = feed.enter();
+    let entering = feed.subscribed();
     feed.retire();
-    assert_eq!(topics(), 0);
+    assert_eq!(topics(), of_room - 1);
     entering.await;
-    assert_eq!(topics(), 0);
+    assert_eq!(topics(), of_room - 1);
 }
 
 #[test]
 fn an_event_is_the_same_on_every_instance() {
     let ana = UserId::trusted("ana");
     let event = sent(3);
-    let bus::Message::Event(message) = event.message() else {
-        panic!("an event");
-    };
-    let received = FeedEvent::received(&message);
+    let received = Mutex::new(None);
+    round_trip(&event, |_, mut fields| {
+        *received.lock() = Some(FeedEvent::read(&mut fields)?);
+        Ok(())
+    });
+    let received = received.into_inner().unwrap();
     for viewer in [&ana, &UserId::trusted("bea")] {
         let text = |event: &FeedEvent| event.frame_for(viewer).arguments().map(str::to_owned);
         assert_eq!(text(&received), text(&event));

@@ -3,7 +3,7 @@
 use ::http::Method;
 use protocol::{Role, SessionId, Timestamp, UserId};
 use serde_json::{Value, json};
-use tertulia::{
+use tertulia::auth::{
     access_tokens::{ACCESS_TOKEN_LIFE, AccessTokens},
     actor::Actor,
     signing_secret::SigningSecret,

@@ -1,0 +1,20 @@
+//! The user who acts. All of it comes from the access token, so that knowing who asks costs no I/O.
+
+use protocol::{Role, SessionId, Timestamp, UserId};
+
+/// The user who acts, as of the time when the access token was issued: name and role may be 15 minutes old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The user.
+    pub user_id: UserId,
+    /// The sign-in that the user acts through.
+    pub session_id: SessionId,
+    /// The name that others see.
+    pub display_name: String,
+    /// The user's role in the whole system.
+    pub role: Role,
+    /// True if the user has no account.
+    pub guest: bool,
+    /// When the session ends, unless it was refreshed since.
+    pub session_expires_at: Timestamp,
+}

@@ -1,0 +1,155 @@
+//! What differs between a single instance and one of a fleet. Nothing is waited for in here: every client of a service
+//! connects by itself, in the background.
+
+pub mod bus;
+pub mod instances;
+pub mod startup;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use gateway::{InstanceId, Peers};
+use redis_client::{Options, RedisClient, Subscriber};
+use storage::{MessageStore, OpenError, Sessions};
+
+use self::{
+    bus::{Bus, Link, LinkTasks},
+    instances::Instances,
+};
+use crate::{
+    auth::signing_secret::SigningSecret,
+    config::{Config, FleetConfig},
+    limits::Limits,
+    metrics::Metrics,
+};
+
+/// Messages of other instances that wait to be handled; beyond that they are lost, which is reported.
+const INCOMING: usize = 65_536;
+
+/// The uses of Redis, as health and metrics name them.
+pub const REDIS: &str = "redis";
+/// For sessions.
+pub const REDIS_SESSIONS: &str = "redis_sessions";
+/// For rate limits.
+pub const REDIS_RATE_LIMITS: &str = "redis_rate_limits";
+
+/// The back ends of one instance.
+pub struct BackEnds {
+    /// Everything durable but sessions.
+    pub store: MessageStore,
+    /// The sessions' store.
+    pub sessions: Sessions,
+    /// The bus between instances.
+    pub bus: Arc<Bus>,
+    /// The live instances.
+    pub instances: Instances,
+    /// Where the gateway finds the other instances.
+    pub peers: Peers,
+    /// Rate limits.
+    pub limits: Limits,
+    /// Of an instance of a fleet.
+    pub fleet: Option<Fleet>,
+}
+
+/// What only an instance of a fleet has.
+pub struct Fleet {
+    /// For everything but sessions and rate limits.
+    pub redis: RedisClient,
+    /// For sessions.
+    pub redis_sessions: RedisClient,
+    /// For rate limits.
+    pub redis_rate_limits: RedisClient,
+    /// What keys begin with, behind their tag.
+    pub redis_prefix: String,
+    /// The tasks of the bus.
+    pub link_tasks: LinkTasks,
+}
+
+impl Fleet {
+    /// The clients of Redis by their use, which may be three servers.
+    pub fn redis_by_use(&self) -> Vec<(&'static str, RedisClient)> {
+        vec![
+            (REDIS, self.redis.clone()),
+            (REDIS_SESSIONS, self.redis_sessions.clone()),
+            (REDIS_RATE_LIMITS, self.redis_rate_limits.clone()),
+        ]
+    }
+}
+
+impl BackEnds {
+    /// Those of a single instance: everything in its data directory.
+    ///
+    /// # Errors
+    /// If the directory can't be used.
+    pub async fn embedded(config: &Config) -> Result<Self, OpenError> {
+        let store = MessageStore::open(&config.data_dir).await?;
+        #[expect(clippy::expect_used, reason = "a store in a directory is embedded")]
+        let sessions = Sessions::embedded(&store).expect("the store is embedded");
+        Ok(Self {
+            sessions,
+            store,
+            bus: Arc::new(Bus::in_process()),
+            instances: Instances::alone(InstanceId::random()),
+            peers: Peers::default(),
+            limits: Limits::in_memory(),
+            fleet: None,
+        })
+    }
+
+    /// Those of an instance of a fleet, whose internal listener is at `address`.
+    ///
+    /// # Errors
+    /// If the address of MongoDB is malformed.
+    pub async fn of_fleet(
+        config: &FleetConfig,
+        secret: &SigningSecret,
+        address: SocketAddr,
+        metrics: &Metrics,
+    ) -> Result<Self, OpenError> {
+        let options = |name, purpose| Options {
+            latency: metrics.redis_latency(purpose),
+            ..config.redis_options(name)
+        };
+        let prefix = config.redis_prefix.as_str();
+        let redis = RedisClient::new(config.redis_url.clone(), options("main", REDIS));
+        let redis_sessions = RedisClient::new(
+            config.session_url.clone(),
+            options("sessions", REDIS_SESSIONS),
+        );
+        let redis_rate_limits = RedisClient::new(
+            config.rate_limit_url.clone(),
+            options("rate limits", REDIS_RATE_LIMITS),
+        );
+        let own = InstanceId::random();
+        let subscriber = Subscriber::new(
+            config.redis_url.clone(),
+            config.redis_options("bus"),
+            INCOMING,
+        );
+        let (link, link_tasks) = Link::new(redis.clone(), subscriber, secret, own, prefix);
+        let store = MessageStore::connect(config.store(&redis)).await?;
+        let bus = Arc::new(Bus::redis(link));
+        let peers = Peers::new(secret.key_for("internal routes"));
+        Ok(Self {
+            store,
+            sessions: Sessions::redis(redis_sessions.clone(), prefix),
+            instances: Instances::of_fleet(
+                own,
+                address,
+                redis.clone(),
+                prefix,
+                bus.clone(),
+                peers.clone(),
+            ),
+            bus,
+            peers,
+            limits: Limits::redis(redis_rate_limits.clone(), prefix),
+            fleet: Some(Fleet {
+                redis,
+                redis_sessions,
+                redis_rate_limits,
+                redis_prefix: prefix.to_owned(),
+                link_tasks,
+            }),
+        })
+    }
+}

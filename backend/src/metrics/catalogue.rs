@@ -1,0 +1,212 @@
+//! Every metric of the server. docs/metrics.md is written from this list.
+
+use telemetry::{Kind, LATENCY_SECONDS, Metric};
+
+/// Metrics without labels, or with those named.
+macro_rules! metrics {
+    ($($kind:ident $constant:ident $name:literal [$($label:literal)*] $help:literal)*) => {
+        $(#[doc = $help]
+        pub const $constant: Metric = Metric {
+            name: concat!("tertulia_", $name),
+            kind: metrics!(@ $kind),
+            labels: &[$($label),*],
+            help: $help,
+        };)*
+    };
+    (@ counter) => { Kind::Counter };
+    (@ gauge) => { Kind::Gauge };
+    (@ latency) => { Kind::Histogram(LATENCY_SECONDS) };
+}
+
+metrics! {
+    gauge CONNECTIONS "connections" ["transport"] "Connections open now, by transport: websocket, polling"
+    counter OPENED "connections_opened_total" [] "Connections opened"
+    counter CLOSED "connections_closed_total" ["reason"] "Connections closed, by the reason"
+    counter HEARTBEATS_MISSED "heartbeats_missed_total" [] "Of these, those closed because a ping stayed unanswered, or a poll's request unfinished for as long"
+    counter REFUSED "connections_refused_total" ["reason"] "Connections refused before they opened, by the reason"
+    gauge HTTP_CONNECTIONS "http_connections" ["kind"] "TCP connections that aren't a WebSocket (yet): ordinary, spare (beyond the bound, for handshakes and health only), internal (of other instances)"
+    gauge QUEUE_CONNECTIONS "queue_connections" [] "Connections for which something is queued"
+    gauge QUEUE_FRAMES "queue_frames" [] "Frames queued for them"
+    gauge QUEUE_BYTES "queue_bytes" [] "Bytes queued for them, and 128 bytes for each frame"
+    gauge BUDGET_USED "byte_budget_used_bytes" ["budget"] "Bytes held of what all clients may make the server hold, in steps of 16 KiB each: unfinished messages before the first namespace (first_input) and after (input), queues of clients that don't read (queues), unfinished request bodies (bodies)"
+    gauge BUDGET_MAX "byte_budget_max_bytes" ["budget"] "Bytes that may be held of each"
+    latency ACK_SECONDS "ack_seconds" ["event"] "Time from reading an event to queueing its ack"
+    counter EVENTS "events_total" [] "Events received from clients"
+    counter UNREADABLE "events_unreadable_total" [] "Of these, those without a readable name"
+    counter REFUSED_INPUT "connections_input_refused_total" [] "Connections closed because the unfinished messages of all connections exceeded their bound"
+    counter OVERLOADED "events_overloaded_total" [] "Events refused for their rate, or because too many were in flight"
+    counter DELIVERIES "deliveries_total" [] "Recipients of published events"
+    counter LAGGED "lagged_total" [] "Times that a connection fell behind on a topic and had to resynchronise"
+    counter DROPPED "frames_dropped_total" [] "Frames that weren't queued: volatile ones for slow consumers, and those of topics on which a connection had fallen behind"
+    gauge TOPICS "topics" [] "Topics with subscribers"
+    gauge TUNNELS "tunnels" [] "WebSockets open here whose connections are another instance's"
+    counter TUNNELLED "tunnelled_total" ["kind"] "Requests passed on to the instance that has their connection"
+    counter TUNNELS_FAILED "tunnels_failed_total" [] "Of these, those whose instance couldn't be reached or was lost before it answered"
+    counter TUNNELS_REFUSED "tunnels_refused_total" [] "Requests to the internal listener without a valid, fresh signature of another instance"
+}
+
+const GATEWAY: &[Metric] = &[
+    CONNECTIONS,
+    OPENED,
+    CLOSED,
+    HEARTBEATS_MISSED,
+    REFUSED,
+    HTTP_CONNECTIONS,
+    QUEUE_CONNECTIONS,
+    QUEUE_FRAMES,
+    QUEUE_BYTES,
+    BUDGET_USED,
+    BUDGET_MAX,
+    EVENTS,
+    ACK_SECONDS,
+    UNREADABLE,
+    REFUSED_INPUT,
+    OVERLOADED,
+    DELIVERIES,
+    LAGGED,
+    DROPPED,
+    TOPICS,
+    TUNNELS,
+    TUNNELLED,
+    TUNNELS_FAILED,
+    TUNNELS_REFUSED,
+];
+
+metrics! {
+    gauge USERS "users_online" [] "Users with connections here"
+    counter COMPARED "memberships_compared_total" [] "Pairs of a room and a subscribed user that were compared with the room's members"
+    counter REMOVED "memberships_ended_unheard_total" [] "Of these, those whose user had ceased to be a member without this instance having been notified"
+    counter UNANSWERED "memberships_unanswered_total" [] "Batches of such pairs that the store couldn't answer, and that were asked for again"
+    counter LIMITED "rate_limited_total" [] "Requests refused by a limit of sign-ins, accounts, guests, additions to rooms or changes of profiles"
+    gauge ROOMS "rooms" [] "Rooms that have subscribers here, or had some a moment ago"
+    latency DELIVERY "delivery_seconds" [] "Time from a durable event's being given its seq to its being queued for its subscribers here"
+    counter HTTP_REQUESTS "http_requests_total" ["method" "route" "status"] "HTTP requests by the class of their status, such as 4xx; polls and handshakes of the transport aren't counted"
+    latency HTTP_SECONDS "http_request_seconds" ["method" "route"] "Time to answer them"
+}
+
+metrics! {
+    latency STORE_SECONDS "store_seconds" ["operation"] "Time that the store's operations took; an append or a change takes from its call until it is durable"
+    counter STORE_FAILURES "store_failures_total" ["operation"] "Of these, those that failed for a reason that wasn't the requester's: unavailable, corrupt or a fault of the server"
+    gauge STORE_QUEUED "store_queued_writes" [] "Writes that were accepted and aren't completed"
+    gauge STORE_QUEUED_BYTES "store_queued_bytes" [] "What these hold in memory"
+    counter STORE_REFUSED "store_refused_writes_total" [] "Writes refused because the queue was full or closed"
+    counter STORE_GROUPS "store_groups_total" [] "Groups in which writes were made durable: transactions of SQLite, rounds of messages and transactions of changes on MongoDB"
+    counter STORE_GROUPED "store_grouped_writes_total" [] "Writes in them"
+    gauge SQLITE_READS "sqlite_reads" [] "Reads that run or wait for a connection to SQLite"
+    gauge SQLITE_WAL "sqlite_wal_bytes" [] "Size of the write-ahead log after the last commit"
+    counter MONGODB_MESSAGES "mongodb_messages_total" ["outcome"] "Messages by what became of them: stored, duplicate (stored before under the same clientId) or failed"
+    counter MONGODB_COLLIDED "mongodb_collided_total" [] "Messages whose seq turned out to be another entry's and that were given a new one"
+    counter MONGODB_UNKNOWN "mongodb_unknown_total" [] "Attempts to insert a message whose outcome wasn't known at first"
+    counter MONGODB_GAPS_FILLED "mongodb_gaps_filled_total" ["reason"] "Reserved seqs that were filled with a tombstone: abandoned by a writer, or not needed"
+    gauge MONGODB_ROOMS_WITH_GAPS "mongodb_rooms_with_gaps" [] "Rooms watched here because their logs have a gap"
+    counter COUNTERS_RESTORED "seq_counters_restored_total" [] "Counters of rooms that were missing in Redis and were set from the log"
+    counter DEGRADED_RESERVATIONS "seq_reservations_degraded_total" [] "Reservations of seqs made from the log because Redis couldn't be asked"
+}
+
+const STORE: &[Metric] = &[
+    STORE_SECONDS,
+    STORE_FAILURES,
+    STORE_QUEUED,
+    STORE_QUEUED_BYTES,
+    STORE_REFUSED,
+    STORE_GROUPS,
+    STORE_GROUPED,
+    SQLITE_READS,
+    SQLITE_WAL,
+    MONGODB_MESSAGES,
+    MONGODB_COLLIDED,
+    MONGODB_UNKNOWN,
+    MONGODB_GAPS_FILLED,
+    MONGODB_ROOMS_WITH_GAPS,
+    COUNTERS_RESTORED,
+    DEGRADED_RESERVATIONS,
+];
+
+metrics! {
+    counter ERRORS "errors_total" ["channel" "code"] "Refusals told to clients, by their code: of events (ack), of connecting to a namespace (connect), of HTTP requests (http)"
+}
+
+const ERRORS_TOLD: &[Metric] = &[ERRORS];
+const CHAT: &[Metric] = &[
+    USERS, ROOMS, DELIVERY, COMPARED, REMOVED, UNANSWERED, LIMITED,
+];
+const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
+
+metrics! {
+    gauge BUS_CONNECTED "bus_connected" [] "1 if all subscriptions to other instances' messages are active, else 0"
+    gauge BUS_TOPICS "bus_topics" [] "Topics that this instance subscribes to at the others"
+    counter BUS_SENT "bus_sent_total" [] "Messages handed to the bus"
+    counter BUS_DROPPED "bus_dropped_total" [] "Of these, those dropped because too many were waiting or Redis didn't accept them"
+    counter BUS_RECEIVED "bus_received_total" [] "Envelopes received from other instances"
+    counter BUS_REFUSED "bus_refused_total" [] "Envelopes refused: not written by an instance of the fleet, or of an unknown version"
+    counter BUS_INTERRUPTIONS "bus_interruptions_total" [] "Times that messages to this instance may have been lost and were recovered from the store"
+}
+
+const BUS: &[Metric] = &[
+    BUS_CONNECTED,
+    BUS_TOPICS,
+    BUS_SENT,
+    BUS_DROPPED,
+    BUS_RECEIVED,
+    BUS_REFUSED,
+    BUS_INTERRUPTIONS,
+];
+
+metrics! {
+    gauge REDIS_CONNECTED "redis_connected" ["use"] "1 if the server is connected to Redis, else 0, by what Redis is used for"
+    counter REDIS_CONNECTS "redis_connects_total" ["use"] "Connections made to Redis, the first ones included"
+    counter REDIS_DISCONNECTS "redis_disconnects_total" ["use"] "Connections that broke, timed out without an answer, or were closed by Redis"
+    latency REDIS_SECONDS "redis_command_seconds" ["use"] "Time from a command's call to its result, redirections included"
+    gauge REDIS_WAITING "redis_commands_waiting" ["use"] "Commands waiting for a result"
+    counter REDIS_FAILED "redis_commands_failed_total" ["use" "error"] "Commands that failed: not run (unavailable), perhaps run (unanswered), refused by Redis (refused), with a malformed answer (unexpected)"
+    gauge REDIS_MEMORY "redis_memory_used_bytes" ["use"] "Memory of the master that uses most; this and the next three are asked of Redis at most every 10 s, and NaN while it doesn't answer"
+    gauge REDIS_MEMORY_MAX "redis_memory_max_bytes" ["use"] "The smallest bound on a master's memory, 0 without one"
+    gauge REDIS_CLIENTS "redis_clients" ["use"] "Clients connected to the master that has most"
+    gauge REDIS_LAG "redis_replication_lag_bytes" ["use"] "How far the slowest replica lags behind its master; NaN without replicas"
+    counter REDIS_MOVED "redis_moved_total" ["use"] "Answers that redirected to another master (MOVED, ASK)"
+}
+
+const REDIS: &[Metric] = &[
+    REDIS_CONNECTED,
+    REDIS_CONNECTS,
+    REDIS_DISCONNECTS,
+    REDIS_MOVED,
+    REDIS_SECONDS,
+    REDIS_WAITING,
+    REDIS_FAILED,
+    REDIS_MEMORY,
+    REDIS_MEMORY_MAX,
+    REDIS_CLIENTS,
+    REDIS_LAG,
+];
+
+metrics! {
+    counter EMITTER "emitter_messages_total" ["outcome"] "Messages of Redis emitters, by what became of them"
+    counter EMITTER_INTERRUPTIONS "emitter_interruptions_total" [] "Times that such messages may have been lost in transit"
+}
+
+const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
+
+/// All metrics, in groups with a heading each.
+pub fn groups() -> [(&'static str, &'static [Metric]); 9] {
+    [
+        ("Connections", GATEWAY),
+        ("Chat", CHAT),
+        ("Store", STORE),
+        ("HTTP", HTTP),
+        ("Errors", ERRORS_TOLD),
+        ("Between instances", BUS),
+        ("Redis", REDIS),
+        ("Emitters", EMITTERS),
+        ("The process", telemetry::PROCESS),
+    ]
+}
+
+/// docs/metrics.md.
+pub fn document() -> String {
+    let introduction = "\
+What the server counts, at `http://METRICS_HOST:METRICS_PORT/metrics` in Prometheus' text format. Counters begin at 0 when the process\n\
+starts; labels have a closed set of values, never one from a client. Metrics of what isn't in use (a fleet's on a server that is alone) have no value.\n\
+This page is written from the code: a test compares them.";
+    telemetry::document("Metrics", introduction, &groups())
+}

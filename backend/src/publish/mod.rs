@@ -1,0 +1,199 @@
+//! Events from outside: other programs of an organisation send them to connected clients, over HTTP or through Redis
+//! ([`emitter`]).
+//!
+//! What must stay true: a publication was checked by `protocol::publish` before it is one, so that it can't pass for an
+//! event of the contract and reaches public topics only. It may be lost, and goes before anything durable does: a client
+//! that falls behind loses these first.
+
+mod api_key;
+pub mod emitter;
+pub mod emitter_counts;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use gateway::{Frame, Hub, RateLimit, RateLimiter};
+use protocol::{PublicTopic, PublishRequest};
+
+use self::{api_key::ApiKey, emitter_counts::EmitterCounts};
+use crate::{config::Config, delivery::TopicEvent, error::AppError, fleet::bus::Bus, topics};
+
+/// Publications a second that one instance takes, over HTTP and through Redis each: enough for an organisation's programs,
+/// and too few to keep a core busy with anything but large audiences.
+const LIMIT: RateLimit = RateLimit {
+    per_second: 1_000,
+    burst: 2_000,
+};
+
+/// One event, for many.
+#[derive(Debug)]
+pub struct Publication {
+    /// In which namespace clients hear it.
+    pub namespace: String,
+    /// Whoever subscribes to any of these; everybody in the namespace if there are none.
+    pub any_of: Vec<PublicTopic>,
+    /// But not those who subscribe to any of these.
+    pub except: Vec<PublicTopic>,
+    /// Its name.
+    pub event: String,
+    /// Its arguments as JSON, with commas between; placeholders refer to `attachments`.
+    pub arguments: String,
+    /// What isn't JSON.
+    pub attachments: Vec<Bytes>,
+}
+
+/// Publishes events from outside.
+pub struct Publishing {
+    hub: Hub,
+    bus: Arc<Bus>,
+    /// Without it nobody may publish over HTTP.
+    key: Option<ApiKey>,
+    rate: PublishRate,
+    emitter_counts: EmitterCounts,
+}
+
+impl Publishing {
+    /// As configured.
+    pub fn new(config: &Config, hub: Hub, bus: Arc<Bus>) -> Self {
+        Self {
+            hub,
+            bus,
+            key: config.publish_api_key.as_ref().map(ApiKey::new),
+            rate: PublishRate::new(Instant::now()),
+            emitter_counts: EmitterCounts::default(),
+        }
+    }
+
+    /// The key that requests have to present, if there is one.
+    pub fn key(&self) -> Option<&ApiKey> {
+        self.key.as_ref()
+    }
+
+    /// What became of the messages of Redis emitters.
+    pub fn emitter_counts(&self) -> &EmitterCounts {
+        &self.emitter_counts
+    }
+
+    fn admit(&self, now: Instant) -> Result<(), AppError> {
+        self.rate.take(now).map_err(|wait| {
+            let message = "too many events are published";
+            AppError::rate_limited(message, wait.max(Duration::from_millis(1)))
+                .limit(LIMIT.per_second)
+        })
+    }
+
+    /// Publishes an event that a program sent over HTTP.
+    ///
+    /// # Errors
+    /// `rate_limited` beyond 1,000 a second.
+    pub fn publish(&self, request: PublishRequest) -> Result<(), AppError> {
+        self.admit(Instant::now())?;
+        self.deliver(Publication {
+            any_of: vec![request.to.topic()?],
+            except: Vec::new(),
+            namespace: request.namespace,
+            event: request.event,
+            arguments: request.data.to_string(),
+            attachments: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Delivers an event with one topic and no attachments on every instance.
+    fn deliver(&self, publication: Publication) {
+        for topic in &publication.any_of {
+            let topic = topics::in_namespace(&publication.namespace, &topic.to_string());
+            let event = TopicEvent {
+                namespace: &publication.namespace,
+                name: &publication.event,
+                arguments: &publication.arguments,
+                volatile: true,
+                unless: None,
+            };
+            self.bus.send(&topic, &event);
+        }
+        self.deliver_here(publication);
+    }
+
+    /// Delivers a publication on this instance, and returns the number of recipients.
+    fn deliver_here(&self, publication: Publication) -> usize {
+        let namespace = &publication.namespace;
+        let names = |topics: &[PublicTopic]| -> Vec<String> {
+            let names = topics.iter().map(|topic| topic.to_string());
+            names
+                .map(|name| topics::in_namespace(namespace, &name))
+                .collect()
+        };
+        let mut any_of = names(&publication.any_of);
+        if any_of.is_empty() {
+            any_of.push(topics::everybody(namespace));
+        }
+        if any_of.iter().all(|topic| self.hub.subscribers(topic) == 0) {
+            return 0;
+        }
+        let except = names(&publication.except);
+        let frame = Frame::event_from_json(
+            namespace,
+            &publication.event,
+            &publication.arguments,
+            publication.attachments,
+        );
+        let any_of: Vec<&str> = any_of.iter().map(String::as_str).collect();
+        let except: Vec<&str> = except.iter().map(String::as_str).collect();
+        self.hub.publish_to_any(&any_of, &except, &frame.volatile())
+    }
+}
+
+/// The rate of publications from one source.
+struct PublishRate {
+    started: Instant,
+    limiter: RateLimiter,
+}
+
+impl PublishRate {
+    fn new(now: Instant) -> Self {
+        Self {
+            started: now,
+            limiter: RateLimiter::default(),
+        }
+    }
+
+    /// Counts a publication.
+    ///
+    /// # Errors
+    /// With the time to wait, beyond [`LIMIT`].
+    fn take(&self, now: Instant) -> Result<(), Duration> {
+        let now = now.saturating_duration_since(self.started).as_micros() as u64;
+        self.limiter.take(LIMIT, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn beyond_the_rate_clients_are_told_when_to_try_again() {
+        let now = Instant::now();
+        let publishing = Publishing {
+            hub: Hub::new(Some(1)),
+            bus: Arc::new(Bus::in_process()),
+            key: None,
+            rate: PublishRate::new(now),
+            emitter_counts: EmitterCounts::default(),
+        };
+        for _ in 0..LIMIT.burst {
+            assert!(publishing.admit(now).is_ok());
+        }
+        let refused = publishing.admit(now).unwrap_err().into_body();
+        assert_eq!(refused.code, protocol::ErrorCode::RateLimited);
+        assert!(
+            publishing
+                .admit(now + Duration::from_millis(refused.retry_after_ms.unwrap()))
+                .is_ok()
+        );
+    }
+}
