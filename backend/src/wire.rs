@@ -5,7 +5,7 @@ use protocol::{
     Message, MessageDeleted, MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId,
     RoomMember, RoomPage, RoomVoid, ServerEvent, User, UserId, UserPage,
 };
-use storage::{Occurrence, Page, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
+use storage::{EventBody, Page, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
 
 use crate::{error::AppError, page};
 
@@ -35,14 +35,10 @@ pub fn messages(stored: Vec<StoredMessage>, viewer: Option<&UserId>) -> Vec<Mess
 
 /// An event of a room's log for `viewer`.
 pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
-    let StoredEvent {
-        room_id,
-        seq,
-        occurrence,
-    } = stored;
-    match occurrence {
-        Occurrence::Sent(sent) => RoomEvent::New(message(sent, viewer)),
-        Occurrence::Edited {
+    let StoredEvent { room_id, seq, body } = stored;
+    match body {
+        EventBody::Sent(sent) => RoomEvent::New(message(sent, viewer)),
+        EventBody::Edited {
             of,
             message: edited,
         } => RoomEvent::Edited(MessageEdited {
@@ -51,8 +47,8 @@ pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
             of,
             message: message(edited, viewer),
         }),
-        Occurrence::Deleted { of } => RoomEvent::Deleted(MessageDeleted { room_id, seq, of }),
-        Occurrence::Reacted {
+        EventBody::Deleted { of } => RoomEvent::Deleted(MessageDeleted { room_id, seq, of }),
+        EventBody::Reacted {
             of,
             emoji,
             user_id,
@@ -65,7 +61,7 @@ pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
             user_id,
             on,
         }),
-        Occurrence::Void => RoomEvent::Void(RoomVoid { room_id, seq }),
+        EventBody::Tombstone => RoomEvent::Void(RoomVoid { room_id, seq }),
     }
 }
 

@@ -16,7 +16,7 @@ const SESSIONS_AFTER_MS: i64 = 24 * 3_600_000;
 /// A guest without a session that is good can never come back; an hour leaves time for a refresh on its way.
 const GUESTS_AFTER_MS: i64 = 3_600_000;
 
-/// Guests looked at in one go.
+/// Guests checked in one query.
 const GUESTS: u32 = 100;
 
 /// Cleans up, for ever.

@@ -101,7 +101,7 @@ impl Default for Passwords {
 }
 
 impl PasswordTicket {
-    /// Waits for work that has to be done before the password is looked at.
+    /// Waits for work that has to be done before the password is hashed.
     ///
     /// # Errors
     /// `unavailable` if the ticket is lost to another network before that is done.

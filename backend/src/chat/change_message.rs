@@ -5,7 +5,7 @@ use std::sync::Arc;
 use protocol::{
     ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage, RoomRole,
 };
-use storage::{Appended, Change, NewEntry, Occurrence};
+use storage::{Appended, Change, EventBody, NewEntry};
 
 use super::{Chat, access, send_message::append};
 use crate::{auth::actor::Actor, error::AppError, wire};
@@ -28,7 +28,7 @@ pub fn edit(
         entry(actor, request.room_id, change),
         move |result| {
             done(result.and_then(|appended| {
-                let Occurrence::Edited { message, .. } = &appended.event.occurrence else {
+                let EventBody::Edited { message, .. } = &appended.event.body else {
                     return Err(AppError::internal("an edit was stored as something else"));
                 };
                 Ok(EditAccepted {

@@ -128,7 +128,7 @@ async fn set(
         Err(StoreError::NotFound) => Err(AppError::not_found("user")),
         Err(error) => Err(error.into()),
         Ok(is_new) => {
-            // Who has come in meanwhile has the role that was told then.
+            // Somebody who joined meanwhile has the role that was announced then.
             if is_new {
                 announce(chat, room, user, role);
             }

@@ -127,7 +127,7 @@ impl RoomFeed {
         self.state.lock().release(hub, &self.topic, Arc::new(event))
     }
 
-    /// Loads the head by `load`, once for all who ask; whoever asks after a failure is told the same.
+    /// Loads the head by `load`, once for all who ask; whoever asks after a failure gets the same error.
     pub(super) async fn load(
         &self,
         load: impl Future<Output = Result<(), StoreError>>,

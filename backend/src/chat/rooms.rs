@@ -265,7 +265,7 @@ pub async fn join(
         .await
 }
 
-/// A room that the actor is a member of, from now on at the latest.
+/// A room, of which the actor is made a member unless they are one.
 async fn joined(chat: &Arc<Chat>, actor: &Actor, room_id: &RoomId) -> Result<StoredRoom, AppError> {
     let room = visible(chat, actor, room_id).await?;
     if room.viewer.is_some() {

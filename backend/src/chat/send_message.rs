@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use protocol::{ErrorBody, ErrorCode, MessageSent, SendMessage};
-use storage::{Appended, Change, NewEntry, Occurrence, StoreError};
+use storage::{Appended, Change, EventBody, NewEntry, StoreError};
 
 use super::{Chat, access, mentions};
 use crate::{auth::actor::Actor, error::AppError, wire};
@@ -28,7 +28,7 @@ pub fn start(
     };
     append(chat, actor, entry, |result| {
         done(result.and_then(|appended| {
-            let Occurrence::Sent(message) = &appended.event.occurrence else {
+            let EventBody::Sent(message) = &appended.event.body else {
                 return Err(AppError::internal(
                     "a sent message was stored as something else",
                 ));

@@ -88,7 +88,7 @@ impl Subscriptions {
     /// membership again, and the subscription is tried again if it succeeds.
     ///
     /// # Errors
-    /// As [`RoomFeeds::subscribe`], and those of `check`.
+    /// As `RoomFeeds::subscribe`, and those of `check`.
     pub async fn subscribe<F: Future<Output = Result<(), AppError>> + Send>(
         &self,
         joining: Joining<'_>,

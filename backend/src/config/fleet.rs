@@ -27,7 +27,7 @@ pub struct FleetConfig {
 }
 
 impl FleetConfig {
-    /// How the store is reached, whose places `redis` gives out: the Redis of `REDIS_URL`.
+    /// How the store is reached. `redis` is the one of `REDIS_URL`, which reserves `seq`s.
     pub fn store(&self, redis: &RedisClient) -> MongoConfig {
         MongoConfig {
             uri: self.mongodb_uri.clone(),

@@ -135,7 +135,7 @@ impl Metrics {
         }
     }
 
-    /// A client was told of a refusal.
+    /// A refusal was sent to a client.
     pub fn refused(&self, channel: Channel, code: ErrorCode) {
         let channel = CHANNELS.iter().position(|(known, _)| *known == channel);
         let code = ErrorCode::ALL.iter().position(|known| *known == code);

@@ -25,7 +25,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
             "/metrics",
             get(move |State(app): State<SharedApp>| async move {
                 let redis = scrape::redis_loads(&app).await;
-                // Every connection is looked at.
+                // Goes through all connections.
                 let text = spawn_blocking(move || {
                     app.metrics
                         .render(|scrape| scrape::read(&app, &gateway, &redis, scrape))

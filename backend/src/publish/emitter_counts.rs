@@ -76,7 +76,7 @@ impl fmt::Display for Fault {
 }
 
 impl EmitterCounts {
-    /// Counts a message that isn't delivered; the first of each kind is told to the log.
+    /// Counts a message that isn't delivered; the first of each kind is logged.
     pub(super) fn refused(&self, fault: Fault) -> u64 {
         let count = match fault {
             Fault::NoEmitter => return self.foreign.fetch_add(1, Relaxed),

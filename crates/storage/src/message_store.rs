@@ -26,7 +26,7 @@ use std::sync::Arc;
 use protocol::limits::PAGE_BYTES_MAX;
 
 pub use append::{Appended, Change, NewEntry};
-pub use log::{Head, Occurrence, StoredEvent};
+pub use log::{EventBody, Head, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;
 pub use mongodb::MongoConfig;

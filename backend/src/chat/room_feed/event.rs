@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use gateway::Frame;
 use protocol::{RoomEvent, UserId};
-use storage::{Occurrence, StoredEvent};
+use storage::{EventBody, StoredEvent};
 
 use crate::{
     fleet::bus::{Kind, Malformed, Message, Reader, Writer},
@@ -66,12 +66,12 @@ impl FeedEvent {
     /// # Errors
     /// As there.
     pub fn of_log(stored: StoredEvent) -> Result<Self, gateway::EncodeError> {
-        let actor = match &stored.occurrence {
-            Occurrence::Sent(message) | Occurrence::Edited { message, .. } => {
+        let actor = match &stored.body {
+            EventBody::Sent(message) | EventBody::Edited { message, .. } => {
                 Some(message.sender.id.clone())
             }
             // These are the same for everybody.
-            Occurrence::Deleted { .. } | Occurrence::Reacted { .. } | Occurrence::Void => None,
+            EventBody::Deleted { .. } | EventBody::Reacted { .. } | EventBody::Tombstone => None,
         };
         Self::seen_by(stored, actor.as_ref())
     }

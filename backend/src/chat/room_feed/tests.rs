@@ -1,7 +1,7 @@
 use futures_util::FutureExt;
 use gateway::InstanceId;
 use protocol::{Epoch, MessageId, Reaction, RoomEvent, Sender, Timestamp, UserId};
-use storage::{Occurrence, StoredEvent, StoredMessage};
+use storage::{EventBody, StoredEvent, StoredMessage};
 
 use super::{
     pending::{ALL_PENDING_BYTES, PENDING_BYTES, PENDING_EVENTS},
@@ -45,7 +45,7 @@ fn long(seq: u64, length: usize) -> FeedEvent {
     let stored = StoredEvent {
         room_id: RoomId::trusted("r"),
         seq,
-        occurrence: Occurrence::Sent(message),
+        body: EventBody::Sent(message),
     };
     FeedEvent::new(stored, &ana).unwrap()
 }
@@ -248,7 +248,7 @@ fn a_client_id_and_ones_own_reactions_are_for_the_actor_alone() {
         StoredEvent {
             room_id: RoomId::trusted("r"),
             seq: 4,
-            occurrence: Occurrence::Edited {
+            body: EventBody::Edited {
                 of: 1,
                 message: edited,
             },

@@ -78,7 +78,7 @@ fn answer(files: &Files, request: &Request) -> Option<Response> {
     Some(file.answer(request.headers()))
 }
 
-/// Whether a browser wants to show what is at this path.
+/// True if a browser navigates to this path.
 fn is_page(path: &str, headers: &HeaderMap) -> bool {
     let accepts_html = headers
         .get_all(ACCEPT)

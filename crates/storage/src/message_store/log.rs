@@ -22,13 +22,13 @@ pub struct StoredEvent {
     /// Its position in the room's log.
     pub seq: u64,
     /// What happened.
-    pub occurrence: Occurrence,
+    pub body: EventBody,
 }
 
-/// What an entry of a room's log records. Messages are in their present state, not as they were then: a deletion leaves
+/// The body of an entry of a room's log. Messages are in their present state, not as they were then: a deletion leaves
 /// no text behind, and every reader of the log up to its head ends in the same state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Occurrence {
+pub enum EventBody {
     /// A message was sent.
     Sent(StoredMessage),
     /// The text of a message was changed.
@@ -54,8 +54,8 @@ pub enum Occurrence {
         /// Added (`true`) or removed.
         on: bool,
     },
-    /// A tombstone: the writer that had reserved this `seq` never wrote it.
-    Void,
+    /// The writer that had reserved this `seq` never wrote it (`room:void` on the wire).
+    Tombstone,
 }
 
 impl MessageStore {

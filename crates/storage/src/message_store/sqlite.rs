@@ -24,8 +24,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Appended, Change, Credentials, Departure, Head, MadeRoom, Membership, NewEntry, NewRoom,
-    NewUser, Occurrence, Page, ProfileChange, Removal, RoomViewer, StoreStats, StoredEvent,
+    Appended, Change, Credentials, Departure, EventBody, Head, MadeRoom, Membership, NewEntry,
+    NewRoom, NewUser, Page, ProfileChange, Removal, RoomViewer, StoreStats, StoredEvent,
     StoredMember, StoredMessage, StoredRoom, StoredUser, changed_meanwhile,
 };
 use crate::error::cause;

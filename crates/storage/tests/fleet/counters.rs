@@ -3,7 +3,7 @@
 use protocol::RoomId;
 use redis_client::{cmd, partition_of, tag};
 use stack::Stack;
-use storage::{MessageStore, Occurrence};
+use storage::{EventBody, MessageStore};
 
 use crate::crowd::Crowd;
 use crate::fixture::{Fixture, append, log, room, send, start, users};
@@ -176,12 +176,10 @@ async fn a_sender_who_is_overtaken_stays_in_order() {
 /// The names of the messages of a room, and their `seq`s.
 async fn messages(store: &MessageStore, room: &RoomId) -> Vec<(String, u64)> {
     let events = log(store, room).await;
-    let messages = events
-        .into_iter()
-        .filter_map(|event| match event.occurrence {
-            Occurrence::Sent(message) => Some((message.client_id?, message.seq)),
-            _ => None,
-        });
+    let messages = events.into_iter().filter_map(|event| match event.body {
+        EventBody::Sent(message) => Some((message.client_id?, message.seq)),
+        _ => None,
+    });
     messages.collect()
 }
 

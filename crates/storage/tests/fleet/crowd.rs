@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use protocol::{RoomId, UserId};
-use storage::{Appended, Change, MessageStore, Occurrence, StoreError, StoredEvent};
+use storage::{Appended, Change, EventBody, MessageStore, StoreError, StoredEvent};
 
 use crate::fixture::{append, log, room, send, start, users};
 use crate::patience::eventually;
@@ -153,7 +153,7 @@ impl Crowd {
 fn check_events(room: &RoomId, events: &[StoredEvent], writers: &[Writer]) {
     let mut names = HashSet::new();
     for event in events {
-        if let Occurrence::Sent(message) = &event.occurrence {
+        if let EventBody::Sent(message) = &event.body {
             let name = (message.sender.id.clone(), message.client_id.clone());
             assert!(names.insert(name), "{event:?} is there twice");
         }
@@ -161,16 +161,16 @@ fn check_events(room: &RoomId, events: &[StoredEvent], writers: &[Writer]) {
     for writer in writers {
         for acked in writer.acked.iter().filter(|acked| acked.room == *room) {
             let event = &events[acked.seq as usize - 1];
-            let is_it = match (&acked.what, &event.occurrence) {
-                (What::Sent { client_id }, Occurrence::Sent(message)) => {
+            let is_it = match (&acked.what, &event.body) {
+                (What::Sent { client_id }, EventBody::Sent(message)) => {
                     message.client_id.as_ref() == Some(client_id)
                         && message.sender.id == writer.user
                 }
-                (What::Edited { of }, Occurrence::Edited { of: edited, .. }) => of == edited,
-                (What::Deleted { of }, Occurrence::Deleted { of: deleted }) => of == deleted,
+                (What::Edited { of }, EventBody::Edited { of: edited, .. }) => of == edited,
+                (What::Deleted { of }, EventBody::Deleted { of: deleted }) => of == deleted,
                 (
                     What::Reacted { of, on },
-                    Occurrence::Reacted {
+                    EventBody::Reacted {
                         of: reacted,
                         user_id,
                         on: is_on,
@@ -196,14 +196,14 @@ async fn check_state(store: &MessageStore, room: &RoomId, events: &[StoredEvent]
     let mut edited = HashSet::new();
     let mut reactions: HashMap<u64, BTreeMap<String, HashSet<UserId>>> = HashMap::new();
     for event in events {
-        match &event.occurrence {
-            Occurrence::Sent(_) | Occurrence::Void => {}
-            Occurrence::Edited { of, .. } => drop(edited.insert(*of)),
-            Occurrence::Deleted { of } => {
+        match &event.body {
+            EventBody::Sent(_) | EventBody::Tombstone => {}
+            EventBody::Edited { of, .. } => drop(edited.insert(*of)),
+            EventBody::Deleted { of } => {
                 assert!(deleted.insert(*of), "{of} is deleted twice");
                 reactions.remove(of);
             }
-            Occurrence::Reacted {
+            EventBody::Reacted {
                 of,
                 emoji,
                 user_id,
@@ -225,7 +225,7 @@ async fn check_state(store: &MessageStore, room: &RoomId, events: &[StoredEvent]
         }
     }
     for event in events {
-        let Occurrence::Sent(message) = &event.occurrence else {
+        let EventBody::Sent(message) = &event.body else {
             continue;
         };
         let message = store.message(room, message.seq, None).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use protocol::{RoomId, UserId};
 use stack::Stack;
-use storage::{MessageStore, Occurrence};
+use storage::{EventBody, MessageStore};
 
 use crate::fixture::{Fixture, append, log, room, send, start, users};
 
@@ -69,7 +69,7 @@ async fn a_gap_that_nobody_comes_to_write_is_filled() {
     let events = log(&stores[0], &room).await;
     let voids = events
         .iter()
-        .filter(|event| event.occurrence == Occurrence::Void);
+        .filter(|event| event.body == EventBody::Tombstone);
     assert_eq!(voids.map(|event| event.seq).collect::<Vec<_>>(), [2, 3, 4]);
     assert_eq!(log(&stores[1], &room).await, events);
     assert_eq!(stores[1].unread(&room, &users[0]).await.unwrap(), 0);
@@ -230,7 +230,7 @@ async fn writers_are_killed_and_stopped_with_writes_on_their_way() {
     let events = log(&store, &room).await;
     let mut names = std::collections::HashSet::new();
     for event in &events {
-        if let Occurrence::Sent(message) = &event.occurrence {
+        if let EventBody::Sent(message) = &event.body {
             assert!(
                 names.insert(message.client_id.clone()),
                 "{message:?} is there twice"
@@ -238,7 +238,7 @@ async fn writers_are_killed_and_stopped_with_writes_on_their_way() {
         }
     }
     for (seq, name) in told {
-        let Occurrence::Sent(message) = &events[seq as usize - 1].occurrence else {
+        let EventBody::Sent(message) = &events[seq as usize - 1].body else {
             panic!("{name} isn't at {seq}")
         };
         assert_eq!(message.client_id.as_ref(), Some(&name));

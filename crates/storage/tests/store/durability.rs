@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use protocol::{RoomId, RoomKind, UserId};
-use storage::{MessageStore, NewEntry, Occurrence, OpenError};
+use storage::{EventBody, MessageStore, NewEntry, OpenError};
 
 use crate::{Fixture, send_as};
 
@@ -160,7 +160,7 @@ async fn what_was_acked_survives_a_kill() {
         let mut stored = HashMap::new();
         for (index, event) in fixture.log(&room).await.iter().enumerate() {
             assert_eq!(event.seq, index as u64 + 1);
-            let Occurrence::Sent(message) = &event.occurrence else {
+            let EventBody::Sent(message) = &event.body else {
                 panic!("{event:?}")
             };
             let twice = stored.insert(message.client_id.clone().unwrap(), message.seq);

@@ -1,7 +1,7 @@
 //! Writing to and reading from a room's log.
 
 use protocol::{RoomKind, limits::PAGE_BYTES_MAX};
-use storage::{Change, MessageStore, NewEntry, Occurrence, StoreError};
+use storage::{Change, EventBody, MessageStore, NewEntry, StoreError};
 use tokio::sync::mpsc;
 
 use crate::{Fixture, assert_error, message, now, reactions, send, send_as};
@@ -149,7 +149,7 @@ async fn concurrent_appends_complete_in_order_without_gaps(fixture: Fixture) {
     let mut last = std::collections::HashMap::new();
     let mut at = None;
     for event in completed.iter().filter(|event| event.room_id == rooms[0]) {
-        let Occurrence::Sent(message) = &event.occurrence else {
+        let EventBody::Sent(message) = &event.body else {
             panic!("{event:?}")
         };
         let number: u64 = message.client_id.as_ref().unwrap().parse().unwrap();
@@ -399,8 +399,8 @@ async fn a_deletion_empties_the_message_and_keeps_its_place(fixture: Fixture) {
     let deleted = fixture.delete(&room, &bob, 1).await.unwrap();
     assert!(deleted.recorded);
     assert_eq!(
-        (deleted.event.seq, &deleted.event.occurrence),
-        (3, &Occurrence::Deleted { of: 1 })
+        (deleted.event.seq, &deleted.event.body),
+        (3, &EventBody::Deleted { of: 1 })
     );
     let message = fixture.store.message(&room, 1, None).await.unwrap();
     assert_eq!((message.body.as_str(), message.mentions.len()), ("", 0));
@@ -460,13 +460,13 @@ async fn reactions_are_counted_by_emoji_in_the_order_of_their_coming(fixture: Fi
         fixture.react(&room, &ann, 2, "👍", true).await,
         StoreError::NotFound
     );
-    let reacted = Occurrence::Reacted {
+    let reacted = EventBody::Reacted {
         of: 1,
         emoji: "🎉".to_owned(),
         user_id: bob.clone(),
         on: false,
     };
-    assert_eq!(fixture.log(&room).await[5].occurrence, reacted);
+    assert_eq!(fixture.log(&room).await[5].body, reacted);
 }
 
 async fn an_emoji_is_one_in_every_spelling(fixture: Fixture) {
@@ -491,8 +491,8 @@ async fn an_emoji_is_one_in_every_spelling(fixture: Fixture) {
     assert_eq!(shown().await, "");
     let told = fixture.log(&room).await.into_iter().skip(1);
     for event in told {
-        match event.occurrence {
-            Occurrence::Reacted { emoji, .. } => assert_eq!(emoji, "❤\u{fe0f}"),
+        match event.body {
+            EventBody::Reacted { emoji, .. } => assert_eq!(emoji, "❤\u{fe0f}"),
             other => panic!("{other:?}"),
         }
     }
@@ -524,8 +524,8 @@ async fn reactions_from_before_there_was_one_spelling_stay_and_can_be_taken_back
     assert_eq!((again.event.seq, again.recorded), (2, false));
     fixture.react(&room, &bob, 1, "❤", true).await.unwrap();
     assert_eq!(shown().await, "❤\u{fe0f}2* word1*");
-    let first = fixture.log(&room).await.swap_remove(1).occurrence;
-    assert!(matches!(first, Occurrence::Reacted { emoji, .. } if emoji == "❤\u{fe0f}"));
+    let first = fixture.log(&room).await.swap_remove(1).body;
+    assert!(matches!(first, EventBody::Reacted { emoji, .. } if emoji == "❤\u{fe0f}"));
     for emoji in ["❤\u{fe0f}", "word"] {
         fixture.react(&room, &ann, 1, emoji, false).await.unwrap();
     }
@@ -570,11 +570,11 @@ async fn the_log_is_read_in_order_and_in_pages(fixture: Fixture) {
     fixture.react(&room, &bob, 1, "👍", true).await.unwrap();
     fixture.delete(&room, &bob, 2).await.unwrap();
     fixture.send(&room, &ann, "three").await;
-    let describe = |occurrence: &Occurrence| match occurrence {
-        Occurrence::Sent(message) => format!("sent {:?} {}", message.body, reactions(message)),
-        Occurrence::Edited { of, message } => format!("edited {of} {:?}", message.body),
-        Occurrence::Deleted { of } => format!("deleted {of}"),
-        Occurrence::Reacted {
+    let describe = |body: &EventBody| match body {
+        EventBody::Sent(message) => format!("sent {:?} {}", message.body, reactions(message)),
+        EventBody::Edited { of, message } => format!("edited {of} {:?}", message.body),
+        EventBody::Deleted { of } => format!("deleted {of}"),
+        EventBody::Reacted {
             of,
             emoji,
             user_id,
@@ -583,7 +583,7 @@ async fn the_log_is_read_in_order_and_in_pages(fixture: Fixture) {
             assert_eq!(*user_id, bob);
             format!("reacted {of} {emoji} {on}")
         }
-        Occurrence::Void => "void".to_owned(),
+        EventBody::Tombstone => "void".to_owned(),
     };
     let whole = [
         "sent \"ONE\" 👍1*",
@@ -611,7 +611,7 @@ async fn the_log_is_read_in_order_and_in_pages(fixture: Fixture) {
         let read: Vec<String> = page
             .items
             .iter()
-            .map(|event| describe(&event.occurrence))
+            .map(|event| describe(&event.body))
             .collect();
         assert_eq!(
             (read.as_slice(), page.has_more),
@@ -720,7 +720,7 @@ async fn a_block_silences_a_direct_room(fixture: Fixture) {
             mentions,
         };
         let sent = fixture.append(&public, sender, mentioning).await.unwrap();
-        let Occurrence::Sent(message) = sent.event.occurrence else {
+        let EventBody::Sent(message) = sent.event.body else {
             panic!("not a message")
         };
         assert_eq!(message.mentions, [eve.clone(), sender.clone()]);

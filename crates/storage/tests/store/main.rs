@@ -38,7 +38,7 @@ use std::path::Path;
 use database::Database;
 use protocol::{RoomId, RoomKind, RoomRole, Secret, Timestamp, UserId};
 use storage::{
-    Appended, Change, MessageStore, NewEntry, NewRoom, NewUser, Occurrence, Sessions, StoreError,
+    Appended, Change, EventBody, MessageStore, NewEntry, NewRoom, NewUser, Sessions, StoreError,
     StoredEvent, StoredMessage,
 };
 use tempfile::TempDir;
@@ -254,8 +254,8 @@ pub(crate) fn send_as(client_id: &str, body: &str) -> Change {
 
 /// The message that an append sent or edited.
 pub(crate) fn message(appended: Appended) -> StoredMessage {
-    match appended.event.occurrence {
-        Occurrence::Sent(message) | Occurrence::Edited { message, .. } => message,
+    match appended.event.body {
+        EventBody::Sent(message) | EventBody::Edited { message, .. } => message,
         other => panic!("{other:?}"),
     }
 }

@@ -10,7 +10,7 @@ use super::columns::room_kind;
 use super::entry::{SEQ_MAX, entry, seq_of};
 use super::message::{id_list, load};
 use super::{Appended, Change, NewEntry};
-use super::{Occurrence, SqliteStore, StoredEvent, StoredMessage, blocks, search};
+use super::{EventBody, SqliteStore, StoredEvent, StoredMessage, blocks, search};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
 use protocol::{MessageId, RoomId, RoomKind, Sender, UserId};
@@ -152,7 +152,7 @@ impl<'a> Log<'a> {
             deleted_at: None,
             reactions: Vec::new(),
         };
-        Ok(self.recorded(Occurrence::Sent(message)))
+        Ok(self.recorded(EventBody::Sent(message)))
     }
 
     fn edit(self, of: u64, body: String) -> Outcome<Appended> {
@@ -168,7 +168,7 @@ impl<'a> Log<'a> {
         self.insert_change("edited", of, None)?;
         let message = load(self.transaction, &self.room_id, target.entry, self.actor)?
             .ok_or(StoreError::NotFound)?;
-        Ok(self.recorded(Occurrence::Edited { of, message }))
+        Ok(self.recorded(EventBody::Edited { of, message }))
     }
 
     fn delete(self, of: u64, moderator: bool) -> Outcome<Appended> {
@@ -177,7 +177,7 @@ impl<'a> Log<'a> {
             WHERE entry = ?1";
         let target = self.target(of)?;
         if let Effect::None(seq) = target.rules.delete(moderator)? {
-            return Ok(self.nothing_new(seq, Occurrence::Deleted { of }));
+            return Ok(self.nothing_new(seq, EventBody::Deleted { of }));
         }
         let transaction = self.transaction;
         let at = transaction.at().unix_ms();
@@ -187,7 +187,7 @@ impl<'a> Log<'a> {
         remove_reactions(transaction, target.entry)?;
         search::remove(transaction, target.entry);
         self.insert_change("deleted", of, None)?;
-        Ok(self.recorded(Occurrence::Deleted { of }))
+        Ok(self.recorded(EventBody::Deleted { of }))
     }
 
     fn react(self, of: u64, emoji: String, on: bool) -> Outcome<Appended> {
@@ -197,7 +197,7 @@ impl<'a> Log<'a> {
         let target = self.target(of)?;
         let own = self.own_reactions(target.entry, &emoji)?;
         let user_id = self.sender.id.clone();
-        let reacted = |emoji| Occurrence::Reacted {
+        let reacted = |emoji| EventBody::Reacted {
             of,
             emoji,
             user_id,
@@ -319,7 +319,7 @@ impl<'a> Log<'a> {
             .optional()?;
         let Some(entry) = found else { return Ok(None) };
         let message = load(self.transaction, &self.room_id, entry, self.actor)?;
-        Ok(message.map(|message| self.nothing_new(seq_of(entry), Occurrence::Sent(message))))
+        Ok(message.map(|message| self.nothing_new(seq_of(entry), EventBody::Sent(message))))
     }
 
     fn target(&self, of: u64) -> Outcome<Target> {
@@ -351,18 +351,18 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    fn recorded(&self, occurrence: Occurrence) -> Appended {
+    fn recorded(&self, body: EventBody) -> Appended {
         Appended {
             recorded: true,
-            ..self.nothing_new(self.next, occurrence)
+            ..self.nothing_new(self.next, body)
         }
     }
 
-    fn nothing_new(&self, seq: u64, occurrence: Occurrence) -> Appended {
+    fn nothing_new(&self, seq: u64, body: EventBody) -> Appended {
         let event = StoredEvent {
             room_id: self.room_id.clone(),
             seq,
-            occurrence,
+            body,
         };
         Appended {
             event,

@@ -4,7 +4,7 @@ use super::super::message::full_spelling;
 use super::columns::{room_no, user_id, viewer_no};
 use super::entry::{entry, seq_of};
 use super::message::load_all;
-use super::{Head, Occurrence, StoredEvent};
+use super::{EventBody, Head, StoredEvent};
 use super::{Page, SqliteStore, StoredMessage};
 use crate::StoreError;
 use crate::sqlite::Outcome;
@@ -137,11 +137,11 @@ impl EntryRow {
     }
 
     fn event(self, room: &RoomId, message: Option<StoredMessage>) -> Outcome<StoredEvent> {
-        let occurrence = match (self.change, message) {
-            (None, Some(message)) => Occurrence::Sent(message),
-            (Some(ChangeRow { of, .. }), Some(message)) => Occurrence::Edited { of, message },
+        let body = match (self.change, message) {
+            (None, Some(message)) => EventBody::Sent(message),
+            (Some(ChangeRow { of, .. }), Some(message)) => EventBody::Edited { of, message },
             (Some(ChangeRow { kind, of, .. }), None) if kind == "deleted" => {
-                Occurrence::Deleted { of }
+                EventBody::Deleted { of }
             }
             (
                 Some(ChangeRow {
@@ -151,7 +151,7 @@ impl EntryRow {
                     emoji: Some(emoji),
                 }),
                 None,
-            ) => Occurrence::Reacted {
+            ) => EventBody::Reacted {
                 of,
                 emoji: full_spelling(emoji),
                 user_id: actor,
@@ -162,7 +162,7 @@ impl EntryRow {
         Ok(StoredEvent {
             room_id: room.clone(),
             seq: seq_of(self.entry),
-            occurrence,
+            body,
         })
     }
 }

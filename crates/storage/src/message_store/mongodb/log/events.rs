@@ -8,7 +8,7 @@ use protocol::{RoomId, UserId};
 use serde::Deserialize;
 
 use super::super::super::message::full_spelling;
-use super::super::super::{Occurrence, Page, StoredEvent, StoredMessage};
+use super::super::super::{EventBody, Page, StoredEvent, StoredMessage};
 use super::super::cached::People;
 use super::super::collections::log_order;
 use super::super::database::Database;
@@ -179,24 +179,24 @@ fn event(entry: EntryDocument, messages: &HashMap<u64, StoredMessage>) -> Outcom
     let seq = entry.seq();
     let of = || entry.of.map(i64::unsigned_abs).ok_or_else(incomplete);
     let carried = |seq| messages.get(&seq).cloned().ok_or_else(incomplete);
-    let occurrence = match entry.kind {
-        Kind::Message => Occurrence::Sent(carried(seq)?),
-        Kind::Edited => Occurrence::Edited {
+    let body = match entry.kind {
+        Kind::Message => EventBody::Sent(carried(seq)?),
+        Kind::Edited => EventBody::Edited {
             of: of()?,
             message: carried(of()?)?,
         },
-        Kind::Deleted => Occurrence::Deleted { of: of()? },
-        Kind::Reacted | Kind::Unreacted => Occurrence::Reacted {
+        Kind::Deleted => EventBody::Deleted { of: of()? },
+        Kind::Reacted | Kind::Unreacted => EventBody::Reacted {
             of: of()?,
             on: entry.kind == Kind::Reacted,
             emoji: full_spelling(entry.emoji.ok_or_else(incomplete)?),
             user_id: entry.actor_id.ok_or_else(incomplete)?,
         },
-        Kind::Void => Occurrence::Void,
+        Kind::Void => EventBody::Tombstone,
     };
     Ok(StoredEvent {
         room_id: entry.room_id,
         seq,
-        occurrence,
+        body,
     })
 }

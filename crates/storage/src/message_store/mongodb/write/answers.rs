@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protocol::{RoomId, UserId};
 
-use super::super::super::{Appended, Occurrence, StoredEvent, StoredMessage};
+use super::super::super::{Appended, EventBody, StoredEvent, StoredMessage};
 use super::super::counts::Counts;
 use super::super::documents::EntryDocument;
 use super::super::log::{Messages, VisibleHeads, stored_message};
@@ -104,7 +104,7 @@ fn sent(message: StoredMessage, recorded: bool) -> Appended {
     let event = StoredEvent {
         room_id: message.room_id.clone(),
         seq: message.seq,
-        occurrence: Occurrence::Sent(message),
+        body: EventBody::Sent(message),
     };
     Appended { event, recorded }
 }

@@ -17,7 +17,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::error::TRANSIENT_TRANSACTION_ERROR;
 use protocol::{RoomId, UserId};
 
-use super::super::super::{Appended, Change, Occurrence, StoredEvent};
+use super::super::super::{Appended, Change, EventBody, StoredEvent};
 use super::super::cached::MembershipLookup;
 use super::super::collections::{REACTIONS, ROOM_LOG, WORD_BLOCKS};
 use super::super::database::Database;
@@ -346,7 +346,7 @@ impl ChangeWriter {
         recorded: bool,
     ) -> Result<Appended, StoreError> {
         let missing = || StoreError::internal("a change without its message");
-        let occurrence = match proposal.change {
+        let body = match proposal.change {
             Change::Send { .. } => return Err(missing()),
             Change::Edit { of, .. } => {
                 let message = vec![*message.ok_or_else(missing)?];
@@ -355,13 +355,13 @@ impl ChangeWriter {
                     .as_seen_by(room, message, Some(&proposal.actor))
                     .await?
                     .pop();
-                Occurrence::Edited {
+                EventBody::Edited {
                     of,
                     message: shown.ok_or_else(missing)?,
                 }
             }
-            Change::Delete { of, .. } => Occurrence::Deleted { of },
-            Change::React { of, emoji, on } => Occurrence::Reacted {
+            Change::Delete { of, .. } => EventBody::Deleted { of },
+            Change::React { of, emoji, on } => EventBody::Reacted {
                 of,
                 emoji,
                 user_id: proposal.actor,
@@ -371,7 +371,7 @@ impl ChangeWriter {
         let event = StoredEvent {
             room_id: room.clone(),
             seq,
-            occurrence,
+            body,
         };
         Ok(Appended { event, recorded })
     }
