@@ -15,6 +15,7 @@ pub mod publish_queues;
 pub mod read_receipts;
 pub mod reconciliation;
 pub mod removals;
+pub mod replay;
 pub mod room_feed;
 pub mod room_feeds;
 pub mod rooms;

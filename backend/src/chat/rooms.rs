@@ -13,7 +13,7 @@ use super::{
     Chat, access,
     instance_messages::RoomChange,
     members,
-    room_feeds::{REPLAY_BYTES, Replay, Since},
+    replay::{REPLAY_BYTES, Replay, Since},
     subscriptions::{Joining, Reserved},
 };
 use crate::{auth::actor::Actor, completion::run_to_completion, error::AppError, topics, wire};

@@ -9,7 +9,8 @@ use protocol::{ErrorBody, ErrorCode, RoomId, RoomMemberChanged, UserId};
 use super::{
     presence::Presence,
     removals::{RemovalMark, Removals},
-    room_feeds::{Replay, RoomFeeds, Since},
+    replay::{Replay, Since},
+    room_feeds::RoomFeeds,
     subscriber::{Subscribed, Subscriber, not_subscribed},
 };
 use crate::{delivery::user_sockets::UserSockets, error::AppError, topics, wire};

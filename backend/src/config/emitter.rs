@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use protocol::PUBLISH_NAMESPACES;
 use redis_client::{Options, RedisUrl};
 
-use super::{FleetConfig, Reader};
+use super::{FleetConfig, reader::Reader};
 
 /// Where the events of existing Node processes come from.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use protocol::Secret;
 use redis_client::{Options, RedisClient, RedisUrl};
 use storage::MongoConfig;
 
-use super::Reader;
+use super::reader::Reader;
 
 /// The back ends that the instances of a fleet share.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use super::ChatSession;
 use crate::{
     chat::{
         removals::RemovalMark,
-        room_feeds::{REPLAY_BYTES, Replay, Since},
+        replay::{REPLAY_BYTES, Replay, Since},
         rooms,
         subscriptions::Reserved,
     },

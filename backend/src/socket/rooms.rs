@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{ChatSession, read, refuse, reply};
 use crate::{
-    chat::{room_feeds::Replay, rooms},
+    chat::{replay::Replay, rooms},
     error::AppError,
 };
 

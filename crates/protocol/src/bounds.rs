@@ -1,5 +1,5 @@
-//! The checks that requests are made of. Each says what is expected, in words that fit the number
-//! the generated documents show, and never repeats the value.
+//! Checks of fields. Each error says what is expected, in agreement with the generated documents, and
+//! never repeats the value.
 
 use serde::{Deserialize, Deserializer};
 
@@ -11,31 +11,31 @@ use crate::limits::{
 use crate::request::Invalid;
 use crate::secret::Secret;
 
-/// What a username may hold; ASCII, so that no two look the same.
+/// The characters of a username: ASCII, so that no two look alike.
 pub(crate) const USERNAME_PATTERN: &str = "^[A-Za-z0-9_.-]+$";
 
-/// White space, as the inside of a class: what trimming takes away.
+/// White space, as the inside of a character class: what trimming removes.
 macro_rules! space {
     () => {
         r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
     };
 }
 
-/// Control characters and what else breaks a line, likewise.
+/// Control characters and line separators, likewise.
 macro_rules! control {
     () => {
         r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
     };
 }
 
-/// What turns the direction of the text around it, likewise. Isolates that are whole are taken as well.
+/// Characters that change the direction of the surrounding text, likewise. Balanced isolates are refused as well.
 macro_rules! turning {
     () => {
         r"\u202a-\u202e\u2066-\u2069"
     };
 }
 
-/// What isn't seen, likewise; those beyond the basic plane as they are, for the dialects write them differently.
+/// Invisible characters, likewise. Those beyond the basic plane are literal, as the dialects escape them differently.
 macro_rules! invisible {
     () => {
         concat!(
@@ -46,8 +46,8 @@ macro_rules! invisible {
     };
 }
 
-/// The patterns that say the same as the checks do, of text as it comes: white space around it doesn't count for those
-/// that are trimmed. In the words that the dialects of JavaScript, Python and Rust share.
+/// Patterns equivalent to the checks, for text as it is sent: surrounding white space is allowed where it is trimmed. In the
+/// syntax that the dialects of JavaScript, Python and Rust share.
 macro_rules! trimmed_pattern {
     ($($inside:expr),*) => { concat!("^[", space!(), "]*", $($inside,)* "[", space!(), "]*$") };
 }
@@ -68,7 +68,7 @@ pub(crate) const TRIMMED_PATTERN: &str = trimmed_pattern!(
     "])?"
 );
 
-/// A name that people see: something of it is seen.
+/// A name: at least one visible character.
 pub(crate) const NAME_PATTERN: &str = trimmed_pattern!(
     "[^",
     control!(),
@@ -81,7 +81,7 @@ pub(crate) const NAME_PATTERN: &str = trimmed_pattern!(
     "]*"
 );
 
-/// What is taken for an e-mail address.
+/// An e-mail address.
 pub(crate) const EMAIL_PATTERN: &str = trimmed_pattern!(
     "[^",
     control!(),
@@ -94,17 +94,17 @@ pub(crate) const EMAIL_PATTERN: &str = trimmed_pattern!(
     "]+"
 );
 
-/// What is taken for an address of the web.
+/// A URL of a web page.
 pub(crate) const URL_PATTERN: &str = trimmed_pattern!("https?://[^", control!(), space!(), "]+");
 
 /// A message.
 pub(crate) const BODY_PATTERN: &str =
     concat!("^[", space!(), "]*[^", r"\u0000", space!(), r"][^\u0000]*$");
 
-/// What is put to a message.
+/// A reaction.
 pub(crate) const EMOJI_PATTERN: &str = concat!("^[^", control!(), space!(), "]+$");
 
-/// The value of a header, around which white space doesn't count either.
+/// The value of a header; surrounding white space is ignored.
 pub(crate) const HEADER_PATTERN: &str = "^[!-~](?:[ -~]*[!-~])?$";
 
 type Checked = Result<(), Invalid>;
@@ -130,7 +130,7 @@ fn line(field: &str, text: &str, max: usize) -> Checked {
     Ok(())
 }
 
-/// One line of text that is shown beside others' text, and must leave that as it is.
+/// One line that is shown beside other text, which it must not affect.
 fn name(field: &str, text: &str, max: usize) -> Checked {
     line(field, text, max)?;
     let fault = if !text::has_visible(text) {

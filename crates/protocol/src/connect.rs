@@ -1,5 +1,5 @@
-//! The beginning and the end of a connection: what a client says when it connects, how it is
-//! refused, and what it hears when it must come back or stay away.
+//! The beginning and the end of a connection: what a client sends to connect, how it is refused,
+//! and what it is sent when it has to reconnect or stay away.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,5 @@
-//! What a client is told when something is refused: one set of codes for acks and HTTP alike.
-//! A message is written for the client's developer; it never quotes what was sent, nor says
-//! anything of the inside of the server.
+//! Refusals as clients see them: one set of codes for acks and HTTP alike. A message is written for
+//! the client's developer. It never quotes what was sent, nor reveals anything of the server's inside.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Event names, and what each carries. A name is tied to its types in the two tables here and
-//! nowhere else, so that server, tests and documents can't differ about it.
+//! Event names and their payloads. A name is tied to its types in the two tables here and nowhere
+//! else, so that server, tests and documents can't disagree.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;

@@ -1,6 +1,6 @@
-//! The wire contract of Tertulia as Rust types: event names, payloads, acks, error codes and HTTP
+//! The wire protocol of Tertulia as Rust types: event names, payloads, acks, error codes and HTTP
 //! bodies. Server, tests and load generator use these types, and the OpenAPI and AsyncAPI
-//! documents are generated from them, so none of them can say something else than another.
+//! documents are generated from them, so they can't disagree.
 //!
 //! What must stay true: nothing here does I/O or knows a framework; a field of a wire type is
 //! never renamed or removed; a request is only acted on after [`Request::validate`].

@@ -1,4 +1,4 @@
-//! Membership of rooms: entering, leaving, and who may do what.
+//! Membership in rooms: joining, leaving, and roles.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

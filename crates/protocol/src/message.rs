@@ -1,4 +1,4 @@
-//! Messages, and what a client does to them. Reading them back is in `history.rs`.
+//! Messages: sending, editing, deleting and reacting. Reading them back is in `history.rs`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

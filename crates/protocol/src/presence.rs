@@ -1,4 +1,4 @@
-//! Who is here, who is writing, and who has read how far.
+//! Presence, typing indicators and read receipts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

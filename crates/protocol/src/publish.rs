@@ -1,8 +1,8 @@
-//! Events from outside: what other programs of the same house may send to connected clients.
+//! Events from outside: what other programs of an organisation may send to connected clients.
 //!
-//! What must stay true: no such event can be taken for one of this contract, or for one that a client library raises by
-//! itself; and none reaches a topic that is the server's own. Both are lists of what is allowed or whole families that
-//! aren't, so that a later event or topic is safe before anybody thinks of this place.
+//! What must stay true: no such event can be mistaken for one of this protocol, or for one that a client library raises
+//! itself, and none reaches a topic of the server's own. Topics are allowed by a list and event names refused by family, so
+//! that later events and topics are safe by default.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! From bytes to a request that may be acted on. Every refusal names the field by its wire name
-//! and never quotes its value, which may be a password or a message.
+//! From bytes to a checked request. Every refusal names the field by its wire name and never quotes
+//! its value, which may be a password or a message.
 
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, Visitor};

@@ -1,4 +1,4 @@
-//! Rooms: what they are, how they are made, found and changed. Membership is in `member.rs`.
+//! Rooms: creating, finding and changing them. Membership is in `member.rs`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

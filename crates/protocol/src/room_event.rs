@@ -1,5 +1,5 @@
-//! The durable events of a room: what takes a place in its log. Live they travel under their own
-//! names; read back they carry the name as `type`. Both forms hold the same fields.
+//! The durable events of a room: the entries of its log. Live, they are sent under their own names; read
+//! back, the name is their `type`. Both forms have the same fields.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! Moments on the wire: ISO 8601 in UTC with milliseconds, as in `2026-01-31T09:30:00.125Z`.
+//! Timestamps on the wire: ISO 8601 in UTC with milliseconds, as in `2026-01-31T09:30:00.125Z`.
 
 use std::borrow::Cow;
 use std::fmt;

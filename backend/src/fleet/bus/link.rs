@@ -13,16 +13,17 @@ use std::{
     time::Duration,
 };
 
-use dashmap::{DashMap, Entry};
 use gateway::InstanceId;
 use indexmap::IndexMap;
-use redis_client::{Command, Incoming, Received, RedisClient, Subscriber, cmd, partition_of, tag};
+use redis_client::{Command, Incoming, Received, RedisClient, Subscriber, cmd, partition_of};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     EVERYBODY,
+    channels::Channels,
     codec::{self, Message},
     envelope::{BUS_VERSION, Envelopes},
+    interests::{Interest, Interests},
     losses::{LossNotice, Losses},
     receivers::{Lost, Receivers},
 };
@@ -68,49 +69,9 @@ pub struct Link {
     outgoing: mpsc::Sender<Outgoing>,
 }
 
-/// The topics that this instance is interested in.
-struct Interests {
-    shared: Arc<Shared>,
-    subscriber: Subscriber,
-    /// The number of holders by topic. A subscription is ended under the entry's lock.
-    topics: DashMap<String, usize>,
-}
-
-/// Interest in what other instances send on a topic, until it is dropped.
-pub struct Interest {
-    interests: Arc<Interests>,
-    topic: String,
-}
-
-impl Interest {
-    /// Waits until the subscription is active: what others send from then on arrives here. While Redis is away it returns
-    /// at once; the interruption reported when Redis is back makes up for it.
-    pub async fn confirmed(&self) {
-        let channel = self.interests.shared.channel(&self.topic);
-        if let Err(error) = self.interests.subscriber.subscribe(&channel).await {
-            tracing::debug!(%error, "a topic is not subscribed yet");
-        }
-    }
-}
-
-impl Drop for Interest {
-    fn drop(&mut self) {
-        let topic = std::mem::take(&mut self.topic);
-        let channel = self.interests.shared.channel(&topic);
-        if let Entry::Occupied(mut holders) = self.interests.topics.entry(topic) {
-            *holders.get_mut() -= 1;
-            if *holders.get() == 0 {
-                // Under the entry's lock, so that the next holder subscribes after this.
-                self.interests.subscriber.unsubscribe(&channel);
-                holders.remove();
-            }
-        }
-    }
-}
-
 struct Shared {
     envelopes: Envelopes,
-    prefix: String,
+    channels: Channels,
     version: AtomicU8,
     queued_bytes: AtomicUsize,
     /// Messages that Redis hasn't acknowledged.
@@ -144,9 +105,10 @@ impl Link {
         prefix: &str,
     ) -> (Self, LinkTasks) {
         let (sender, outgoing) = mpsc::channel(QUEUE);
+        let channels = Channels::new(prefix);
         let shared = Arc::new(Shared {
             envelopes: Envelopes::new(secret, own),
-            prefix: prefix.to_owned(),
+            channels: channels.clone(),
             version: AtomicU8::new(BUS_VERSION),
             queued_bytes: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
@@ -154,11 +116,7 @@ impl Link {
             stats: BusStats::default(),
         });
         let link = Self {
-            interests: Arc::new(Interests {
-                shared: shared.clone(),
-                subscriber,
-                topics: DashMap::new(),
-            }),
+            interests: Arc::new(Interests::new(channels, subscriber)),
             shared,
             outgoing: sender,
         };
@@ -179,7 +137,7 @@ impl Link {
 
     /// True if all subscriptions are active.
     pub fn is_connected(&self) -> bool {
-        self.interests.subscriber.is_connected()
+        self.interests.is_connected()
     }
 
     /// Sets the version to write: the lowest that an instance of the fleet knows.
@@ -212,16 +170,8 @@ impl Link {
         }
     }
 
-    /// Registers interest in `topic`; messages arrive from the return of [`Interest::confirmed`] on.
     pub(super) fn interest(&self, topic: &str) -> Interest {
-        match self.interests.topics.get_mut(topic) {
-            Some(mut holders) => *holders += 1,
-            None => *self.interests.topics.entry(topic.to_owned()).or_default() += 1,
-        }
-        Interest {
-            interests: self.interests.clone(),
-            topic: topic.to_owned(),
-        }
+        self.interests.register(topic)
     }
 
     pub(super) async fn flush(&self) {
@@ -235,24 +185,11 @@ impl Link {
 
     /// Topics that this instance is interested in.
     pub fn topics(&self) -> usize {
-        self.interests.topics.len()
+        self.interests.len()
     }
 }
 
 impl Shared {
-    fn channel(&self, topic: &str) -> String {
-        let id = topic.split_once(':').map_or(topic, |(_, id)| id);
-        let tag = tag(partition_of(id));
-        format!("{{{tag}}}{}:bus:{topic}", self.prefix)
-    }
-
-    /// The topic of one of our channels.
-    fn topic<'a>(&self, channel: &'a str) -> Option<&'a str> {
-        let (_, rest) = channel.split_once('}')?;
-        rest.strip_prefix(self.prefix.as_str())?
-            .strip_prefix(":bus:")
-    }
-
     /// Publishes the batch, behind the reports of losses.
     async fn publish(&self, client: &RedisClient, batch: &mut Vec<Outgoing>) {
         let gathered = batch.len();
@@ -263,7 +200,7 @@ impl Shared {
         let mut commands: Vec<Command> = Vec::new();
         let mut counts: Vec<(String, u64)> = Vec::new();
         let mut close = |topic: String, (mut bytes, count): (Vec<u8>, u64)| {
-            let channel = self.channel(&topic);
+            let channel = self.channels.of_topic(&topic);
             self.envelopes.seal(&channel, &mut bytes);
             commands.push(cmd("SPUBLISH").arg(channel).arg(bytes).into());
             counts.push((topic, count));
@@ -372,7 +309,7 @@ async fn receive(
         match received {
             Received::Message { channel, payload } => {
                 shared.stats.received.fetch_add(1, Ordering::Relaxed);
-                let Some(topic) = shared.topic(&channel) else {
+                let Some(topic) = shared.channels.topic_of(&channel) else {
                     continue;
                 };
                 match shared.envelopes.open(&channel, &payload) {
@@ -390,7 +327,9 @@ async fn receive(
                 receivers.interrupted(&match &interrupted {
                     redis_client::Interrupted::All => Lost::All,
                     redis_client::Interrupted::Channels(channels) => {
-                        let topics = channels.iter().filter_map(|channel| shared.topic(channel));
+                        let topics = channels
+                            .iter()
+                            .filter_map(|channel| shared.channels.topic_of(channel));
                         Lost::Of(topics.collect())
                     }
                 });
@@ -411,35 +350,5 @@ impl Shared {
         if refused.is_power_of_two() {
             tracing::warn!(channel, %reason, refused, "an envelope of the bus was refused");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_channel_lies_with_the_keys_of_its_room_and_names_its_topic() {
-        let shared = Shared {
-            envelopes: Envelopes::new(
-                &SigningSecret::from_bytes("secret"),
-                InstanceId::new([1, 2, 3]),
-            ),
-            prefix: "tertulia".into(),
-            version: AtomicU8::new(1),
-            queued_bytes: AtomicUsize::new(0),
-            unsent: AtomicUsize::new(0),
-            losses: Losses::default(),
-            stats: BusStats::default(),
-        };
-        for topic in ["room:0199-a", "user:0199-a", EVERYBODY] {
-            let channel = shared.channel(topic);
-            assert_eq!(shared.topic(&channel), Some(topic));
-        }
-        let key = format!("{{{}}}key", tag(partition_of("0199-a")));
-        assert_eq!(
-            redis_client::slot(shared.channel("room:0199-a").as_bytes()),
-            redis_client::slot(key.as_bytes())
-        );
     }
 }

@@ -10,8 +10,10 @@
 //! way here is reported as an interruption, one of ours is reported to the others (`losses.rs`). What nobody can know of,
 //! as of an instance that died, is found by comparing from time to time.
 
+mod channels;
 mod codec;
 mod envelope;
+mod interests;
 mod link;
 mod losses;
 mod receivers;
@@ -20,7 +22,8 @@ mod receivers;
 pub use codec::round_trip;
 pub use codec::{Kind, Malformed, Message, Reader, Writer};
 pub use envelope::BUS_VERSION;
-pub use link::{BusStats, Interest, Link, LinkTasks};
+pub use interests::Interest;
+pub use link::{BusStats, Link, LinkTasks};
 pub use receivers::{Lost, Receiver, Receivers};
 
 /// The topic that every instance is interested in.
