@@ -69,13 +69,13 @@ fn connections(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
     }
     scrape.counter(&of::OPENED, &[], stats.opened());
     for (reason, count) in stats.closed() {
-        scrape.counter(&of::CLOSED, &[reason.as_str()], count);
+        scrape.counter(&of::CLOSED, &[reason.label()], count);
         if reason == CloseReason::PingTimeout {
             scrape.counter(&of::HEARTBEATS_MISSED, &[], count);
         }
     }
     for (reason, count) in stats.refused() {
-        scrape.counter(&of::REFUSED, &[reason.as_str()], count);
+        scrape.counter(&of::REFUSED, &[reason.label()], count);
     }
     scrape.counter(&of::EVENTS, &[], stats.events());
     scrape.counter(&of::UNREADABLE, &[], stats.unreadable());

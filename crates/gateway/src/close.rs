@@ -64,6 +64,24 @@ impl CloseReason {
         }
     }
 
+    /// A short name for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client_closed",
+            Self::TransportError => "transport_error",
+            Self::PingTimeout => "ping_timeout",
+            Self::ConnectTimeout => "no_namespace",
+            Self::Protocol => "protocol_error",
+            Self::NotText => "not_utf8",
+            Self::TooLarge => "message_too_large",
+            Self::Flood => "too_many_events",
+            Self::SlowConsumer => "slow_consumer",
+            Self::Server => "server_closed",
+            Self::TryLater => "try_later",
+            Self::Draining => "draining",
+        }
+    }
+
     /// Whether a polling client still gets what is queued by its next requests, and is told then. After all else its
     /// session is unknown at once.
     pub(crate) fn is_reported_to_polls(self) -> bool {

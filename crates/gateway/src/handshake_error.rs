@@ -56,18 +56,18 @@ impl HandshakeError {
     ];
 
     /// A short name for metrics.
-    pub fn as_str(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
-            Self::UnknownTransport => "unknown transport",
-            Self::UnknownSession => "unknown session",
-            Self::BadMethod => "bad method",
+            Self::UnknownTransport => "unknown_transport",
+            Self::UnknownSession => "unknown_session",
+            Self::BadMethod => "bad_method",
             Self::Malformed => "malformed",
-            Self::WebSocketVersion => "unsupported WebSocket version",
-            Self::Forbidden => "forbidden origin",
-            Self::UnsupportedVersion => "unsupported protocol version",
-            Self::NoRoom => "no room",
-            Self::TooSlow => "too slow",
-            Self::AlreadyUpgraded => "already upgraded",
+            Self::WebSocketVersion => "websocket_version",
+            Self::Forbidden => "forbidden_origin",
+            Self::UnsupportedVersion => "protocol_version",
+            Self::NoRoom => "no_room",
+            Self::TooSlow => "too_slow",
+            Self::AlreadyUpgraded => "already_upgraded",
             Self::Disconnected => "disconnected",
         }
     }
