@@ -22,14 +22,31 @@ use super::{presence::LocalUsers, subscriptions::Subscriptions};
 /// Between the end of a comparison and the next one.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
-/// Pairs of a room and a user, and rooms, in one query: a millisecond of the store's work, so that on a single core messages
-/// hardly wait for it.
-const PAIRS: usize = 250;
-const ROOMS: usize = 64;
+/// How much is compared at a time.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Pairs of a room and a user in one query.
+    pairs: usize,
+    /// Rooms in one query.
+    rooms: usize,
+    /// After each query.
+    pause: Duration,
+}
 
-/// The pause after each batch of a regular comparison, and of one after messages may have been lost.
-const REGULAR_PAUSE: Duration = Duration::from_millis(125);
-const URGENT_PAUSE: Duration = Duration::from_millis(25);
+/// Of a regular comparison: a query is a millisecond of the store's work, so that on a single core messages hardly wait for
+/// it.
+const REGULAR: Pace = Pace {
+    pairs: 250,
+    rooms: 64,
+    pause: Duration::from_millis(125),
+};
+
+/// After messages may have been lost: larger queries, since a slow store answers only so many of them in a second.
+const URGENT: Pace = Pace {
+    pairs: 1_000,
+    rooms: 250,
+    pause: Duration::from_millis(100),
+};
 
 /// The pause after the store couldn't be read.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -56,7 +73,7 @@ pub struct ReconciliationStats {
     pub unanswered: u64,
 }
 
-/// Users of rooms, at most [`PAIRS`].
+/// Users of rooms, as many as a [`Pace`] allows.
 #[derive(Default)]
 struct Batch {
     rooms: Vec<(RoomId, Vec<UserId>)>,
@@ -64,8 +81,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn fits(&self, users: usize) -> bool {
-        self.rooms.len() < ROOMS && self.pairs + users <= PAIRS
+    fn fits(&self, users: usize, pace: Pace) -> bool {
+        self.rooms.len() < pace.rooms && self.pairs + users <= pace.pairs
     }
 
     fn add(&mut self, room: RoomId, users: Vec<UserId>) {
@@ -111,29 +128,29 @@ impl Reconciliation {
     pub async fn run(&self) {
         let regularly = async || {
             sleep(COMPARE_EVERY).await;
-            self.compare(REGULAR_PAUSE).await;
+            self.compare(REGULAR).await;
         };
         loop {
             // What was compared before a loss says nothing about it: the comparison starts again.
             tokio::select! {
-                () = self.stale.notified() => self.compare(URGENT_PAUSE).await,
+                () = self.stale.notified() => self.compare(URGENT).await,
                 () = regularly() => {}
             }
         }
     }
 
     /// Compares all subscriptions here, and returns when the store has answered for each.
-    async fn compare(&self, pause: Duration) {
+    async fn compare(&self, pace: Pace) {
         let mut rooms: VecDeque<RoomId> = self.local_users.rooms().into();
         while !rooms.is_empty() {
             let mut batch = Batch::default();
             while let Some(room) = rooms.pop_front() {
                 // Read right before the query: a later subscriber may be a member only since then.
                 let users = self.local_users.of_room(&room);
-                if batch.fits(users.len()) {
+                if batch.fits(users.len(), pace) {
                     batch.add(room, users);
                 } else if batch.rooms.is_empty() {
-                    self.compare_large(room, users, &mut rooms, pause).await;
+                    self.compare_large(room, users, &mut rooms, pace).await;
                     break;
                 } else {
                     rooms.push_front(room);
@@ -144,7 +161,7 @@ impl Reconciliation {
                 rooms.extend(batch.rooms.into_iter().map(|(room, _)| room));
                 sleep(RETRY_PAUSE).await;
             }
-            sleep(pause).await;
+            sleep(pace.pause).await;
         }
     }
 
@@ -154,9 +171,9 @@ impl Reconciliation {
         room: RoomId,
         users: Vec<UserId>,
         unanswered: &mut VecDeque<RoomId>,
-        pause: Duration,
+        pace: Pace,
     ) {
-        for part in users.chunks(PAIRS) {
+        for part in users.chunks(pace.pairs) {
             let mut batch = Batch::default();
             batch.add(room.clone(), part.to_vec());
             if !self.check(&batch).await {
@@ -164,7 +181,7 @@ impl Reconciliation {
                 sleep(RETRY_PAUSE).await;
                 return;
             }
-            sleep(pause).await;
+            sleep(pace.pause).await;
         }
     }
 

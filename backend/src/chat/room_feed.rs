@@ -153,8 +153,11 @@ impl RoomFeed {
         self.lock().stale = true;
     }
 
-    /// Lets the caller repair it, unless that is under way already.
+    /// Lets the caller repair it if events are missing, or may be, and no repair is under way.
     pub(super) fn try_repair(self: &Arc<Self>) -> Option<RepairGuard> {
+        if !self.needs_repair() {
+            return None;
+        }
         let is_free = !self.repairing.swap(true, Ordering::AcqRel);
         is_free.then(|| RepairGuard(self.clone()))
     }

@@ -18,7 +18,7 @@ use super::{
     presence::Presence,
     replay::{Replay, Since, bytes, truncate},
     room_feed::{
-        FeedEvent, Released, RoomFeed,
+        FeedEvent, Released, RepairGuard, RoomFeed,
         repair::{FIRST_PAUSE, Repaired},
     },
     stale_rooms::{Stale, StaleRooms},
@@ -235,16 +235,16 @@ impl RoomFeeds {
         &self.stale
     }
 
-    /// Repairs a feed in a task of its own.
+    /// Repairs a feed in a task of its own, unless that is under way.
     fn start_repair(self: &Arc<Self>, feed: &Arc<RoomFeed>) {
-        if feed.needs_repair() {
+        if let Some(guard) = feed.try_repair() {
             let (feeds, feed) = (self.clone(), feed.clone());
-            tokio::spawn(async move { feeds.repair(&feed, FIRST_PAUSE).await });
+            tokio::spawn(async move { feeds.repair(&feed, guard, FIRST_PAUSE).await });
         }
     }
 
-    async fn repair(&self, feed: &Arc<RoomFeed>, pause: Duration) {
-        match feed.repair(&self.store, &self.hub, pause).await {
+    async fn repair(&self, feed: &Arc<RoomFeed>, guard: RepairGuard, pause: Duration) {
+        match feed.repair(&self.store, &self.hub, guard, pause).await {
             Repaired::Done => {}
             Repaired::RoomDeleted => self.close(feed.id()),
             Repaired::Overflow(seq) => self.start_over(feed, seq),
@@ -269,7 +269,9 @@ impl RoomFeeds {
             stream::iter(feeds)
                 .for_each_concurrent(REPAIRS, |feed| async move {
                     feed.mark_stale();
-                    self.repair(&feed, Duration::ZERO).await;
+                    if let Some(guard) = feed.try_repair() {
+                        self.repair(&feed, guard, Duration::ZERO).await;
+                    }
                 })
                 .await;
         }

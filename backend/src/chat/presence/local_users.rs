@@ -52,16 +52,17 @@ impl LocalUsers {
             .is_some_and(|users| users.contains_key(user))
     }
 
-    /// The users of a room, at most `max`.
-    pub fn some_of(&self, room: &RoomId, max: usize) -> Vec<UserId> {
-        self.0
-            .get(room)
-            .map_or_else(Vec::new, |users| users.keys().take(max).cloned().collect())
+    /// The number of users of a room, and some of them, at most `max`.
+    pub fn some_of(&self, room: &RoomId, max: usize) -> (usize, Vec<UserId>) {
+        let Some(users) = self.0.get(room) else {
+            return (0, Vec::new());
+        };
+        (users.len(), users.keys().take(max).cloned().collect())
     }
 
     /// The users of a room.
     pub fn of_room(&self, room: &RoomId) -> Vec<UserId> {
-        self.some_of(room, usize::MAX)
+        self.some_of(room, usize::MAX).1
     }
 
     /// The rooms with users.

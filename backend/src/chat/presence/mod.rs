@@ -197,10 +197,13 @@ impl Presence {
     pub async fn online(&self, room: &RoomId) -> Result<PresenceAnswer, AppError> {
         match &self.sets {
             Some(sets) => sets.online(room).await,
-            None => Ok(PresenceAnswer {
-                count: self.local.count(room) as u64,
-                online: self.local.some_of(room, ONLINE_MAX),
-            }),
+            None => {
+                let (count, online) = self.local.some_of(room, ONLINE_MAX);
+                Ok(PresenceAnswer {
+                    count: count as u64,
+                    online,
+                })
+            }
         }
     }
 }

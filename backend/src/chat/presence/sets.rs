@@ -186,8 +186,10 @@ impl PresenceSets {
     /// Writes everything again before it expires, and when Redis may have lost it.
     async fn refresh(&self, mut reclaims: watch::Receiver<u64>) {
         loop {
-            // Either is a reason to write.
-            drop(tokio::time::timeout(REFRESH_EVERY, reclaims.changed()).await);
+            // Either is a reason to write, but for the end of the registry.
+            if let Ok(Err(_)) = tokio::time::timeout(REFRESH_EVERY, reclaims.changed()).await {
+                return;
+            }
             self.republish_all();
         }
     }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use gateway::Hub;
 use storage::{MessageStore, StoreError};
 
-use super::{FeedEvent, Released, RoomFeed};
+use super::{FeedEvent, Released, RepairGuard, RoomFeed};
 
 /// Another instance's event is usually here a moment after the one that overtook it.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(40);
@@ -31,24 +31,26 @@ pub(crate) enum Repaired {
 }
 
 impl RoomFeed {
-    /// Reads the log from the head on until nothing is missing, first after `pause`. Does nothing if a repair is under way.
-    pub(crate) async fn repair(
+    /// Reads the log from the head on until nothing is missing, first after `pause`.
+    pub(in crate::chat) async fn repair(
         self: &Arc<Self>,
         store: &MessageStore,
         hub: &Hub,
+        mut guard: RepairGuard,
         pause: Duration,
     ) -> Repaired {
-        // Again, for what was marked while a repair ended.
-        while self.needs_repair()
-            && let Some(guard) = self.try_repair()
-        {
+        loop {
             let repaired = self.read_log(store, hub, pause).await;
             drop(guard);
             if repaired != Repaired::Done {
                 return repaired;
             }
+            // Again, for what was marked while the repair ended.
+            match self.try_repair() {
+                Some(again) => guard = again,
+                None => return Repaired::Done,
+            }
         }
-        Repaired::Done
     }
 
     async fn read_log(&self, store: &MessageStore, hub: &Hub, mut pause: Duration) -> Repaired {

@@ -313,11 +313,12 @@ async fn receive(
                     continue;
                 };
                 match shared.envelopes.open(&channel, &payload) {
-                    Ok(Some(messages)) => match receivers.receive(topic, messages) {
-                        Ok(false) => {}
-                        Ok(true) => shared.count_interruption(),
-                        Err(malformed) => shared.refuse(&channel, &malformed),
-                    },
+                    Ok(Some(messages)) => {
+                        let interrupted = || shared.count_interruption();
+                        if let Err(error) = receivers.receive(topic, messages, interrupted) {
+                            shared.refuse(&channel, &error);
+                        }
+                    }
                     Ok(None) => {}
                     Err(reason) => shared.refuse(&channel, &reason),
                 }

@@ -53,14 +53,18 @@ impl Receivers {
         Self { all }
     }
 
-    /// Hands over the messages of an envelope, in their order. `Ok(true)` if one of them told of a loss.
-    pub(super) fn receive(&self, topic: &str, mut messages: &[u8]) -> Result<bool, Malformed> {
-        let mut told_of_loss = false;
+    /// Hands over the messages of an envelope, in their order. Calls `interrupted` for each that reports a loss.
+    pub(super) fn receive(
+        &self,
+        topic: &str,
+        mut messages: &[u8],
+        interrupted: impl Fn(),
+    ) -> Result<(), Malformed> {
         while !messages.is_empty() {
             let (kind, mut fields) = codec::take(&mut messages)?;
             if kind == Kind::LOST {
                 let all = fields.flag()?;
-                told_of_loss = true;
+                interrupted();
                 self.interrupted(&if all {
                     Lost::All
                 } else {
@@ -74,7 +78,7 @@ impl Receivers {
                 None => tracing::debug!(?kind, "a newer instance sends an unknown kind of message"),
             }
         }
-        Ok(told_of_loss)
+        Ok(())
     }
 
     pub(super) fn interrupted(&self, lost: &Lost<'_>) {
@@ -99,6 +103,8 @@ impl Receivers {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use parking_lot::Mutex;
 
     use super::*;
@@ -140,13 +146,17 @@ mod tests {
         let mut bytes = Vec::new();
         codec::append(&mut bytes, &OfKind(Kind::UNREAD));
         codec::append(&mut bytes, &OfKind(Kind::PRESENCE));
-        assert_eq!(receivers.receive("room:a", &bytes), Ok(false));
+        let losses = Cell::new(0);
+        let receive =
+            |topic, bytes: &[u8]| receivers.receive(topic, bytes, || losses.set(losses.get() + 1));
+        assert_eq!(receive("room:a", &bytes), Ok(()));
         codec::append(&mut bytes, &LossNotice { all: false });
         codec::append(&mut bytes, &LossNotice { all: true });
-        assert_eq!(receivers.receive("room:b", &bytes), Ok(true));
+        assert_eq!(receive("room:b", &bytes), Ok(()));
+        assert_eq!(losses.get(), 2);
         let expected = ["room:a", "room:b", "Of([\"room:b\"])", "All"];
         assert_eq!(*recorder.0.lock(), expected);
         bytes.pop();
-        assert_eq!(receivers.receive("room:a", &bytes), Err(Malformed));
+        assert_eq!(receive("room:a", &bytes), Err(Malformed));
     }
 }
