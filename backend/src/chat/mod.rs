@@ -219,7 +219,7 @@ impl Chat {
 
     /// Rooms with subscribers here, and those that had some a moment ago.
     pub fn rooms_held(&self) -> usize {
-        self.feeds.len()
+        self.feeds.count()
     }
 
     /// Counters of the comparison of subscriptions with memberships.
@@ -321,6 +321,7 @@ impl Receiver for Chat {
             }
         }
         if lost.includes_everybody() {
+            // Users included: accounts rely on it.
             self.store.forget_everything();
             self.reconciliation.mark_stale();
         }

@@ -350,13 +350,8 @@ impl RoomFeeds {
     }
 
     /// Number of rooms held.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.rooms.len()
-    }
-
-    /// True if no room is held.
-    pub fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
     }
 
     /// Drops rooms without subscribers, for ever.

@@ -178,25 +178,10 @@ impl UserSockets {
         self.sessions.contains_key(session)
     }
 
-    /// The users that have a socket here.
-    pub fn users(&self) -> Vec<UserId> {
-        let users = self.users.iter();
-        users
-            .filter(|user| !user.sockets.is_empty())
-            .map(|user| user.key().clone())
-            .collect()
-    }
-
     /// The number of users that have a socket here.
     pub fn online(&self) -> usize {
         let users = self.users.iter();
         users.filter(|user| !user.sockets.is_empty()).count()
-    }
-
-    /// The sessions that have a socket here.
-    pub fn sessions(&self) -> Vec<SessionId> {
-        let sessions = self.sessions.iter();
-        sessions.map(|session| session.key().clone()).collect()
     }
 
     /// Sends `frame` to the sockets of a user that don't subscribe to the topic `unless`. A connection that can't take it

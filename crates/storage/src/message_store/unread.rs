@@ -46,7 +46,11 @@ impl MessageStore {
     /// The unread messages of one member, at most [`UNREAD_MAX`]. `NotFound` if there is no such
     /// room or the user isn't in it.
     pub async fn unread(&self, room: &RoomId, user: &UserId) -> Result<u64, StoreError> {
-        on_backend!(self, Unread: unread.unread(room, user))
+        let counts = self.unread_for(room, std::slice::from_ref(user)).await?;
+        counts
+            .first()
+            .map(|(_, unread)| *unread)
+            .ok_or(StoreError::NotFound)
     }
 
     /// The unread messages of each of these users, at most [`UNREAD_MAX`]; users who aren't members are

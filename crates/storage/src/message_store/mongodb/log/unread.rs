@@ -33,14 +33,6 @@ impl Unread {
         }
     }
 
-    pub async fn unread(&self, room: &RoomId, user: &UserId) -> Result<u64, StoreError> {
-        let counts = self.unread_for(room, std::slice::from_ref(user)).await?;
-        counts
-            .first()
-            .map(|(_, unread)| *unread)
-            .ok_or(StoreError::NotFound)
-    }
-
     pub async fn unread_for(
         &self,
         room: &RoomId,
