@@ -1,6 +1,7 @@
 //! The HTTP side: `router.rs` holds the whole route table, a file per resource turns requests into calls of the rules
 //! in `chat/` and `accounts/`, and their answers into responses.
 
+mod admin;
 mod auth;
 mod blocks;
 pub mod health;

@@ -9,8 +9,9 @@ use http::{
     HeaderMap,
     header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
-use protocol::{ErrorBody, ErrorCode, Invalid, read_json, read_query};
+use protocol::{ErrorBody, ErrorCode, Invalid, Role, read_json, read_query};
 use serde::de::DeserializeOwned;
+use storage::StoreError;
 
 use crate::{accounts::sessions::Device, app::SharedApp, auth::actor::Actor, error::AppError};
 
@@ -140,6 +141,26 @@ impl FromRequestParts<SharedApp> for Actor {
             )
         };
         app.auth.authenticate(token.ok_or_else(missing)?)
+    }
+}
+
+/// An actor who is an administrator now: the token may be older than the role, so the store is asked.
+#[allow(dead_code, reason = "not every route asks who it is")]
+pub struct Administrator(pub Actor);
+
+impl FromRequestParts<SharedApp> for Administrator {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
+        let actor = Actor::from_request_parts(parts, app).await?;
+        match app.store.user(&actor.user_id).await {
+            Ok(user) if user.role == Role::Admin => Ok(Self(actor)),
+            Ok(_) | Err(StoreError::NotFound) => Err(AppError::new(
+                ErrorCode::Forbidden,
+                "only administrators may do this",
+            )),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

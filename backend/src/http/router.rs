@@ -36,7 +36,7 @@ use tower_http::{
 };
 
 use super::{
-    auth, blocks, health, me, members, messages,
+    admin, auth, blocks, health, me, members, messages,
     pages::{documents, web_client},
     publish, request_log, rooms, security_headers, sessions, users,
 };
@@ -90,6 +90,7 @@ fn table() -> Vec<Row> {
         row(Get, "/api/v1/rooms/{roomId}/events", messages::events),
         row(Get, "/api/v1/rooms/{roomId}/search", messages::search),
         row(Post, "/api/v1/publish", publish::publish),
+        row(Get, "/api/v1/admin/instances", admin::instances::list),
         row(Get, "/health", health::ready),
         row(Get, "/health/live", health::live),
         row(Get, "/health/ready", health::ready),

@@ -125,6 +125,17 @@ impl Api {
         person(&tokens.expect(201))
     }
 
+    /// Signs in whom [`register`](Self::register) registered.
+    pub async fn sign_in(&self, username: &str) -> Person {
+        let body = json!({ "username": username, "password": "correct horse" });
+        person(
+            &self
+                .post("/api/v1/auth/login", None, body)
+                .await
+                .expect(200),
+        )
+    }
+
     /// Lets a guest in.
     pub async fn guest(&self, name: &str) -> Person {
         let body = json!({ "displayName": name });

@@ -6,6 +6,7 @@ use std::{ops::Deref, path::Path, sync::Arc};
 
 use tempfile::TempDir;
 use tertulia::{
+    admin,
     config::Config,
     server::{self, Listeners},
 };
@@ -84,18 +85,7 @@ impl TestApp {
     }
 
     async fn start_on(data: Arc<TempDir>, variables: Vec<(String, String)>) -> Self {
-        let lookup = |name: &str| {
-            let given = variables.iter().find(|(variable, _)| variable == name);
-            match (name, given) {
-                (_, Some((_, value))) => Some(value.clone()),
-                ("DATA_DIR", None) => Some(data.path().display().to_string()),
-                ("DRAIN_SECONDS", None) => Some("1".into()),
-                ("HOST", None) => Some("127.0.0.1".into()),
-                ("PORT" | "METRICS_PORT", None) => Some("0".into()),
-                _ => None,
-            }
-        };
-        let config = Config::read(lookup).unwrap();
+        let config = configuration(&data, &variables);
         let count = if config.fleet.is_some() { 2 } else { 1 };
         let mut addresses = Vec::new();
         let mut operations = Vec::new();
@@ -175,6 +165,25 @@ impl TestApp {
         Self::start_on(data, variables).await
     }
 
+    /// Registers `name` and makes them an administrator. A server that is alone is stopped for it and started again.
+    pub async fn with_administrator(self, name: &str) -> (Self, Person) {
+        self.register(name).await;
+        let app = if on_a_fleet() {
+            admin::grant(&configuration(&self.data, &self.variables), name)
+                .await
+                .unwrap();
+            self
+        } else {
+            let (data, variables) = self.stop_all().await;
+            admin::grant(&configuration(&data, &variables), name)
+                .await
+                .unwrap();
+            Self::start_on(data, variables).await
+        };
+        let administrator = app.sign_in(name).await;
+        (app, administrator)
+    }
+
     /// What it serves to operators.
     pub fn operations(&self) -> &Api {
         &self.operations
@@ -184,6 +193,21 @@ impl TestApp {
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
+}
+
+fn configuration(data: &TempDir, variables: &[(String, String)]) -> Config {
+    let lookup = |name: &str| {
+        let given = variables.iter().find(|(variable, _)| variable == name);
+        match (name, given) {
+            (_, Some((_, value))) => Some(value.clone()),
+            ("DATA_DIR", None) => Some(data.path().display().to_string()),
+            ("DRAIN_SECONDS", None) => Some("1".into()),
+            ("HOST", None) => Some("127.0.0.1".into()),
+            ("PORT" | "METRICS_PORT", None) => Some("0".into()),
+            _ => None,
+        }
+    };
+    Config::read(lookup).unwrap()
 }
 
 fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {

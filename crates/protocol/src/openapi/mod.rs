@@ -37,13 +37,14 @@ impl Method {
 
 /// What the routes are about, in the order of the document: the first part of the path under
 /// `/api/v1`, or the server itself.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("auth", "Signing in, refreshing tokens and signing out."),
     ("me", "Your own user, rooms and blocks."),
     ("users", "Other users."),
     ("sessions", "Your sessions, one for each sign-in."),
     ("rooms", "Rooms, their members and messages."),
     ("publish", "Events from other programs."),
+    ("admin", "Administration, for users with the role `admin`."),
     ("server", "The server itself."),
 ];
 
@@ -79,6 +80,8 @@ pub enum Credential {
     Nothing,
     /// An access token.
     AccessToken,
+    /// An access token of a user who has the role `admin` now.
+    Administrator,
     /// The key that programs of the same house have.
     ApiKey,
 }
@@ -88,7 +91,7 @@ impl Credential {
     pub const fn scheme(self) -> Option<&'static str> {
         match self {
             Self::Nothing => None,
-            Self::AccessToken => Some("accessToken"),
+            Self::AccessToken | Self::Administrator => Some("accessToken"),
             Self::ApiKey => Some("apiKey"),
         }
     }
@@ -133,6 +136,9 @@ impl Route {
                 ErrorCode::NotFound => self.path.contains('{') || self.refusals.contains(code),
                 ErrorCode::Unauthenticated => {
                     self.needs != Credential::Nothing || self.refusals.contains(code)
+                }
+                ErrorCode::Forbidden => {
+                    self.needs == Credential::Administrator || self.refusals.contains(code)
                 }
                 ErrorCode::TooLarge => self.body.is_some(),
                 ErrorCode::RateLimited | ErrorCode::Internal | ErrorCode::Unavailable => api,

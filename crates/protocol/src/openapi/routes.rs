@@ -11,6 +11,7 @@ use crate::history::{
     EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
 use crate::id::{RoomId, SessionId, UserId};
+use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
 use crate::publish::PublishRequest;
@@ -239,6 +240,14 @@ pub const ROUTES: &[Route] = &[
     .refuses(&[NotFound]),
     route(
         Get,
+        "/api/v1/admin/instances",
+        "listInstances",
+        "List the live instances",
+    )
+    .for_administrators()
+    .answers(&[(200, Content::Json(schema_of::<InstancePage>))]),
+    route(
+        Get,
         "/health",
         "health",
         "Report the health of the server and its dependencies",
@@ -321,6 +330,13 @@ impl Route {
     const fn open(self) -> Self {
         Self {
             needs: Credential::Nothing,
+            ..self
+        }
+    }
+
+    const fn for_administrators(self) -> Self {
+        Self {
+            needs: Credential::Administrator,
             ..self
         }
     }

@@ -68,6 +68,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the live instances */
+        get: operations["listInstances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/guest": {
         parameters: {
             query?: never;
@@ -639,6 +656,20 @@ export interface components {
              * @description In pixels.
              */
             width: number;
+        };
+        /** @description One live instance. */
+        Instance: {
+            /** @description Whether this instance answered. */
+            current: boolean;
+            /** @description Its id; the ids of its connections begin with it. Another one after every start. */
+            id: string;
+        };
+        /** @description The live instances, by id. All are returned at once. */
+        InstancePage: {
+            /** @description Always false. */
+            hasMore: boolean;
+            /** @description The instances. */
+            instances: components["schemas"]["Instance"][];
         };
         /** @description Signs in. A username or password that is too short is treated like a wrong one. */
         LoginRequest: {
@@ -1278,6 +1309,31 @@ export interface operations {
                     };
                 };
             };
+        };
+    };
+    listInstances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InstancePage"];
+                };
+            };
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
         };
     };
     comeAsGuest: {

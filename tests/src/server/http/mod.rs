@@ -1,6 +1,7 @@
 //! Every HTTP route with good and bad input, against the real server.
 
 mod accounts;
+mod administrators;
 mod answers;
 mod members;
 mod messages;

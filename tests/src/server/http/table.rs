@@ -60,7 +60,7 @@ async fn every_route_is_served_and_asks_for_a_token_where_it_says_so() {
 #[tokio::test]
 async fn every_body_and_id_is_checked() {
     let app = TestApp::start_with(&[("PUBLISH_API_KEY", API_KEY)]).await;
-    let ada = app.register("ada").await;
+    let (app, ada) = app.with_administrator("ada").await;
     let (person, program) = (
         format!("Bearer {}", ada.access_token),
         format!("Bearer {API_KEY}"),

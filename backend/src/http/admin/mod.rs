@@ -1,0 +1,3 @@
+//! `admin`: what only administrators may see and do; a file per noun.
+
+pub mod instances;
