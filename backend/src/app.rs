@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::Accounts,
+    audit::Audit,
     auth::Auth,
     chat::Chat,
     config::Config,
@@ -48,6 +49,8 @@ pub struct App {
     pub auth: Arc<Auth>,
     /// Accounts and sessions.
     pub accounts: Arc<Accounts>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
     /// Rooms and messages.
     pub chat: Arc<Chat>,
     /// Events from outside.

@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use protocol::{ErrorBody, ErrorCode, Invalid, Problem};
+use protocol::{ErrorBody, ErrorCode, Invalid, Problem, UserId};
 use storage::StoreError;
 
 use crate::logging::LogThrottle;
@@ -30,6 +30,17 @@ pub struct AppError {
     body: ErrorBody,
     /// Of a rate limit: how much it allows in one window.
     limit: Option<u32>,
+    /// For the audit log.
+    concerns: Option<Box<Concerns>>,
+}
+
+/// What the audit log is told of a refusal, and the client isn't.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concerns {
+    /// Whom it was about.
+    pub user: Option<UserId>,
+    /// Why, such as `wrong_password`.
+    pub reason: &'static str,
 }
 
 impl AppError {
@@ -64,6 +75,15 @@ impl AppError {
         }
     }
 
+    /// The same, saying to the audit log alone whom it is about and why.
+    #[must_use]
+    pub fn concerning(self, user: Option<UserId>, reason: &'static str) -> Self {
+        Self {
+            concerns: Some(Box::new(Concerns { user, reason })),
+            ..self
+        }
+    }
+
     /// A fault of ours; `cause` goes to the log only.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -92,7 +112,11 @@ impl AppError {
 
 impl From<ErrorBody> for AppError {
     fn from(body: ErrorBody) -> Self {
-        Self { body, limit: None }
+        Self {
+            body,
+            limit: None,
+            concerns: None,
+        }
     }
 }
 
@@ -110,7 +134,11 @@ impl From<Invalid> for AppError {
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        let Self { body, limit } = self;
+        let Self {
+            body,
+            limit,
+            concerns,
+        } = self;
         let code = body.code;
         let retry_after = body.retry_after_ms.map(|millis| millis.div_ceil(1_000));
         let problem = Problem::from(body);
@@ -119,6 +147,9 @@ impl IntoResponse for AppError {
         let mut response = (status, axum::Json(problem)).into_response();
         // For whoever counts refusals.
         response.extensions_mut().insert(code);
+        if let Some(concerns) = concerns {
+            response.extensions_mut().insert(*concerns);
+        }
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     accounts::{AccountParts, Accounts},
     app::{App, SharedApp},
+    audit::Audit,
     auth::{
         Auth,
         last_seen::LastSeenBuffer,
@@ -326,6 +327,7 @@ fn assemble(
     }));
     let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
     let app = App {
+        audit: Arc::new(Audit::off()),
         health: Health::new(store.clone(), startup.clone(), redis),
         publishing: Publishing::new(&config, hub.clone(), bus.clone()),
         resuming: Semaphore::new(RESUMING),

@@ -131,7 +131,7 @@ pub async fn refresh(
         Refreshed::Reused(session) => {
             tracing::warn!(session = %session.id, "a refresh token was used twice; its session has ended");
             accounts.auth.revocations.publish(&session.id);
-            Err(ended())
+            Err(ended().concerning(Some(user.id), "refresh_token_reused"))
         }
     }
 }

@@ -68,12 +68,17 @@ pub async fn log_in(
             attempt.succeeded().await;
             sessions::open(accounts, user, device).await
         }
-        _ => {
+        user => {
             attempt.failed(Instant::now());
-            Err(AppError::new(
+            let refusal = AppError::new(
                 ErrorCode::Unauthenticated,
                 "the username or the password is wrong",
-            ))
+            );
+            Err(match user {
+                Some(user) => refusal.concerning(Some(user.id), "wrong_password"),
+                // What was typed isn't recorded: it may be a password.
+                None => refusal.concerning(None, "unknown_username"),
+            })
         }
     }
 }

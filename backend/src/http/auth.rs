@@ -8,33 +8,41 @@ use super::request::JsonBody;
 use crate::{
     accounts::{sessions, sessions::Device, sign_in},
     app::SharedApp,
+    audit::record::Trail,
     auth::actor::Actor,
     error::AppError,
 };
 
 pub async fn register(
     State(app): State<SharedApp>,
+    trail: Trail,
     device: Device,
     JsonBody(request): JsonBody<RegisterRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
     let tokens = sign_in::register(&app.accounts, request, device).await?;
+    note(&trail, &tokens);
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
 pub async fn login(
     State(app): State<SharedApp>,
+    trail: Trail,
     device: Device,
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Json<Tokens>, AppError> {
-    Ok(Json(sign_in::log_in(&app.accounts, request, device).await?))
+    let tokens = sign_in::log_in(&app.accounts, request, device).await?;
+    note(&trail, &tokens);
+    Ok(Json(tokens))
 }
 
 pub async fn guest(
     State(app): State<SharedApp>,
+    trail: Trail,
     device: Device,
     JsonBody(request): JsonBody<GuestRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
     let tokens = sign_in::sign_in_as_guest(&app.accounts, request, device).await?;
+    note(&trail, &tokens);
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -50,4 +58,9 @@ pub async fn refresh(
 pub async fn logout(State(app): State<SharedApp>, actor: Actor) -> Result<StatusCode, AppError> {
     sessions::log_out(&app.accounts, &actor).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who signed in.
+fn note(trail: &Trail, tokens: &Tokens) {
+    trail.note(|record| record.set_user(&tokens.user.id, tokens.user.guest));
 }

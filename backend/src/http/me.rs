@@ -8,6 +8,7 @@ use super::request::{JsonBody, Query};
 use crate::{
     accounts::{profile, sessions::Device},
     app::SharedApp,
+    audit::record::Trail,
     auth::actor::Actor,
     chat,
     error::AppError,
@@ -20,9 +21,19 @@ pub async fn read(State(app): State<SharedApp>, actor: Actor) -> Result<Json<Use
 
 pub async fn update(
     State(app): State<SharedApp>,
+    trail: Trail,
     actor: Actor,
     JsonBody(request): JsonBody<UpdateMe>,
 ) -> Result<Json<UserBody>, AppError> {
+    // Which fields, not what they hold.
+    let fields = [
+        ("displayName", request.display_name.is_some()),
+        ("avatarUrl", request.avatar_url.is_some()),
+        ("email", request.email.is_some()),
+    ];
+    let changed = fields.iter().filter(|(_, changed)| *changed);
+    let changed: Vec<_> = changed.map(|(name, _)| *name).collect();
+    trail.note(|record| record.set_detail("fields", changed));
     let user = profile::update(&app.accounts, &actor, request).await?;
     Ok(Json(UserBody { user }))
 }

@@ -5,7 +5,9 @@ use http::StatusCode;
 use protocol::{ListMembers, MemberBody, MemberPage, PutMember, RoomId, UserId};
 
 use super::request::{JsonBody, Path, Query};
-use crate::{app::SharedApp, auth::actor::Actor, chat::members, error::AppError};
+use crate::{
+    app::SharedApp, audit::record::Trail, auth::actor::Actor, chat::members, error::AppError,
+};
 
 pub async fn list(
     State(app): State<SharedApp>,
@@ -20,10 +22,16 @@ pub async fn list(
 
 pub async fn put(
     State(app): State<SharedApp>,
+    trail: Trail,
     actor: Actor,
     Path((room, user)): Path<(RoomId, UserId)>,
     JsonBody(request): JsonBody<PutMember>,
 ) -> Result<Json<MemberBody>, AppError> {
+    trail.note(|record| {
+        if let Some(role) = request.role {
+            record.set_detail("role", serde_json::json!(role));
+        }
+    });
     let member = members::put(&app.chat, &actor, &room, &user, request).await?;
     Ok(Json(MemberBody { member }))
 }

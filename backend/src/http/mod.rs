@@ -2,6 +2,7 @@
 //! in `chat/` and `accounts/`, and their answers into responses.
 
 mod admin;
+mod audit;
 mod auth;
 mod blocks;
 pub mod health;

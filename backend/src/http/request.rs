@@ -13,7 +13,13 @@ use protocol::{ErrorBody, ErrorCode, Invalid, Role, read_json, read_query};
 use serde::de::DeserializeOwned;
 use storage::StoreError;
 
-use crate::{accounts::sessions::Device, app::SharedApp, auth::actor::Actor, error::AppError};
+use crate::{
+    accounts::sessions::Device,
+    app::SharedApp,
+    audit::record::{Record, Trail},
+    auth::actor::Actor,
+    error::AppError,
+};
 
 /// Bytes of a body, far more than the longest message takes.
 const BODY_MAX: usize = 1_000_000;
@@ -133,6 +139,7 @@ impl FromRequestParts<SharedApp> for Actor {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
+        let trail = parts.extensions.get::<Trail>().cloned();
         let token = bearer_of(parts);
         let missing = || {
             AppError::new(
@@ -140,7 +147,11 @@ impl FromRequestParts<SharedApp> for Actor {
                 "the header Authorization: Bearer is required",
             )
         };
-        app.auth.authenticate(token.ok_or_else(missing)?)
+        let actor = app.auth.authenticate(token.ok_or_else(missing)?)?;
+        if let Some(trail) = trail {
+            trail.note(|record| record.set_actor(&actor));
+        }
+        Ok(actor)
     }
 }
 
@@ -171,6 +182,9 @@ impl FromRequestParts<SharedApp> for KeyHolder {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
+        if let Some(trail) = parts.extensions.get::<Trail>() {
+            trail.note(Record::set_api_key);
+        }
         let Some(key) = app.publishing.key() else {
             return Err(AppError::not_found("route"));
         };

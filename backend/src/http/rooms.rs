@@ -5,14 +5,18 @@ use http::StatusCode;
 use protocol::{CreateRoom, ListRooms, RoomBody, RoomId, RoomPage, UpdateRoom};
 
 use super::request::{JsonBody, Path, Query};
-use crate::{app::SharedApp, auth::actor::Actor, chat::rooms, error::AppError};
+use crate::{
+    app::SharedApp, audit::record::Trail, auth::actor::Actor, chat::rooms, error::AppError,
+};
 
 pub async fn create(
     State(app): State<SharedApp>,
+    trail: Trail,
     actor: Actor,
     JsonBody(request): JsonBody<CreateRoom>,
 ) -> Result<(StatusCode, Json<RoomBody>), AppError> {
     let room = rooms::create(&app.chat, &actor, request).await?;
+    trail.note(|record| record.set_target("room", room.id.as_str()));
     Ok((StatusCode::CREATED, Json(RoomBody { room })))
 }
 

@@ -36,11 +36,11 @@ use tower_http::{
 };
 
 use super::{
-    admin, auth, blocks, health, me, members, messages,
+    admin, audit, auth, blocks, health, me, members, messages,
     pages::{documents, web_client},
     publish, request_log, rooms, security_headers, sessions, users,
 };
-use crate::{app::SharedApp, config::Config, error::AppError};
+use crate::{app::SharedApp, audit::actions, config::Config, error::AppError};
 
 /// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
@@ -140,7 +140,14 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
     };
     table()
         .into_iter()
-        .fold(Router::new(), |router, (_, path, handler)| {
+        .fold(Router::new(), |router, (method, path, handler)| {
+            let handler = match actions::of_route(method, path) {
+                Some(action) => {
+                    let recorded = audit::Recorded::new(app.clone(), action);
+                    handler.route_layer(from_fn_with_state(recorded, audit::record))
+                }
+                None => handler,
+            };
             router.route(path, handler)
         })
         .route("/", get(web_client::html))
@@ -250,6 +257,7 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             RETRY_AFTER,
+            request_log::REQUEST_ID,
             HeaderName::from_static("ratelimit-limit"),
             HeaderName::from_static("ratelimit-remaining"),
             HeaderName::from_static("ratelimit-reset"),

@@ -1,16 +1,16 @@
 //! Events that write to a room's log. They are queued here, in the order sent, and are answered when durable.
 
-use gateway::{Event, Handled};
+use gateway::Handled;
 use protocol::SendMessage;
 
-use super::{ChatSession, read, refuse, reply};
+use super::{Asked, ChatSession, read, refuse, reply};
 use crate::chat::{change_message, mentions, send_message};
 
 /// Reads the event and starts the rule; a refusal is answered at once.
 macro_rules! start {
-    ($session:expr, $event:expr, $rule:path) => {{
-        let request = read(&$event);
-        let ack = $event.into_ack();
+    ($session:expr, $asked:expr, $rule:path) => {{
+        let request = read(&$asked);
+        let ack = $asked.into_answer();
         match request {
             Ok(request) => $rule(&$session.app.chat, &$session.actor, request, |result| {
                 reply(ack, result)
@@ -22,9 +22,9 @@ macro_rules! start {
 }
 
 /// Waits before it is queued only if it mentions somebody.
-pub(super) fn send(session: &ChatSession, event: Event) -> Handled {
-    let request = read::<SendMessage>(&event);
-    let ack = event.into_ack();
+pub(super) fn send(session: &ChatSession, asked: Asked) -> Handled {
+    let request = read::<SendMessage>(&asked);
+    let ack = asked.into_answer();
     match request {
         Ok(request) if mentions::has_any(&request) => {
             let (app, actor) = (session.app.clone(), session.actor.clone());
@@ -45,18 +45,18 @@ pub(super) fn send(session: &ChatSession, event: Event) -> Handled {
     }
 }
 
-pub(super) fn edit(session: &ChatSession, event: Event) -> Handled {
-    start!(session, event, change_message::edit)
+pub(super) fn edit(session: &ChatSession, asked: Asked) -> Handled {
+    start!(session, asked, change_message::edit)
 }
 
-pub(super) fn react(session: &ChatSession, event: Event) -> Handled {
-    start!(session, event, change_message::react)
+pub(super) fn react(session: &ChatSession, asked: Asked) -> Handled {
+    start!(session, asked, change_message::react)
 }
 
 /// Waits for the actor's role before it is queued.
-pub(super) fn delete(session: &ChatSession, event: Event) -> Handled {
-    let request = read(&event);
-    let ack = event.into_ack();
+pub(super) fn delete(session: &ChatSession, asked: Asked) -> Handled {
+    let request = read(&asked);
+    let ack = asked.into_answer();
     match request {
         Ok(request) => {
             let (app, actor) = (session.app.clone(), session.actor.clone());

@@ -4,6 +4,7 @@
 //! queued for the room's log here and answered when they are durable, so that many can be in flight; the others are
 //! answered before the next one is handled.
 
+mod asked;
 mod connect;
 mod messages;
 mod resume;
@@ -29,6 +30,7 @@ use crate::{
     wire::resync,
 };
 
+use asked::{Answer, Asked};
 pub use connect::Connector;
 pub use resume::RESUMING;
 
@@ -48,44 +50,45 @@ impl Session for ChatSession {
     }
 
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled {
-        match event.name() {
-            SendMessage::NAME => messages::send(&self, event),
-            EditMessage::NAME => messages::edit(&self, event),
-            DeleteMessage::NAME => messages::delete(&self, event),
-            ReactToMessage::NAME => messages::react(&self, event),
+        let asked = Asked::new(&self, &socket, event);
+        match asked.event.name() {
+            SendMessage::NAME => messages::send(&self, asked),
+            EditMessage::NAME => messages::edit(&self, asked),
+            DeleteMessage::NAME => messages::delete(&self, asked),
+            ReactToMessage::NAME => messages::react(&self, asked),
 
-            CreateRoom::NAME => rooms::create(self, socket, event),
-            JoinRoom::NAME => rooms::join(self, socket, event),
-            LeaveRoom::NAME => answer(event, |request: LeaveRoom| async move {
+            CreateRoom::NAME => rooms::create(self, socket, asked),
+            JoinRoom::NAME => rooms::join(self, socket, asked),
+            LeaveRoom::NAME => answer(asked, |request: LeaveRoom| async move {
                 room_rules::leave(&self.app.chat, &self.actor, &request.room_id).await
             }),
 
-            HistoryRequest::NAME => answer(event, |request| async move {
+            HistoryRequest::NAME => answer(asked, |request| async move {
                 history::messages(&self.app.chat, &self.actor, request).await
             }),
-            EventsRequest::NAME => answer(event, |request| async move {
+            EventsRequest::NAME => answer(asked, |request| async move {
                 history::events(&self.app.chat, &self.actor, request).await
             }),
-            SearchRequest::NAME => answer(event, |request| async move {
+            SearchRequest::NAME => answer(asked, |request| async move {
                 history::search(&self.app.chat, &self.actor, request).await
             }),
 
-            SetTyping::NAME => answer(event, |request: SetTyping| async move {
+            SetTyping::NAME => answer(asked, |request: SetTyping| async move {
                 let (room, on) = (request.room_id.clone(), request.on);
                 let set = typing::set(&self.app.chat, &self.actor, &socket, request).await?;
                 self.note_typing(room, on);
                 Ok(set)
             }),
-            SetRead::NAME => answer(event, |request| async move {
+            SetRead::NAME => answer(asked, |request| async move {
                 read_receipts::set(&self.app.chat, &self.actor, request).await
             }),
-            GetPresence::NAME => answer(event, |request| async move {
+            GetPresence::NAME => answer(asked, |request| async move {
                 online::get(&self.app.chat, &self.actor, request).await
             }),
 
             _ => {
                 let error = AppError::new(ErrorCode::Invalid, "event: no such event");
-                refuse(event.into_ack(), error);
+                refuse(asked.into_answer(), error);
                 None
             }
         }
@@ -93,7 +96,7 @@ impl Session for ChatSession {
 
     fn unreadable(&self, ack: Ack) {
         refuse(
-            ack,
+            Answer::unrecorded(ack),
             wire::Invalid::new("event", "expected a name without unpaired surrogates").into(),
         );
     }
@@ -101,7 +104,7 @@ impl Session for ChatSession {
     fn overloaded(&self, event: Event) {
         let after = std::time::Duration::from_secs(1);
         refuse(
-            event.into_ack(),
+            Answer::unrecorded(event.into_ack()),
             AppError::rate_limited("too many events at once", after),
         );
     }
@@ -147,22 +150,23 @@ impl ChatSession {
 }
 
 /// The payload of an event.
-fn read<T: ClientEvent>(event: &Event) -> Result<T, AppError> {
-    let payload = event
+fn read<T: ClientEvent>(asked: &Asked) -> Result<T, AppError> {
+    let payload = asked
+        .event
         .first_argument()
         .ok_or_else(|| wire::Invalid::new("payload", "is missing or isn't JSON"))?;
     Ok(wire::read_json(payload.as_bytes())?)
 }
 
 /// Handles an event before the next one of its connection.
-fn answer<T, F>(event: Event, rule: impl FnOnce(T) -> F) -> Handled
+fn answer<T, F>(asked: Asked, rule: impl FnOnce(T) -> F) -> Handled
 where
     T: ClientEvent,
     F: Future<Output = Result<T::Ack, AppError>> + Send + 'static,
     T::Ack: Send,
 {
-    let request = read::<T>(&event);
-    let ack = event.into_ack();
+    let request = read::<T>(&asked);
+    let ack = asked.into_answer();
     match request {
         Ok(request) => {
             let ruling = rule(request);
@@ -178,20 +182,23 @@ where
 }
 
 /// Answers an event.
-fn reply<T: serde::Serialize>(ack: Ack, result: Result<T, AppError>) {
+fn reply<T: serde::Serialize>(ack: Answer, result: Result<T, AppError>) {
     match result {
-        Ok(body) => send(ack, &wire::Ack::Ok(body)),
+        Ok(body) => send(ack.done(), &wire::Ack::Ok(body)),
         Err(error) => refuse(ack, error),
     }
 }
 
-fn refuse(mut ack: Ack, error: AppError) {
-    ack.set_outcome(connect::outcome_of(error.code()));
+fn refuse(ack: Answer, error: AppError) {
+    let mut ack = ack.refused(error.code());
+    if let Some(ack) = &mut ack {
+        ack.set_outcome(connect::outcome_of(error.code()));
+    }
     send::<wire::Done>(ack, &wire::Ack::Refused(error.into_body()));
 }
 
-fn send<T: serde::Serialize>(ack: Ack, answer: &wire::Ack<T>) {
-    if let Err(error) = ack.send(answer) {
+fn send<T: serde::Serialize>(ack: Option<Ack>, answer: &wire::Ack<T>) {
+    if let Some(Err(error)) = ack.map(|ack| ack.send(answer)) {
         tracing::error!(%error, "an answer can't be encoded");
     }
 }

@@ -2,32 +2,36 @@
 
 use std::sync::Arc;
 
-use gateway::{Ack, Event, Handled, Socket};
+use gateway::{Handled, Socket};
 use protocol::{CreateRoom, JoinRoom, Room, RoomBody, UserId};
 use serde::Serialize;
 
-use super::{ChatSession, read, refuse, reply};
+use super::{Answer, Asked, ChatSession, read, refuse, reply};
 use crate::{
     chat::{replay::Replay, rooms},
     error::AppError,
 };
 
-pub(super) fn create(session: Arc<ChatSession>, socket: Socket, event: Event) -> Handled {
-    let request: Result<CreateRoom, AppError> = read(&event);
-    let ack = event.into_ack();
+pub(super) fn create(session: Arc<ChatSession>, socket: Socket, asked: Asked) -> Handled {
+    let request: Result<CreateRoom, AppError> = read(&asked);
+    let mut ack = asked.into_answer();
     Some(Box::pin(async move {
         let created = async {
             let ChatSession { app, actor, .. } = &*session;
             let room = rooms::create_and_join(&app.chat, actor, &socket, request?).await?;
             Ok(RoomBody { room })
         };
-        reply(ack, created.await);
+        let created = created.await;
+        if let Ok(RoomBody { room }) = &created {
+            ack.note(|record| record.set_target("room", room.id.as_str()));
+        }
+        reply(ack, created);
     }))
 }
 
-pub(super) fn join(session: Arc<ChatSession>, socket: Socket, event: Event) -> Handled {
-    let request: Result<JoinRoom, AppError> = read(&event);
-    let ack = event.into_ack();
+pub(super) fn join(session: Arc<ChatSession>, socket: Socket, asked: Asked) -> Handled {
+    let request: Result<JoinRoom, AppError> = read(&asked);
+    let ack = asked.into_answer();
     match request {
         Err(error) => {
             refuse(ack, error);
@@ -53,7 +57,7 @@ pub(super) fn join(session: Arc<ChatSession>, socket: Socket, event: Event) -> H
 }
 
 /// The ack of `room:join`. The missed events are copied from their frames, which may be those of a whole crowd.
-fn send_joined(ack: Ack, room: &Room, replay: &Replay, viewer: &UserId) {
+fn send_joined(ack: Answer, room: &Room, replay: &Replay, viewer: &UserId) {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Joined<'a> {
@@ -82,7 +86,9 @@ fn send_joined(ack: Ack, room: &Room, replay: &Replay, viewer: &UserId) {
                 event.write_json_for(viewer, &mut json);
             }
             json.push_str("]}");
-            ack.send_json(json, Vec::new());
+            if let Some(ack) = ack.done() {
+                ack.send_json(json, Vec::new());
+            }
         }
         Err(error) => refuse(ack, AppError::internal(error)),
     }

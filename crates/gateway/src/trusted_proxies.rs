@@ -13,6 +13,7 @@ use crate::header_list;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(crate) struct TrustedProxies(Vec<IpNet>);
 
@@ -26,8 +27,8 @@ impl TrustedProxies {
     }
 
     /// The address of the client that sent a request with these headers through `peer`; its port is 0 where a proxy
-    /// told it. Of the three `X-Forwarded-` headers that this server knows only what a trusted proxy said remains:
-    /// the host as `Host`, and the scheme.
+    /// told it. Of the three `X-Forwarded-` headers that this server knows and of `X-Request-Id` only what a trusted proxy said
+    /// remains: the host as `Host`, the scheme, and the id.
     pub(crate) fn admit(&self, peer: SocketAddr, headers: &mut HeaderMap) -> SocketAddr {
         let trusted = self.trust(peer.ip().to_canonical());
         let host = nearest(headers, &FORWARDED_HOST);
@@ -35,6 +36,7 @@ impl TrustedProxies {
         if !trusted {
             headers.remove(FORWARDED_FOR);
             headers.remove(FORWARDED_PROTO);
+            headers.remove(REQUEST_ID);
             return peer;
         }
         if let Some(host) = host {
@@ -153,11 +155,13 @@ mod tests {
             (FORWARDED_HOST, "other.example,\tchat.example"),
             (FORWARDED_PROTO, "https"),
             (FORWARDED_FOR, "203.0.113.9"),
+            (REQUEST_ID, "r1"),
         ]);
         let mut headers = sent.clone();
         proxies.admit(([10, 0, 0, 1], 1).into(), &mut headers);
         assert_eq!(headers[HOST], "chat.example");
         assert_eq!(headers[FORWARDED_PROTO], "https");
+        assert_eq!(headers[REQUEST_ID], "r1");
         let mut headers = sent;
         proxies.admit(([192, 0, 2, 1], 1).into(), &mut headers);
         assert_eq!(headers[HOST], "backend:4000");

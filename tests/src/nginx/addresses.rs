@@ -14,12 +14,13 @@ use crate::{
 };
 
 /// What a client claims about itself, none of which is true.
-const CLAIMS: [(&str, &str); 5] = [
+const CLAIMS: [(&str, &str); 6] = [
     ("x-forwarded-for", "203.0.113.9"),
     ("forwarded", "for=203.0.113.9"),
     ("x-real-ip", "203.0.113.9"),
     ("x-forwarded-proto", "https"),
     ("x-forwarded-host", "evil.example"),
+    ("x-request-id", "mine"),
 ];
 
 #[tokio::test]
@@ -42,6 +43,7 @@ async fn nothing_that_a_client_claims_reaches_an_instance() {
             assert_eq!(asked.header("x-forwarded-host"), Some(&*host));
             assert_eq!(asked.header("forwarded"), None);
             assert_eq!(asked.header("x-real-ip"), None);
+            assert_eq!(asked.header("x-request-id").map(str::len), Some(32));
             let line = format!("GET {target} HTTP/1.1\r\n");
             assert!(asked.head.starts_with(&line), "{}", asked.head);
             asked.answer(200, "").await;

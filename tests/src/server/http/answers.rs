@@ -208,3 +208,21 @@ async fn health_says_what_works() {
     }
     app.stop().await;
 }
+
+#[tokio::test]
+async fn every_request_has_an_id_and_only_a_trusted_proxy_gives_one() {
+    let id = async |app: &TestApp, given: &str| {
+        let headers = [("x-request-id", given)];
+        let (_, headers, _) = ask(app, Method::GET, "/api/v1/me", &headers, "").await;
+        headers["x-request-id"].to_str().unwrap().to_owned()
+    };
+    let app = TestApp::start().await;
+    let first = id(&app, "mine").await;
+    assert_eq!(first.len(), 32);
+    assert_ne!(id(&app, "mine").await, first);
+    app.stop().await;
+    let app = TestApp::start_with(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    assert_eq!(id(&app, "the-proxys.1").await, "the-proxys.1");
+    assert_ne!(id(&app, "not an id").await, "not an id");
+    app.stop().await;
+}

@@ -1,0 +1,98 @@
+//! Entries that were recorded and aren't written yet. Recording is a push into this: it never waits.
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::entry::AuditEntry;
+
+/// Bytes that may wait. What is recorded beyond that is dropped and counted: a server that is full goes on serving.
+pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What an entry takes beside its texts, about.
+const ENTRY_OVERHEAD: usize = 320;
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    pushed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: Vec<AuditEntry>,
+    bytes: usize,
+}
+
+#[allow(dead_code, reason = "what empties it comes with the store")]
+impl Queue {
+    /// Adds an entry; false if it was dropped.
+    pub fn push(&self, entry: AuditEntry) -> bool {
+        let bytes = bytes_of(&entry);
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.bytes + bytes > QUEUE_BYTES_MAX {
+                return false;
+            }
+            waiting.bytes += bytes;
+            waiting.entries.push(entry);
+        }
+        self.pushed.notify_one();
+        true
+    }
+
+    /// Takes everything that waits, in the order recorded.
+    pub fn take(&self) -> Vec<AuditEntry> {
+        let mut waiting = self.waiting.lock();
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.entries)
+    }
+
+    /// Resolves when something was pushed since the last time.
+    pub async fn pushed(&self) {
+        self.pushed.notified().await;
+    }
+
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.waiting.lock().bytes
+    }
+}
+
+/// What an entry takes in memory.
+pub fn bytes_of(entry: &AuditEntry) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    ENTRY_OVERHEAD
+        + entry.id.len()
+        + entry.action.len()
+        + entry.instance.len()
+        + text(&entry.address)
+        + text(&entry.target_kind)
+        + text(&entry.target_id)
+        + text(&entry.details)
+        + text(&entry.request_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{entry::AuditOutcome, record::Record};
+
+    #[test]
+    fn beyond_its_bytes_it_takes_nothing_more() {
+        let queue = Queue::default();
+        let entry = || {
+            let record = Record::new("room.create", AuditOutcome::Succeeded);
+            record.with("text", "x".repeat(2_000)).into_entry("i")
+        };
+        let fitting = QUEUE_BYTES_MAX / bytes_of(&entry());
+        for _ in 0..fitting {
+            assert!(queue.push(entry()));
+        }
+        assert!(!queue.push(entry()));
+        assert!(queue.bytes() <= QUEUE_BYTES_MAX);
+        assert_eq!(queue.take().len(), fitting);
+        assert!(queue.push(entry()));
+        assert_eq!((queue.take().len(), queue.bytes()), (1, 0));
+    }
+}
