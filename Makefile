@@ -45,7 +45,7 @@ fleet-down: ## Stop them, and the stack
 	scripts/fleet down
 	scripts/stack down
 
-stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set (scripts/stack)
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL (scripts/stack)
 	scripts/stack up
 
 stack-down: stack-of-faults-down ## Stop them and delete what they hold
@@ -56,7 +56,7 @@ stack-of-faults-down: ## Likewise those that the tests break, which the tests st
 
 # Says at once what is missing and can't be installed, rather than after half an hour.
 test: ## Install what the tests need, run all of them, and end the services that were started for it
-	scripts/prerequisites rust node chromium libcurl nginx openssl python redis
+	scripts/prerequisites rust node chromium libcurl nginx openssl postgresql python redis
 	@if [ -e target/stack/env ]; then end=stack-of-faults-down; else end=stack-down; fi; \
 	trap "$(MAKE) --no-print-directory $$end" EXIT; \
 	$(MAKE) test-rust test-fleet test-sdk test-browser
@@ -66,7 +66,7 @@ test-quick: web $(SDK)/node_modules/.package-lock.json ## Of the tests, those th
 	cd $(SDK) && npm test
 
 # What the names of tests have in them that need services, or the official clients.
-OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients redis
+OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients postgres redis
 
 # The features of the whole workspace are used by every step, so that nothing is built twice. The server that the tests
 # start is built along with them (target/debug/server-under-test), and holds the web client.

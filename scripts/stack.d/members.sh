@@ -64,10 +64,10 @@ lock() {
   flock 9
 }
 
-# Whether the member in this directory runs. A pid that was given to another process since doesn't count.
+# Whether the member in this directory runs, in it or below. A pid that was given to another process since doesn't count.
 running() {
   local pid
-  [ -e "$1/pid" ] && pid=$(cat "$1/pid") && [ "$(readlink "/proc/$pid/cwd")" = "$(realpath "$1")" ]
+  [ -e "$1/pid" ] && pid=$(cat "$1/pid") && [[ $(readlink "/proc/$pid/cwd")/ == "$(realpath "$1")"/* ]]
 }
 
 listening() {

@@ -1,17 +1,24 @@
 //! The durable state of Tertulia. [`MessageStore`] holds accounts, rooms and the rooms' logs, [`Sessions`] the sessions of
 //! users who are signed in; in the embedded default both are one SQLite file in the data directory, in a fleet a MongoDB
-//! replica set and Redis.
+//! replica set and Redis. [`AuditStore`] holds the audit log, in a SQLite file of its own or in [`Postgres`].
 //!
 //! What must stay true:
 //! - what was answered with success is durable, and what was not is never visible in part;
 //! - a room's log has no gaps, and its completions run in the order of `seq`;
 //! - no type of a database is in a signature: no connection, row or error.
 
+mod audit_store;
 mod error;
 mod message_store;
+mod postgres;
 mod sessions;
 mod sqlite;
 
+pub use audit_store::*;
 pub use error::{Cause, OpenError, StoreError};
 pub use message_store::*;
+pub use postgres::{
+    PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats, PostgresUrl,
+    ReplicaState, ReplicaStats,
+};
 pub use sessions::*;

@@ -6,6 +6,7 @@
 )]
 
 mod own;
+mod postgres;
 
 use std::process::Command;
 use std::sync::LazyLock;
@@ -14,6 +15,7 @@ use std::{env, fs, path::PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use own::Stack;
+pub use postgres::PostgresDatabase;
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

@@ -21,6 +21,7 @@ macro_rules! on_each {
 }
 
 mod accounts;
+mod audit;
 mod database;
 mod durability;
 mod history;

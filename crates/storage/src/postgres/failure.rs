@@ -1,0 +1,86 @@
+//! The driver's errors on their way to a [`StoreError`].
+
+use sqlx::Error;
+use sqlx::error::DatabaseError;
+
+use crate::StoreError;
+use crate::error::cause;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    error: StoreError,
+    /// True if the same read may succeed on another server.
+    pub(super) elsewhere: bool,
+}
+
+impl Failure {
+    pub(super) fn unavailable(reason: &'static str) -> Self {
+        Self {
+            error: StoreError::unavailable(reason),
+            elsewhere: true,
+        }
+    }
+
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(self.error, StoreError::Unavailable(_))
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let is_broken = breaks_connection(&error);
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        let code = code.as_deref().unwrap_or_default();
+        match (code, code.get(..2).unwrap_or_default()) {
+            ("XX001" | "XX002", _) => Self {
+                error: StoreError::Corrupt(cause(error)),
+                elsewhere: true,
+            },
+            // The table or column that this version of the program knows.
+            ("42P01" | "42703" | "3F000", _) => {
+                tracing::error!(%error, "the database isn't migrated: run `tertulia migrate`");
+                Self {
+                    error: StoreError::Unavailable(cause(error)),
+                    // A replica may not have it yet.
+                    elsewhere: true,
+                }
+            }
+            // Connection, authorization, no such database, a conflict with another transaction or with what a replica
+            // replays, resources, an operator's hand, the system. 25006: a primary that isn't one any more; 55P03: a lock.
+            ("25006" | "55P03" | "3D000", _) | (_, "08" | "28" | "40" | "53" | "57" | "58") => {
+                Self {
+                    error: StoreError::Unavailable(cause(error)),
+                    elsewhere: true,
+                }
+            }
+            _ if is_broken || matches!(error, Error::PoolTimedOut | Error::PoolClosed) => Self {
+                error: StoreError::Unavailable(cause(error)),
+                elsewhere: true,
+            },
+            _ => Self {
+                error: StoreError::Internal(cause(error)),
+                elsewhere: false,
+            },
+        }
+    }
+}
+
+/// True if nothing more can be asked on the connection where this happened, and perhaps on its like.
+pub(super) fn breaks_connection(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
+        Error::Database(error) => matches!(
+            error.code().as_deref(),
+            // The server ends it: an operator, a crash of another, the server's start, a time-out of idleness.
+            Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+        ),
+        _ => false,
+    }
+}
