@@ -9,7 +9,7 @@ use axum::{
 use gateway::PeerAddress;
 use protocol::{Credential, ErrorCode, ROUTES};
 
-use super::request_log::RequestId;
+use super::request_id::RequestId;
 use crate::{
     app::SharedApp,
     audit::{

@@ -1,33 +1,35 @@
-//! The whole route table of the application's listener, and what every request goes through.
+//! The whole route table of the application's listener.
 //!
 //! What must stay true: the routes here are those of [`protocol::ROUTES`], which the documents are written from; a
 //! test compares the two.
 
 use std::{
-    any::Any,
+    convert::Infallible,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::Request,
     handler::Handler,
-    middleware::{Next, from_fn, from_fn_with_state, map_response},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{MethodFilter, MethodRouter, any, get, on},
+    routing::{MethodFilter, MethodRouter, any, future::RouteFuture, get, on},
 };
 use gateway::Gateway;
 use http::{
-    HeaderName, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    HeaderName, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
 };
+use hyper::body::Incoming;
 use protocol::{
     ErrorBody, ErrorCode, Method,
     Method::{Delete, Get, Patch, Post, Put},
     Problem,
 };
+use tower::Service;
 use tower_http::{
-    catch_panic::CatchPanicLayer,
     compression::{
         CompressionLayer, Predicate,
         predicate::{NotForContentType, SizeAbove},
@@ -38,12 +40,11 @@ use tower_http::{
 use super::{
     admin, audit, auth, blocks, health, me, members, messages,
     pages::{documents, web_client},
-    publish, request_log, rooms, security_headers, sessions, users,
+    pipeline, publish,
+    request_id::{REQUEST_ID, RequestId},
+    rooms, sessions, users,
 };
-use crate::{app::SharedApp, audit::actions, config::Config, error::AppError};
-
-/// How long a client is kept waiting for an answer.
-const TIME: Duration = Duration::from_secs(30);
+use crate::{app::SharedApp, audit::actions, config::Config};
 
 /// Bytes from which on compression is worth its while: less fits one packet anyway.
 const COMPRESS_FROM: u64 = 1_024;
@@ -119,7 +120,7 @@ where
 }
 
 /// Everything that is served over HTTP; requests of the transport go to `gateway`.
-pub fn router(app: SharedApp, gateway: Gateway) -> Router {
+pub fn router(app: SharedApp, gateway: Gateway) -> HttpRouter {
     let cors = cors(&app.config);
     let transport = gateway.config().path.clone();
     // Its path is written with more slashes or fewer by some, which no pattern of a route covers.
@@ -127,18 +128,22 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
     let transport_or_file = move |request: Request| {
         let (gateway, app) = (gateway.clone(), observed.clone());
         async move {
-            // A poll takes as long as nothing happens, which says nothing of the server.
-            if gateway.config().serves(request.uri().path()) {
-                return gateway.http(request).await.into_response();
-            }
             let (started, method) = (Instant::now(), request.method().clone());
-            let file = web_client::file(request).await.into_response();
-            app.metrics
-                .answered(&method, None, file.status(), started.elapsed());
-            file
+            let id = RequestId::of(request.headers());
+            let mut response = if gateway.config().serves(request.uri().path()) {
+                // A poll takes as long as nothing happens, which says nothing of the server.
+                gateway.http(request).await.into_response()
+            } else {
+                let file = web_client::file(request).await.into_response();
+                let took = started.elapsed();
+                app.metrics.answered(&method, None, file.status(), took);
+                file
+            };
+            pipeline::finish(&mut response, &method, None, &id, started.elapsed());
+            response
         }
     };
-    table()
+    let plain = table()
         .into_iter()
         .fold(Router::new(), |router, (method, path, handler)| {
             let handler = match actions::of_route(method, path) {
@@ -151,55 +156,43 @@ pub fn router(app: SharedApp, gateway: Gateway) -> Router {
             router.route(path, handler)
         })
         .route("/", get(web_client::html))
-        .layer(from_fn_with_state(app.clone(), once_started))
-        // Behind the routes that take their time by design: polls wait for news.
-        .layer(from_fn(in_time))
-        .layer(from_fn_with_state(app.clone(), request_log::observe))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), pipeline::serve))
         .route(&transport, any(transport_or_file.clone()))
         .fallback(transport_or_file)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app);
+    let complete = plain
+        .clone()
         .layer(CompressionLayer::new().compress_when(worth_compressing()))
-        .layer(cors)
-        .layer(map_response(security_headers::add))
-        .layer(from_fn(request_log::log))
-        .with_state(app)
+        .layer(cors);
+    HttpRouter { plain, complete }
 }
 
-/// Answers a request that takes too long, and keeps answers of the API out of caches.
-///
-/// A request that has begun goes on to its end, in a task of its own: what follows a write (telling who was removed,
-/// cutting a revoked session's connections) must not depend on whether the client waits for the answer.
-async fn in_time(request: Request, next: Next) -> Response {
-    let served = tokio::spawn(next.run(request));
-    let mut response = match tokio::time::timeout(TIME, served).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(ended)) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(cancelled) => AppError::internal(cancelled).into_response(),
-        },
-        Err(_) => {
-            let body = ErrorBody::new(
-                ErrorCode::Unavailable,
-                "the request took too long; try again",
-            );
-            AppError::from(body.retry_after_ms(1_000)).into_response()
-        }
-    };
-    response
-        .headers_mut()
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    response
+/// The routes, with and without what only some clients ask for.
+#[derive(Clone)]
+pub struct HttpRouter {
+    plain: Router,
+    /// For browsers on pages of other origins, and for clients that take compressed answers.
+    complete: Router,
 }
 
-/// Until everything is there that the server needs, only its health and its pages are served.
-async fn once_started(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    if app.startup.is_over() || !request.uri().path().starts_with("/api/v1/") {
-        return next.run(request).await;
+impl Service<http::Request<Incoming>> for HttpRouter {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
-    let body = ErrorBody::new(ErrorCode::Unavailable, "the server is starting; try again");
-    AppError::from(body.retry_after_ms(1_000)).into_response()
+
+    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
+        let headers = request.headers();
+        if headers.contains_key(ORIGIN) || headers.contains_key(ACCEPT_ENCODING) {
+            self.complete.call(request)
+        } else {
+            self.plain.call(request)
+        }
+    }
 }
 
 async fn method_not_allowed() -> Response {
@@ -215,16 +208,6 @@ async fn method_not_allowed() -> Response {
     };
     let content_type = [(CONTENT_TYPE, "application/problem+json")];
     (status, content_type, axum::Json(problem)).into_response()
-}
-
-fn panicked(cause: Box<dyn Any + Send>) -> Response {
-    let text = cause.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| cause.downcast_ref::<String>().map(String::as_str));
-    AppError::internal(format_args!(
-        "a handler panicked: {}",
-        text.unwrap_or("unknown")
-    ))
-    .into_response()
 }
 
 fn worth_compressing() -> impl Predicate {
@@ -257,7 +240,7 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             RETRY_AFTER,
-            request_log::REQUEST_ID,
+            REQUEST_ID,
             HeaderName::from_static("ratelimit-limit"),
             HeaderName::from_static("ratelimit-remaining"),
             HeaderName::from_static("ratelimit-reset"),
@@ -269,9 +252,7 @@ fn cors(config: &Config) -> CorsLayer {
 mod tests {
     use std::collections::BTreeSet;
 
-    use axum::body::Body;
     use protocol::ROUTES;
-    use tower::ServiceExt;
 
     use super::*;
 
@@ -286,39 +267,5 @@ mod tests {
             .map(|route| (route.path, route.method))
             .collect();
         assert_eq!(served, described);
-    }
-
-    async fn ask(router: Router) -> (StatusCode, Problem) {
-        let answer = router.oneshot(Request::new(Body::empty())).await.unwrap();
-        let status = answer.status();
-        let body = axum::body::to_bytes(answer.into_body(), 10_000)
-            .await
-            .unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_may_be_tried_again() {
-        let router = Router::new().route("/", get(std::future::pending::<()>));
-        let (status, problem) = ask(router.layer(from_fn(in_time))).await;
-        assert_eq!(
-            (status, problem.code),
-            (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
-        );
-        assert!(problem.retryable && problem.retry_after_ms.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_panic_says_nothing_of_its_cause() {
-        async fn panicking() {
-            panic!("a secret");
-        }
-        let router = Router::new().route("/", get(panicking));
-        let (status, problem) = ask(router.layer(CatchPanicLayer::custom(panicked))).await;
-        assert_eq!(
-            (status, problem.code),
-            (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal)
-        );
-        assert!(!problem.detail.contains("secret"));
     }
 }

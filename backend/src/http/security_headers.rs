@@ -16,9 +16,10 @@ const ALWAYS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Adds the headers to an answer.
-pub async fn add(mut response: Response) -> Response {
+pub fn add(response: &mut Response) {
     let headers = response.headers_mut();
-    headers.extend(ALWAYS);
+    for (name, value) in ALWAYS {
+        headers.insert(name, value);
+    }
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(NO_PAGE);
-    response
 }

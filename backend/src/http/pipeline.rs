@@ -1,0 +1,192 @@
+//! What every request of the table goes through, in one layer: each layer of a stack costs allocations, and together they
+//! cost more than most reads.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, StatusCode, header::CACHE_CONTROL};
+use protocol::{ErrorBody, ErrorCode};
+
+use super::{
+    request_id::{REQUEST_ID, RequestId},
+    security_headers,
+};
+use crate::{app::SharedApp, error::AppError, metrics::Channel};
+
+/// How long a client is kept waiting for an answer.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Serves a request of the table: in time, once the server has started, observed, and with what every answer says.
+pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let path = path.as_ref().map(MatchedPath::as_str);
+    let mut response = if is_early(&app, &request) {
+        unavailable("the server is starting; try again")
+    } else if method.is_safe() {
+        read(request, next).await
+    } else {
+        write(request, next).await
+    };
+    response
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    let status = response.status();
+    let took = started.elapsed();
+    app.metrics.answered(&method, path, status, took);
+    if let Some(code) = response.extensions().get::<ErrorCode>() {
+        app.metrics.refused(Channel::Http, *code);
+    }
+    finish(&mut response, &method, path, &id, took);
+    response
+}
+
+/// Adds to an answer what every one says, and logs it.
+pub fn finish(
+    response: &mut Response,
+    method: &Method,
+    path: Option<&str>,
+    id: &RequestId,
+    took: Duration,
+) {
+    security_headers::add(response);
+    if let Some(id) = id.header() {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    log(method, path, response.status(), id, took);
+}
+
+/// Until everything is there that the server needs, only its health and its pages are served.
+fn is_early(app: &SharedApp, request: &Request) -> bool {
+    !app.startup.is_over() && request.uri().path().starts_with("/api/v1/")
+}
+
+/// One that takes too long is dropped, and with it what it holds.
+async fn read(request: Request, next: Next) -> Response {
+    let reading = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(TIME, reading).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => panicked(&*panic),
+        Err(_) => too_late(),
+    }
+}
+
+/// One that has begun goes on to its end, in a task of its own: what follows a write (telling who was removed, cutting a
+/// revoked session's connections) must not depend on whether the client waits for the answer.
+async fn write(request: Request, next: Next) -> Response {
+    let writing = tokio::spawn(next.run(request));
+    match tokio::time::timeout(TIME, writing).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(ended)) => match ended.try_into_panic() {
+            Ok(panic) => panicked(&*panic),
+            Err(cancelled) => AppError::internal(cancelled).into_response(),
+        },
+        Err(_) => too_late(),
+    }
+}
+
+fn too_late() -> Response {
+    unavailable("the request took too long; try again")
+}
+
+fn unavailable(message: &'static str) -> Response {
+    let body = ErrorBody::new(ErrorCode::Unavailable, message);
+    AppError::from(body.retry_after_ms(1_000)).into_response()
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    AppError::internal(format_args!(
+        "a handler panicked: {}",
+        text.unwrap_or("unknown")
+    ))
+    .into_response()
+}
+
+/// One line in the log for each request, at `debug` for those that only read and succeed: a line costs as much as such an
+/// answer. Only the route's pattern is written, never the query or the ids in the path: a query may hold a polling
+/// connection's `sid`, which lets in whoever knows it.
+fn log(method: &Method, path: Option<&str>, status: StatusCode, id: &RequestId, took: Duration) {
+    let RequestId(id) = id;
+    let (path, status, ms) = (
+        path.unwrap_or("unknown"),
+        status.as_u16(),
+        took.as_millis() as u64,
+    );
+    if status < 400 && method.is_safe() {
+        tracing::debug!(%method, path, status, ms, %id, "request");
+    } else {
+        tracing::info!(%method, path, status, ms, %id, "request");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, middleware::from_fn, routing::get};
+    use protocol::Problem;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(router: Router, method: Method) -> (StatusCode, Problem) {
+        let request = Request::builder().method(method).body(Body::empty());
+        let answer = router.oneshot(request.unwrap()).await.unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 10_000)
+            .await
+            .unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn routers<H, T>(handler: H) -> [(Router, Method); 2]
+    where
+        H: axum::handler::Handler<T, ()> + Clone,
+        T: 'static,
+    {
+        let route = || Router::new().route("/", get(handler.clone()).post(handler.clone()));
+        [
+            (route().layer(from_fn(read)), Method::GET),
+            (route().layer(from_fn(write)), Method::POST),
+        ]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_may_be_tried_again() {
+        for (router, method) in routers(std::future::pending::<()>) {
+            let (status, problem) = ask(router, method).await;
+            assert_eq!(
+                (status, problem.code),
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
+            );
+            assert!(problem.retryable && problem.retry_after_ms.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_says_nothing_of_its_cause() {
+        async fn panicking() {
+            panic!("a secret");
+        }
+        for (router, method) in routers(panicking) {
+            let (status, problem) = ask(router, method).await;
+            assert_eq!(
+                (status, problem.code),
+                (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal)
+            );
+            assert!(!problem.detail.contains("secret"));
+        }
+    }
+}
