@@ -12,6 +12,7 @@ use crate::{
     audit::Audit,
     auth::Auth,
     chat::Chat,
+    circuits::Circuits,
     config::Config,
     delivery::user_sockets::UserSockets,
     fleet::{bus::Bus, instances::Instances, startup::Startup},
@@ -43,6 +44,8 @@ pub struct App {
     pub peers: Peers,
     /// Everything durable but sessions.
     pub store: MessageStore,
+    /// The circuit breakers of remote dependencies.
+    pub circuits: Arc<Circuits>,
     /// Rate limits.
     pub limits: Arc<Limits>,
     /// Tokens and passwords.

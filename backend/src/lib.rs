@@ -9,6 +9,7 @@ pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod chat;
+pub mod circuits;
 mod completion;
 pub mod config;
 pub mod delivery;

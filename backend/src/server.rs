@@ -228,7 +228,9 @@ async fn components(
             })?;
             let secret = SigningSecret::open(&config)?;
             let metrics = Metrics::new()?;
-            let back_ends = BackEnds::of_fleet(fleet, &secret, address, &metrics).await?;
+            let back_ends =
+                BackEnds::of_fleet(fleet, &secret, address, config.circuits.clone(), &metrics)
+                    .await?;
             let blocked_rooms = BlockedRooms::of_fleet(back_ends.store.clone());
             Ok(assemble(config, &secret, back_ends, blocked_rooms, metrics))
         }
@@ -277,6 +279,7 @@ fn assemble(
         bus,
         instances,
         peers,
+        circuits,
         limits,
         fleet,
     } = back_ends;
@@ -339,6 +342,7 @@ fn assemble(
         instances,
         peers,
         store,
+        circuits: Arc::new(circuits),
         limits,
         auth,
         accounts,
@@ -354,6 +358,7 @@ fn receivers(app: &App) -> Receivers {
         app.chat.clone(),
         app.accounts.clone(),
         app.auth.revocations.clone(),
+        app.circuits.clone(),
         Arc::new(Delivery::new(
             app.hub.clone(),
             app.bus.clone(),
@@ -391,6 +396,8 @@ fn gateway_config(app: &App) -> gateway::Config {
 fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
     app.chat.spawn_tasks(tasks);
     app.accounts.spawn_tasks(tasks);
+    let circuits = app.circuits.clone();
+    tasks.spawn(async move { circuits.run().await });
     let instances = app.instances.clone();
     tasks.spawn(async move { instances.run().await });
     if app.config.emitter.is_some() {

@@ -69,6 +69,11 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
     ),
     route(Post, "/api/v1/rooms/{roomId}/messages", Never(MESSAGES)),
     route(Post, "/api/v1/publish", Always("event.publish")),
+    route(
+        Put,
+        "/api/v1/admin/circuits/{circuitName}",
+        Always("circuit.set"),
+    ),
 ];
 
 /// The events of clients.

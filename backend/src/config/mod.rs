@@ -2,6 +2,7 @@
 //!
 //! Numbers that nobody tunes are constants beside the code they are for; what is here differs between deployments.
 
+mod circuits;
 mod emitter;
 mod fleet;
 mod reader;
@@ -22,6 +23,8 @@ use tracing_subscriber::filter::Targets;
 pub use emitter::EmitterConfig;
 pub use fleet::FleetConfig;
 use reader::Reader;
+
+use crate::circuits::CircuitSettings;
 
 /// The settings of one server.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct Config {
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
     /// development). The server's own pages always may.
     pub allowed_origins: Option<Vec<Origin>>,
+    /// `CIRCUIT_POSTGRESQL` and the like: when the circuit of a remote dependency opens.
+    pub circuits: CircuitSettings,
     /// `TRUSTED_PROXIES`: addresses and networks, with commas between, whose `X-Forwarded-For` is believed; none by
     /// default.
     pub trusted_proxies: Vec<IpNet>,
@@ -147,6 +152,7 @@ impl Config {
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),
             publish_api_key: reader.text("PUBLISH_API_KEY").map(Secret::from),
             allowed_origins: reader.origins(production),
+            circuits: reader.circuits(),
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),
             metrics_host: reader.parse(
                 "METRICS_HOST",
@@ -264,6 +270,7 @@ mod tests {
             ("INTERNAL_PORT", "-1"),
             ("INTERNAL_ADDRESS", "0.0.0.0"),
             ("GUESTS", "maybe"),
+            ("CIRCUIT_JWKS", "50%"),
             ("METRICS_HOST", "metrics"),
             ("METRICS_PORT", "-1"),
             ("MAX_PAYLOAD", "1"),
@@ -283,6 +290,7 @@ mod tests {
             named,
             [
                 "ALLOWED_ORIGINS",
+                "CIRCUIT_JWKS",
                 "DRAIN_SECONDS",
                 "GUESTS",
                 "HOST",

@@ -17,6 +17,7 @@ use self::{
 };
 use crate::{
     auth::signing_secret::SigningSecret,
+    circuits::{CircuitSettings, Circuits},
     config::{Config, FleetConfig},
     limits::Limits,
     metrics::Metrics,
@@ -44,6 +45,8 @@ pub struct BackEnds {
     pub instances: Instances,
     /// Where the gateway finds the other instances.
     pub peers: Peers,
+    /// The circuit breakers of remote dependencies.
+    pub circuits: Circuits,
     /// Rate limits.
     pub limits: Limits,
     /// Of an instance of a fleet.
@@ -90,6 +93,7 @@ impl BackEnds {
             bus: Arc::new(Bus::in_process()),
             instances: Instances::alone(InstanceId::random()),
             peers: Peers::default(),
+            circuits: Circuits::alone(config.circuits.clone()),
             limits: Limits::in_memory(),
             fleet: None,
         })
@@ -103,6 +107,7 @@ impl BackEnds {
         config: &FleetConfig,
         secret: &SigningSecret,
         address: SocketAddr,
+        circuits: CircuitSettings,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let options = |name, purpose| Options {
@@ -140,6 +145,7 @@ impl BackEnds {
                 bus.clone(),
                 peers.clone(),
             ),
+            circuits: Circuits::of_fleet(circuits, redis.clone(), prefix, bus.clone()),
             bus,
             peers,
             limits: Limits::redis(redis_rate_limits.clone(), prefix),

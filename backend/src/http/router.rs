@@ -92,6 +92,12 @@ fn table() -> Vec<Row> {
         row(Get, "/api/v1/rooms/{roomId}/search", messages::search),
         row(Post, "/api/v1/publish", publish::publish),
         row(Get, "/api/v1/admin/instances", admin::instances::list),
+        row(Get, "/api/v1/admin/circuits", admin::circuits::list),
+        row(
+            Put,
+            "/api/v1/admin/circuits/{circuitName}",
+            admin::circuits::set,
+        ),
         row(Get, "/health", health::ready),
         row(Get, "/health/live", health::live),
         row(Get, "/health/ready", health::ready),

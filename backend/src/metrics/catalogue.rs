@@ -181,6 +181,20 @@ const REDIS: &[Metric] = &[
 ];
 
 metrics! {
+    gauge CIRCUIT_STATE "circuit_state" ["dependency"] "The circuit breaker of a remote dependency: 0 closed, 1 half-open, 2 open"
+    counter CIRCUIT_TRANSITIONS "circuit_transitions_total" ["dependency" "to"] "Changes of its state, by the new one: closed, half_open, open"
+    counter CIRCUIT_CALLS "circuit_calls_total" ["dependency" "outcome"] "Calls of the dependency: success or failure; the answer no is a success"
+    counter CIRCUIT_REJECTED "circuit_rejected_total" ["dependency"] "Calls that weren't made because the circuit was open"
+}
+
+const CIRCUITS: &[Metric] = &[
+    CIRCUIT_STATE,
+    CIRCUIT_TRANSITIONS,
+    CIRCUIT_CALLS,
+    CIRCUIT_REJECTED,
+];
+
+metrics! {
     counter EMITTER "emitter_messages_total" ["outcome"] "Messages of Redis emitters, by what became of them"
     counter EMITTER_INTERRUPTIONS "emitter_interruptions_total" [] "Times that such messages may have been lost in transit"
 }
@@ -188,7 +202,7 @@ metrics! {
 const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
 
 /// All metrics, in groups with a heading each.
-pub fn groups() -> [(&'static str, &'static [Metric]); 9] {
+pub fn groups() -> [(&'static str, &'static [Metric]); 10] {
     [
         ("Connections", GATEWAY),
         ("Chat", CHAT),
@@ -197,6 +211,7 @@ pub fn groups() -> [(&'static str, &'static [Metric]); 9] {
         ("Errors", ERRORS_TOLD),
         ("Between instances", BUS),
         ("Redis", REDIS),
+        ("Circuit breakers", CIRCUITS),
         ("Emitters", EMITTERS),
         ("The process", telemetry::PROCESS),
     ]

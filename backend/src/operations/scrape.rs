@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use circuit_breaker::State;
 use futures_util::future::join_all;
 use gateway::{CloseReason, Gateway};
 use redis_client::ServerLoad;
@@ -42,6 +43,7 @@ pub(super) fn read(
     store(&app.store, scrape);
     bus(app, scrape);
     redis(app, redis_loads, scrape);
+    circuits(app, scrape);
     if app.config.emitter.is_some() {
         emitters(app, scrape);
     }
@@ -183,6 +185,29 @@ fn redis(app: &App, loads: &[Option<ServerLoad>], scrape: &Scrape<'_>) {
         ] {
             scrape.gauge(metric, &[purpose], value);
         }
+    }
+}
+
+fn circuits(app: &App, scrape: &Scrape<'_>) {
+    for (dependency, breaker) in app.circuits.in_use() {
+        let (name, counts) = (dependency.name(), breaker.counts());
+        let state = match breaker.state() {
+            State::Closed => 0.0,
+            State::HalfOpen => 1.0,
+            State::Open => 2.0,
+        };
+        scrape.gauge(&of::CIRCUIT_STATE, &[name], state);
+        for (to, count) in [
+            ("closed", counts.closed),
+            ("half_open", counts.half_opened),
+            ("open", counts.opened),
+        ] {
+            scrape.counter(&of::CIRCUIT_TRANSITIONS, &[name, to], count);
+        }
+        for (outcome, count) in [("success", counts.successes), ("failure", counts.failures)] {
+            scrape.counter(&of::CIRCUIT_CALLS, &[name, outcome], count);
+        }
+        scrape.counter(&of::CIRCUIT_REJECTED, &[name], counts.rejected);
     }
 }
 

@@ -132,3 +132,4 @@ id!(
     "The id of a message, unique in the whole system."
 );
 id!(AttachmentId, "The id of an attachment.");
+id!(CircuitName, "The name of a circuit breaker.");

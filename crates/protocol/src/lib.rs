@@ -8,6 +8,7 @@
 pub mod ack;
 pub mod asyncapi;
 mod bounds;
+pub mod circuit;
 pub mod connect;
 pub mod epoch;
 pub mod error;
@@ -35,13 +36,14 @@ pub mod user;
 
 pub use ack::Ack;
 pub use asyncapi::asyncapi;
+pub use circuit::*;
 pub use connect::*;
 pub use epoch::Epoch;
 pub use error::{ErrorBody, ErrorCode, Problem};
 pub use event::*;
 pub use health::*;
 pub use history::*;
-pub use id::{AttachmentId, MalformedId, MessageId, RoomId, SessionId, UserId};
+pub use id::{AttachmentId, CircuitName, MalformedId, MessageId, RoomId, SessionId, UserId};
 pub use instance::*;
 pub use member::*;
 pub use message::*;

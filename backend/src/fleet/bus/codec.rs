@@ -35,6 +35,8 @@ impl Kind {
     pub(super) const LOST: Self = Self(11);
     /// `chat`: several users are no longer members.
     pub const MEMBERS_REMOVED: Self = Self(12);
+    /// `circuits`: a circuit breaker opened, closed or was set.
+    pub const CIRCUIT: Self = Self(13);
 }
 
 /// Something that instances send each other.

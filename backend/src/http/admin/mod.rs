@@ -1,3 +1,4 @@
 //! `admin`: what only administrators may see and do; a file per noun.
 
+pub mod circuits;
 pub mod instances;

@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 
 use super::Method::{Delete, Get, Patch, Post, Put};
 use super::{Content, Credential, Method, Route};
+use crate::circuit::{CircuitBody, CircuitPage, SetCircuit};
 use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound, Unauthenticated};
 use crate::health::HealthReport;
 use crate::history::{
     EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
-use crate::id::{RoomId, SessionId, UserId};
+use crate::id::{CircuitName, RoomId, SessionId, UserId};
 use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
@@ -248,6 +249,24 @@ pub const ROUTES: &[Route] = &[
     .answers(&[(200, Content::Json(schema_of::<InstancePage>))]),
     route(
         Get,
+        "/api/v1/admin/circuits",
+        "listCircuits",
+        "List the circuit breakers",
+    )
+    .for_administrators()
+    .answers(&[(200, Content::Json(schema_of::<CircuitPage>))]),
+    route(
+        Put,
+        "/api/v1/admin/circuits/{circuitName}",
+        "setCircuit",
+        "Open, close or reset a circuit breaker on all instances",
+    )
+    .for_administrators()
+    .body(schema_of::<SetCircuit>)
+    .answers(&[(200, Content::Json(schema_of::<CircuitBody>))])
+    .refuses(&[NotFound]),
+    route(
+        Get,
         "/health",
         "health",
         "Report the health of the server and its dependencies",
@@ -383,6 +402,7 @@ pub(super) fn path_parameter(name: &str) -> Option<SchemaOf> {
     match name {
         "roomId" => Some(schema_of::<RoomId>),
         "userId" => Some(schema_of::<UserId>),
+        "circuitName" => Some(schema_of::<CircuitName>),
         "sessionId" => Some(schema_of::<SessionId>),
         _ => None,
     }

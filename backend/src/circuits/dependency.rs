@@ -1,0 +1,93 @@
+//! The remote dependencies that are called through a circuit breaker.
+
+use std::time::Duration;
+
+use circuit_breaker::Settings;
+
+/// A remote dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dependency {
+    /// The key sets of those who issue others' tokens.
+    Jwks,
+    /// PostgreSQL's primary and replicas.
+    Postgresql,
+}
+
+impl Dependency {
+    /// All, by name.
+    pub const ALL: [Self; 2] = [Self::Jwks, Self::Postgresql];
+
+    /// As logs, metrics and administrators call it; `CIRCUIT_` and this in capitals is the variable with its settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwks => "jwks",
+            Self::Postgresql => "postgresql",
+        }
+    }
+
+    /// The dependency of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
+    /// The settings without a variable.
+    pub const fn default_settings(self) -> Settings {
+        let settings = Settings {
+            failure_threshold: 50,
+            recovery_timeout: Duration::from_secs(60),
+            minimum_calls: 10,
+            window: Duration::from_secs(60),
+            slow_call: None,
+        };
+        match self {
+            // Asked a few times an hour.
+            Self::Jwks => Settings {
+                minimum_calls: 3,
+                ..settings
+            },
+            // What waits for it is short of time sooner than a minute.
+            Self::Postgresql => Settings {
+                recovery_timeout: Duration::from_secs(5),
+                window: Duration::from_secs(30),
+                ..settings
+            },
+        }
+    }
+}
+
+/// The settings of every dependency's circuit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitSettings([Settings; Dependency::ALL.len()]);
+
+impl CircuitSettings {
+    /// Those that `choose` returns.
+    pub fn new(choose: impl FnMut(Dependency) -> Settings) -> Self {
+        Self(Dependency::ALL.map(choose))
+    }
+
+    /// Those of one dependency.
+    pub fn of(&self, dependency: Dependency) -> Settings {
+        self.0[dependency as usize]
+    }
+}
+
+impl Default for CircuitSettings {
+    fn default() -> Self {
+        Self::new(Dependency::default_settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dependency_has_a_place_and_a_name() {
+        for (index, dependency) in Dependency::ALL.into_iter().enumerate() {
+            assert_eq!(dependency as usize, index);
+            assert_eq!(Dependency::named(dependency.name()), Some(dependency));
+        }
+        assert!(Dependency::ALL.is_sorted_by_key(|dependency| dependency.name()));
+        assert_eq!(Dependency::named("some-id"), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! `admin/circuits`: the circuit breakers.
+
+use axum::{Json, extract::State};
+use protocol::{CircuitBody, CircuitName, CircuitPage, SetCircuit};
+
+use crate::{
+    app::SharedApp,
+    error::AppError,
+    http::request::{Administrator, JsonBody, Path},
+};
+
+pub async fn list(State(app): State<SharedApp>, _: Administrator) -> Json<CircuitPage> {
+    Json(CircuitPage {
+        circuits: app.circuits.list(),
+        has_more: false,
+    })
+}
+
+pub async fn set(
+    State(app): State<SharedApp>,
+    Administrator(actor): Administrator,
+    Path(name): Path<CircuitName>,
+    JsonBody(request): JsonBody<SetCircuit>,
+) -> Result<Json<CircuitBody>, AppError> {
+    let circuit = app.circuits.set(name.as_str(), request.state).await?;
+    tracing::info!(circuit = %name, mode = ?request.state, user = %actor.user_id, "an administrator set a circuit");
+    Ok(Json(CircuitBody { circuit }))
+}
