@@ -6,6 +6,8 @@
 //! - a read that names a writer sees all that this instance wrote for it ([`Replicas`] says how that is known);
 //! - no type of the driver leaves the crate.
 
+#[cfg(test)]
+mod breaker_tests;
 mod config;
 mod failure;
 mod migrations;
@@ -16,9 +18,10 @@ mod stats;
 mod values;
 mod writers;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use circuit_breaker::Breaker;
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
@@ -28,7 +31,7 @@ pub use config::{PostgresConfig, PostgresUrl};
 pub use stats::{PoolStats, PostgresObservation, PostgresStats, ReplicaState, ReplicaStats};
 pub(crate) use values::{Id, Moment};
 
-use failure::Failure;
+use failure::{Blame, Failure};
 use pool::Pool;
 use replicas::Replicas;
 use stats::Counts;
@@ -53,6 +56,8 @@ struct Shared {
     replicas: Replicas,
     writers: Writers,
     counts: Counts,
+    /// Of the primary. Replicas that fail are left out by themselves.
+    breaker: OnceLock<Arc<Breaker>>,
 }
 
 /// What a read has to see.
@@ -90,10 +95,18 @@ impl Postgres {
             replicas: Replicas::new(&replicas, config.read_pool_size),
             writers: Writers::default(),
             counts: Counts::default(),
+            breaker: OnceLock::new(),
             config,
         });
         monitor::spawn(&shared, primary, replicas);
         Ok(Self { shared })
+    }
+
+    /// Has a circuit breaker decide from now on whether the primary is asked; only the first one stays.
+    pub fn guard(&self, breaker: Arc<Breaker>) {
+        if self.shared.breaker.set(breaker).is_err() {
+            tracing::error!("the calls to PostgreSQL are guarded already");
+        }
     }
 
     /// Applies what of the migrations the database lacks, in order; any number of programs may do so at once.
@@ -133,7 +146,7 @@ impl Postgres {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let shared = &self.shared;
-        let result = self.call(&shared.writes, Access::Write, work).await;
+        let result = self.call_primary(&shared.writes, Access::Write, work).await;
         if let Some(writer) = writer
             && shared.replicas.any()
         {
@@ -171,11 +184,38 @@ impl Postgres {
                 Some(result) => return Ok(result?),
             }
         }
-        Ok(self.call(&shared.primary_reads, Access::Read, work).await?)
+        Ok(self
+            .call_primary(&shared.primary_reads, Access::Read, work)
+            .await?)
     }
 
-    /// Runs `work` on a connection of a pool: the one place where servers are asked anything, where a circuit breaker
-    /// can refuse it and learn how it ended.
+    /// As [`call`](Self::call), unless the circuit of the primary is open.
+    async fn call_primary<T>(
+        &self,
+        pool: &Pool,
+        access: Access,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Failure> {
+        let Some(breaker) = self.shared.breaker.get() else {
+            return self.call(pool, access, work).await;
+        };
+        let permit = breaker
+            .acquire()
+            .map_err(|_| Failure::unavailable("PostgreSQL failed too often just now"))?;
+        let result = self.call(pool, access, work).await;
+        match &result {
+            Ok(_) => permit.succeeded(),
+            Err(failure) => match failure.blame {
+                Blame::Server => permit.failed(),
+                Blame::Request => permit.succeeded(),
+                // The server wasn't asked.
+                Blame::Load => drop(permit),
+            },
+        }
+        result
+    }
+
+    /// Runs `work` on a connection of a pool: the one place where servers are asked anything.
     async fn call<T>(
         &self,
         pool: &Pool,

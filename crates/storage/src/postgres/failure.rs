@@ -12,13 +12,35 @@ pub(super) struct Failure {
     error: StoreError,
     /// True if the same read may succeed on another server.
     pub(super) elsewhere: bool,
+    pub(super) blame: Blame,
+}
+
+/// What a failure says of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// That it can't be reached, can't serve or doesn't answer in time.
+    Server,
+    /// Nothing: it answered, and the answer is no.
+    Request,
+    /// Nothing: it wasn't asked, as too many wait.
+    Load,
 }
 
 impl Failure {
     pub(super) fn unavailable(reason: &'static str) -> Self {
+        Self::because_of(Blame::Server, reason)
+    }
+
+    /// Too many wait.
+    pub(super) fn overloaded(reason: &'static str) -> Self {
+        Self::because_of(Blame::Load, reason)
+    }
+
+    fn because_of(blame: Blame, reason: &'static str) -> Self {
         Self {
             error: StoreError::unavailable(reason),
             elsewhere: true,
+            blame,
         }
     }
 
@@ -38,10 +60,12 @@ impl From<Error> for Failure {
         let is_broken = breaks_connection(&error);
         let code = error.as_database_error().and_then(DatabaseError::code);
         let code = code.as_deref().unwrap_or_default();
+        let blame = blame(&error, code);
         match (code, code.get(..2).unwrap_or_default()) {
             ("XX001" | "XX002", _) => Self {
                 error: StoreError::Corrupt(cause(error)),
                 elsewhere: true,
+                blame,
             },
             // The table or column that this version of the program knows.
             ("42P01" | "42703" | "3F000", _) => {
@@ -50,6 +74,7 @@ impl From<Error> for Failure {
                     error: StoreError::Unavailable(cause(error)),
                     // A replica may not have it yet.
                     elsewhere: true,
+                    blame,
                 }
             }
             // Connection, authorization, no such database, a conflict with another transaction or with what a replica
@@ -58,17 +83,34 @@ impl From<Error> for Failure {
                 Self {
                     error: StoreError::Unavailable(cause(error)),
                     elsewhere: true,
+                    blame,
                 }
             }
             _ if is_broken || matches!(error, Error::PoolTimedOut | Error::PoolClosed) => Self {
                 error: StoreError::Unavailable(cause(error)),
                 elsewhere: true,
+                blame,
             },
             _ => Self {
                 error: StoreError::Internal(cause(error)),
                 elsewhere: false,
+                blame,
             },
         }
+    }
+}
+
+fn blame(error: &Error, code: &str) -> Blame {
+    let class = code.get(..2).unwrap_or_default();
+    // 57014: the server ended a statement that ran for too long. Conflicts and locks (40, 55P03) are others' doing.
+    let is_servers = ["25006", "3D000", "XX001", "XX002"].contains(&code)
+        || ["08", "28", "53", "57", "58"].contains(&class)
+        || breaks_connection(error)
+        || matches!(error, Error::PoolTimedOut);
+    match error {
+        Error::PoolClosed => Blame::Load,
+        _ if is_servers => Blame::Server,
+        _ => Blame::Request,
     }
 }
 

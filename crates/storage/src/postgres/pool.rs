@@ -71,7 +71,7 @@ impl Pool {
         let waiting = Waiting::new(self);
         if waiting.before >= self.max_waiting {
             self.not_acquired.fetch_add(1, Ordering::Relaxed);
-            return Err(Failure::unavailable(
+            return Err(Failure::overloaded(
                 "too many wait for a connection to PostgreSQL",
             ));
         }

@@ -68,6 +68,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/circuits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the circuit breakers */
+        get: operations["listCircuits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/circuits/{circuitName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Open, close or reset a circuit breaker on all instances */
+        put: operations["setCircuit"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/instances": {
         parameters: {
             query?: never;
@@ -585,6 +619,63 @@ export interface components {
         AttachmentKind: "image" | "file";
         /** @description Whether an attachment can be downloaded. */
         AttachmentStatus: "processing" | "ready" | "failed";
+        /** @description The circuit breaker of one dependency, on the instance that answered. */
+        Circuit: {
+            /**
+             * Format: uint32
+             * @description Calls that ended recently.
+             */
+            calls: number;
+            /**
+             * Format: uint32
+             * @description How many of them failed.
+             */
+            failures: number;
+            /**
+             * Format: uint8
+             * @description The share of failed calls, in percent, at which the circuit opens.
+             */
+            failureThreshold: number;
+            /** @description What decides on that, on all instances. */
+            mode: components["schemas"]["CircuitMode"];
+            /** @description The dependency. */
+            name: string;
+            /**
+             * Format: uint64
+             * @description How long an open circuit refuses calls before one tries again, in milliseconds.
+             */
+            recoveryTimeoutMs: number;
+            /**
+             * Format: uint64
+             * @description Calls refused since the instance started.
+             */
+            rejected: number;
+            /**
+             * Format: uint64
+             * @description Of an open circuit: when the next call may try, in milliseconds.
+             */
+            retryAfterMs?: number;
+            /** @description Whether it is called. */
+            state: components["schemas"]["CircuitState"];
+        };
+        /** @description One circuit breaker. */
+        CircuitBody: {
+            /** @description The circuit. */
+            circuit: components["schemas"]["Circuit"];
+        };
+        /** @description What decides on the state of a circuit. */
+        CircuitMode: "automatic" | "open" | "closed";
+        /** @description The name of a circuit breaker. */
+        CircuitName: string;
+        /** @description The circuit breakers in use, by name. All are returned at once. */
+        CircuitPage: {
+            /** @description The circuits. */
+            circuits: components["schemas"]["Circuit"][];
+            /** @description Always false. */
+            hasMore: boolean;
+        };
+        /** @description Whether a dependency is called. */
+        CircuitState: "closed" | "half_open" | "open";
         /** @description Creates a room, or returns the direct room that two users already have. */
         CreateRoom: {
             /** @description Who may find and join it. */
@@ -1061,6 +1152,11 @@ export interface components {
             /** @description The sessions. */
             sessions: components["schemas"]["Session"][];
         };
+        /** @description Opens or closes a circuit on all instances, or has outcomes decide again from the closed state on. */
+        SetCircuit: {
+            /** @description What is to decide. */
+            state: components["schemas"]["CircuitMode"];
+        };
         /**
          * Format: date-time
          * @description ISO 8601 in UTC with milliseconds.
@@ -1309,6 +1405,65 @@ export interface operations {
                     };
                 };
             };
+        };
+    };
+    listCircuits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CircuitPage"];
+                };
+            };
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    setCircuit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                circuitName: components["schemas"]["CircuitName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetCircuit"];
+            };
+        };
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CircuitBody"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["too_large"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
         };
     };
     listInstances: {
