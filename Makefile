@@ -115,6 +115,7 @@ bench: bench-peers ## Measure the server beside its peers (about 15 minutes; wri
 	cargo build --release --package gateway --example bench_server
 	mkdir -p target/bench
 	target/release/load-generator bench --out target/bench/report.md
+	target/release/load-generator bench-http --out target/bench/http.md
 
 bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 5 minutes; writes target/bench/fleet.md)
 	scripts/prerequisites ss
@@ -126,6 +127,7 @@ bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (abou
 
 bench-peers: node-peer ## Build the servers that it is measured beside
 	cargo build --release --manifest-path load-generator/peers/socketioxide/Cargo.toml
+	cargo build --release --manifest-path load-generator/peers/axum/Cargo.toml
 
 node-peer: ## Install the one on Node
 	@scripts/prerequisites node

@@ -1,6 +1,6 @@
 //! Clients by the thousand for Socket.IO servers, and the comparison of servers by what they cost.
 //!
-//! `bench` runs the whole comparison, `bench-fleet` that of several instances, `drive` loads one server that runs already, `bare` is the limit that servers are
+//! `bench` runs the whole comparison, `bench-fleet` that of several instances, `bench-http` that of HTTP reads, `drive` loads one server that runs already, `bare` is the limit that servers are
 //! compared with.
 
 mod bare;
@@ -35,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Measure a fleet beside one of Node on the services of scripts/stack: CPU across instances, durable messages
     BenchFleet(bench::fleet::Options),
+    /// Measure HTTP reads beside an axum route that answers the same bytes
+    BenchHttp(bench::http::Options),
     /// Load a running server that knows the events `join` and `publish`
     Drive(drive::Options),
     /// Serve the least that a server can do, on 127.0.0.1 at the port in PORT
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Bench(options) => bench::run(&options),
         Command::BenchFleet(options) => bench::fleet::run(&options),
+        Command::BenchHttp(options) => bench::http::run(&options),
         Command::Drive(options) => drive::run(&options),
         Command::Bare => bare::run(),
         Command::Clients { address } => clients::run(address),

@@ -77,7 +77,9 @@ impl Contestant {
     }
 }
 
-fn must_exist(path: &str, build: &str) -> Result<()> {
+/// # Errors
+/// [`Error::Server`], with the command that builds it, when a program isn't built.
+pub fn must_exist(path: &str, build: &str) -> Result<()> {
     if Path::new(path).exists() {
         return Ok(());
     }

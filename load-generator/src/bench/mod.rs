@@ -5,6 +5,7 @@ mod client_process;
 pub mod contestant;
 mod disk;
 pub mod fleet;
+pub mod http;
 mod machine;
 mod rival;
 mod round;

@@ -101,17 +101,21 @@ impl<C: Copy + Ord, M: Copy + Ord> Figures<C, M> {
         let own = self.0.get(&(contestant, metric))?;
         spread_over_rounds(own.iter().map(|(moment, value)| (*moment, *value)))
     }
+
+    /// One contestant's figure as a ratio to another's in the same slice, over all rounds that have both.
+    pub fn compared(&self, of: C, to: C, metric: M) -> Option<Spread> {
+        let (of, to) = (self.0.get(&(of, metric))?, self.0.get(&(to, metric))?);
+        spread_over_rounds(
+            of.iter()
+                .filter_map(|(moment, value)| Some((*moment, value / to.get(moment)?))),
+        )
+    }
 }
 
 impl Samples {
     /// A figure as a ratio to the bare loop's in the same slice, over all rounds that have both.
     pub fn ratio(&self, contestant: Contestant, metric: Metric) -> Option<Spread> {
-        let bare = self.0.get(&(Contestant::Bare, metric))?;
-        let own = self.0.get(&(contestant, metric))?;
-        spread_over_rounds(
-            own.iter()
-                .filter_map(|(moment, value)| Some((*moment, value / bare.get(moment)?))),
-        )
+        self.compared(contestant, Contestant::Bare, metric)
     }
 
     /// The contestants that have any figure, in order.

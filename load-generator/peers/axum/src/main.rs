@@ -1,5 +1,5 @@
 //! The least that an axum server can do: each route answers a body that was read from a file at the start. `BODIES` is a
-//! directory; the file `GET me` in it would be the body of `/me`. Listens on 127.0.0.1 at the port in `PORT`.
+//! directory; its file `me` is the body of `/me`. Listens on 127.0.0.1 at the port in `PORT`.
 
 use axum::{Router, body::Bytes, http::header::CONTENT_TYPE, routing::get};
 

@@ -29,6 +29,11 @@ impl Account {
     pub fn connect_frame(&self) -> Rc<[u8]> {
         packet::connect_frame(Some(&json!({ "token": self.token }).to_string())).into()
     }
+
+    /// The header, with its line end, that requests of this user have.
+    pub fn authorization(&self) -> String {
+        format!("Authorization: Bearer {}\r\n", self.token)
+    }
 }
 
 /// Registers user number `number`, from an address of its own kind.
@@ -50,7 +55,7 @@ pub fn guest(server: SocketAddrV4, number: usize) -> Result<Account> {
 }
 
 fn sign_up(server: SocketAddrV4, number: usize, path: &str, body: &Value) -> Result<Account> {
-    let answer = post(server, number, path, None, body)?;
+    let answer = json(&ask(server, number, "POST", path, None, Some(body))?)?;
     let token = answer["accessToken"].as_str();
     token
         .map(|token| Account {
@@ -70,21 +75,57 @@ pub fn create_room(
     name: &str,
 ) -> Result<String> {
     let body = json!({ "name": name, "kind": "public" });
-    let answer = post(server, number, "/api/v1/rooms", Some(&owner.token), &body)?;
+    let answer = ask(
+        server,
+        number,
+        "POST",
+        "/api/v1/rooms",
+        Some(owner),
+        Some(&body),
+    )?;
+    let answer = json(&answer)?;
     answer["room"]["id"]
         .as_str()
         .map(Into::into)
         .ok_or_else(|| Error::Protocol("no room.id".into()))
 }
 
-fn post(
+/// Posts message number `number` into a room.
+///
+/// # Errors
+/// As [`register`].
+pub fn post_message(
+    server: SocketAddrV4,
+    sender: &Account,
+    room: &str,
+    number: usize,
+) -> Result<()> {
+    let body = json!({ "body": format!("message {number} of people who talk in a room"), "clientId": format!("m{number}") });
+    let path = format!("/api/v1/rooms/{room}/messages");
+    ask(server, 0, "POST", &path, Some(sender), Some(&body)).map(drop)
+}
+
+/// The body of what a user reads at `path`.
+///
+/// # Errors
+/// As [`register`].
+pub fn read(server: SocketAddrV4, reader: &Account, path: &str) -> Result<Vec<u8>> {
+    ask(server, 0, "GET", path, Some(reader), None)
+}
+
+fn json(body: &[u8]) -> Result<Value> {
+    serde_json::from_slice(body).map_err(|error| Error::Protocol(error.to_string()))
+}
+
+fn ask(
     server: SocketAddrV4,
     number: usize,
+    method: &str,
     path: &str,
-    token: Option<&str>,
-    body: &Value,
-) -> Result<Value> {
-    let doing = || format!("POST {path}");
+    account: Option<&Account>,
+    body: Option<&Value>,
+) -> Result<Vec<u8>> {
+    let doing = || format!("{method} {path}");
     let socket = socket_with(
         AddressFamily::INET,
         SocketType::STREAM,
@@ -97,12 +138,10 @@ fn post(
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(ANSWER_TIME)).doing(doing)?;
 
-    let body = body.to_string();
-    let authorization = token
-        .map(|token| format!("Authorization: Bearer {token}\r\n"))
-        .unwrap_or_default();
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let authorization = account.map(Account::authorization).unwrap_or_default();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Type: application/json\r\n\
          {authorization}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -112,11 +151,13 @@ fn post(
         .take(MAX_ANSWER)
         .read_to_end(&mut answer)
         .doing(doing)?;
-    parse_answer(&answer).map_err(|error| Error::Protocol(format!("POST {path}: {error}")))
+    let body = parse_answer(&answer);
+    let body = body.map_err(|error| Error::Protocol(format!("{method} {path}: {error}")))?;
+    Ok(body.to_vec())
 }
 
-/// The JSON body of an answer that says success.
-fn parse_answer(answer: &[u8]) -> Result<Value> {
+/// The body of an answer that says success.
+fn parse_answer(answer: &[u8]) -> Result<&[u8]> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let head = match response.parse(answer) {
@@ -128,9 +169,7 @@ fn parse_answer(answer: &[u8]) -> Result<Value> {
     };
     let body = &answer[head..];
     match response.code {
-        Some(200..=299) => {
-            serde_json::from_slice(body).map_err(|error| Error::Protocol(error.to_string()))
-        }
+        Some(200..=299) => Ok(body),
         code => Err(Error::Protocol(format!(
             "status {}: {}",
             code.unwrap_or_default(),
@@ -146,7 +185,7 @@ mod tests {
     #[test]
     fn an_answer_gives_its_body_or_its_reason() {
         let created = b"HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{\"room\":\"abc\"}";
-        assert_eq!(parse_answer(created).unwrap()["room"], "abc");
+        assert_eq!(parse_answer(created).unwrap(), b"{\"room\":\"abc\"}");
         let refused = b"HTTP/1.1 429 Too Many Requests\r\n\r\n{\"code\":\"rate_limited\"}";
         assert_eq!(
             parse_answer(refused).unwrap_err().to_string(),
