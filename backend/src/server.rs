@@ -228,9 +228,7 @@ async fn components(
             })?;
             let secret = SigningSecret::open(&config)?;
             let metrics = Metrics::new()?;
-            let back_ends =
-                BackEnds::of_fleet(fleet, &secret, address, config.circuits.clone(), &metrics)
-                    .await?;
+            let back_ends = BackEnds::of_fleet(&config, fleet, &secret, address, &metrics).await?;
             let blocked_rooms = BlockedRooms::of_fleet(back_ends.store.clone());
             Ok(assemble(config, &secret, back_ends, blocked_rooms, metrics))
         }
@@ -359,6 +357,7 @@ fn receivers(app: &App) -> Receivers {
         app.accounts.clone(),
         app.auth.revocations.clone(),
         app.circuits.clone(),
+        app.limits.clone(),
         Arc::new(Delivery::new(
             app.hub.clone(),
             app.bus.clone(),

@@ -14,7 +14,7 @@ use crate::{
     chat::members,
     completion::run_to_completion,
     error::AppError,
-    limits::{Action, network::Network},
+    limits::{Tier, network::Network, tiers},
     wire,
 };
 
@@ -39,16 +39,16 @@ pub async fn update(
     if actor.guest && request.email.is_some() {
         return Err(AppError::forbidden("guests have no e-mail address"));
     }
-    let (who, now) = (actor.user_id.as_str(), Instant::now());
+    let (who, now) = (tiers::of_user(&actor.user_id), Instant::now());
     if request.email.is_some() {
         accounts
             .limits
-            .take(Action::EmailChange, who, 1, now)
+            .take(Tier::EmailChanges, who, 1, now)
             .await?;
     }
     accounts
         .limits
-        .take(Action::ProfileChange, who, 1, now)
+        .take(Tier::ProfileChanges, who, 1, now)
         .await?;
     let change = ProfileChange {
         display_name: request.display_name,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    limits::{Action, network::Network},
+    limits::{Tier, network::Network, tiers},
 };
 
 /// Creates an account and its first session.
@@ -27,7 +27,7 @@ pub async fn register(
     let network = Network::from(device.address);
     // The ticket comes first: it bounds how many are counted at a time.
     let mut ticket = accounts.auth.passwords.ticket(network)?;
-    let registration = count(accounts, Action::Registration, network);
+    let registration = count(accounts, Tier::Registrations, network);
     ticket.hold(registration).await??;
     let password_hash = ticket.hash(request.password).await?;
     let user = NewUser {
@@ -95,7 +95,7 @@ pub async fn sign_in_as_guest(
     if !accounts.guests {
         return Err(AppError::forbidden("this server doesn't allow guests"));
     }
-    count(accounts, Action::Guest, Network::from(device.address)).await?;
+    count(accounts, Tier::Guests, Network::from(device.address)).await?;
     let user = accounts
         .store
         .create_guest(request.display_name, Timestamp::now())
@@ -103,10 +103,8 @@ pub async fn sign_in_as_guest(
     sessions::open(accounts, user, device).await
 }
 
-async fn count(accounts: &Accounts, action: Action, network: Network) -> Result<(), AppError> {
-    let network = network.to_string();
-    accounts
-        .limits
-        .take(action, &network, 1, Instant::now())
-        .await
+async fn count(accounts: &Accounts, tier: Tier, network: Network) -> Result<(), AppError> {
+    let (key, now) = (tiers::of_network(network), Instant::now());
+    accounts.limits.take(tier, key, 1, now).await?;
+    Ok(())
 }

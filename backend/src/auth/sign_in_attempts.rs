@@ -9,7 +9,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::{
     error::AppError,
-    limits::{Action, Key, Limits, Reservation, network::Network},
+    limits::{Key, Limits, Reservation, Tier, network::Network, tiers},
 };
 
 /// The attempts of one instance.
@@ -23,7 +23,7 @@ pub struct SignInAttempts {
 /// One attempt. Others for the same username wait until it is dropped. Without an outcome nothing was learned about the
 /// password, so nothing counts.
 pub struct Attempt<'a> {
-    reservation: Reservation<'a>,
+    reservation: Reservation,
     // Dropped before the entry, which is removed unless anybody else has it.
     _guard: OwnedMutexGuard<()>,
     _entry: Pending<'a>,
@@ -55,7 +55,7 @@ impl SignInAttempts {
         username: &str,
         now: Instant,
     ) -> Result<Attempt<'_>, AppError> {
-        let key = Key::of(&[&network.to_string(), &username.to_lowercase()]);
+        let key = tiers::of_username(network, username);
         let lock = Arc::clone(self.pending.lock().entry(key).or_default());
         let entry = Pending {
             attempts: self,
@@ -63,7 +63,7 @@ impl SignInAttempts {
             lock,
         };
         let guard = Arc::clone(&entry.lock).lock_owned().await;
-        let reservation = self.limits.reserve(Action::FailedSignIn, key, now).await?;
+        let reservation = self.limits.reserve(Tier::Login, key, now).await?;
         Ok(Attempt {
             reservation,
             _guard: guard,

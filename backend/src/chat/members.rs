@@ -10,7 +10,7 @@ use storage::{Removal, StoreError};
 
 use super::{Chat, access, instance_messages::RoomChange};
 use crate::{
-    auth::actor::Actor, completion::run_to_completion, error::AppError, limits::Action, page,
+    auth::actor::Actor, completion::run_to_completion, error::AppError, limits::{Tier, tiers}, page,
     topics, wire,
 };
 
@@ -106,8 +106,9 @@ pub(super) async fn count_additions(
     actor: &Actor,
     people: usize,
 ) -> Result<(), AppError> {
-    let (who, now) = (actor.user_id.as_str(), Instant::now());
-    chat.limits.take(Action::Addition, who, people, now).await
+    let (who, now) = (tiers::of_user(&actor.user_id), Instant::now());
+    chat.limits.take(Tier::Additions, who, people, now).await?;
+    Ok(())
 }
 
 /// Gives a member a role, or makes somebody a member with it.

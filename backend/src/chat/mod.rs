@@ -158,7 +158,7 @@ impl Chat {
             ),
             unread_notices: UnreadNotices::new(store.clone(), bus.clone(), user_sockets.clone()),
             publish_queues: PublishQueues::start(parts.publish_queues),
-            search_queues: SearchQueues::default(),
+            search_queues: SearchQueues::new(parts.limits.clone()),
             delivery: parts.delivery,
             limits: parts.limits,
             delivery_seconds: parts.delivery_seconds,

@@ -4,14 +4,17 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use protocol::{ErrorCode, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::AppError;
+use crate::{
+    error::AppError,
+    limits::{Limits, Tier, tiers},
+};
 
 /// Searches of one user that may wait or run.
 const CAPACITY: usize = 32;
@@ -20,8 +23,8 @@ const CAPACITY: usize = 32;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// The searches of all users that run or wait.
-#[derive(Default)]
 pub struct SearchQueues {
+    limits: Arc<Limits>,
     queues: Mutex<HashMap<UserId, Queue>>,
 }
 
@@ -45,11 +48,21 @@ struct Position<'a> {
 }
 
 impl SearchQueues {
+    /// Without any search.
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            queues: Mutex::default(),
+        }
+    }
+
     /// Waits until no other search of a user runs.
     ///
     /// # Errors
-    /// `rate_limited` if 32 of the user run or wait already, `unavailable` after five seconds.
+    /// `rate_limited` beyond the tier `searches` and if 32 of the user run or wait already, `unavailable` after five seconds.
     pub async fn acquire<'a>(&'a self, user: &'a UserId) -> Result<SearchPermit<'a>, AppError> {
+        let (key, now) = (tiers::of_user(user), Instant::now());
+        self.limits.take(Tier::Searches, key, 1, now).await?;
         let (position, permit) = self.enter(user)?;
         let permit = tokio::time::timeout(WAIT, permit.acquire_owned()).await;
         let permit = permit
@@ -95,10 +108,15 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::limits::RateLimits;
+
+    fn queues() -> SearchQueues {
+        SearchQueues::new(Arc::new(Limits::in_memory(&RateLimits::default())))
+    }
 
     #[tokio::test]
     async fn a_user_has_one_permit_and_a_bounded_queue() {
-        let queues = SearchQueues::default();
+        let queues = queues();
         let (ann, bob) = (UserId::trusted("ann"), UserId::trusted("bob"));
         let first = queues.acquire(&ann).await.unwrap();
         let mut waiting: Vec<_> = (1..CAPACITY)
@@ -119,7 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_permit_is_not_waited_for_without_end() {
-        let queues = SearchQueues::default();
+        let queues = queues();
         let ann = UserId::trusted("ann");
         let _first = queues.acquire(&ann).await.unwrap();
         let late = queues.acquire(&ann).await.err().unwrap();

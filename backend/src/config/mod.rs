@@ -24,7 +24,7 @@ pub use emitter::EmitterConfig;
 pub use fleet::FleetConfig;
 use reader::Reader;
 
-use crate::circuits::CircuitSettings;
+use crate::{circuits::CircuitSettings, limits::RateLimits};
 
 /// The settings of one server.
 #[derive(Debug, Clone)]
@@ -64,6 +64,8 @@ pub struct Config {
     pub internal_port: u16,
     /// `INTERNAL_ADDRESS`: where other instances reach that listener, with or without its port.
     pub internal_address: Option<InternalAddress>,
+    /// `RATE_LIMIT_…`: a variable for each tier.
+    pub rate_limits: RateLimits,
     /// `GUESTS`: whether people may come in without an account; by default in development only.
     pub guests: bool,
     /// `MAX_PAYLOAD`: the largest message in bytes, attachments included; 1,000,000 by default.
@@ -163,6 +165,7 @@ impl Config {
             internal_host: reader.parse("INTERNAL_HOST", "an IP address", host),
             internal_port: reader.parse("INTERNAL_PORT", "a port number", 9091),
             internal_address: reader.internal_address(),
+            rate_limits: reader.rate_limits(),
             guests: reader.flag("GUESTS", !production),
             max_payload: reader.number("MAX_PAYLOAD", 1_000, 100_000_000, 1_000_000),
             ping_interval: reader.millis("PING_INTERVAL_MS", 25_000),
@@ -271,6 +274,8 @@ mod tests {
             ("INTERNAL_ADDRESS", "0.0.0.0"),
             ("GUESTS", "maybe"),
             ("CIRCUIT_JWKS", "50%"),
+            ("RATE_LIMIT_LOGIN", "five"),
+            ("RATE_LIMIT_PUBLISHES", "5/15"),
             ("METRICS_HOST", "metrics"),
             ("METRICS_PORT", "-1"),
             ("MAX_PAYLOAD", "1"),
@@ -306,6 +311,8 @@ mod tests {
                 "PING_INTERVAL_MS",
                 "PORT",
                 "PUBLISH_API_KEY",
+                "RATE_LIMIT_LOGIN",
+                "RATE_LIMIT_PUBLISHES",
                 "TERTULIA_ENV",
                 "TRUSTED_PROXIES",
                 "WORKER_THREADS",

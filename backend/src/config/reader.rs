@@ -6,6 +6,7 @@ use gateway::Origin;
 use ipnet::IpNet;
 
 use super::InternalAddress;
+use crate::limits::RateLimits;
 
 /// Reads variables and notes what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -70,6 +71,23 @@ impl Reader<'_> {
             Some(index) => index,
             None => self.wrong(name, &choices.join(" or ")),
         }
+    }
+
+    /// Each tier's own limit unless its variable says another, or `off`.
+    pub(super) fn rate_limits(&mut self) -> RateLimits {
+        RateLimits::with(|tier| {
+            let value = self.text(tier.variable())?;
+            if value == "off" {
+                return Some(None);
+            }
+            match value.parse() {
+                Ok(limit) => Some(Some(limit)),
+                Err(error) => {
+                    let expected = format!("off, or {error}");
+                    self.wrong(tier.variable(), &expected)
+                }
+            }
+        })
     }
 
     pub(super) fn internal_address(&mut self) -> Option<InternalAddress> {

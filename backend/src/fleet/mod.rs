@@ -17,7 +17,7 @@ use self::{
 };
 use crate::{
     auth::signing_secret::SigningSecret,
-    circuits::{CircuitSettings, Circuits},
+    circuits::Circuits,
     config::{Config, FleetConfig},
     limits::Limits,
     metrics::Metrics,
@@ -94,7 +94,7 @@ impl BackEnds {
             instances: Instances::alone(InstanceId::random()),
             peers: Peers::default(),
             circuits: Circuits::alone(config.circuits.clone()),
-            limits: Limits::in_memory(),
+            limits: Limits::in_memory(&config.rate_limits),
             fleet: None,
         })
     }
@@ -104,10 +104,10 @@ impl BackEnds {
     /// # Errors
     /// If the address of MongoDB is malformed.
     pub async fn of_fleet(
+        all: &Config,
         config: &FleetConfig,
         secret: &SigningSecret,
         address: SocketAddr,
-        circuits: CircuitSettings,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let options = |name, purpose| Options {
@@ -145,10 +145,10 @@ impl BackEnds {
                 bus.clone(),
                 peers.clone(),
             ),
-            circuits: Circuits::of_fleet(circuits, redis.clone(), prefix, bus.clone()),
+            circuits: Circuits::of_fleet(all.circuits.clone(), redis.clone(), prefix, bus.clone()),
+            limits: Limits::redis(&all.rate_limits, redis_rate_limits.clone(), prefix, bus.clone()),
             bus,
             peers,
-            limits: Limits::redis(redis_rate_limits.clone(), prefix),
             fleet: Some(Fleet {
                 redis,
                 redis_sessions,

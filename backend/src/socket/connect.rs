@@ -1,6 +1,9 @@
 //! Who may connect to which namespace, and what happens first.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use gateway::{ConnectRequest, Handled, Handler, Refusal, Session, Socket};
@@ -12,11 +15,13 @@ use crate::{
     app::{App, SharedApp},
     auth::actor::Actor,
     error::AppError,
+    limits::{Tier, tiers},
     metrics::Channel,
     topics,
 };
 
-/// Decides on connections. A signature and memory decide, no I/O: a crowd that reconnects costs the store nothing.
+/// Decides on connections. A signature and memory decide: a crowd that reconnects costs the store nothing. Only who connects
+/// often is counted in Redis.
 pub struct Connector {
     app: SharedApp,
 }
@@ -43,20 +48,15 @@ impl Connector {
         let actor = self.app.auth.authenticate(auth.token.expose())?;
         Ok(ChatSession {
             app: self.app.clone(),
+            limit_key: tiers::of_user(&actor.user_id),
             actor,
             resume: Mutex::new(auth.resume.map(Box::new)),
             typing: Mutex::new(Vec::new()),
         })
     }
-}
 
-impl Handler for Connector {
-    fn connect(
-        self: Arc<Self>,
-        request: ConnectRequest,
-    ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>> {
-        let decided = self
-            .session(&request)
+    fn decided(&self, session: Result<ChatSession, AppError>) -> Result<Arc<dyn Session>, Refusal> {
+        session
             .map(|session| Arc::new(session) as Arc<dyn Session>)
             .inspect_err(|error| self.app.metrics.refused(Channel::Connect, error.code()))
             .map_err(|error| match error.code() {
@@ -68,8 +68,31 @@ impl Handler for Connector {
                         data: serde_json::to_value(refused.data).ok(),
                     }
                 }
-            });
-        Box::pin(std::future::ready(decided))
+            })
+    }
+}
+
+impl Handler for Connector {
+    fn connect(
+        self: Arc<Self>,
+        request: ConnectRequest,
+    ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>> {
+        let session = match self.session(&request) {
+            Ok(session) => session,
+            Err(error) => return Box::pin(std::future::ready(self.decided(Err(error)))),
+        };
+        let (key, now) = (session.limit_key, Instant::now());
+        let taken = self.app.limits.try_take(Tier::Connects, key, now);
+        match taken {
+            Some(taken) => {
+                let decided = self.decided(taken.map(|_| session));
+                Box::pin(std::future::ready(decided))
+            }
+            None => Box::pin(async move {
+                let taken = self.app.limits.take(Tier::Connects, key, 1, now).await;
+                self.decided(taken.map(|_| session))
+            }),
+        }
     }
 
     fn event_kind(&self, name: &str) -> u16 {
@@ -83,7 +106,6 @@ impl Handler for Connector {
         }
     }
 }
-
 /// How the gateway carries the code of an ack's refusal; 0 is success.
 pub(super) fn outcome_of(code: ErrorCode) -> u16 {
     let index = ErrorCode::ALL.iter().position(|known| *known == code);

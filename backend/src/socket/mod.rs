@@ -10,7 +10,7 @@ mod messages;
 mod resume;
 mod rooms;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures_util::future::BoxFuture;
 use gateway::{Ack, CloseReason, Event, Frame, Handled, Session, Socket};
@@ -26,6 +26,7 @@ use crate::{
     auth::actor::Actor,
     chat::{history, online, read_receipts, rooms as room_rules, typing},
     error::AppError,
+    limits::{Key, Tier},
     topics,
     wire::resync,
 };
@@ -38,6 +39,8 @@ pub use resume::RESUMING;
 pub struct ChatSession {
     app: SharedApp,
     actor: Actor,
+    /// The actor's, for rate limits.
+    limit_key: Key,
     /// The rooms that the client had, until they are resumed.
     resume: Mutex<Option<Box<resume::Points>>>,
     /// Rooms in which this connection said that its user is writing; few, and forgotten at the end.
@@ -50,47 +53,31 @@ impl Session for ChatSession {
     }
 
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled {
+        let tier = match event.name() {
+            SendMessage::NAME | EditMessage::NAME | DeleteMessage::NAME | ReactToMessage::NAME => {
+                Tier::Messages
+            }
+            _ => Tier::Events,
+        };
         let asked = Asked::new(&self, &socket, event);
-        match asked.event.name() {
-            SendMessage::NAME => messages::send(&self, asked),
-            EditMessage::NAME => messages::edit(&self, asked),
-            DeleteMessage::NAME => messages::delete(&self, asked),
-            ReactToMessage::NAME => messages::react(&self, asked),
-
-            CreateRoom::NAME => rooms::create(self, socket, asked),
-            JoinRoom::NAME => rooms::join(self, socket, asked),
-            LeaveRoom::NAME => answer(asked, |request: LeaveRoom| async move {
-                room_rules::leave(&self.app.chat, &self.actor, &request.room_id).await
-            }),
-
-            HistoryRequest::NAME => answer(asked, |request| async move {
-                history::messages(&self.app.chat, &self.actor, request).await
-            }),
-            EventsRequest::NAME => answer(asked, |request| async move {
-                history::events(&self.app.chat, &self.actor, request).await
-            }),
-            SearchRequest::NAME => answer(asked, |request| async move {
-                history::search(&self.app.chat, &self.actor, request).await
-            }),
-
-            SetTyping::NAME => answer(asked, |request: SetTyping| async move {
-                let (room, on) = (request.room_id.clone(), request.on);
-                let set = typing::set(&self.app.chat, &self.actor, &socket, request).await?;
-                self.note_typing(room, on);
-                Ok(set)
-            }),
-            SetRead::NAME => answer(asked, |request| async move {
-                read_receipts::set(&self.app.chat, &self.actor, request).await
-            }),
-            GetPresence::NAME => answer(asked, |request| async move {
-                online::get(&self.app.chat, &self.actor, request).await
-            }),
-
-            _ => {
-                let error = AppError::new(ErrorCode::Invalid, "event: no such event");
+        let (limits, key, now) = (&self.app.limits, self.limit_key, Instant::now());
+        match limits.try_take(tier, key, now) {
+            Some(Ok(_)) => self.admitted(socket, asked),
+            Some(Err(error)) => {
                 refuse(asked.into_answer(), error);
                 None
             }
+            // The next event of the connection waits with it, so their order stays.
+            None => Some(Box::pin(async move {
+                match self.app.limits.take(tier, key, 1, now).await {
+                    Ok(_) => {
+                        if let Some(handled) = self.admitted(socket, asked) {
+                            handled.await;
+                        }
+                    }
+                    Err(error) => refuse(asked.into_answer(), error),
+                }
+            })),
         }
     }
 
@@ -135,6 +122,51 @@ impl Session for ChatSession {
 }
 
 impl ChatSession {
+    /// Handles an event that no limit refuses.
+    fn admitted(self: Arc<Self>, socket: Socket, asked: Asked) -> Handled {
+        match asked.event.name() {
+            SendMessage::NAME => messages::send(&self, asked),
+            EditMessage::NAME => messages::edit(&self, asked),
+            DeleteMessage::NAME => messages::delete(&self, asked),
+            ReactToMessage::NAME => messages::react(&self, asked),
+
+            CreateRoom::NAME => rooms::create(self, socket, asked),
+            JoinRoom::NAME => rooms::join(self, socket, asked),
+            LeaveRoom::NAME => answer(asked, |request: LeaveRoom| async move {
+                room_rules::leave(&self.app.chat, &self.actor, &request.room_id).await
+            }),
+
+            HistoryRequest::NAME => answer(asked, |request| async move {
+                history::messages(&self.app.chat, &self.actor, request).await
+            }),
+            EventsRequest::NAME => answer(asked, |request| async move {
+                history::events(&self.app.chat, &self.actor, request).await
+            }),
+            SearchRequest::NAME => answer(asked, |request| async move {
+                history::search(&self.app.chat, &self.actor, request).await
+            }),
+
+            SetTyping::NAME => answer(asked, |request: SetTyping| async move {
+                let (room, on) = (request.room_id.clone(), request.on);
+                let set = typing::set(&self.app.chat, &self.actor, &socket, request).await?;
+                self.note_typing(room, on);
+                Ok(set)
+            }),
+            SetRead::NAME => answer(asked, |request| async move {
+                read_receipts::set(&self.app.chat, &self.actor, request).await
+            }),
+            GetPresence::NAME => answer(asked, |request| async move {
+                online::get(&self.app.chat, &self.actor, request).await
+            }),
+
+            _ => {
+                let error = AppError::new(ErrorCode::Invalid, "event: no such event");
+                refuse(asked.into_answer(), error);
+                None
+            }
+        }
+    }
+
     fn note_typing(&self, room: RoomId, on: bool) {
         /// Nobody writes in more rooms at once; what is beyond isn't taken back when the connection ends.
         const MAX_TYPING: usize = 8;
