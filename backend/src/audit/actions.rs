@@ -56,6 +56,11 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
     ),
     route(Post, "/api/v1/rooms", Always("room.create")),
     route(Patch, "/api/v1/rooms/{roomId}", Always("room.update")),
+    route(
+        Delete,
+        "/api/v1/admin/rate-limits",
+        Always("rate_limits.clear"),
+    ),
     route(Delete, "/api/v1/rooms/{roomId}", Always("room.delete")),
     route(
         Put,

@@ -10,8 +10,11 @@ use storage::{Removal, StoreError};
 
 use super::{Chat, access, instance_messages::RoomChange};
 use crate::{
-    auth::actor::Actor, completion::run_to_completion, error::AppError, limits::{Tier, tiers}, page,
-    topics, wire,
+    auth::actor::Actor,
+    completion::run_to_completion,
+    error::AppError,
+    limits::{Tier, tiers},
+    page, topics, wire,
 };
 
 /// The members of a room that the actor may see.

@@ -12,6 +12,7 @@ mod messages;
 mod pages;
 mod pipeline;
 mod publish;
+mod rate_limit;
 mod request;
 mod request_id;
 mod rooms;

@@ -1,5 +1,7 @@
 //! What handlers take out of a request. All of it is checked here, and every refusal is a problem of this API.
 
+use std::time::Instant;
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::request::Parts,
@@ -13,12 +15,14 @@ use protocol::{ErrorBody, ErrorCode, Invalid, Role, read_json, read_query};
 use serde::de::DeserializeOwned;
 use storage::StoreError;
 
+use super::rate_limit::network_key;
 use crate::{
     accounts::sessions::Device,
     app::SharedApp,
     audit::record::{Record, Trail},
     auth::actor::Actor,
     error::AppError,
+    limits::Tier,
 };
 
 /// Bytes of a body, far more than the longest message takes.
@@ -135,19 +139,33 @@ impl FromRequestParts<SharedApp> for Device {
     }
 }
 
+/// Who a request is of, in its extensions, once that is known.
+#[derive(Clone)]
+pub struct Authenticated(pub Actor);
+
+/// Who a request is of.
+///
+/// # Errors
+/// `unauthenticated` without a valid access token.
+pub fn authenticate(parts: &Parts, app: &SharedApp) -> Result<Actor, AppError> {
+    let missing = || {
+        AppError::new(
+            ErrorCode::Unauthenticated,
+            "the header Authorization: Bearer is required",
+        )
+    };
+    app.auth.authenticate(bearer_of(parts).ok_or_else(missing)?)
+}
+
 impl FromRequestParts<SharedApp> for Actor {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
         let trail = parts.extensions.get::<Trail>().cloned();
-        let token = bearer_of(parts);
-        let missing = || {
-            AppError::new(
-                ErrorCode::Unauthenticated,
-                "the header Authorization: Bearer is required",
-            )
+        let actor = match parts.extensions.remove::<Authenticated>() {
+            Some(Authenticated(actor)) => actor,
+            None => authenticate(parts, app)?,
         };
-        let actor = app.auth.authenticate(token.ok_or_else(missing)?)?;
         if let Some(trail) = trail {
             trail.note(|record| record.set_actor(&actor));
         }
@@ -190,10 +208,14 @@ impl FromRequestParts<SharedApp> for KeyHolder {
         };
         match bearer_of(parts) {
             Some(presented) if key.is(presented) => Ok(Self(())),
-            _ => Err(AppError::new(
-                ErrorCode::Unauthenticated,
-                "the header Authorization: Bearer with the API key is required",
-            )),
+            _ => {
+                let (network, now) = (network_key(parts)?, Instant::now());
+                app.limits.take(Tier::Strangers, network, 1, now).await?;
+                Err(AppError::new(
+                    ErrorCode::Unauthenticated,
+                    "the header Authorization: Bearer with the API key is required",
+                ))
+            }
         }
     }
 }

@@ -98,6 +98,12 @@ fn table() -> Vec<Row> {
             "/api/v1/admin/circuits/{circuitName}",
             admin::circuits::set,
         ),
+        row(Get, "/api/v1/admin/rate-limits", admin::rate_limits::read),
+        row(
+            Delete,
+            "/api/v1/admin/rate-limits",
+            admin::rate_limits::delete,
+        ),
         row(Get, "/health", health::ready),
         row(Get, "/health/live", health::live),
         row(Get, "/health/ready", health::ready),

@@ -14,10 +14,10 @@ use std::{
 };
 
 use protocol::{ErrorBody, ErrorCode};
-use rate_limiter::{RateLimiter, Refusal, TierStats};
+use rate_limiter::{RateLimiter, Refusal};
 use redis_client::RedisClient;
 
-pub use rate_limiter::{Grant, Key, Reservation, State};
+pub use rate_limiter::{Grant, Key, Reservation, State, TierStats};
 pub use tiers::{RateLimits, Tier};
 
 use crate::{error::AppError, fleet::bus::Bus};
@@ -99,7 +99,9 @@ impl Limits {
             .map_err(|error| {
                 tracing::warn!(%error, tier = tier.name(), "a rate limit wasn't cleared");
                 let message = "the rate limits can't be cleared now; try again";
-                AppError::from(ErrorBody::new(ErrorCode::Unavailable, message).retry_after_ms(1_000))
+                AppError::from(
+                    ErrorBody::new(ErrorCode::Unavailable, message).retry_after_ms(1_000),
+                )
             })?;
         self.bus.send_to_all(&Cleared { tier, key });
         Ok(())

@@ -77,7 +77,6 @@ metrics! {
     counter COMPARED "memberships_compared_total" [] "Pairs of a room and a subscribed user that were compared with the room's members"
     counter REMOVED "memberships_ended_unheard_total" [] "Of these, those whose user had ceased to be a member without this instance having been notified"
     counter UNANSWERED "memberships_unanswered_total" [] "Batches of such pairs that the store couldn't answer, and that were asked for again"
-    counter LIMITED "rate_limited_total" [] "Requests refused by a limit of sign-ins, accounts, guests, additions to rooms or changes of profiles"
     gauge ROOMS "rooms" [] "Rooms that have subscribers here, or had some a moment ago"
     latency DELIVERY "delivery_seconds" [] "Time from a durable event's being given its seq to its being queued for its subscribers here"
     counter HTTP_REQUESTS "http_requests_total" ["method" "route" "status"] "HTTP requests by the class of their status, such as 4xx; polls and handshakes of the transport aren't counted"
@@ -127,8 +126,24 @@ metrics! {
 }
 
 const ERRORS_TOLD: &[Metric] = &[ERRORS];
-const CHAT: &[Metric] = &[
-    USERS, ROOMS, DELIVERY, COMPARED, REMOVED, UNANSWERED, LIMITED,
+const CHAT: &[Metric] = &[USERS, ROOMS, DELIVERY, COMPARED, REMOVED, UNANSWERED];
+
+metrics! {
+    counter LIMIT_GRANTED "rate_limit_granted_total" ["tier"] "Permits granted by a rate limit; one of a reservation that turned out not to count among them"
+    counter LIMIT_REFUSED "rate_limit_refused_total" ["tier"] "Requests refused by it"
+    counter LIMIT_LEASED "rate_limit_leased_total" ["tier"] "Permits leased in batches from Redis"
+    gauge LIMIT_BYTES "rate_limit_memory_bytes" ["tier"] "Memory for those whom this instance counts, at most 16 MiB a tier"
+    counter LIMIT_ALONE "rate_limit_local_only_seconds_total" [] "Seconds for which this instance counted alone because Redis didn't answer"
+    counter LIMIT_ERRORS "rate_limit_errors_total" [] "Calls of Redis for rate limits that failed or took too long"
+}
+
+const LIMITS: &[Metric] = &[
+    LIMIT_GRANTED,
+    LIMIT_REFUSED,
+    LIMIT_LEASED,
+    LIMIT_BYTES,
+    LIMIT_ALONE,
+    LIMIT_ERRORS,
 ];
 const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
 
@@ -206,6 +221,7 @@ pub fn groups() -> [(&'static str, &'static [Metric]); 10] {
     [
         ("Connections", GATEWAY),
         ("Chat", CHAT),
+        ("Rate limits", LIMITS),
         ("Store", STORE),
         ("HTTP", HTTP),
         ("Errors", ERRORS_TOLD),

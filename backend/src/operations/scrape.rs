@@ -10,7 +10,11 @@ use storage::{EmbeddedStats, FleetStats, MessageStore, Operation};
 use telemetry::Scrape;
 use tokio::time::timeout;
 
-use crate::{app::App, metrics::catalogue as of};
+use crate::{
+    app::App,
+    limits::{Limits, TierStats},
+    metrics::catalogue as of,
+};
 
 /// How long a scrape waits for what Redis says of itself.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,8 +42,8 @@ pub(super) fn read(
     scrape.counter(&of::COMPARED, &[], reconciliation.compared);
     scrape.counter(&of::REMOVED, &[], reconciliation.removed);
     scrape.counter(&of::UNANSWERED, &[], reconciliation.unanswered);
-    scrape.counter(&of::LIMITED, &[], app.limits.refusals());
     scrape.gauge(&of::ROOMS, &[], app.chat.rooms_held() as f64);
+    limits(&app.limits, scrape);
     store(&app.store, scrape);
     bus(app, scrape);
     redis(app, redis_loads, scrape);
@@ -94,6 +98,22 @@ fn connections(app: &App, gateway: &Gateway, scrape: &Scrape<'_>) {
         scrape.counter(&of::TUNNELS_FAILED, &[], stats.failed_tunnels());
         scrape.counter(&of::TUNNELS_REFUSED, &[], stats.refused_tunnels());
     }
+}
+
+fn limits(limits: &Limits, scrape: &Scrape<'_>) {
+    for TierStats {
+        name,
+        counts,
+        bytes,
+    } in limits.stats()
+    {
+        scrape.counter(&of::LIMIT_GRANTED, &[name], counts.granted);
+        scrape.counter(&of::LIMIT_REFUSED, &[name], counts.refused);
+        scrape.counter(&of::LIMIT_LEASED, &[name], counts.leased);
+        scrape.gauge(&of::LIMIT_BYTES, &[name], bytes as f64);
+    }
+    scrape.counter(&of::LIMIT_ALONE, &[], limits.alone().as_secs());
+    scrape.counter(&of::LIMIT_ERRORS, &[], limits.errors());
 }
 
 fn store(store: &MessageStore, scrape: &Scrape<'_>) {

@@ -8,6 +8,7 @@ mod fleet;
 mod instance_dies;
 mod link;
 mod presence;
+mod rate_limits;
 mod redis_away;
 mod rights;
 mod scripts;

@@ -23,6 +23,7 @@ mod overload;
 mod pages;
 mod presence;
 mod publish;
+mod rate_limits;
 mod receipts;
 mod resume;
 mod rights;

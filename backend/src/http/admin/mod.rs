@@ -2,3 +2,4 @@
 
 pub mod circuits;
 pub mod instances;
+pub mod rate_limits;

@@ -16,6 +16,7 @@ use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
 use crate::publish::PublishRequest;
+use crate::rate_limit::{RateLimitStates, RateLimitSubject};
 use crate::room::{CreateRoom, ListMyRooms, ListRooms, RoomBody, RoomPage, UpdateRoom};
 use crate::schema::{SchemaOf, schema_of};
 use crate::session::SessionPage;
@@ -265,6 +266,23 @@ pub const ROUTES: &[Route] = &[
     .body(schema_of::<SetCircuit>)
     .answers(&[(200, Content::Json(schema_of::<CircuitBody>))])
     .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/admin/rate-limits",
+        "readRateLimits",
+        "Show the rate limits of a user, an address or an API key",
+    )
+    .for_administrators()
+    .query(schema_of::<RateLimitSubject>)
+    .answers(&[(200, Content::Json(schema_of::<RateLimitStates>))]),
+    route(
+        Delete,
+        "/api/v1/admin/rate-limits",
+        "clearRateLimits",
+        "Clear the rate limits of a user, an address or an API key on every instance",
+    )
+    .for_administrators()
+    .query(schema_of::<RateLimitSubject>),
     route(
         Get,
         "/health",
