@@ -21,7 +21,7 @@ impl Answer {
     ///
     /// # Panics
     /// If it is another one, or none.
-    fn refused(&self, code: &str) -> &str {
+    pub fn refused(&self, code: &str) -> &str {
         assert_eq!(self.code(), code, "{}", self.body);
         self.body["detail"].as_str().expect("a detail")
     }
