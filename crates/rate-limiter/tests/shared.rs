@@ -1,4 +1,5 @@
 //! Instances that share their counts in a Redis, and the same on a Cluster.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::{
     net::TcpListener,

@@ -119,6 +119,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/rate-limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the rate limits of a user, an address or an API key */
+        get: operations["readRateLimits"];
+        put?: never;
+        post?: never;
+        /** Clear the rate limits of a user, an address or an API key on every instance */
+        delete: operations["clearRateLimits"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/guest": {
         parameters: {
             query?: never;
@@ -967,6 +985,38 @@ export interface components {
             /** @description The member's role. By default a new member becomes a `member`, and an existing one keeps their role. */
             role?: components["schemas"]["RoomRole"] | null;
         };
+        /** @description What is counted in one tier of rate limits. */
+        RateLimitState: {
+            /** @description False while Redis is away: then this is what the answering instance has counted. */
+            complete: boolean;
+            /**
+             * Format: uint32
+             * @description The most in one window.
+             */
+            limit: number;
+            /**
+             * Format: uint64
+             * @description In how many milliseconds the next is allowed, if none is now.
+             */
+            retryAfterMs?: number;
+            /** @description The tier. */
+            tier: string;
+            /**
+             * Format: uint32
+             * @description What counts now, permits that instances hold in reserve among it.
+             */
+            used: number;
+            /**
+             * Format: uint64
+             * @description The length of the window, in seconds.
+             */
+            windowSeconds: number;
+        };
+        /** @description The rate limits of one subject. */
+        RateLimitStates: {
+            /** @description By tier; tiers that are off are absent. */
+            limits: components["schemas"]["RateLimitState"][];
+        };
         /** @description One emoji among a message's reactions. */
         Reaction: {
             /**
@@ -1484,6 +1534,78 @@ export interface operations {
                     "application/json": components["schemas"]["InstancePage"];
                 };
             };
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    readRateLimits: {
+        parameters: {
+            query?: {
+                /** @description An IP address. Of an IPv6 address the first 64 bits count. */
+                address?: string;
+                /** @description The id of an API key. */
+                apiKey?: string;
+                /** @description The only tier that is meant; all tiers of the subject by default. */
+                tier?: string;
+                /** @description A user. */
+                userId?: components["schemas"]["UserId"];
+                /** @description With an address: the username whose failed sign-ins from there are meant too. */
+                username?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RateLimitStates"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    clearRateLimits: {
+        parameters: {
+            query?: {
+                /** @description An IP address. Of an IPv6 address the first 64 bits count. */
+                address?: string;
+                /** @description The id of an API key. */
+                apiKey?: string;
+                /** @description The only tier that is meant; all tiers of the subject by default. */
+                tier?: string;
+                /** @description A user. */
+                userId?: components["schemas"]["UserId"];
+                /** @description With an address: the username whose failed sign-ins from there are meant too. */
+                username?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
             429: components["responses"]["rate_limited"];
