@@ -146,7 +146,12 @@ impl BackEnds {
                 peers.clone(),
             ),
             circuits: Circuits::of_fleet(all.circuits.clone(), redis.clone(), prefix, bus.clone()),
-            limits: Limits::redis(&all.rate_limits, redis_rate_limits.clone(), prefix, bus.clone()),
+            limits: Limits::redis(
+                &all.rate_limits,
+                redis_rate_limits.clone(),
+                prefix,
+                bus.clone(),
+            ),
             bus,
             peers,
             fleet: Some(Fleet {

@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, StatusCode, header::CACHE_CONTROL};
 use protocol::{ErrorBody, ErrorCode};
 
 use super::{
+    rate_limit,
     request_id::{REQUEST_ID, RequestId},
     security_headers,
 };
@@ -24,7 +25,7 @@ use crate::{app::SharedApp, error::AppError, metrics::Channel};
 /// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
 
-/// Serves a request of the table: in time, once the server has started, observed, and with what every answer says.
+/// Serves a request of the table: in time, once the server has started, within its rate limits, observed, and with what every answer says.
 pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
@@ -34,10 +35,21 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
     let path = path.as_ref().map(MatchedPath::as_str);
     let mut response = if is_early(&app, &request) {
         unavailable("the server is starting; try again")
-    } else if method.is_safe() {
-        read(request, next).await
     } else {
-        write(request, next).await
+        match rate_limit::admit(&app, &mut request, path.unwrap_or_default()).await {
+            Ok(grant) => {
+                let mut response = if method.is_safe() {
+                    read(request, next).await
+                } else {
+                    write(request, next).await
+                };
+                if let Some(grant) = grant {
+                    rate_limit::add_headers(&mut response, grant);
+                }
+                response
+            }
+            Err(error) => error.into_response(),
+        }
     };
     response
         .headers_mut()

@@ -2,58 +2,51 @@
 
 use std::time::{Duration, Instant};
 
-use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::Request, response::Response};
 use gateway::PeerAddress;
-use http::{Method, request::Parts};
+use http::{Extensions, Method};
 
 use super::request::{Authenticated, authenticate};
 use crate::{
-    app::SharedApp,
+    app::App,
     error::AppError,
     limits::{Grant, Key, Tier, network::Network, tiers},
 };
 
-/// Serves a request of the API unless there were too many.
-pub async fn limit(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().cloned();
-    let path = path.as_ref().map_or("", MatchedPath::as_str);
-    // Publications are counted by their key, and strangers who lack one where that is checked.
+/// Counts a request of the table. `None` if it isn't limited here: pages and health aren't, publications are by their key,
+/// and strangers who lack one where that is checked.
+///
+/// # Errors
+/// `rate_limited` if there were too many.
+pub async fn admit(
+    app: &App,
+    request: &mut Request,
+    path: &str,
+) -> Result<Option<Grant>, AppError> {
     if !path.starts_with("/api/v1/") || path == "/api/v1/publish" {
-        return next.run(request).await;
+        return Ok(None);
     }
-    let (mut parts, body) = request.into_parts();
-    let counted = match authenticate(&parts, &app) {
+    let (tier, key) = match authenticate(request.headers(), app) {
         Ok(actor) => {
-            let counted = (tier_of(&parts.method, path), tiers::of_user(&actor.user_id));
-            parts.extensions.insert(Authenticated(actor));
-            Ok(counted)
+            let counted = (
+                tier_of(request.method(), path),
+                tiers::of_user(&actor.user_id),
+            );
+            request.extensions_mut().insert(Authenticated(actor));
+            counted
         }
         Err(_) if path == "/api/v1/auth/refresh" => {
-            network_key(&parts).map(|key| (Tier::Refreshes, key))
+            (Tier::Refreshes, network_key(request.extensions())?)
         }
-        Err(_) => network_key(&parts).map(|key| (Tier::Strangers, key)),
+        Err(_) => (Tier::Strangers, network_key(request.extensions())?),
     };
-    let taken = match counted {
-        Ok((tier, key)) => app.limits.take(tier, key, 1, Instant::now()).await,
-        Err(error) => Err(error),
-    };
-    match taken {
-        Ok(grant) => {
-            let mut response = next.run(Request::from_parts(parts, body)).await;
-            add_headers(&mut response, grant);
-            response
-        }
-        Err(error) => error.into_response(),
-    }
+    let grant = app.limits.take(tier, key, 1, Instant::now()).await?;
+    Ok(Some(grant))
 }
 
 /// What a request of somebody known counts as.
 fn tier_of(method: &Method, path: &str) -> Tier {
-    if *method == Method::GET {
+    if method.is_safe() {
         Tier::Reads
     } else if path == "/api/v1/rooms/{roomId}/messages" {
         Tier::Messages
@@ -63,15 +56,15 @@ fn tier_of(method: &Method, path: &str) -> Tier {
 }
 
 /// The key of the network that a request comes from.
-pub fn network_key(parts: &Parts) -> Result<Key, AppError> {
-    let peer = parts.extensions.get::<PeerAddress>();
-    let PeerAddress(peer) =
-        peer.ok_or_else(|| AppError::internal("the request came without a peer address"))?;
+pub fn network_key(extensions: &Extensions) -> Result<Key, AppError> {
+    let PeerAddress(peer) = extensions
+        .get()
+        .ok_or_else(|| AppError::internal("the request came without a peer address"))?;
     Ok(tiers::of_network(Network::from(peer.ip())))
 }
 
 /// Says how much is left, unless a stricter limit has said so already.
-fn add_headers(response: &mut Response, grant: Grant) {
+pub fn add_headers(response: &mut Response, grant: Grant) {
     let Some(limit) = grant.limit else {
         return;
     };

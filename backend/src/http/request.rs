@@ -18,7 +18,7 @@ use storage::StoreError;
 use super::rate_limit::network_key;
 use crate::{
     accounts::sessions::Device,
-    app::SharedApp,
+    app::{App, SharedApp},
     audit::record::{Record, Trail},
     auth::actor::Actor,
     error::AppError,
@@ -147,14 +147,15 @@ pub struct Authenticated(pub Actor);
 ///
 /// # Errors
 /// `unauthenticated` without a valid access token.
-pub fn authenticate(parts: &Parts, app: &SharedApp) -> Result<Actor, AppError> {
+pub fn authenticate(headers: &HeaderMap, app: &App) -> Result<Actor, AppError> {
     let missing = || {
         AppError::new(
             ErrorCode::Unauthenticated,
             "the header Authorization: Bearer is required",
         )
     };
-    app.auth.authenticate(bearer_of(parts).ok_or_else(missing)?)
+    app.auth
+        .authenticate(bearer_of(headers).ok_or_else(missing)?)
 }
 
 impl FromRequestParts<SharedApp> for Actor {
@@ -164,7 +165,7 @@ impl FromRequestParts<SharedApp> for Actor {
         let trail = parts.extensions.get::<Trail>().cloned();
         let actor = match parts.extensions.remove::<Authenticated>() {
             Some(Authenticated(actor)) => actor,
-            None => authenticate(parts, app)?,
+            None => authenticate(&parts.headers, app)?,
         };
         if let Some(trail) = trail {
             trail.note(|record| record.set_actor(&actor));
@@ -206,10 +207,10 @@ impl FromRequestParts<SharedApp> for KeyHolder {
         let Some(key) = app.publishing.key() else {
             return Err(AppError::not_found("route"));
         };
-        match bearer_of(parts) {
+        match bearer_of(&parts.headers) {
             Some(presented) if key.is(presented) => Ok(Self(())),
             _ => {
-                let (network, now) = (network_key(parts)?, Instant::now());
+                let (network, now) = (network_key(&parts.extensions)?, Instant::now());
                 app.limits.take(Tier::Strangers, network, 1, now).await?;
                 Err(AppError::new(
                     ErrorCode::Unauthenticated,
@@ -221,8 +222,8 @@ impl FromRequestParts<SharedApp> for KeyHolder {
 }
 
 /// The credentials of the header `Authorization: Bearer`.
-fn bearer_of(parts: &Parts) -> Option<&str> {
-    let header = parts.headers.get(AUTHORIZATION)?;
+fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(AUTHORIZATION)?;
     // As UTF-8, since a key may hold more than ASCII.
     bearer(str::from_utf8(header.as_bytes()).ok()?)
 }

@@ -217,7 +217,7 @@ metrics! {
 const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
 
 /// All metrics, in groups with a heading each.
-pub fn groups() -> [(&'static str, &'static [Metric]); 10] {
+pub fn groups() -> [(&'static str, &'static [Metric]); 11] {
     [
         ("Connections", GATEWAY),
         ("Chat", CHAT),
