@@ -9,9 +9,10 @@ use std::{
 use gateway::{InstanceId, Peers};
 use protocol::Role;
 use redis_client::RedisClient;
-use storage::{MessageStore, OpenError, StoreError};
+use storage::{AuditOutcome, AuditStore, MessageStore, OpenError, StoreError};
 
 use crate::{
+    audit::record::Record,
     config::{Config, FleetConfig},
     error::causes,
     fleet::{
@@ -36,6 +37,9 @@ pub enum AdminError {
     /// Whether instances run can't be found out.
     #[error("whether instances are running isn't known: {0}")]
     Registry(#[from] RenewError),
+    /// It was done, but isn't in the audit log.
+    #[error("done, but not recorded in the audit log: {0}")]
+    Unrecorded(String),
     /// The store.
     #[error("{error}{}", causes(.error))]
     Store {
@@ -86,10 +90,34 @@ pub async fn grant(config: &Config, username: &str) -> Result<(), AdminError> {
             .await?
             .ok_or_else(|| AdminError::Unknown(username.to_owned()))?;
         let user = &credentials.user.id;
-        Ok(opened.store.set_user_role(user, Role::Admin).await?)
+        opened.store.set_user_role(user, Role::Admin).await?;
+        let granted = Record::new("admin.grant", AuditOutcome::Succeeded);
+        record(config, granted.by_system().on("user", user.as_str())).await
     };
     let granted = granted.await;
     opened.close(granted).await
+}
+
+/// Records what was done, where there is an audit log.
+async fn record(config: &Config, record: Record) -> Result<(), AdminError> {
+    let unrecorded =
+        |error: &dyn std::error::Error| AdminError::Unrecorded(format!("{error}{}", causes(error)));
+    let Some(store) = audit_store(config)
+        .await
+        .map_err(|error| unrecorded(&error))?
+    else {
+        return Ok(());
+    };
+    let recorded = store.insert(&[record.into_entry("command line")]).await;
+    store.close().await;
+    recorded.map(drop).map_err(|error| unrecorded(&error))
+}
+
+async fn audit_store(config: &Config) -> Result<Option<AuditStore>, OpenError> {
+    match &config.fleet {
+        None => Ok(Some(AuditStore::open(&config.data_dir).await?)),
+        Some(_) => Ok(None),
+    }
 }
 
 /// Makes what the database lacks: collections and indexes, and on a router the sharding.

@@ -16,7 +16,6 @@ use tokio::{
 use crate::{
     accounts::{AccountParts, Accounts},
     app::{App, SharedApp},
-    audit::Audit,
     auth::{
         Auth,
         last_seen::LastSeenBuffer,
@@ -41,6 +40,9 @@ use crate::{
 
 /// How long requests in flight may take to end once everything else has.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long what was recorded may take to be stored at the end.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
 /// Why a server didn't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +134,8 @@ pub async fn start_and_notify(
         app.hub.clone(),
         Arc::new(Connector::new(app.clone())),
     );
+    let mut audit_tasks = JoinSet::new();
+    app.audit.spawn_tasks(&mut audit_tasks);
     let mut background = JoinSet::new();
     let shared = app.clone();
     background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
@@ -206,6 +210,9 @@ pub async fn start_and_notify(
     background.shutdown().await;
     app.auth.last_seen.flush().await;
     app.store.close().await;
+    app.audit.settle(LAST_ENTRIES).await;
+    audit_tasks.shutdown().await;
+    app.audit.close().await;
     // The last writes are still being published.
     app.bus.flush().await;
     app.instances.leave().await;
@@ -234,11 +241,12 @@ async fn components(
         }
         _ => {
             let metrics = Metrics::new()?;
-            let back_ends = BackEnds::embedded(&config).await?;
-            let store = back_ends.store.clone();
+            let back_ends = BackEnds::embedded(&config, &metrics).await?;
+            let (store, audit) = (back_ends.store.clone(), back_ends.audit.clone());
             let started = start_embedded(config, back_ends, metrics).await;
             if started.is_err() {
                 store.close().await;
+                audit.close().await;
             }
             Ok((started?, None))
         }
@@ -279,6 +287,7 @@ fn assemble(
         peers,
         circuits,
         limits,
+        audit,
         fleet,
     } = back_ends;
     store.observe(metrics.store_observer());
@@ -328,7 +337,7 @@ fn assemble(
     }));
     let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
     let app = App {
-        audit: Arc::new(Audit::off()),
+        audit,
         health: Health::new(store.clone(), startup.clone(), redis),
         publishing: Publishing::new(&config, hub.clone(), bus.clone()),
         resuming: Semaphore::new(RESUMING),

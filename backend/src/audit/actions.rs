@@ -5,7 +5,7 @@
 
 use protocol::{
     ErrorCode, Method,
-    Method::{Delete, Patch, Post, Put},
+    Method::{Delete, Get, Patch, Post, Put},
 };
 
 use Recording::{Always, Never, Refusals};
@@ -79,6 +79,8 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
         "/api/v1/admin/circuits/{circuitName}",
         Always("circuit.set"),
     ),
+    route(Get, "/api/v1/admin/audit", Always("audit.read")),
+    route(Get, "/api/v1/admin/audit/export", Always("audit.export")),
 ];
 
 /// The events of clients.
@@ -164,7 +166,7 @@ mod tests {
         assert!(unknown.is_empty(), "there are no such routes: {unknown:?}");
         let forgotten: Vec<_> = served
             .iter()
-            .filter(|(_, method)| *method != Method::Get)
+            .filter(|(_, method)| *method != Get)
             .filter(|route| !once.contains(route))
             .collect();
         assert!(

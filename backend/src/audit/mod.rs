@@ -1,19 +1,45 @@
 //! The audit log: who did what to what, from where, with what outcome.
 //!
-//! What must stay true: recording never waits and never fails whoever acts; what is lost is counted; nothing that proves who
-//! somebody is, and nothing that people wrote, is recorded.
+//! On a server that is alone, entries go from a queue in memory to SQLite. In a fleet they go from the queue to a spool on the
+//! instance's disk, from there to streams of Redis, and from these, by any instance, to PostgreSQL ([`fleet`]). A fleet without
+//! PostgreSQL keeps none.
+//!
+//! What must stay true: recording never waits and never fails whoever acts; what is lost is counted; an entry is one row, whatever
+//! breaks on the way; nothing that proves who somebody is, and nothing that people wrote, is recorded.
 
 pub mod actions;
+pub mod codec;
 pub mod counts;
-pub mod entry;
-mod queue;
+pub mod fleet;
+pub mod queue;
 pub mod record;
 mod refusals;
+mod retention;
+pub mod writer;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis_client::RedisClient;
+use storage::{AuditOutcome, AuditStore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+    time::sleep,
+};
+use uuid::Uuid;
 
 use self::{
-    counts::Counts, entry::AuditOutcome, queue::Queue, record::Record, refusals::RefusalCounts,
+    counts::Counts,
+    fleet::{consumer::Consumer, forwarder::Forwarder, spool::Spool, streams::Streams},
+    queue::Queue,
+    record::Record,
+    refusals::RefusalCounts,
+    writer::Writer,
 };
 use crate::logging::LogThrottle;
 
@@ -21,10 +47,52 @@ use crate::logging::LogThrottle;
 pub struct Audit {
     /// What entries say of where they were recorded.
     instance: String,
-    on: bool,
     queue: Arc<Queue>,
     refusals: RefusalCounts,
     counts: Arc<Counts>,
+    /// `None` if nothing is recorded.
+    store: Option<AuditStore>,
+    way: Arc<Way>,
+    /// `None` keeps entries for ever.
+    retention_days: Option<u32>,
+    exports: Arc<Semaphore>,
+}
+
+/// Exports that run at once.
+const EXPORTS: usize = 2;
+
+/// From the queue to the store.
+enum Way {
+    /// Nowhere.
+    None,
+    /// On a server that is alone.
+    Direct(Writer),
+    /// In a fleet.
+    Streams(Forwarder, Consumer),
+}
+
+/// What an audit log is made of.
+pub struct AuditParts {
+    /// What entries say of where they were recorded.
+    pub instance: String,
+    /// Where entries are kept.
+    pub store: AuditStore,
+    /// Counters.
+    pub counts: Counts,
+    /// Days that entries are kept; for ever if `None`.
+    pub retention_days: Option<u32>,
+}
+
+/// How entries of a fleet get to the store.
+pub struct StreamParts<'a> {
+    /// A client of Redis, for this alone.
+    pub redis: RedisClient,
+    /// What keys begin with, behind their tag.
+    pub prefix: &'a str,
+    /// The spools' directory.
+    pub spool: &'a Path,
+    /// Bytes of the spool.
+    pub spool_max_bytes: u64,
 }
 
 impl Audit {
@@ -32,16 +100,74 @@ impl Audit {
     pub fn off() -> Self {
         Self {
             instance: String::new(),
-            on: false,
             queue: Arc::default(),
             refusals: RefusalCounts::new(Instant::now()),
             counts: Arc::default(),
+            store: None,
+            way: Arc::new(Way::None),
+            retention_days: None,
+            exports: Arc::new(Semaphore::new(EXPORTS)),
+        }
+    }
+
+    /// That of a server that is alone.
+    pub fn embedded(parts: AuditParts) -> Self {
+        Self::new(parts, |queue, store, counts| {
+            Way::Direct(Writer::new(queue, store, counts))
+        })
+    }
+
+    /// That of an instance of a fleet.
+    ///
+    /// # Errors
+    /// If the spool's directory can't be used.
+    pub fn of_fleet(parts: AuditParts, streams: StreamParts<'_>) -> io::Result<Self> {
+        let spool = Spool::open(streams.spool, streams.spool_max_bytes)?;
+        let consumer = format!("{}-{}", parts.instance, Uuid::now_v7().simple());
+        let streams = Arc::new(Streams::new(streams.redis, streams.prefix, consumer));
+        Ok(Self::new(parts, |queue, store, counts| {
+            let added = Arc::new(Notify::new());
+            let forwarder =
+                Forwarder::new(queue, spool, streams.clone(), counts.clone(), added.clone());
+            Way::Streams(forwarder, Consumer::new(streams, store, counts, added))
+        }))
+    }
+
+    fn new(
+        parts: AuditParts,
+        way: impl FnOnce(Arc<Queue>, AuditStore, Arc<Counts>) -> Way,
+    ) -> Self {
+        let (queue, counts) = (Arc::new(Queue::default()), Arc::new(parts.counts));
+        Self {
+            way: Arc::new(way(queue.clone(), parts.store.clone(), counts.clone())),
+            instance: parts.instance,
+            queue,
+            refusals: RefusalCounts::new(Instant::now()),
+            counts,
+            store: Some(parts.store),
+            retention_days: parts.retention_days,
+            exports: Arc::new(Semaphore::new(EXPORTS)),
         }
     }
 
     /// Whether anything is recorded.
     pub fn is_on(&self) -> bool {
-        self.on
+        self.store.is_some()
+    }
+
+    /// What was recorded, by all instances; `None` if nothing is.
+    pub fn store(&self) -> Option<&AuditStore> {
+        self.store.as_ref()
+    }
+
+    /// The permits of exports.
+    pub fn exports(&self) -> Arc<Semaphore> {
+        self.exports.clone()
+    }
+
+    /// Whether entries go through a spool and streams.
+    pub fn is_streamed(&self) -> bool {
+        matches!(&*self.way, Way::Streams(..))
     }
 
     /// What was counted.
@@ -49,18 +175,23 @@ impl Audit {
         &self.counts
     }
 
+    /// Bytes recorded that wait to be written.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
     /// Records an action. Never waits: when too much waits to be written already, the entry is dropped and counted.
     pub fn record(&self, record: Record) {
         static FULL: LogThrottle = LogThrottle::new();
-        if !self.on {
+        if !self.is_on() {
             return;
         }
         if record.outcome == AuditOutcome::Refused && self.is_too_often(&record) {
-            self.counts.suppress();
+            self.counts.suppress(1);
             return;
         }
         if self.queue.push(record.into_entry(&self.instance)) {
-            self.counts.record();
+            self.counts.record(1);
             return;
         }
         self.counts.drop_entries(1);
@@ -77,5 +208,68 @@ impl Audit {
         let actor = user.or_else(|| record.address.map(|address| address.to_string()));
         let actor = actor.unwrap_or_default();
         !self.refusals.admit(record.action, actor, Instant::now())
+    }
+
+    /// Starts what brings entries to the store, and removes old ones.
+    pub fn spawn_tasks(&self, tasks: &mut JoinSet<()>) {
+        match &*self.way {
+            Way::None => {}
+            Way::Direct(_) => {
+                let way = self.way.clone();
+                tasks.spawn(async move {
+                    if let Way::Direct(writer) = &*way {
+                        writer.run().await;
+                    }
+                });
+            }
+            Way::Streams(..) => {
+                let way = self.way.clone();
+                tasks.spawn(async move {
+                    if let Way::Streams(forwarder, _) = &*way {
+                        tokio::join!(forwarder.run_writer(), forwarder.run_sender());
+                    }
+                });
+                let way = self.way.clone();
+                tasks.spawn(async move {
+                    if let Way::Streams(_, consumer) = &*way {
+                        consumer.run().await;
+                    }
+                });
+            }
+        }
+        if let (Some(store), Some(days)) = (self.store.clone(), self.retention_days) {
+            let (way, counts) = (self.way.clone(), self.counts.clone());
+            tasks.spawn(async move {
+                let streams = match &*way {
+                    Way::Streams(_, consumer) => Some(consumer.streams()),
+                    Way::None | Way::Direct(_) => None,
+                };
+                retention::run(&store, days, streams, &counts).await;
+            });
+        }
+    }
+
+    /// Closes the embedded store.
+    pub async fn close(&self) {
+        if let Some(store) = &self.store {
+            store.close().await;
+        }
+    }
+
+    /// Waits until everything that was recorded here is stored, at most so long. In a fleet what isn't stays in the spool.
+    pub async fn settle(&self, at_most: Duration) {
+        let began = Instant::now();
+        let is_done = || match &*self.way {
+            Way::None => true,
+            Way::Direct(writer) => writer.is_done(),
+            Way::Streams(forwarder, _) => forwarder.is_done(),
+        };
+        while !is_done() {
+            if began.elapsed() >= at_most {
+                tracing::warn!("the audit log isn't written to its end");
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! Entries that were recorded and aren't written yet. Recording is a push into this: it never waits.
 
 use parking_lot::Mutex;
+use storage::AuditEntry;
 use tokio::sync::Notify;
-
-use super::entry::AuditEntry;
 
 /// Bytes that may wait. What is recorded beyond that is dropped and counted: a server that is full goes on serving.
 pub const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -22,16 +21,17 @@ pub struct Queue {
 struct Waiting {
     entries: Vec<AuditEntry>,
     bytes: usize,
+    /// Bytes of those that were taken and aren't written yet, if any were.
+    taken: Option<usize>,
 }
 
-#[allow(dead_code, reason = "what empties it comes with the store")]
 impl Queue {
     /// Adds an entry; false if it was dropped.
     pub fn push(&self, entry: AuditEntry) -> bool {
         let bytes = bytes_of(&entry);
         {
             let mut waiting = self.waiting.lock();
-            if waiting.bytes + bytes > QUEUE_BYTES_MAX {
+            if waiting.held() + bytes > QUEUE_BYTES_MAX {
                 return false;
             }
             waiting.bytes += bytes;
@@ -44,8 +44,20 @@ impl Queue {
     /// Takes everything that waits, in the order recorded.
     pub fn take(&self) -> Vec<AuditEntry> {
         let mut waiting = self.waiting.lock();
+        waiting.taken = Some(waiting.bytes);
         waiting.bytes = 0;
         std::mem::take(&mut waiting.entries)
+    }
+
+    /// What was taken is written.
+    pub fn written(&self) {
+        self.waiting.lock().taken = None;
+    }
+
+    /// Whether all that was pushed is written.
+    pub fn is_done(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.entries.is_empty() && waiting.taken.is_none()
     }
 
     /// Resolves when something was pushed since the last time.
@@ -53,9 +65,15 @@ impl Queue {
         self.pushed.notified().await;
     }
 
-    /// Bytes that wait.
+    /// Bytes that aren't written yet.
     pub fn bytes(&self) -> usize {
-        self.waiting.lock().bytes
+        self.waiting.lock().held()
+    }
+}
+
+impl Waiting {
+    fn held(&self) -> usize {
+        self.bytes + self.taken.unwrap_or_default()
     }
 }
 
@@ -75,8 +93,10 @@ pub fn bytes_of(entry: &AuditEntry) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use storage::AuditOutcome;
+
     use super::*;
-    use crate::audit::{entry::AuditOutcome, record::Record};
+    use crate::audit::record::Record;
 
     #[test]
     fn beyond_its_bytes_it_takes_nothing_more() {
@@ -92,7 +112,12 @@ mod tests {
         assert!(!queue.push(entry()));
         assert!(queue.bytes() <= QUEUE_BYTES_MAX);
         assert_eq!(queue.take().len(), fitting);
-        assert!(queue.push(entry()));
-        assert_eq!((queue.take().len(), queue.bytes()), (1, 0));
+        assert!(!queue.push(entry()), "what is being written counts");
+        queue.written();
+        assert!(queue.is_done() && queue.push(entry()));
+        assert_eq!(queue.take().len(), 1);
+        assert!(!queue.is_done());
+        queue.written();
+        assert_eq!(queue.bytes(), 0);
     }
 }

@@ -5,13 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use parking_lot::Mutex;
 use protocol::{ErrorCode, SessionId, Timestamp, UserId};
 use serde_json::{Map, Value};
+use storage::{AuditActor, AuditEntry, AuditOutcome, DETAILS_MAX};
 use uuid::Uuid;
 
-use super::entry::{AuditActor, AuditEntry, AuditOutcome};
 use crate::auth::actor::Actor;
-
-/// Bytes of an entry's details.
-pub const DETAILS_MAX: usize = 2_048;
 
 /// Bytes of a target's id.
 const TARGET_MAX: usize = 128;

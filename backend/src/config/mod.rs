@@ -2,6 +2,7 @@
 //!
 //! Numbers that nobody tunes are constants beside the code they are for; what is here differs between deployments.
 
+mod audit;
 mod circuits;
 mod emitter;
 mod fleet;
@@ -20,6 +21,7 @@ use ipnet::IpNet;
 use protocol::Secret;
 use tracing_subscriber::filter::Targets;
 
+pub use audit::AuditConfig;
 pub use emitter::EmitterConfig;
 pub use fleet::FleetConfig;
 use reader::Reader;
@@ -44,6 +46,8 @@ pub struct Config {
     pub jwt_secret: Option<Secret>,
     /// `PUBLISH_API_KEY`: what other programs publish events with, at least 32 bytes. Without it they can't.
     pub publish_api_key: Option<Secret>,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// What of the official Redis emitter is taken.
     pub emitter: Option<EmitterConfig>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
@@ -144,11 +148,13 @@ impl Config {
         let tls_ca_file = reader.tls_ca_file();
         let fleet = reader.fleet(tls_ca_file.as_ref());
         let max_http_connections = reader.number("MAX_HTTP_CONNECTIONS", 1, 1_000_000, 16_384);
+        let data_dir = reader.text("DATA_DIR").map_or("data".into(), PathBuf::from);
         let config = Self {
             production,
             host,
+            audit: reader.audit(&data_dir),
             port: reader.parse("PORT", "a port number", 4000),
-            data_dir: reader.text("DATA_DIR").map_or("data".into(), PathBuf::from),
+            data_dir,
             emitter: reader.emitter(fleet.as_ref(), tls_ca_file),
             fleet,
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),

@@ -9,13 +9,14 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gateway::{InstanceId, Peers};
 use redis_client::{Options, RedisClient, Subscriber};
-use storage::{MessageStore, OpenError, Sessions};
+use storage::{AuditStore, MessageStore, OpenError, Sessions};
 
 use self::{
     bus::{Bus, Link, LinkTasks},
     instances::Instances,
 };
 use crate::{
+    audit::{Audit, AuditParts, counts::Counts},
     auth::signing_secret::SigningSecret,
     circuits::Circuits,
     config::{Config, FleetConfig},
@@ -49,6 +50,8 @@ pub struct BackEnds {
     pub circuits: Circuits,
     /// Rate limits.
     pub limits: Limits,
+    /// Who did what.
+    pub audit: Arc<Audit>,
     /// Of an instance of a fleet.
     pub fleet: Option<Fleet>,
 }
@@ -83,15 +86,29 @@ impl BackEnds {
     ///
     /// # Errors
     /// If the directory can't be used.
-    pub async fn embedded(config: &Config) -> Result<Self, OpenError> {
+    pub async fn embedded(config: &Config, metrics: &Metrics) -> Result<Self, OpenError> {
         let store = MessageStore::open(&config.data_dir).await?;
+        let audit_store = match AuditStore::open(&config.data_dir).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                store.close().await;
+                return Err(error);
+            }
+        };
         #[expect(clippy::expect_used, reason = "a store in a directory is embedded")]
         let sessions = Sessions::embedded(&store).expect("the store is embedded");
+        let own = InstanceId::random();
         Ok(Self {
             sessions,
             store,
             bus: Arc::new(Bus::in_process()),
-            instances: Instances::alone(InstanceId::random()),
+            audit: Arc::new(Audit::embedded(AuditParts {
+                instance: own.to_string(),
+                store: audit_store,
+                counts: Counts::new(metrics.audit_batch_seconds()),
+                retention_days: config.audit.retention_days,
+            })),
+            instances: Instances::alone(own),
             peers: Peers::default(),
             circuits: Circuits::alone(config.circuits.clone()),
             limits: Limits::in_memory(&config.rate_limits),
@@ -154,6 +171,7 @@ impl BackEnds {
             ),
             bus,
             peers,
+            audit: Arc::new(Audit::off()),
             fleet: Some(Fleet {
                 redis,
                 redis_sessions,

@@ -8,13 +8,13 @@ use axum::{
 };
 use gateway::PeerAddress;
 use protocol::{Credential, ErrorCode, ROUTES};
+use storage::AuditOutcome;
 
 use super::request_id::RequestId;
 use crate::{
     app::SharedApp,
     audit::{
         actions::{Recording, RouteAction},
-        entry::AuditOutcome,
         record::{Record, Trail},
     },
     error::{AppError, Concerns},

@@ -104,6 +104,8 @@ fn table() -> Vec<Row> {
             "/api/v1/admin/rate-limits",
             admin::rate_limits::delete,
         ),
+        row(Get, "/api/v1/admin/audit", admin::audit::list),
+        row(Get, "/api/v1/admin/audit/export", admin::audit::export),
         row(Get, "/health", health::ready),
         row(Get, "/health/live", health::live),
         row(Get, "/health/ready", health::ready),

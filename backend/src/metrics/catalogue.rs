@@ -216,8 +216,42 @@ metrics! {
 
 const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
 
+metrics! {
+    counter AUDIT_RECORDED "audit_recorded_total" [] "Entries of the audit log accepted here"
+    counter AUDIT_SUPPRESSED "audit_suppressed_total" [] "Refusals that weren't recorded because the same actor had been refused the same action 60 times within a minute"
+    counter AUDIT_DROPPED "audit_dropped_total" [] "Entries lost because the queue or the spool was full, or that couldn't be read"
+    gauge AUDIT_QUEUED "audit_queued_bytes" [] "Bytes of entries that wait to be written to the spool, or to SQLite"
+    gauge AUDIT_SPOOLED "audit_spooled_bytes" [] "Bytes in this instance's spool"
+    counter AUDIT_TORN "audit_spool_torn_total" [] "Segments of the spool whose end couldn't be read"
+    gauge AUDIT_OLDEST "audit_oldest_unstored_seconds" [] "Age of the oldest entries that were recorded here and aren't known to be in the database"
+    gauge AUDIT_STREAM "audit_stream_batches" [] "Batches in the streams of Redis, of all instances, as of at most 5 s ago"
+    gauge AUDIT_PENDING "audit_stream_pending_batches" [] "Of these, those that some instance is storing"
+    counter AUDIT_RESENT "audit_resent_batches_total" [] "Batches sent again because Redis had lost them"
+    counter AUDIT_STORED "audit_stored_total" [] "Entries written to the database by this instance"
+    counter AUDIT_DUPLICATES "audit_duplicates_total" [] "Entries that were in the database already when this instance wrote them"
+    counter AUDIT_DELETED "audit_deleted_total" [] "Entries removed for their age by this instance"
+    latency AUDIT_BATCH_SECONDS "audit_batch_seconds" [] "Time to write a batch to the database"
+}
+
+const AUDIT: &[Metric] = &[
+    AUDIT_RECORDED,
+    AUDIT_SUPPRESSED,
+    AUDIT_DROPPED,
+    AUDIT_QUEUED,
+    AUDIT_SPOOLED,
+    AUDIT_TORN,
+    AUDIT_OLDEST,
+    AUDIT_STREAM,
+    AUDIT_PENDING,
+    AUDIT_RESENT,
+    AUDIT_STORED,
+    AUDIT_DUPLICATES,
+    AUDIT_DELETED,
+    AUDIT_BATCH_SECONDS,
+];
+
 /// All metrics, in groups with a heading each.
-pub fn groups() -> [(&'static str, &'static [Metric]); 11] {
+pub fn groups() -> [(&'static str, &'static [Metric]); 12] {
     [
         ("Connections", GATEWAY),
         ("Chat", CHAT),
@@ -229,6 +263,7 @@ pub fn groups() -> [(&'static str, &'static [Metric]); 11] {
         ("Redis", REDIS),
         ("Circuit breakers", CIRCUITS),
         ("Emitters", EMITTERS),
+        ("Audit log", AUDIT),
         ("The process", telemetry::PROCESS),
     ]
 }

@@ -14,7 +14,8 @@ use storage::Operation;
 use telemetry::{Histogram, Registry, RegistryError, Scrape};
 
 use self::catalogue::{
-    ACK_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS, REDIS_SECONDS, STORE_SECONDS,
+    ACK_SECONDS, AUDIT_BATCH_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS, REDIS_SECONDS,
+    STORE_SECONDS,
 };
 
 /// The route of a request that no route is for, and its label.
@@ -105,6 +106,11 @@ impl Metrics {
     /// From the append of a durable event to the queues of its subscribers here.
     pub fn delivery_seconds(&self) -> Histogram {
         self.delivery.clone()
+    }
+
+    /// How long batches of the audit log take to write.
+    pub fn audit_batch_seconds(&self) -> Histogram {
+        self.registry.histogram(&AUDIT_BATCH_SECONDS, &[])
     }
 
     /// An HTTP request was answered. `route` is the pattern of its path, if there is one.

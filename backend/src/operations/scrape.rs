@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::{
     app::App,
+    audit::Audit,
     limits::{Limits, TierStats},
     metrics::catalogue as of,
 };
@@ -50,6 +51,9 @@ pub(super) fn read(
     circuits(app, scrape);
     if app.config.emitter.is_some() {
         emitters(app, scrape);
+    }
+    if app.audit.is_on() {
+        audit(&app.audit, scrape);
     }
 }
 
@@ -246,4 +250,31 @@ fn emitters(app: &App, scrape: &Scrape<'_>) {
         scrape.counter(&of::EMITTER, &[outcome], count);
     }
     scrape.counter(&of::EMITTER_INTERRUPTIONS, &[], counts.interruptions());
+}
+
+fn audit(audit: &Audit, scrape: &Scrape<'_>) {
+    let counts = audit.counts();
+    for (metric, count) in [
+        (&of::AUDIT_RECORDED, counts.recorded()),
+        (&of::AUDIT_SUPPRESSED, counts.suppressed()),
+        (&of::AUDIT_DROPPED, counts.dropped()),
+        (&of::AUDIT_STORED, counts.stored()),
+        (&of::AUDIT_DUPLICATES, counts.duplicates()),
+        (&of::AUDIT_DELETED, counts.deleted()),
+    ] {
+        scrape.counter(metric, &[], count);
+    }
+    scrape.gauge(&of::AUDIT_QUEUED, &[], audit.queued_bytes() as f64);
+    if audit.is_streamed() {
+        scrape.counter(&of::AUDIT_TORN, &[], counts.torn());
+        scrape.counter(&of::AUDIT_RESENT, &[], counts.resent());
+        for (metric, value) in [
+            (&of::AUDIT_SPOOLED, counts.spooled_bytes()),
+            (&of::AUDIT_OLDEST, counts.oldest_seconds()),
+            (&of::AUDIT_STREAM, counts.waiting()),
+            (&of::AUDIT_PENDING, counts.pending()),
+        ] {
+            scrape.gauge(metric, &[], value as f64);
+        }
+    }
 }

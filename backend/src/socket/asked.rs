@@ -7,12 +7,12 @@ use std::sync::Arc;
 use gateway::{Ack, Event, Socket};
 use protocol::ErrorCode;
 use serde::Deserialize;
+use storage::AuditOutcome;
 
 use super::ChatSession;
 use crate::audit::{
     Audit,
     actions::{self, Recording},
-    entry::AuditOutcome,
     record::Record,
 };
 

@@ -7,6 +7,7 @@
 
 pub mod ack;
 pub mod asyncapi;
+pub mod audit;
 mod bounds;
 pub mod circuit;
 pub mod connect;
@@ -37,6 +38,7 @@ pub mod user;
 
 pub use ack::Ack;
 pub use asyncapi::asyncapi;
+pub use audit::*;
 pub use circuit::*;
 pub use connect::*;
 pub use epoch::Epoch;

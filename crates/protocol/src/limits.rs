@@ -69,3 +69,10 @@ pub const PAGE_MAX: u32 = 200;
 pub const PUBLISH_EVENT_MAX: usize = 128;
 /// Bytes of what an event from outside carries, at most.
 pub const PUBLISH_DATA_MAX: usize = 64 * 1024;
+
+/// Entries of one page of the audit log, at most.
+pub const AUDIT_PAGE_MAX: u32 = 200;
+/// Characters of what entries of the audit log are looked for by, at most.
+pub const AUDIT_TEXT_MAX: usize = 128;
+/// The number of a numbered page, at most.
+pub const PAGE_NUMBER_MAX: u32 = 1_000_000;

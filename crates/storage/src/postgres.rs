@@ -159,7 +159,8 @@ impl Postgres {
     pub(crate) async fn read<T>(
         &self,
         freshness: Freshness<'_>,
-        work: impl AsyncFn(&mut PgConnection) -> Result<T, sqlx::Error>,
+        // Not `AsyncFn`: the compiler can't tell that the future of one that is called by reference may change threads.
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error> + Clone,
     ) -> Result<T, StoreError> {
         let shared = &self.shared;
         let written = match freshness {
@@ -171,7 +172,7 @@ impl Postgres {
             let asked = async {
                 tokio::select! {
                     biased;
-                    result = self.call(&replica.pool, Access::Read, &work) => Some(result),
+                    result = self.call(&replica.pool, Access::Read, work.clone()) => Some(result),
                     // It may hang: whoever waits for it asks elsewhere.
                     () = replica.failed() => None,
                 }

@@ -1,5 +1,6 @@
 //! What a fleet promises when a part of it fails, and the commands for those who run it.
 
+mod audit;
 mod commands;
 mod crowd;
 mod faults;

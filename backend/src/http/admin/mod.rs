@@ -1,5 +1,6 @@
 //! `admin`: what only administrators may see and do; a file per noun.
 
+pub mod audit;
 pub mod circuits;
 pub mod instances;
 pub mod rate_limits;

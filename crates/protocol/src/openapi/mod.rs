@@ -102,6 +102,8 @@ impl Credential {
 pub enum Content {
     /// `application/json`.
     Json(SchemaOf),
+    /// `application/x-ndjson`: a JSON value of this schema on each line.
+    JsonLines(SchemaOf),
     /// `text/html`.
     Page,
     /// No body.
@@ -230,6 +232,10 @@ fn answer(status: u16, content: &Content, schemas: &mut Schemas) -> Value {
         Content::Json(schema) => json!({
             "description": description,
             "content": { "application/json": { "schema": schema(&mut schemas.answers) } },
+        }),
+        Content::JsonLines(schema) => json!({
+            "description": description,
+            "content": { "application/x-ndjson": { "schema": schema(&mut schemas.answers) } },
         }),
         Content::Page => json!({
             "description": description,

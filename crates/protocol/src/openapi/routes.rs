@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Method::{Delete, Get, Patch, Post, Put};
 use super::{Content, Credential, Method, Route};
+use crate::audit::{AuditEntry, ExportAudit, ListAudit};
 use crate::circuit::{CircuitBody, CircuitPage, SetCircuit};
 use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound, Unauthenticated};
 use crate::health::HealthReport;
@@ -15,6 +16,7 @@ use crate::id::{CircuitName, RoomId, SessionId, UserId};
 use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
+use crate::page::NumberedPage;
 use crate::publish::PublishRequest;
 use crate::rate_limit::{RateLimitStates, RateLimitSubject};
 use crate::room::{CreateRoom, ListMyRooms, ListRooms, RoomBody, RoomPage, UpdateRoom};
@@ -283,6 +285,26 @@ pub const ROUTES: &[Route] = &[
     )
     .for_administrators()
     .query(schema_of::<RateLimitSubject>),
+    route(
+        Get,
+        "/api/v1/admin/audit",
+        "listAudit",
+        "Read the audit log by pages, the newest entries first",
+    )
+    .for_administrators()
+    .query(schema_of::<ListAudit>)
+    .answers(&[(200, Content::Json(schema_of::<NumberedPage<AuditEntry>>))])
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/admin/audit/export",
+        "exportAudit",
+        "Export the audit log, an entry on each line, the oldest first",
+    )
+    .for_administrators()
+    .query(schema_of::<ExportAudit>)
+    .answers(&[(200, Content::JsonLines(schema_of::<AuditEntry>))])
+    .refuses(&[NotFound]),
     route(
         Get,
         "/health",

@@ -95,9 +95,10 @@ impl PostgresAudit {
         let Some(conditions) = filter.conditions() else {
             return Ok((Vec::new(), 0));
         };
-        let work = async |connection: &mut PgConnection| {
+        let conditions = &conditions;
+        let work = async move |connection: &mut PgConnection| {
             let mut count = Query::new("SELECT count(*) FROM (SELECT 1 FROM audit_entries");
-            restrict(&mut count, &conditions, None);
+            restrict(&mut count, conditions, None);
             count
                 .push(" LIMIT ")
                 .push_bind(AUDIT_COUNT_MAX as i64)
@@ -107,7 +108,7 @@ impl PostgresAudit {
                 .fetch_one(&mut *connection)
                 .await?;
             let mut select = Query::new(concat!("SELECT ", columns!(), " FROM audit_entries"));
-            restrict(&mut select, &conditions, None);
+            restrict(&mut select, conditions, None);
             select
                 .push(" ORDER BY at DESC, id DESC LIMIT ")
                 .push_bind(limit as i64);
@@ -131,9 +132,10 @@ impl PostgresAudit {
         let after = after
             .map(|cursor| Ok::<_, StoreError>((cursor.at, cursor.uuid()?)))
             .transpose()?;
-        let work = async |connection: &mut PgConnection| {
+        let conditions = &conditions;
+        let work = async move |connection: &mut PgConnection| {
             let mut select = Query::new(concat!("SELECT ", columns!(), " FROM audit_entries"));
-            restrict(&mut select, &conditions, after);
+            restrict(&mut select, conditions, after);
             select
                 .push(" ORDER BY at, id LIMIT ")
                 .push_bind(i64::from(limit));

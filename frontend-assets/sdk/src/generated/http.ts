@@ -68,6 +68,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the audit log by pages, the newest entries first */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Export the audit log, an entry on each line, the oldest first */
+        get: operations["exportAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/circuits": {
         parameters: {
             query?: never;
@@ -637,6 +671,41 @@ export interface components {
         AttachmentKind: "image" | "file";
         /** @description Whether an attachment can be downloaded. */
         AttachmentStatus: "processing" | "ready" | "failed";
+        /** @description What kind of actor acted. */
+        AuditActorKind: "user" | "guest" | "api_key" | "system";
+        /** @description One action. */
+        AuditEntry: {
+            /** @description What was done, such as `session.sign_in`. */
+            action: string;
+            /** @description Who acted. */
+            actorId?: components["schemas"]["UserId"];
+            /** @description What kind of actor that is. */
+            actorKind: components["schemas"]["AuditActorKind"];
+            /** @description The actor's network address. */
+            address?: string;
+            /** @description When its outcome was known. */
+            at: components["schemas"]["Timestamp"];
+            /** @description More about it. Never a password, a token or what somebody wrote. */
+            details?: {
+                [key: string]: unknown;
+            };
+            /** @description Its id, a UUID. */
+            id: string;
+            /** @description The instance that recorded it. */
+            instance: string;
+            /** @description How it ended. */
+            outcome: components["schemas"]["AuditOutcome"];
+            /** @description The id of the HTTP request. */
+            requestId?: string;
+            /** @description The actor's session. */
+            sessionId?: components["schemas"]["SessionId"];
+            /** @description The id of what was acted on. */
+            targetId?: string;
+            /** @description The kind of what was acted on, such as `room` or `user`. */
+            targetKind?: string;
+        };
+        /** @description How an action ended. */
+        AuditOutcome: "succeeded" | "refused" | "failed";
         /** @description The circuit breaker of one dependency, on the instance that answered. */
         Circuit: {
             /**
@@ -907,6 +976,36 @@ export interface components {
             hasMore: boolean;
             /** @description The messages in their current state. */
             messages: components["schemas"]["Message"][];
+        };
+        /** @description A numbered page of a list. */
+        NumberedPage: {
+            /** @description The entries of this page; none beyond the last one. */
+            data: components["schemas"]["AuditEntry"][];
+            /** @description Where this page lies. */
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description Where a numbered page lies in its list. */
+        Pagination: {
+            /**
+             * Format: uint32
+             * @description The most entries of a page.
+             */
+            limit: number;
+            /**
+             * Format: uint32
+             * @description The number of this page, from 1.
+             */
+            page: number;
+            /**
+             * Format: uint64
+             * @description Entries of the whole list.
+             */
+            total: number;
+            /**
+             * Format: uint64
+             * @description Pages of the whole list.
+             */
+            totalPages: number;
         };
         /** @description Changes your password. All your other sessions end. */
         PasswordChange: {
@@ -1455,6 +1554,98 @@ export interface operations {
                     };
                 };
             };
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description Only actions that begin with this, such as `session.` or `session.sign_in`. */
+                action?: string;
+                /** @description Only this user's actions. */
+                actorId?: components["schemas"]["UserId"];
+                /** @description Only actions from this network address. */
+                address?: string;
+                /** @description Only entries from this time on. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description The most entries of a page; 50 by default. */
+                limit?: number;
+                /** @description Only actions that ended like this. */
+                outcome?: components["schemas"]["AuditOutcome"];
+                /** @description The number of the page; 1 by default. */
+                page?: number;
+                /** @description Only actions on what has this id. */
+                targetId?: string;
+                /** @description Only actions on what is of this kind, such as `room`. */
+                targetKind?: string;
+                /** @description Only entries from before this time. */
+                to?: components["schemas"]["Timestamp"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NumberedPage"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    exportAudit: {
+        parameters: {
+            query?: {
+                /** @description Only actions that begin with this, such as `session.` or `session.sign_in`. */
+                action?: string;
+                /** @description Only this user's actions. */
+                actorId?: components["schemas"]["UserId"];
+                /** @description Only actions from this network address. */
+                address?: string;
+                /** @description Only entries from this time on. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Only actions that ended like this. */
+                outcome?: components["schemas"]["AuditOutcome"];
+                /** @description Only actions on what has this id. */
+                targetId?: string;
+                /** @description Only actions on what is of this kind, such as `room`. */
+                targetKind?: string;
+                /** @description Only entries from before this time. */
+                to?: components["schemas"]["Timestamp"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["AuditEntry"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
         };
     };
     listCircuits: {

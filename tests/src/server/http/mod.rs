@@ -3,6 +3,7 @@
 mod accounts;
 mod administrators;
 mod answers;
+mod audit;
 mod members;
 mod messages;
 mod profiles;
