@@ -11,6 +11,7 @@ use crate::{
     accounts::Accounts,
     audit::Audit,
     auth::Auth,
+    cache::Cache,
     chat::Chat,
     circuits::Circuits,
     config::Config,
@@ -44,6 +45,8 @@ pub struct App {
     pub peers: Peers,
     /// Everything durable but sessions.
     pub store: MessageStore,
+    /// What is read often.
+    pub cache: Arc<Cache>,
     /// The circuit breakers of remote dependencies.
     pub circuits: Arc<Circuits>,
     /// Rate limits.

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod cache;
 pub mod chat;
 pub mod circuits;
 mod completion;

@@ -10,6 +10,7 @@ use std::{
 use tertulia::{
     admin,
     config::Config,
+    health::probe,
     logging,
     server::{self, Listeners},
 };
@@ -27,6 +28,9 @@ usage: tertulia [COMMAND]
   help, --help           print this
 
 Configuration is read from the environment; docs/configuration.md names every variable.";
+
+/// Less than what orchestrators wait by default, so that it is this that says what is wrong.
+const PROBE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -144,17 +148,10 @@ async fn stop_signal() {
 
 /// For container health checks, where no HTTP client is installed.
 async fn health(config: Config) -> Result<(), String> {
-    let host = if config.host.is_unspecified() {
-        std::net::IpAddr::from([127, 0, 0, 1])
-    } else {
-        config.host
-    };
-    let asked = tertulia::health::probe::ask(SocketAddr::new(host, config.port));
-    match tokio::time::timeout(Duration::from_secs(5), asked).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(e)) => Err(format!("not ready: {e}")),
-        Err(_) => Err("not ready: no answer in 5 s".into()),
-    }
+    let address = probe::address(config.host, config.port).map_err(|e| e.to_string())?;
+    probe::ask(address, PROBE)
+        .await
+        .map_err(|e| format!("not ready: {e}"))
 }
 
 async fn migrate(config: Config) -> Result<(), String> {

@@ -22,6 +22,7 @@ use crate::{
         revocations::Revocations,
         signing_secret::{SecretError, SigningSecret},
     },
+    cache::Cache,
     chat::{Chat, ChatFleet, ChatParts, blocked_rooms::BlockedRooms},
     config::Config,
     delivery::{Delivery, user_sockets::UserSockets},
@@ -192,6 +193,7 @@ pub async fn start_and_notify(
         served = serving.as_mut() => served,
         () = shutdown => {
             tracing::info!(connections = gateway.connections(), "shutting down");
+            app.health.drain();
             // Clients that connect meanwhile are told to try again, which needs the listener.
             tokio::select! {
                 () = gateway.drain(app.config.drain, draining_notice) => {}
@@ -325,10 +327,20 @@ fn assemble(
         publish_queues: workers.unwrap_or(cores),
         delivery_seconds: metrics.delivery_seconds(),
     }));
+    let cache = Arc::new(match &fleet {
+        Some(fleet) => Cache::of_fleet(
+            fleet.redis.clone(),
+            &fleet.redis_prefix,
+            hub.clone(),
+            bus.clone(),
+        ),
+        None => Cache::alone(hub.clone(), bus.clone()),
+    });
     let accounts = Arc::new(Accounts::new(AccountParts {
         store: store.clone(),
         sessions,
         bus: bus.clone(),
+        cache: cache.clone(),
         auth: auth.clone(),
         limits: limits.clone(),
         user_sockets: user_sockets.clone(),
@@ -336,9 +348,10 @@ fn assemble(
         guests: config.guests,
     }));
     let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
+    let circuits = Arc::new(circuits);
     let app = App {
         audit,
-        health: Health::new(store.clone(), startup.clone(), redis),
+        health: Health::new(store.clone(), startup.clone(), redis, circuits.clone()),
         publishing: Publishing::new(&config, hub.clone(), bus.clone()),
         resuming: Semaphore::new(RESUMING),
         startup,
@@ -349,7 +362,8 @@ fn assemble(
         instances,
         peers,
         store,
-        circuits: Arc::new(circuits),
+        cache,
+        circuits,
         limits,
         auth,
         accounts,
@@ -365,6 +379,7 @@ fn receivers(app: &App) -> Receivers {
         app.chat.clone(),
         app.accounts.clone(),
         app.auth.revocations.clone(),
+        app.cache.clone(),
         app.circuits.clone(),
         app.limits.clone(),
         Arc::new(Delivery::new(
@@ -404,6 +419,8 @@ fn gateway_config(app: &App) -> gateway::Config {
 fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
     app.chat.spawn_tasks(tasks);
     app.accounts.spawn_tasks(tasks);
+    let cache = app.cache.clone();
+    tasks.spawn(async move { cache.run().await });
     let circuits = app.circuits.clone();
     tasks.spawn(async move { circuits.run().await });
     let instances = app.instances.clone();

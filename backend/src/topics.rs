@@ -4,6 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use protocol::{RoomId, UserId};
 
+/// The namespace of what concerns a user outside of rooms.
+pub const NOTIFICATIONS: &str = "/notifications";
+
 const ROOM: &str = "room:";
 const USER: &str = "user:";
 

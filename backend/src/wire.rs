@@ -151,7 +151,12 @@ pub fn member(stored: StoredMember, asker_is_in: bool) -> RoomMember {
 
 /// A server event of the namespace `/`; `None` if it can't be encoded, which is logged.
 pub fn frame<T: ServerEvent>(event: &T) -> Option<Frame> {
-    match Frame::event("/", T::NAME, event) {
+    frame_in("/", event)
+}
+
+/// A server event of any namespace; likewise.
+pub fn frame_in<T: ServerEvent>(namespace: &str, event: &T) -> Option<Frame> {
+    match Frame::event(namespace, T::NAME, event) {
         Ok(frame) => Some(frame),
         Err(error) => {
             tracing::error!(%error, event = T::NAME, "a server event can't be encoded");

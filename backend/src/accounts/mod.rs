@@ -11,17 +11,19 @@ pub mod users;
 
 use std::sync::Arc;
 
-use protocol::UserId;
-use storage::{MessageStore, Sessions};
+use protocol::{User, UserId};
+use storage::{MessageStore, Sessions, StoreError};
 use tokio::task::JoinSet;
 
 use self::connected_sessions::ConnectedSessions;
 use crate::{
     auth::Auth,
+    cache::{Audience, Cache, Kind as CacheKind},
     chat::Chat,
     delivery::user_sockets::UserSockets,
     fleet::bus::{Bus, Kind, Lost, Malformed, Message, Reader, Receiver, Writer},
     limits::Limits,
+    wire,
 };
 
 /// Everything that accounts are made of.
@@ -29,6 +31,7 @@ pub struct Accounts {
     store: MessageStore,
     sessions: Sessions,
     bus: Arc<Bus>,
+    cache: Arc<Cache>,
     auth: Arc<Auth>,
     limits: Arc<Limits>,
     user_sockets: Arc<UserSockets>,
@@ -47,6 +50,8 @@ pub struct AccountParts {
     pub sessions: Sessions,
     /// The bus between instances.
     pub bus: Arc<Bus>,
+    /// Users by id.
+    pub cache: Arc<Cache>,
     /// Tokens and passwords.
     pub auth: Arc<Auth>,
     /// Rate limits.
@@ -85,6 +90,7 @@ impl Accounts {
             store: parts.store,
             sessions: parts.sessions,
             bus: parts.bus,
+            cache: parts.cache,
             auth: parts.auth,
             limits: parts.limits,
             user_sockets: parts.user_sockets,
@@ -114,10 +120,34 @@ impl Accounts {
         }
     }
 
+    /// A user as they see themselves, cached.
+    async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        let read = || async {
+            match self.store.user(id).await {
+                Ok(user) => Ok(Some(wire::oneself(user))),
+                Err(StoreError::NotFound) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.cache.get(id.as_str(), read).await
+    }
+
     /// Every instance forgets what it caches of a user.
     fn publish_change(&self, user: &UserId) {
         self.bus.send_to_all(&UserChanged(user));
         self.store.forget_user(user);
+        self.invalidate(user, Audience::Instances);
+    }
+
+    /// As [`publish_change`](Self::publish_change), of what others see.
+    fn publish_visible_change(&self, user: &UserId) {
+        self.publish_change(user);
+        self.invalidate(user, Audience::Clients);
+    }
+
+    fn invalidate(&self, user: &UserId, audience: Audience) {
+        self.cache
+            .invalidate(CacheKind::User, user.as_str(), audience);
     }
 }
 

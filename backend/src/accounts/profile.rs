@@ -23,8 +23,9 @@ use crate::{
 /// # Errors
 /// `not_found` if it was deleted since the access token was issued.
 pub async fn read(accounts: &Accounts, actor: &Actor) -> Result<User, AppError> {
-    let user = accounts.store.user(&actor.user_id).await.map_err(gone)?;
-    Ok(wire::oneself(user))
+    let user = accounts.user(&actor.user_id).await?;
+    let user = user.ok_or_else(|| AppError::not_found("user"))?;
+    Ok(User::clone(&user))
 }
 
 /// Changes the actor's profile.
@@ -55,11 +56,16 @@ pub async fn update(
         avatar_url: request.avatar_url,
         email: request.email,
     };
+    let is_visible = change.display_name.is_some() || change.avatar_url.is_some();
     let (accounts, user) = (accounts.clone(), actor.user_id.clone());
     run_to_completion(async move {
         let updated = accounts.store.update_user(&user, change).await;
         let user = updated.map_err(gone)?;
-        accounts.publish_change(&user.id);
+        if is_visible {
+            accounts.publish_visible_change(&user.id);
+        } else {
+            accounts.publish_change(&user.id);
+        }
         Ok(wire::oneself(user))
     })
     .await
@@ -132,7 +138,7 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     sessions::end_before(accounts, user, None, 0).await?;
     let now = Timestamp::now();
     let left = accounts.store.delete_user(user, now).await.map_err(gone)?;
-    accounts.publish_change(user);
+    accounts.publish_visible_change(user);
     for Departure { room, removal } in left {
         members::announce_removal(&accounts.chat, &room, user, removal);
     }

@@ -10,6 +10,7 @@ use super::{
     sessions::{self, Device},
 };
 use crate::{
+    cache::Audience,
     error::AppError,
     limits::{Tier, network::Network, tiers},
 };
@@ -66,6 +67,8 @@ pub async fn log_in(
     match user {
         Some(user) if matches => {
             attempt.succeeded().await;
+            // A role that was given from the command line holds from the next sign-in on.
+            accounts.invalidate(&user.id, Audience::Instances);
             sessions::open(accounts, user, device).await
         }
         user => {

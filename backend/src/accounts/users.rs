@@ -1,7 +1,6 @@
 //! Users, as they appear to others.
 
 use protocol::{ListUsers, User, UserId, UserPage, limits::PAGE_DEFAULT};
-use storage::StoreError;
 
 use super::Accounts;
 use crate::{auth::actor::Actor, error::AppError, wire};
@@ -30,13 +29,11 @@ pub async fn find(
 /// # Errors
 /// `not_found` if the user doesn't exist.
 pub async fn read(accounts: &Accounts, actor: &Actor, id: &UserId) -> Result<User, AppError> {
-    let user = match accounts.store.user(id).await {
-        Err(StoreError::NotFound) => return Err(AppError::not_found("user")),
-        user => user?,
-    };
-    Ok(if *id == actor.user_id {
-        wire::oneself(user)
-    } else {
-        wire::user(user)
-    })
+    let user = accounts.user(id).await?;
+    let user = user.ok_or_else(|| AppError::not_found("user"))?;
+    let mut user = User::clone(&user);
+    if *id != actor.user_id {
+        user.email = None;
+    }
+    Ok(user)
 }

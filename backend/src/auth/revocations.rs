@@ -70,9 +70,12 @@ impl Revocations {
     /// Idempotent.
     pub fn apply(&self, session: &SessionId) {
         self.revoked.insert(session, Timestamp::now());
-        let notice = Frame::event_from_json("/", SessionRevoked::NAME, "{}", Vec::new());
         for socket in self.user_sockets.of_session(session) {
-            socket.send(&notice);
+            if let Some(namespace) = socket.namespace() {
+                let name = SessionRevoked::NAME;
+                let notice = Frame::event_from_json(&namespace, name, "{}", Vec::new());
+                socket.send(&notice);
+            }
             socket.disconnect();
         }
     }

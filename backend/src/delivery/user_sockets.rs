@@ -114,6 +114,21 @@ impl UserSockets {
         is_connected
     }
 
+    /// Registers a socket of another namespace, which ends with its session and gets nothing that is sent to the user in `/`. False if
+    /// it has disconnected meanwhile.
+    pub fn register_session(&self, user: &UserId, session: &SessionId, socket: &Socket) -> bool {
+        self.sessions
+            .entry(session.clone())
+            .or_default()
+            .add(socket);
+        let is_connected = socket.is_connected();
+        if !is_connected {
+            // Its end may have come before it was added.
+            self.remove(user, session, socket);
+        }
+        is_connected
+    }
+
     /// Adds a socket. Returns the interest in the user's topic if the user is new here.
     fn add(&self, user: &UserId, session: &SessionId, socket: &Socket) -> Option<Arc<Interest>> {
         self.sessions

@@ -196,6 +196,32 @@ const REDIS: &[Metric] = &[
 ];
 
 metrics! {
+    counter CACHE_HITS "cache_hits_total" ["layer"] "Reads of cached values that memory or redis answered"
+    counter CACHE_MISSES "cache_misses_total" [] "Reads of such values that went to the store; those who waited for the same one aren't counted"
+    counter CACHE_LOADS_FAILED "cache_loads_failed_total" [] "Of these, those that the store couldn't answer"
+    gauge CACHE_ENTRIES "cache_entries" [] "Values in memory"
+    gauge CACHE_BYTES "cache_bytes" [] "Their size, keys and what the cache itself takes included"
+    counter CACHE_EVICTIONS "cache_evictions_total" [] "Values dropped from memory because others needed the room"
+    counter CACHE_INVALIDATIONS "cache_invalidations_total" [] "Invalidations by this instance and by others"
+    counter CACHE_ANNOUNCED "cache_announced_total" [] "Invalidations of which clients were told"
+    gauge CACHE_PENDING "cache_pending_invalidations" [] "Invalidations that Redis hasn't been told yet"
+    counter CACHE_REDIS_ERRORS "cache_redis_errors_total" [] "Times that Redis couldn't be asked for a value or told of one"
+}
+
+const CACHE: &[Metric] = &[
+    CACHE_HITS,
+    CACHE_MISSES,
+    CACHE_LOADS_FAILED,
+    CACHE_ENTRIES,
+    CACHE_BYTES,
+    CACHE_EVICTIONS,
+    CACHE_INVALIDATIONS,
+    CACHE_ANNOUNCED,
+    CACHE_PENDING,
+    CACHE_REDIS_ERRORS,
+];
+
+metrics! {
     gauge CIRCUIT_STATE "circuit_state" ["dependency"] "The circuit breaker of a remote dependency: 0 closed, 1 half-open, 2 open"
     counter CIRCUIT_TRANSITIONS "circuit_transitions_total" ["dependency" "to"] "Changes of its state, by the new one: closed, half_open, open"
     counter CIRCUIT_CALLS "circuit_calls_total" ["dependency" "outcome"] "Calls of the dependency: success or failure; the answer no is a success"
@@ -251,8 +277,8 @@ const AUDIT: &[Metric] = &[
 ];
 
 /// All metrics, in groups with a heading each.
-pub fn groups() -> [(&'static str, &'static [Metric]); 12] {
-    [
+pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
+    vec![
         ("Connections", GATEWAY),
         ("Chat", CHAT),
         ("Rate limits", LIMITS),
@@ -261,6 +287,7 @@ pub fn groups() -> [(&'static str, &'static [Metric]); 12] {
         ("Errors", ERRORS_TOLD),
         ("Between instances", BUS),
         ("Redis", REDIS),
+        ("Cache", CACHE),
         ("Circuit breakers", CIRCUITS),
         ("Emitters", EMITTERS),
         ("Audit log", AUDIT),

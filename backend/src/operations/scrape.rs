@@ -48,6 +48,7 @@ pub(super) fn read(
     store(&app.store, scrape);
     bus(app, scrape);
     redis(app, redis_loads, scrape);
+    cache(app, scrape);
     circuits(app, scrape);
     if app.config.emitter.is_some() {
         emitters(app, scrape);
@@ -210,6 +211,21 @@ fn redis(app: &App, loads: &[Option<ServerLoad>], scrape: &Scrape<'_>) {
             scrape.gauge(metric, &[purpose], value);
         }
     }
+}
+
+fn cache(app: &App, scrape: &Scrape<'_>) {
+    let stats = app.cache.stats();
+    scrape.counter(&of::CACHE_HITS, &["memory"], stats.memory_hits);
+    scrape.counter(&of::CACHE_HITS, &["redis"], stats.shared_hits);
+    scrape.counter(&of::CACHE_MISSES, &[], stats.misses);
+    scrape.counter(&of::CACHE_LOADS_FAILED, &[], stats.loads_failed);
+    scrape.gauge(&of::CACHE_ENTRIES, &[], stats.entries as f64);
+    scrape.gauge(&of::CACHE_BYTES, &[], stats.bytes as f64);
+    scrape.counter(&of::CACHE_EVICTIONS, &[], stats.evicted);
+    scrape.counter(&of::CACHE_INVALIDATIONS, &[], stats.invalidations);
+    scrape.counter(&of::CACHE_ANNOUNCED, &[], stats.announced);
+    scrape.gauge(&of::CACHE_PENDING, &[], stats.pending as f64);
+    scrape.counter(&of::CACHE_REDIS_ERRORS, &[], stats.shared_errors);
 }
 
 fn circuits(app: &App, scrape: &Scrape<'_>) {

@@ -10,12 +10,12 @@ use gateway::{ConnectRequest, Handled, Handler, Refusal, Session, Socket};
 use parking_lot::Mutex;
 use protocol::{ConnectAuth, ConnectRefused, ErrorCode, read_json};
 
-use super::{ChatSession, resume};
+use super::{ChatSession, notifications::NotificationSession, resume};
 use crate::{
     app::{App, SharedApp},
     auth::actor::Actor,
     error::AppError,
-    limits::{Tier, tiers},
+    limits::{Key, Tier, tiers},
     metrics::Channel,
     topics,
 };
@@ -32,8 +32,10 @@ impl Connector {
         Self { app }
     }
 
-    fn session(&self, request: &ConnectRequest) -> Result<ChatSession, AppError> {
-        if request.namespace != "/" {
+    /// The session, and whom its connects are counted for.
+    fn session(&self, request: &ConnectRequest) -> Result<(Key, Arc<dyn Session>), AppError> {
+        let is_notifications = request.namespace == topics::NOTIFICATIONS;
+        if request.namespace != "/" && !is_notifications {
             return Err(AppError::not_found("namespace"));
         }
         let auth = request.auth_json().unwrap_or("{}");
@@ -46,18 +48,26 @@ impl Connector {
             }
         })?;
         let actor = self.app.auth.authenticate(auth.token.expose())?;
-        Ok(ChatSession {
+        let limit_key = tiers::of_user(&actor.user_id);
+        if is_notifications {
+            let session = NotificationSession::new(self.app.clone(), actor);
+            return Ok((limit_key, Arc::new(session)));
+        }
+        let session = ChatSession {
             app: self.app.clone(),
-            limit_key: tiers::of_user(&actor.user_id),
+            limit_key,
             actor,
             resume: Mutex::new(auth.resume.map(Box::new)),
             typing: Mutex::new(Vec::new()),
-        })
+        };
+        Ok((limit_key, Arc::new(session)))
     }
 
-    fn decided(&self, session: Result<ChatSession, AppError>) -> Result<Arc<dyn Session>, Refusal> {
+    fn decided(
+        &self,
+        session: Result<Arc<dyn Session>, AppError>,
+    ) -> Result<Arc<dyn Session>, Refusal> {
         session
-            .map(|session| Arc::new(session) as Arc<dyn Session>)
             .inspect_err(|error| self.app.metrics.refused(Channel::Connect, error.code()))
             .map_err(|error| match error.code() {
                 ErrorCode::Unavailable | ErrorCode::RateLimited => Refusal::TryLater,
@@ -77,11 +87,11 @@ impl Handler for Connector {
         self: Arc<Self>,
         request: ConnectRequest,
     ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>> {
-        let session = match self.session(&request) {
+        let (key, session) = match self.session(&request) {
             Ok(session) => session,
             Err(error) => return Box::pin(std::future::ready(self.decided(Err(error)))),
         };
-        let (key, now) = (session.limit_key, Instant::now());
+        let now = Instant::now();
         let taken = self.app.limits.try_take(Tier::Connects, key, now);
         match taken {
             Some(taken) => {
@@ -133,6 +143,18 @@ fn published_to(app: &App, actor: &Actor) -> Vec<String> {
     topics
 }
 
+/// A socket is registered. False if its session was revoked before, which reached nobody.
+pub(super) fn admit(app: &App, actor: &Actor, socket: &Socket) -> bool {
+    let revocations = &app.auth.revocations;
+    if revocations.contains(&actor.session_id) {
+        revocations.apply(&actor.session_id);
+        return false;
+    }
+    app.accounts.connected_sessions().add(actor);
+    app.auth.last_seen.record(actor, socket.address());
+    true
+}
+
 /// The client knows that it is connected: its socket is registered, then its rooms are resumed.
 pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
     let ChatSession { app, actor, .. } = &*session;
@@ -146,14 +168,9 @@ pub(super) fn connected(session: Arc<ChatSession>, socket: Socket) -> Handled {
         // The connection is closing already.
         return None;
     }
-    // A revocation before the socket was registered reached nobody.
-    let revocations = &app.auth.revocations;
-    if revocations.contains(&actor.session_id) {
-        revocations.apply(&actor.session_id);
+    if !admit(app, actor, &socket) {
         return None;
     }
-    app.accounts.connected_sessions().add(actor);
-    app.auth.last_seen.record(actor, socket.address());
     let points = session.resume.lock().take()?;
     Some(Box::pin(async move {
         resume::resume(&session, &socket, *points).await;

@@ -7,6 +7,7 @@
 mod asked;
 mod connect;
 mod messages;
+mod notifications;
 mod resume;
 mod rooms;
 
@@ -89,11 +90,7 @@ impl Session for ChatSession {
     }
 
     fn overloaded(&self, event: Event) {
-        let after = std::time::Duration::from_secs(1);
-        refuse(
-            Answer::unrecorded(event.into_ack()),
-            AppError::rate_limited("too many events at once", after),
-        );
+        refuse(Answer::unrecorded(event.into_ack()), overloaded());
     }
 
     fn lagging(&self, topic: &str) -> Option<Frame> {
@@ -179,6 +176,11 @@ impl ChatSession {
             *typing = Vec::new();
         }
     }
+}
+
+fn overloaded() -> AppError {
+    let after = std::time::Duration::from_secs(1);
+    AppError::rate_limited("too many events at once", after)
 }
 
 /// The payload of an event.

@@ -56,6 +56,12 @@ impl Socket {
         Some(sid.to_string())
     }
 
+    /// The name of the namespace; `None` once it ended.
+    pub fn namespace(&self) -> Option<String> {
+        let (namespace, _) = self.connection.namespace(self.key)?;
+        Some(namespace.to_string())
+    }
+
     /// Identifies this socket among all of this process, while it lives.
     pub fn token(&self) -> (usize, u16) {
         (Arc::as_ptr(&self.connection) as usize, self.key)

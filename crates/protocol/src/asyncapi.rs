@@ -1,21 +1,20 @@
 //! The AsyncAPI 3.0 document, generated from the tables of events. It describes the server: it
-//! receives client events and sends server events, all on one channel, the namespace `/`.
+//! receives client events and sends server events on a channel for each namespace.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::connect::{ConnectAuth, ConnectRefused};
 use crate::error::{ErrorBody, ErrorCode};
-use crate::event::{CLIENT_EVENTS, EVERY_EVENT_REFUSES, SERVER_EVENTS};
+use crate::event::{CLIENT_EVENTS, EVERY_EVENT_REFUSES, NOTIFICATION_EVENTS, SERVER_EVENTS};
 use crate::schema::{Schemas, schema_of};
-
-const CHANNEL: &str = "#/channels/chat";
 
 /// The document that `/api/asyncapi.json` answers with.
 pub fn asyncapi() -> Value {
     // What AsyncAPI takes without being told the dialect of each schema.
     let mut schemas = Schemas::new(SchemaSettings::draft07());
-    let mut channel = Channel::default();
+    let mut channel = Channel::new("chat");
+    let mut notifications = Channel::new("notifications");
 
     channel.add(
         "receive",
@@ -43,6 +42,12 @@ pub fn asyncapi() -> Value {
         let payload = (event.payload)(&mut schemas.answers).to_value();
         channel.add("send", event.name, event.summary, payload);
     }
+    for event in NOTIFICATION_EVENTS {
+        let payload = (event.payload)(&mut schemas.answers).to_value();
+        notifications.add("send", event.name, event.summary, payload);
+    }
+    let mut operations = channel.operations;
+    operations.append(&mut notifications.operations);
 
     json!({
         "asyncapi": "3.0.0",
@@ -63,27 +68,41 @@ pub fn asyncapi() -> Value {
                 "description": "The Socket.IO namespace `/`, at the path `/socket.io/`.",
                 "messages": channel.messages,
             },
+            "notifications": {
+                "address": "/notifications",
+                "title": "Notifications",
+                "description": "The Socket.IO namespace `/notifications`, connected with the same `auth`. It takes no events.",
+                "messages": notifications.messages,
+            },
         },
-        "operations": channel.operations,
+        "operations": operations,
         "components": { "schemas": schemas.into_definitions() },
     })
 }
 
-#[derive(Default)]
 struct Channel {
+    reference: String,
     messages: Map<String, Value>,
     operations: Map<String, Value>,
 }
 
 impl Channel {
+    fn new(name: &str) -> Self {
+        Self {
+            reference: format!("#/channels/{name}"),
+            messages: Map::new(),
+            operations: Map::new(),
+        }
+    }
+
     fn add(&mut self, action: &str, name: &str, summary: &str, payload: Value) {
         let message = json!({ "name": name, "summary": summary, "payload": payload });
         self.messages.insert(name.to_owned(), message);
         let operation = json!({
             "action": action,
-            "channel": { "$ref": CHANNEL },
+            "channel": { "$ref": self.reference },
             "summary": summary,
-            "messages": [{ "$ref": format!("{CHANNEL}/messages/{name}") }],
+            "messages": [{ "$ref": format!("{}/messages/{name}", self.reference) }],
         });
         self.operations.insert(name.to_owned(), operation);
     }
@@ -91,8 +110,8 @@ impl Channel {
     fn acknowledge(&mut self, event: &str, payload: Value) {
         let name = format!("{event}.ack");
         let reply = json!({
-            "channel": { "$ref": CHANNEL },
-            "messages": [{ "$ref": format!("{CHANNEL}/messages/{name}") }],
+            "channel": { "$ref": self.reference },
+            "messages": [{ "$ref": format!("{}/messages/{name}", self.reference) }],
         });
         self.operations[event]["reply"] = reply;
         let message = json!({

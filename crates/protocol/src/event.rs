@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::CacheInvalidated;
 use crate::connect::{Resync, RoomResumed, ServerDraining, SessionRevoked};
 use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound};
 use crate::history::{
@@ -53,7 +54,7 @@ pub struct ClientEventRow {
     pub errors: &'static [ErrorCode],
 }
 
-/// A row of [`SERVER_EVENTS`].
+/// A row of [`SERVER_EVENTS`] or [`NOTIFICATION_EVENTS`].
 #[derive(Debug, Clone, Copy)]
 pub struct ServerEventRow {
     /// The name on the wire.
@@ -120,13 +121,13 @@ client_events! {
 }
 
 macro_rules! server_events {
-    ($($name:literal $payload:ty, $summary:literal;)+) => {
+    ($(#[$doc:meta])* $table:ident: $($name:literal $payload:ty, $summary:literal;)+) => {
         $(impl ServerEvent for $payload {
             const NAME: &'static str = $name;
         })+
 
-        /// Every event that the server sends.
-        pub const SERVER_EVENTS: &[ServerEventRow] = &[$(ServerEventRow {
+        $(#[$doc])*
+        pub const $table: &[ServerEventRow] = &[$(ServerEventRow {
             name: $name,
             summary: $summary,
             payload: schema_of::<$payload>,
@@ -135,6 +136,8 @@ macro_rules! server_events {
 }
 
 server_events! {
+    /// Every event that the server sends in the namespace `/`.
+    SERVER_EVENTS:
     "message:new" Message, "A new message";
     "message:edited" MessageEdited, "A message was edited";
     "message:deleted" MessageDeleted, "A message was deleted";
@@ -151,6 +154,12 @@ server_events! {
     "resync" Resync, "This connection fell behind; send `room:join` with the last `seq` you have";
     "server:draining" ServerDraining, "The server is shutting down; the transport closes next";
     "session:revoked" SessionRevoked, "The session has ended; the server disconnects next";
+}
+
+server_events! {
+    /// Those that it sends in the namespace `/notifications` alone, beside `server:draining` and `session:revoked`.
+    NOTIFICATION_EVENTS:
+    "cache:invalidated" CacheInvalidated, "What was read before under this key is outdated";
 }
 
 /// The body of an ack that says no more than `ok`.

@@ -16,7 +16,7 @@ use crate::limits::{PUBLISH_DATA_MAX, PUBLISH_EVENT_MAX};
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 
-/// The namespaces that events from outside may be of: those that are served, but for `/admin`.
+/// The namespaces that events from outside may be of.
 pub const PUBLISH_NAMESPACES: [&str; 1] = ["/"];
 
 /// What stands before the colon in the contract's event names, those of later versions included.

@@ -41,7 +41,9 @@ async function http(openapi) {
 /** The live side: every event by its name, and the schemas of payloads. */
 async function events(asyncapi) {
   const { messages } = asyncapi.channels.chat;
-  const sent = Object.entries(asyncapi.operations).filter(([name]) => name !== "connect" && name !== "connect_error");
+  // What this package connects to.
+  const ofChat = Object.entries(asyncapi.operations).filter(([, { channel }]) => channel.$ref === "#/channels/chat");
+  const sent = ofChat.filter(([name]) => name !== "connect" && name !== "connect_error");
   const byAction = (action) => sent.filter(([, operation]) => operation.action === action).map(([name]) => name);
 
   const object = (title, description, properties) => {

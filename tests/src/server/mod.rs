@@ -19,6 +19,7 @@ mod logs;
 mod members;
 mod messages;
 mod metrics;
+mod notifications;
 mod overload;
 mod pages;
 mod presence;

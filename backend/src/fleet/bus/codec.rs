@@ -37,6 +37,8 @@ impl Kind {
     pub const MEMBERS_REMOVED: Self = Self(12);
     /// `circuits`: a circuit breaker opened, closed or was set.
     pub const CIRCUIT: Self = Self(13);
+    /// `cache`: a cached value has changed.
+    pub const CACHE_INVALIDATED: Self = Self(14);
     /// `limits`: an administrator cleared a rate limit.
     pub const RATE_LIMIT_CLEARED: Self = Self(20);
 }

@@ -1,6 +1,6 @@
 //! The live events, for people: one page, written from the same document that programs read.
 
-use protocol::{CLIENT_EVENTS, SERVER_EVENTS};
+use protocol::{CLIENT_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS};
 use serde_json::{Map, Value};
 
 use super::{asset::Asset, page};
@@ -14,27 +14,43 @@ fn html(asyncapi: &Value) -> String {
     let sent: String = CLIENT_EVENTS
         .iter()
         .map(|row| {
-            let ack = message(asyncapi, &format!("{}.ack", row.name));
+            let ack = message(asyncapi, "chat", &format!("{}.ack", row.name));
             event(
                 row.name,
                 row.summary,
-                message(asyncapi, row.name),
+                message(asyncapi, "chat", row.name),
                 Some(ack),
             )
         })
         .collect();
     let received: String = SERVER_EVENTS
         .iter()
-        .map(|row| event(row.name, row.summary, message(asyncapi, row.name), None))
+        .map(|row| {
+            event(
+                row.name,
+                row.summary,
+                message(asyncapi, "chat", row.name),
+                None,
+            )
+        })
+        .collect();
+    let notified: String = NOTIFICATION_EVENTS
+        .iter()
+        .map(|row| {
+            let payload = message(asyncapi, "notifications", row.name);
+            event(row.name, row.summary, payload, None)
+        })
         .collect();
     let schemas = schemas(asyncapi);
     format!(
         "<header><h1>Tertulia events</h1><p>The routes are at <a href=\"/api/docs\">/api/docs</a>. For programs: \
          <a href=\"/api/asyncapi.json\">AsyncAPI</a> of the events, <a href=\"/api/openapi.json\">OpenAPI</a> of the \
          routes.</p><nav><a href=\"#client-events\">Client events</a> <a href=\"#server-events\">Server events</a> \
+         <a href=\"#notifications\">Notifications</a> \
          <a href=\"#types\">Types</a></nav></header><main>\
          <h2 id=\"client-events\">Client events</h2><p>{CLIENT_EVENTS_INTRODUCTION}</p>{sent}\
          <h2 id=\"server-events\">Server events</h2>{received}\
+         <h2 id=\"notifications\">Notifications</h2><p>Sent in the namespace <code>/notifications</code>.</p>{notified}\
          <h2 id=\"types\">Types</h2>{schemas}</main>"
     )
 }
@@ -42,8 +58,8 @@ fn html(asyncapi: &Value) -> String {
 const CLIENT_EVENTS_INTRODUCTION: &str = "Sent over Socket.IO to the namespace <code>/</code>, which is connected \
     with <code>auth: { token }</code>. Every ack is <code>{ ok: true, … }</code> or <code>{ ok: false, error }</code>.";
 
-fn message<'a>(asyncapi: &'a Value, name: &str) -> &'a Value {
-    &asyncapi["channels"]["chat"]["messages"][name]["payload"]
+fn message<'a>(asyncapi: &'a Value, channel: &str, name: &str) -> &'a Value {
+    &asyncapi["channels"][channel]["messages"][name]["payload"]
 }
 
 fn event(name: &str, summary: &str, payload: &Value, ack: Option<&Value>) -> String {
@@ -241,6 +257,7 @@ mod tests {
             .iter()
             .map(|row| row.name)
             .chain(SERVER_EVENTS.iter().map(|row| row.name))
+            .chain(NOTIFICATION_EVENTS.iter().map(|row| row.name))
         {
             assert!(page.contains(&format!("<h3><code>{name}</code>")), "{name}");
         }

@@ -1144,6 +1144,15 @@ export interface TypingChanged {
   userId: UserId;
 }
 /**
+ * What was read before under this key is outdated.
+ */
+export interface CacheInvalidated {
+  /**
+   * A kind and an id, such as `user:` and a user's; or the kind alone, for everything of that kind.
+   */
+  key: string;
+}
+/**
  * The `auth` of a connection to a namespace.
  */
 export interface ConnectAuth {
