@@ -18,12 +18,14 @@ use crate::{
     app::{App, SharedApp},
     auth::{
         Auth,
+        external_tokens::ExternalTokens,
         last_seen::LastSeenBuffer,
         revocations::Revocations,
         signing_secret::{SecretError, SigningSecret},
     },
     cache::Cache,
     chat::{Chat, ChatFleet, ChatParts, blocked_rooms::BlockedRooms},
+    circuits::Dependency,
     config::Config,
     delivery::{Delivery, user_sockets::UserSockets},
     fleet::{
@@ -301,8 +303,13 @@ fn assemble(
         Some(_) => Startup::waiting(),
         None => Startup::default(),
     });
+    let external_tokens = config
+        .external_tokens
+        .as_ref()
+        .map(|config| ExternalTokens::new(config, || circuits.breaker(Dependency::Jwks)));
     let auth = Arc::new(Auth::new(
         secret,
+        external_tokens,
         limits.clone(),
         Arc::new(Revocations::new(
             sessions.clone(),

@@ -3,6 +3,8 @@
 
 pub mod blocks;
 pub mod connected_sessions;
+mod external_connections;
+mod external_users;
 pub mod housekeeping;
 pub mod profile;
 pub mod sessions;
@@ -15,12 +17,16 @@ use protocol::{User, UserId};
 use storage::{MessageStore, Sessions, StoreError};
 use tokio::task::JoinSet;
 
-use self::connected_sessions::ConnectedSessions;
+use self::{
+    connected_sessions::ConnectedSessions, external_connections::ExternalConnections,
+    external_users::ExternalUsers,
+};
 use crate::{
-    auth::Auth,
+    auth::{Auth, access_tokens::TokenError, actor::Actor},
     cache::{Audience, Cache, Kind as CacheKind},
     chat::Chat,
     delivery::user_sockets::UserSockets,
+    error::AppError,
     fleet::bus::{Bus, Kind, Lost, Malformed, Message, Reader, Receiver, Writer},
     limits::Limits,
     wire,
@@ -38,6 +44,8 @@ pub struct Accounts {
     /// For rooms that a deleted account leaves, and rooms that a block closes.
     chat: Arc<Chat>,
     connected_sessions: ConnectedSessions,
+    external_users: ExternalUsers,
+    external_connections: ExternalConnections,
     /// True if guests are allowed.
     guests: bool,
 }
@@ -87,6 +95,12 @@ impl Accounts {
                 parts.auth.revocations.clone(),
                 parts.user_sockets.clone(),
             ),
+            external_users: ExternalUsers::default(),
+            external_connections: ExternalConnections::new(
+                parts.store.clone(),
+                parts.auth.revocations.clone(),
+                parts.user_sockets.clone(),
+            ),
             store: parts.store,
             sessions: parts.sessions,
             bus: parts.bus,
@@ -99,15 +113,49 @@ impl Accounts {
         }
     }
 
-    /// Sessions with connections here.
-    pub fn connected_sessions(&self) -> &ConnectedSessions {
-        &self.connected_sessions
+    /// Who acts with an access token, of this server or of another application. For the server's own it takes no I/O;
+    /// nor for another's, once its key and its user are known here.
+    ///
+    /// # Errors
+    /// `unauthenticated` if the token isn't good, or what it stands for has ended; `unavailable` if that can't be found out.
+    pub async fn authenticate(&self, token: &str) -> Result<Actor, AppError> {
+        match (self.auth.authenticate(token), &self.auth.external_tokens) {
+            (Err(TokenError::Invalid), Some(tokens)) => {
+                // Apart, as it needs far more memory than the usual case.
+                Box::pin(external_users::authenticate(self, tokens, token)).await
+            }
+            (own, _) => Ok(own?),
+        }
+    }
+
+    /// A client has connected whose socket is registered; from now on its connection ends with its session or its token.
+    pub fn connected(&self, actor: &Actor) {
+        match &actor.external {
+            None => self.connected_sessions.add(actor),
+            Some(token) => {
+                self.external_connections.add(actor, token);
+                // What ended the token since it was checked has found no socket.
+                if !self.external_users.is_good(actor, token) {
+                    self.external_connections.check_soon(&actor.user_id);
+                }
+            }
+        }
     }
 
     /// Starts what accounts do from time to time.
     pub fn spawn_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         let accounts = self.clone();
         tasks.spawn(async move { accounts.connected_sessions.run().await });
+        if self.auth.external_tokens.is_some() {
+            let accounts = self.clone();
+            tasks.spawn(async move { accounts.external_connections.run().await });
+            let auth = self.auth.clone();
+            tasks.spawn(async move {
+                if let Some(tokens) = &auth.external_tokens {
+                    tokens.run().await;
+                }
+            });
+        }
         let accounts = self.clone();
         tasks.spawn(async move { housekeeping::run(&accounts).await });
         let auth = self.auth.clone();
@@ -135,8 +183,14 @@ impl Accounts {
     /// Every instance forgets what it caches of a user.
     fn publish_change(&self, user: &UserId) {
         self.bus.send_to_all(&UserChanged(user));
-        self.store.forget_user(user);
+        self.user_changed(user);
         self.invalidate(user, Audience::Instances);
+    }
+
+    fn user_changed(&self, user: &UserId) {
+        self.store.forget_user(user);
+        self.external_users.forget(user);
+        self.external_connections.check_soon(user);
     }
 
     /// As [`publish_change`](Self::publish_change), of what others see.
@@ -157,10 +211,15 @@ impl Receiver for Accounts {
     }
 
     fn receive(&self, _: &str, _: Kind, mut fields: Reader<'_>) -> Result<(), Malformed> {
-        self.store.forget_user(&UserId::trusted(fields.text()?));
+        self.user_changed(&UserId::trusted(fields.text()?));
         Ok(())
     }
 
     /// Chat makes the store forget everything, users included.
-    fn interrupted(&self, _: &Lost<'_>) {}
+    fn interrupted(&self, lost: &Lost<'_>) {
+        if lost.includes_everybody() {
+            self.external_users.forget_all();
+            self.external_connections.check_all_soon();
+        }
+    }
 }

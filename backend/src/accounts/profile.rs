@@ -31,7 +31,7 @@ pub async fn read(accounts: &Accounts, actor: &Actor) -> Result<User, AppError> 
 /// Changes the actor's profile.
 ///
 /// # Errors
-/// `forbidden` for a guest's e-mail address, `rate_limited` beyond 60 changes a minute, and 10 of the address an hour.
+/// `forbidden` for a guest's e-mail address, and for a name that tokens of another application say, `rate_limited` beyond 60 changes a minute, and 10 of the address an hour.
 pub async fn update(
     accounts: &Arc<Accounts>,
     actor: &Actor,
@@ -39,6 +39,11 @@ pub async fn update(
 ) -> Result<User, AppError> {
     if actor.guest && request.email.is_some() {
         return Err(AppError::forbidden("guests have no e-mail address"));
+    }
+    if actor.external.is_some_and(|token| token.names_user) && request.display_name.is_some() {
+        return Err(AppError::forbidden(
+            "displayName: is what the application says that issued the access token",
+        ));
     }
     let (who, now) = (tiers::of_user(&actor.user_id), Instant::now());
     if request.email.is_some() {
@@ -74,7 +79,7 @@ pub async fn update(
 /// Changes the actor's password and ends all other sessions of theirs.
 ///
 /// # Errors
-/// `forbidden` for guests and if the present password is wrong, `conflict` if it was changed meanwhile, `rate_limited`
+/// `forbidden` for accounts without a password and if the present one is wrong, `conflict` if it was changed meanwhile, `rate_limited`
 /// after five wrong ones, `unavailable` if too many are signing in.
 pub async fn change_password(
     accounts: &Arc<Accounts>,
@@ -88,7 +93,7 @@ pub async fn change_password(
         .await
         .map_err(gone)?;
     if known.password_hash.is_none() {
-        return Err(AppError::forbidden("guests have no password"));
+        return Err(AppError::forbidden("the account has no password"));
     }
     let network = Network::from(address);
     let mut ticket = accounts.auth.passwords.ticket(network)?;

@@ -183,8 +183,13 @@ pub async fn end_one(
 /// Ends the session that asks; once it has ended already, there is nothing left to do.
 ///
 /// # Errors
-/// Those of the store.
+/// `forbidden` with the token of another application, where its session is; those of the store.
 pub async fn log_out(accounts: &Accounts, actor: &Actor) -> Result<(), AppError> {
+    if actor.external.is_some() {
+        return Err(AppError::forbidden(
+            "the access token is of another application: sign out there",
+        ));
+    }
     end(accounts, &actor.user_id, &actor.session_id).await?;
     Ok(())
 }
@@ -268,6 +273,7 @@ fn tokens(
         role: user.role,
         guest: user.guest,
         session_expires_at,
+        external: None,
     };
     Ok(Tokens {
         user: wire::oneself(user),

@@ -1,26 +1,17 @@
 //! Access tokens: JSON Web Tokens signed with HMAC-SHA-256 (RFC 7519 in the compact form of RFC 7515), good for 15
 //! minutes. Checking one takes microseconds and no I/O, so that every request and every connection can afford it.
-//!
-//! What must stay true: the header is one constant. A token that names another algorithm, or none, isn't looked into,
-//! so there is nothing to confuse.
 
 use std::{borrow::Cow, time::Duration};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use hmac::Mac as _;
-use protocol::{Role, Secret, SessionId, Timestamp, UserId};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use protocol::{ErrorCode, Role, Secret, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    actor::Actor,
-    signing_secret::{Mac, SigningSecret},
-};
+use super::{actor::Actor, jwt::install_cryptography, signing_secret::SigningSecret};
+use crate::error::AppError;
 
 /// How long an access token is good.
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
-
-/// `{"alg":"HS256","typ":"JWT"}` and the point behind it.
-const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.";
 
 /// What a token says; times are in seconds since the Unix epoch.
 #[derive(Serialize, Deserialize)]
@@ -46,26 +37,46 @@ pub enum TokenError {
     /// It was good once.
     #[error("the access token has expired")]
     Expired,
+    /// Its session is over before it is.
+    #[error("the session has ended")]
+    Ended,
 }
 
 /// Signs and checks access tokens.
 pub struct AccessTokens {
-    mac: Mac,
+    header: Header,
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
 }
 
 impl AccessTokens {
     /// Tokens under `secret`, which others that have it may check as well.
     pub fn new(secret: &SigningSecret) -> Self {
-        Self { mac: secret.mac() }
+        install_cryptography();
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Against the caller's clock, and to the second.
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        Self {
+            header: Header::new(Algorithm::HS256),
+            signing: EncodingKey::from_secret(secret.bytes()),
+            checking: DecodingKey::from_secret(secret.bytes()),
+            validation,
+        }
     }
 
     /// A token that says who acts, from `now` on.
     ///
     /// # Errors
     /// None in practice: the claims are plain data.
-    pub fn issue(&self, actor: &Actor, now: Timestamp) -> Result<Secret, serde_json::Error> {
+    pub fn issue(
+        &self,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Secret, jsonwebtoken::errors::Error> {
         let iat = now.unix_ms() / 1_000;
-        let claims = serde_json::to_vec(&Claims {
+        let claims = Claims {
             sub: Cow::Borrowed(&actor.user_id),
             sid: Cow::Borrowed(&actor.session_id),
             name: Cow::Borrowed(&actor.display_name),
@@ -74,18 +85,8 @@ impl AccessTokens {
             iat,
             exp: iat + ACCESS_TOKEN_LIFE.as_secs() as i64,
             session_exp: Some(actor.session_expires_at.unix_ms() / 1_000),
-        })?;
-        let mut token = String::from(HEADER);
-        BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = self
-            .mac
-            .clone()
-            .chain_update(&token)
-            .finalize()
-            .into_bytes();
-        token.push('.');
-        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        Ok(token.into())
+        };
+        Ok(encode(&self.header, &claims, &self.signing)?.into())
     }
 
     /// Who acts with this token.
@@ -93,15 +94,9 @@ impl AccessTokens {
     /// # Errors
     /// If the signature isn't ours, or the token's time is over at `now`.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Actor, TokenError> {
-        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Invalid)?;
-        let claims = signed.strip_prefix(HEADER).ok_or(TokenError::Invalid)?;
-        let signature = decode(signature)?;
-        let mac = self.mac.clone().chain_update(signed);
-        mac.verify_slice(&signature)
-            .map_err(|_| TokenError::Invalid)?;
-        let claims = decode(claims)?;
-        let claims: Claims<'_> =
-            serde_json::from_slice(&claims).map_err(|_| TokenError::Invalid)?;
+        let claims = decode::<Claims<'static>>(token, &self.checking, &self.validation)
+            .map_err(|_| TokenError::Invalid)?
+            .claims;
         if claims.exp <= now.unix_ms() / 1_000 {
             return Err(TokenError::Expired);
         }
@@ -114,18 +109,21 @@ impl AccessTokens {
             session_expires_at: Timestamp::from_unix_ms(
                 claims.session_exp.unwrap_or(claims.exp) * 1_000,
             ),
+            external: None,
         })
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
-    BASE64_URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| TokenError::Invalid)
+impl From<TokenError> for AppError {
+    fn from(error: TokenError) -> Self {
+        Self::new(ErrorCode::Unauthenticated, error.to_string())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
     use super::*;
 
     fn tokens() -> AccessTokens {
@@ -142,6 +140,7 @@ mod tests {
             role: Role::Staff,
             guest: false,
             session_expires_at: later(Duration::from_secs(86_400)),
+            external: None,
         }
     }
 
@@ -207,19 +206,26 @@ mod tests {
         }
     }
 
-    /// The signature of RFC 7515, appendix A.1.
+    /// The token of RFC 7515, appendix A.1.
     #[test]
     fn the_signature_is_that_of_the_standard() {
         let key = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
-        let secret = SigningSecret::from_bytes(BASE64_URL_SAFE_NO_PAD.decode(key).unwrap());
-        let signed = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0d\
-                      HA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-        let signature = secret.mac().chain_update(signed).finalize().into_bytes();
-        let expected = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        assert_eq!(BASE64_URL_SAFE_NO_PAD.encode(signature), expected);
-        let header = BASE64_URL_SAFE_NO_PAD
-            .decode(HEADER.trim_end_matches('.'))
+        install_cryptography();
+        let key = DecodingKey::from_secret(&BASE64_URL_SAFE_NO_PAD.decode(key).unwrap());
+        let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0d\
+                     HA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let claims: serde_json::Value = decode(token, &key, &tokens().validation).unwrap().claims;
+        assert_eq!(claims["iss"], "joe");
+    }
+
+    #[test]
+    fn instances_whose_clocks_differ_by_a_minute_accept_each_others_tokens() {
+        let token = tokens()
+            .issue(&actor(), later(Duration::from_secs(60)))
             .unwrap();
-        assert_eq!(header, br#"{"alg":"HS256","typ":"JWT"}"#);
+        assert_eq!(tokens().verify(token.expose(), NOW), Ok(actor()));
+        let token = tokens().issue(&actor(), NOW).unwrap();
+        let ahead = later(Duration::from_secs(60));
+        assert_eq!(tokens().verify(token.expose(), ahead), Ok(actor()));
     }
 }

@@ -17,4 +17,16 @@ pub struct Actor {
     pub guest: bool,
     /// When the session ends, unless it was refreshed since.
     pub session_expires_at: Timestamp,
+    /// Of a token that another application issued, which has no session here: its id stands in for that one's, and its
+    /// end is when the session ends.
+    pub external: Option<ExternalToken>,
+}
+
+/// What is known of the token of another application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExternalToken {
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// True if it says what the user is called.
+    pub names_user: bool,
 }

@@ -31,6 +31,10 @@ impl LastSeenBuffer {
 
     /// Records that the actor's session was seen now.
     pub fn record(&self, actor: &Actor, address: IpAddr) {
+        if actor.external.is_some() {
+            // It has no session here.
+            return;
+        }
         let session = &actor.session_id;
         let mut buffer = self.buffer.lock();
         if buffer.len() < BUFFERED || buffer.contains_key(session) {

@@ -2,7 +2,9 @@
 
 pub mod access_tokens;
 pub mod actor;
+pub mod external_tokens;
 mod fair_queue;
+mod jwt;
 pub mod last_seen;
 pub mod passwords;
 pub mod refresh_tokens;
@@ -13,19 +15,27 @@ pub mod signing_secret;
 
 use std::sync::Arc;
 
-use protocol::{ErrorCode, Timestamp};
+use protocol::Timestamp;
 
 use self::{
-    access_tokens::AccessTokens, actor::Actor, last_seen::LastSeenBuffer, passwords::Passwords,
-    refresh_tokens::RefreshTokens, revocations::Revocations, sign_in_attempts::SignInAttempts,
+    access_tokens::{AccessTokens, TokenError},
+    actor::Actor,
+    external_tokens::ExternalTokens,
+    last_seen::LastSeenBuffer,
+    passwords::Passwords,
+    refresh_tokens::RefreshTokens,
+    revocations::Revocations,
+    sign_in_attempts::SignInAttempts,
     signing_secret::SigningSecret,
 };
-use crate::{error::AppError, limits::Limits};
+use crate::limits::Limits;
 
 /// What authentication is made of.
 pub struct Auth {
     /// Signs and checks access tokens.
     pub access_tokens: AccessTokens,
+    /// Checks the tokens of another application, if they are accepted.
+    pub external_tokens: Option<ExternalTokens>,
     /// Makes and recognises refresh tokens.
     pub refresh_tokens: RefreshTokens,
     /// Hashes and checks passwords.
@@ -42,12 +52,14 @@ impl Auth {
     /// Authentication with keys derived from `secret`.
     pub fn new(
         secret: &SigningSecret,
+        external_tokens: Option<ExternalTokens>,
         limits: Arc<Limits>,
         revocations: Arc<Revocations>,
         last_seen: LastSeenBuffer,
     ) -> Self {
         Self {
             access_tokens: AccessTokens::new(secret),
+            external_tokens,
             refresh_tokens: RefreshTokens::new(secret),
             passwords: Passwords::new(),
             sign_in_attempts: SignInAttempts::new(limits),
@@ -56,23 +68,17 @@ impl Auth {
         }
     }
 
-    /// Who acts with an access token: a check of its signature and a lookup in memory.
+    /// Who acts with an access token of this server's own: a check of its signature and a lookup in memory.
     ///
     /// A connection outlives the token but not the session. Whoever keeps a connection has to register its socket first
     /// and check [`Revocations::contains`] again after that, or it would miss a revocation in between.
     ///
     /// # Errors
-    /// `unauthenticated` if the token isn't ours or has expired, or its session has ended.
-    pub fn authenticate(&self, token: &str) -> Result<Actor, AppError> {
-        let actor = self
-            .access_tokens
-            .verify(token, Timestamp::now())
-            .map_err(|error| AppError::new(ErrorCode::Unauthenticated, error.to_string()))?;
+    /// If the token isn't ours or has expired, or its session has ended.
+    pub fn authenticate(&self, token: &str) -> Result<Actor, TokenError> {
+        let actor = self.access_tokens.verify(token, Timestamp::now())?;
         if self.revocations.contains(&actor.session_id) {
-            return Err(AppError::new(
-                ErrorCode::Unauthenticated,
-                "the session has ended",
-            ));
+            return Err(TokenError::Ended);
         }
         Ok(actor)
     }

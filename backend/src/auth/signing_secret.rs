@@ -55,8 +55,13 @@ impl SigningSecret {
         Self(secret.as_ref().to_vec())
     }
 
-    /// The secret itself as a key, for tokens that others with the same secret may check.
-    pub(crate) fn mac(&self) -> Mac {
+    /// The secret itself, for tokens that others with the same secret may check.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The secret itself as a key.
+    fn mac(&self) -> Mac {
         keyed(&self.0)
     }
 

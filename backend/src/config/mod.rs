@@ -5,6 +5,7 @@
 mod audit;
 mod circuits;
 mod emitter;
+mod external_tokens;
 mod fleet;
 mod reader;
 
@@ -23,6 +24,7 @@ use tracing_subscriber::filter::Targets;
 
 pub use audit::AuditConfig;
 pub use emitter::EmitterConfig;
+pub use external_tokens::{ClaimName, ExternalKeys, ExternalTokensConfig};
 pub use fleet::FleetConfig;
 use reader::Reader;
 
@@ -44,6 +46,8 @@ pub struct Config {
     /// `JWT_SECRET`: signs access tokens, at least 32 bytes. Without it one is made and kept in `DATA_DIR`; a fleet
     /// needs it, the same for every instance.
     pub jwt_secret: Option<Secret>,
+    /// The tokens of another application, if they are accepted.
+    pub external_tokens: Option<ExternalTokensConfig>,
     /// `PUBLISH_API_KEY`: what other programs publish events with, at least 32 bytes. Without it they can't.
     pub publish_api_key: Option<Secret>,
     /// The audit log.
@@ -154,6 +158,7 @@ impl Config {
             host,
             audit: reader.audit(&data_dir),
             port: reader.parse("PORT", "a port number", 4000),
+            external_tokens: reader.external_tokens(production, tls_ca_file.clone()),
             data_dir,
             emitter: reader.emitter(fleet.as_ref(), tls_ca_file),
             fleet,

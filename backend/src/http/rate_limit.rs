@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use axum::{extract::Request, response::Response};
 use gateway::PeerAddress;
 use http::{Extensions, Method};
+use protocol::ErrorBody;
 
 use super::request::{Authenticated, authenticate};
 use crate::{
@@ -26,20 +27,21 @@ pub async fn admit(
     if !path.starts_with("/api/v1/") || path == "/api/v1/publish" {
         return Ok(None);
     }
-    let (tier, key) = match authenticate(request.headers(), app) {
-        Ok(actor) => {
-            let counted = (
-                tier_of(request.method(), path),
-                tiers::of_user(&actor.user_id),
-            );
-            request.extensions_mut().insert(Authenticated(actor));
-            counted
-        }
+    // Once: whose key has to be waited for waits once.
+    let known = authenticate(request.headers(), app)
+        .await
+        .map_err(ErrorBody::from);
+    let (tier, key) = match &known {
+        Ok(actor) => (
+            tier_of(request.method(), path),
+            tiers::of_user(&actor.user_id),
+        ),
         Err(_) if path == "/api/v1/auth/refresh" => {
             (Tier::Refreshes, network_key(request.extensions())?)
         }
         Err(_) => (Tier::Strangers, network_key(request.extensions())?),
     };
+    request.extensions_mut().insert(Authenticated(known));
     let grant = app.limits.take(tier, key, 1, Instant::now()).await?;
     Ok(Some(grant))
 }

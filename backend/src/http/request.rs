@@ -141,21 +141,21 @@ impl FromRequestParts<SharedApp> for Device {
 
 /// Who a request is of, in its extensions, once that is known.
 #[derive(Clone)]
-pub struct Authenticated(pub Actor);
+pub struct Authenticated(pub Result<Actor, ErrorBody>);
 
 /// Who a request is of.
 ///
 /// # Errors
 /// `unauthenticated` without a valid access token.
-pub fn authenticate(headers: &HeaderMap, app: &App) -> Result<Actor, AppError> {
+pub async fn authenticate(headers: &HeaderMap, app: &App) -> Result<Actor, AppError> {
     let missing = || {
         AppError::new(
             ErrorCode::Unauthenticated,
             "the header Authorization: Bearer is required",
         )
     };
-    app.auth
-        .authenticate(bearer_of(headers).ok_or_else(missing)?)
+    let token = bearer_of(headers).ok_or_else(missing)?;
+    app.accounts.authenticate(token).await
 }
 
 impl FromRequestParts<SharedApp> for Actor {
@@ -164,8 +164,8 @@ impl FromRequestParts<SharedApp> for Actor {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
         let trail = parts.extensions.get::<Trail>().cloned();
         let actor = match parts.extensions.remove::<Authenticated>() {
-            Some(Authenticated(actor)) => actor,
-            None => authenticate(&parts.headers, app)?,
+            Some(Authenticated(known)) => known?,
+            None => authenticate(&parts.headers, app).await?,
         };
         if let Some(trail) = trail {
             trail.note(|record| record.set_actor(&actor));

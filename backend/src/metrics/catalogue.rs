@@ -276,6 +276,14 @@ const AUDIT: &[Metric] = &[
     AUDIT_BATCH_SECONDS,
 ];
 
+metrics! {
+    gauge EXTERNAL_KEYS "external_keys" [] "Keys known of the issuer of other applications' tokens"
+    gauge EXTERNAL_KEYS_AGE "external_keys_age_seconds" [] "Time since they were read"
+    counter EXTERNAL_KEYS_READS "external_keys_reads_total" ["outcome"] "Attempts to read them, by the outcome: read, failed"
+}
+
+const EXTERNAL_TOKENS: &[Metric] = &[EXTERNAL_KEYS, EXTERNAL_KEYS_AGE, EXTERNAL_KEYS_READS];
+
 /// All metrics, in groups with a heading each.
 pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
     vec![
@@ -291,6 +299,7 @@ pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
         ("Circuit breakers", CIRCUITS),
         ("Emitters", EMITTERS),
         ("Audit log", AUDIT),
+        ("Tokens of another application", EXTERNAL_TOKENS),
         ("The process", telemetry::PROCESS),
     ]
 }

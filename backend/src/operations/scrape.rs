@@ -46,6 +46,7 @@ pub(super) fn read(
     scrape.gauge(&of::ROOMS, &[], app.chat.rooms_held() as f64);
     limits(&app.limits, scrape);
     store(&app.store, scrape);
+    external_keys(app, scrape);
     bus(app, scrape);
     redis(app, redis_loads, scrape);
     cache(app, scrape);
@@ -249,6 +250,18 @@ fn circuits(app: &App, scrape: &Scrape<'_>) {
         }
         scrape.counter(&of::CIRCUIT_REJECTED, &[name], counts.rejected);
     }
+}
+
+fn external_keys(app: &App, scrape: &Scrape<'_>) {
+    let tokens = app.auth.external_tokens.as_ref();
+    let Some(keys) = tokens.and_then(|tokens| tokens.key_source()) else {
+        return;
+    };
+    scrape.gauge(&of::EXTERNAL_KEYS, &[], keys.keys as f64);
+    let age = keys.age.map_or(f64::NAN, |age| age.as_secs_f64());
+    scrape.gauge(&of::EXTERNAL_KEYS_AGE, &[], age);
+    scrape.counter(&of::EXTERNAL_KEYS_READS, &["read"], keys.read);
+    scrape.counter(&of::EXTERNAL_KEYS_READS, &["failed"], keys.failed);
 }
 
 fn emitters(app: &App, scrape: &Scrape<'_>) {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Decides on connections. A signature and memory decide: a crowd that reconnects costs the store nothing. Only who connects
-/// often is counted in Redis.
+/// often is counted in Redis, and tokens of another application whose user or key isn't known yet take I/O.
 pub struct Connector {
     app: SharedApp,
 }
@@ -33,7 +33,7 @@ impl Connector {
     }
 
     /// The session, and whom its connects are counted for.
-    fn session(&self, request: &ConnectRequest) -> Result<(Key, Arc<dyn Session>), AppError> {
+    async fn session(&self, request: &ConnectRequest) -> Result<(Key, Arc<dyn Session>), AppError> {
         let is_notifications = request.namespace == topics::NOTIFICATIONS;
         if request.namespace != "/" && !is_notifications {
             return Err(AppError::not_found("namespace"));
@@ -47,7 +47,7 @@ impl Connector {
                 invalid.into()
             }
         })?;
-        let actor = self.app.auth.authenticate(auth.token.expose())?;
+        let actor = self.app.accounts.authenticate(auth.token.expose()).await?;
         let limit_key = tiers::of_user(&actor.user_id);
         if is_notifications {
             let session = NotificationSession::new(self.app.clone(), actor);
@@ -87,22 +87,18 @@ impl Handler for Connector {
         self: Arc<Self>,
         request: ConnectRequest,
     ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>> {
-        let (key, session) = match self.session(&request) {
-            Ok(session) => session,
-            Err(error) => return Box::pin(std::future::ready(self.decided(Err(error)))),
-        };
-        let now = Instant::now();
-        let taken = self.app.limits.try_take(Tier::Connects, key, now);
-        match taken {
-            Some(taken) => {
-                let decided = self.decided(taken.map(|_| session));
-                Box::pin(std::future::ready(decided))
-            }
-            None => Box::pin(async move {
-                let taken = self.app.limits.take(Tier::Connects, key, 1, now).await;
-                self.decided(taken.map(|_| session))
-            }),
-        }
+        Box::pin(async move {
+            let (key, session) = match self.session(&request).await {
+                Ok(session) => session,
+                Err(error) => return self.decided(Err(error)),
+            };
+            let now = Instant::now();
+            let taken = match self.app.limits.try_take(Tier::Connects, key, now) {
+                Some(taken) => taken,
+                None => self.app.limits.take(Tier::Connects, key, 1, now).await,
+            };
+            self.decided(taken.map(|_| session))
+        })
     }
 
     fn event_kind(&self, name: &str) -> u16 {
@@ -150,7 +146,7 @@ pub(super) fn admit(app: &App, actor: &Actor, socket: &Socket) -> bool {
         revocations.apply(&actor.session_id);
         return false;
     }
-    app.accounts.connected_sessions().add(actor);
+    app.accounts.connected(actor);
     app.auth.last_seen.record(actor, socket.address());
     true
 }

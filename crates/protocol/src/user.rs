@@ -46,6 +46,18 @@ pub struct User {
     pub email: Option<String>,
 }
 
+/// A name of foreign origin in the form in which a display name is kept, cut to its greatest length. `None` if it can't be
+/// one.
+pub fn display_name(text: &str) -> Option<String> {
+    let name: String = text::composed(text.trim())
+        .chars()
+        .take(DISPLAY_NAME_MAX)
+        .collect();
+    let name = name.trim_end();
+    bounds::display_name("displayName", name).ok()?;
+    Some(name.to_owned())
+}
+
 /// A response with one user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserBody {

@@ -12,6 +12,7 @@ mod conversations;
 mod crash;
 mod direct_rooms;
 mod emitter;
+mod external_tokens;
 mod hang_ups;
 mod history;
 mod http;

@@ -24,9 +24,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Appended, Change, Credentials, Departure, EventBody, Head, MadeRoom, Membership, NewEntry,
-    NewRoom, NewUser, Page, ProfileChange, Removal, RoomViewer, StoreStats, StoredEvent,
-    StoredMember, StoredMessage, StoredRoom, StoredUser, changed_meanwhile,
+    Appended, Change, Credentials, Departure, EventBody, ExternalSignIn, ExternalUser, Head,
+    MadeRoom, Membership, NewEntry, NewRoom, NewUser, Page, ProfileChange, Removal, RoomViewer,
+    StoreStats, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser,
+    changed_meanwhile,
 };
 use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};
@@ -36,6 +37,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     Step::Sql(include_str!("sqlite/schema.sql")),
     Step::Run(indexes::renew),
     Step::Sql(include_str!("sqlite/sign_in_versions.sql")),
+    Step::Sql(include_str!("sqlite/external_users.sql")),
 ]);
 
 // What `renew` makes of names and messages is of this version.

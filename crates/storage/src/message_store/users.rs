@@ -29,9 +29,70 @@ pub struct StoredUser {
     /// Increases with whatever ends all sessions of the user at once, such as a new password. A sign-in succeeds only if
     /// it is still what it was when the password was read, and a session is valid only as long.
     pub sign_in_version: u64,
+    /// Of a user who signs in with tokens of another application.
+    pub external: Option<ExternalSignIn>,
+}
+
+/// What is known of the tokens with which a user of another application signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExternalSignIn {
+    /// When the token was issued whose claims were taken over last.
+    pub claims_at: Timestamp,
+    /// Tokens that were issued before aren't good any more.
+    pub valid_from: Timestamp,
+}
+
+/// The user of another application's token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalUser {
+    /// Derived from the issuer and the user's name there. No local account has such an id.
+    pub id: UserId,
+    /// The name that others read; a random one at first if the token names none.
+    pub display_name: Option<String>,
+    /// The role; if the token says nothing of it, it stays.
+    pub role: Option<Role>,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
+}
+
+impl ExternalUser {
+    /// True if the claims are later than those that were taken over, and have to be remembered: an earlier token must not
+    /// give back a role that a later one took.
+    pub fn changes(&self, user: &StoredUser) -> bool {
+        let Some(known) = user.external else {
+            return true;
+        };
+        let differs = self
+            .display_name
+            .as_ref()
+            .is_some_and(|name| *name != user.display_name)
+            || self.role.is_some_and(|role| role != user.role);
+        let is_later = self.issued_at > known.claims_at;
+        (is_later && self.role.is_some()) || (differs && self.issued_at >= known.claims_at)
+    }
 }
 
 impl StoredUser {
+    /// A user whom another application knows, with a random username.
+    pub(super) fn external(new: &ExternalUser, now: Timestamp) -> Self {
+        let username = format!("x-{}", random_tail(&new_id()));
+        Self {
+            id: new.id.clone(),
+            display_name: new.display_name.clone().unwrap_or_else(|| username.clone()),
+            username,
+            email: None,
+            avatar_url: None,
+            role: new.role.unwrap_or(Role::User),
+            guest: false,
+            created_at: now,
+            sign_in_version: 0,
+            external: Some(ExternalSignIn {
+                claims_at: new.issued_at,
+                valid_from: Timestamp::from_unix_ms(0),
+            }),
+        }
+    }
+
     /// A new account.
     pub(super) fn registered(new: &NewUser, now: Timestamp) -> Self {
         Self {
@@ -44,21 +105,16 @@ impl StoredUser {
             guest: false,
             created_at: now,
             sign_in_version: 0,
+            external: None,
         }
     }
 
     /// A new guest, with a random username.
     pub(super) fn guest(display_name: String, now: Timestamp) -> Self {
         let id = new_id();
-        // The end of the id is its random part.
-        let tail: String = id
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .skip(20)
-            .collect();
         Self {
+            username: format!("guest-{}", random_tail(&id)),
             id: UserId::trusted(id),
-            username: format!("guest-{tail}"),
             display_name,
             email: None,
             avatar_url: None,
@@ -66,8 +122,17 @@ impl StoredUser {
             guest: true,
             created_at: now,
             sign_in_version: 0,
+            external: None,
         }
     }
+}
+
+/// The end of an id, which is its random part.
+fn random_tail(id: &str) -> String {
+    id.chars()
+        .filter(char::is_ascii_hexdigit)
+        .skip(20)
+        .collect()
 }
 
 /// An account to be created.
@@ -120,6 +185,26 @@ impl MessageStore {
         now: Timestamp,
     ) -> Result<StoredUser, StoreError> {
         on_backend!(self, Write: guests.create_guest(display_name, now))
+    }
+
+    /// The user of another application's token: made if it is the first one, and changed as its claims say if they are
+    /// later than those known. Several instances may ask at once. `NotFound` if the user was deleted, for good.
+    pub async fn sign_in_external(
+        &self,
+        user: ExternalUser,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        on_backend!(self, Write: users.sign_in_external(user, now))
+    }
+
+    /// Ends the tokens of a user of another application that were issued before `valid_from`. `NotFound` if there is no
+    /// such user.
+    pub async fn end_external_tokens(
+        &self,
+        id: &UserId,
+        valid_from: Timestamp,
+    ) -> Result<(), StoreError> {
+        on_backend!(self, Write: users.end_external_tokens(id, valid_from))
     }
 
     /// A user by id. `NotFound` if there is none or it was deleted.

@@ -86,6 +86,7 @@ async fn only_a_good_token_says_who_asks() {
         role: Role::User,
         guest: false,
         session_expires_at: Timestamp::from_unix_ms(Timestamp::now().unix_ms() + 86_400_000),
+        external: None,
     };
     let issued = |seconds_ago: i64| {
         let at = Timestamp::from_unix_ms(Timestamp::now().unix_ms() - seconds_ago * 1_000);

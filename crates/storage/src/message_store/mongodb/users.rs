@@ -7,17 +7,19 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use protocol::{Role, Secret, Timestamp, UserId};
 
-use super::super::{Credentials, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile};
+use super::super::{
+    Credentials, ExternalUser, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile,
+};
 use super::cached::Invalidations;
 use super::claims::claim;
 use super::collections::Collections;
 use super::database::Database;
-use super::documents::{GuestDocument, UserDocument, existing_user};
-use super::failure::{Failure, Outcome, bounded};
+use super::documents::{ExternalDocument, GuestDocument, UserDocument, existing_user};
+use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use super::name_index::holding;
 use super::query::all;
 use super::transaction::{in_transaction, to_the_end};
-use super::values::texts;
+use super::values::{texts, time};
 use crate::StoreError;
 
 /// Makes, finds and changes accounts. Cloning shares it.
@@ -55,6 +57,90 @@ impl Users {
                 .insert_user(&UserDocument::new(&user, password_hash))
                 .await?;
             Ok(user)
+        })
+        .await
+    }
+
+    pub async fn sign_in_external(
+        &self,
+        user: ExternalUser,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        let store = self.clone();
+        to_the_end(async move {
+            let id = user.id.clone();
+            let signed_in = store.make_or_change_external(user, now).await;
+            store.invalidations.user(&id);
+            signed_in
+        })
+        .await
+    }
+
+    async fn make_or_change_external(
+        &self,
+        user: ExternalUser,
+        now: Timestamp,
+    ) -> Outcome<StoredUser> {
+        let collections = self.database.collections().await?;
+        let by_id = doc! { "_id": user.id.as_str() };
+        if bounded(collections.users.find_one(by_id.clone()))
+            .await?
+            .is_none()
+        {
+            let new = StoredUser::external(&user, now);
+            match self.insert_user(&UserDocument::new(&new, None)).await {
+                // Another instance was faster.
+                Err(Failure::Mongodb(error)) if is_duplicate(&error) => {}
+                made => return made.map(|()| new),
+            }
+        }
+        in_transaction!(&self.database, async |session| {
+            let mut document = find_user(collections, &user.id, session).await?;
+            let known = document.clone().stored();
+            let external = known.external.ok_or(StoreError::NotFound)?;
+            if !user.changes(&known) {
+                return Ok(known);
+            }
+            document.external = Some(ExternalDocument {
+                claims_at: time(user.issued_at),
+                valid_from: time(external.valid_from),
+            });
+            if let Some(display_name) = &user.display_name {
+                document.display_name.clone_from(display_name);
+            }
+            document.role = user.role.unwrap_or(document.role);
+            let users = &collections.users;
+            bounded(
+                users
+                    .replace_one(by_id.clone(), &document)
+                    .session(&mut *session),
+            )
+            .await?;
+            let people = &collections.people;
+            bounded(
+                people
+                    .replace_one(by_id.clone(), document.named())
+                    .session(&mut *session),
+            )
+            .await?;
+            Ok(document.stored())
+        })
+    }
+
+    pub async fn end_external_tokens(
+        &self,
+        id: &UserId,
+        valid_from: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (store, mut user) = (self.clone(), existing_user(id));
+        user.insert("external", doc! { "$exists": true });
+        to_the_end(async move {
+            let users = &store.database.collections().await?.users;
+            let raise = doc! { "$max": { "external.validFrom": time(valid_from) } };
+            match bounded(users.update_one(user, raise)).await?.matched_count {
+                0 => Err(StoreError::NotFound.into()),
+                _ => Ok(()),
+            }
         })
         .await
     }

@@ -281,9 +281,9 @@ impl SqliteStore {
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredMember> {
     Ok(StoredMember {
         user: users::from_row(row)?,
-        role: room_role(row, 9)?,
-        read_seq: row.get(10)?,
-        joined_at: timestamp(row, 11)?,
+        role: room_role(row, users::USER_COLUMNS)?,
+        read_seq: row.get(users::USER_COLUMNS + 1)?,
+        joined_at: timestamp(row, users::USER_COLUMNS + 2)?,
     })
 }
 

@@ -1,10 +1,15 @@
 //! Accounts. A deleted one keeps its row, without anything that identifies its user, because messages
 //! refer to it.
 
-use super::columns::{role, role_text, room_id, timestamp, user_cursor, user_id, user_no};
+use super::columns::{
+    role, role_text, room_id, timestamp, timestamp_option, user_cursor, user_id, user_no,
+};
 use super::message::id_list;
 use super::name_index::Wanted;
-use super::{Credentials, Departure, NewUser, ProfileChange, StoredUser, changed_meanwhile};
+use super::{
+    Credentials, Departure, ExternalSignIn, ExternalUser, NewUser, ProfileChange, StoredUser,
+    changed_meanwhile,
+};
 use super::{Page, SqliteStore, members, name_index};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
@@ -18,12 +23,15 @@ macro_rules! user_columns {
     () => {
         concat!(
             "u.id, u.username, u.display_name, u.email, u.avatar_url, u.role, u.guest, u.created_at, ",
-            "u.sign_in_version"
+            "u.sign_in_version, u.external_claims_at, u.external_valid_from"
         )
     };
 }
 
 pub(super) use user_columns;
+
+/// How many columns these are: others come behind them.
+pub(super) const USER_COLUMNS: usize = 11;
 
 pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredUser> {
     Ok(StoredUser {
@@ -36,6 +44,12 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredUser> {
         guest: row.get(6)?,
         created_at: timestamp(row, 7)?,
         sign_in_version: row.get(8)?,
+        external: timestamp_option(row, 9)?
+            .zip(timestamp_option(row, 10)?)
+            .map(|(claims_at, valid_from)| ExternalSignIn {
+                claims_at,
+                valid_from,
+            }),
     })
 }
 
@@ -61,6 +75,35 @@ impl SqliteStore {
         self.database
             .write(move |transaction| insert(transaction, stored, None))
             .await
+    }
+
+    pub async fn sign_in_external(
+        &self,
+        user: ExternalUser,
+        now: Timestamp,
+    ) -> Result<StoredUser, StoreError> {
+        self.database
+            .write(move |transaction| sign_in_external(transaction, user, now))
+            .await
+    }
+
+    pub async fn end_external_tokens(
+        &self,
+        id: &UserId,
+        valid_from: Timestamp,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "
+            UPDATE users SET external_valid_from = max(external_valid_from, ?2)
+            WHERE id = ?1 AND external_valid_from IS NOT NULL AND deleted_at IS NULL";
+        let id = id.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let row = (id.as_str(), valid_from.unix_ms());
+            match transaction.prepare_cached(SQL)?.execute(row)? {
+                0 => Err(StoreError::NotFound.into()),
+                _ => Ok(()),
+            }
+        };
+        self.database.write(write).await
     }
 
     pub async fn user(&self, id: &UserId) -> Result<StoredUser, StoreError> {
@@ -115,7 +158,7 @@ impl SqliteStore {
             let credentials = connection
                 .prepare_cached(sql)?
                 .query_row([key], |row| {
-                    let hash: Option<String> = row.get(9)?;
+                    let hash: Option<String> = row.get(USER_COLUMNS)?;
                     Ok(Credentials {
                         user: from_row(row)?,
                         password_hash: hash.map(Secret::from),
@@ -293,6 +336,47 @@ fn load(connection: &Connection, id: &UserId) -> Outcome<Option<StoredUser>> {
         .optional()?)
 }
 
+fn sign_in_external(
+    transaction: &Transaction<'_>,
+    user: ExternalUser,
+    now: Timestamp,
+) -> Outcome<StoredUser> {
+    const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1)";
+    const SQL: &str = "
+        UPDATE users SET display_name = ?2, role = ?3, external_claims_at = ?4 WHERE id = ?1";
+    let Some(known) = load(transaction, &user.id)? else {
+        let was_deleted = transaction
+            .prepare_cached(EXISTS)?
+            .query_row([user.id.as_str()], |row| row.get(0))?;
+        if was_deleted {
+            return Err(StoreError::NotFound.into());
+        }
+        return insert(transaction, StoredUser::external(&user, now), None);
+    };
+    let external = known.external.ok_or(StoreError::NotFound)?;
+    if !user.changes(&known) {
+        return Ok(known);
+    }
+    let changed = StoredUser {
+        display_name: user.display_name.unwrap_or(known.display_name),
+        role: user.role.unwrap_or(known.role),
+        external: Some(ExternalSignIn {
+            claims_at: user.issued_at,
+            ..external
+        }),
+        ..known
+    };
+    transaction.prepare_cached(SQL)?.execute((
+        changed.id.as_str(),
+        &changed.display_name,
+        role_text(changed.role),
+        user.issued_at.unix_ms(),
+    ))?;
+    let no = user_no(transaction, &changed.id)?;
+    name_index::put_user(transaction, no, &changed.username, &changed.display_name)?;
+    Ok(changed)
+}
+
 fn insert(
     transaction: &Transaction<'_>,
     user: StoredUser,
@@ -300,8 +384,8 @@ fn insert(
 ) -> Outcome<StoredUser> {
     const SQL: &str = "
         INSERT INTO users (id, username, username_key, display_name, email, role, guest,
-            password_hash, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            password_hash, created_at, external_claims_at, external_valid_from)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let username_key = user.username.to_lowercase();
     must_be_free(transaction, &username_key)?;
     transaction.prepare_cached(SQL)?.execute((
@@ -314,6 +398,8 @@ fn insert(
         user.guest,
         password_hash.as_ref().map(Secret::expose),
         user.created_at.unix_ms(),
+        user.external.map(|external| external.claims_at.unix_ms()),
+        user.external.map(|external| external.valid_from.unix_ms()),
     ))?;
     let no = transaction.last_insert_rowid();
     name_index::put_user(transaction, no, &user.username, &user.display_name)?;

@@ -4,7 +4,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use protocol::{Role, Secret, UserId};
 use serde::{Deserialize, Serialize};
 
-use super::super::super::{Credentials, StoredUser};
+use super::super::super::{Credentials, ExternalSignIn, StoredUser};
 use super::super::name_index::Named;
 use super::super::values::{time, timestamp};
 
@@ -12,7 +12,7 @@ use super::super::values::{time, timestamp};
 pub const DELETED: &str = "deleted";
 
 /// A user, deleted or not.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserDocument {
     #[serde(rename = "_id")]
@@ -32,7 +32,17 @@ pub struct UserDocument {
     pub sign_in_version: i64,
     pub created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<DateTime>,
+}
+
+/// Of a user who signs in with tokens of another application.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalDocument {
+    pub claims_at: DateTime,
+    pub valid_from: DateTime,
 }
 
 impl UserDocument {
@@ -48,6 +58,10 @@ impl UserDocument {
             password_hash: password_hash.map(|hash| hash.expose().to_owned()),
             sign_in_version: 0,
             created_at: time(user.created_at),
+            external: user.external.map(|external| ExternalDocument {
+                claims_at: time(external.claims_at),
+                valid_from: time(external.valid_from),
+            }),
             deleted_at: None,
         }
     }
@@ -63,6 +77,10 @@ impl UserDocument {
             guest: self.guest,
             created_at: timestamp(self.created_at),
             sign_in_version: self.sign_in_version.unsigned_abs(),
+            external: self.external.map(|external| ExternalSignIn {
+                claims_at: timestamp(external.claims_at),
+                valid_from: timestamp(external.valid_from),
+            }),
         }
     }
 
