@@ -1,22 +1,14 @@
 //! The check of one dependency, and its last outcome.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool,
-            Ordering::{AcqRel, Release},
-        },
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use protocol::{HealthCheck, HealthStatus};
 use redis_client::RedisClient;
 use storage::{MessageStore, Operation, StoreError};
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// How long a dependency may take to answer.
@@ -91,8 +83,8 @@ pub(super) struct Check {
     dependency: Dependency,
     /// How long a success is.
     cached: Duration,
-    /// True while one runs.
-    runs: AtomicBool,
+    /// Since when one runs.
+    runs_since: Mutex<Option<Instant>>,
     last: watch::Sender<Option<Outcome>>,
 }
 
@@ -112,7 +104,7 @@ impl Check {
             name,
             dependency,
             cached,
-            runs: AtomicBool::new(false),
+            runs_since: Mutex::new(None),
             last: watch::Sender::new(None),
         })
     }
@@ -139,8 +131,8 @@ impl Check {
         holds || began.elapsed() < APART
     }
 
-    /// Waits for an outcome to tell: at once if there is a good one that is cached; else for a new one, at most for `patience` if there
-    /// was one before.
+    /// Waits for an outcome to tell: at once if there is a good one that is cached; else for a new one, if there was one before only until
+    /// the check has run for `patience`.
     pub(super) async fn renew(self: &Arc<Self>, patience: Duration) {
         if self.is_fresh() {
             return;
@@ -148,19 +140,22 @@ impl Check {
         let asked = Instant::now();
         let mut outcomes = self.last.subscribe();
         let is_first = outcomes.borrow().is_none();
-        self.run();
+        let until = self.run() + if is_first { TIMEOUT * 2 } else { patience };
         // Those who come while one runs get its outcome, whatever it is.
         let new = outcomes.wait_for(|last| last.as_ref().is_some_and(|last| last.ended >= asked));
-        let patience = if is_first { TIMEOUT * 2 } else { patience };
         // The sender is this check's; too late is as good as not at all.
-        drop(timeout(patience, new).await.map(|new| new.map(drop)));
+        drop(timeout_at(until, new).await.map(|new| new.map(drop)));
     }
 
-    /// Checks in the background, unless that is being done.
-    fn run(self: &Arc<Self>) {
-        if self.runs.swap(true, AcqRel) {
-            return;
-        }
+    /// Checks in the background, unless that is being done. Since when it is.
+    fn run(self: &Arc<Self>) -> Instant {
+        let now = {
+            let mut runs_since = self.runs_since.lock();
+            if let Some(since) = *runs_since {
+                return since;
+            }
+            *runs_since.insert(Instant::now())
+        };
         let running = Running(self.clone());
         tokio::spawn(async move {
             let Running(check) = &running;
@@ -188,6 +183,7 @@ impl Check {
             drop(running);
             check.last.send_replace(Some(outcome));
         });
+        now
     }
 }
 
@@ -196,6 +192,6 @@ struct Running(Arc<Check>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.runs.store(false, Release);
+        *self.0.runs_since.lock() = None;
     }
 }

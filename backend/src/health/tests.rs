@@ -92,15 +92,19 @@ async fn nobody_waits_for_what_hangs_and_the_others_are_told_as_they_are() {
     hangs.set(HOUR, true);
     works.set(Duration::ZERO, false);
     advance(Duration::from_secs(30)).await;
+    let mut waited = Duration::ZERO;
     for _ in 0..1_000 {
         let asked = Instant::now();
         let report = health.ready().await;
-        assert!(asked.elapsed() <= PATIENCE * 2, "{:?}", asked.elapsed());
+        waited += asked.elapsed();
         assert_eq!(report.checks["redis"].status, HealthStatus::Degraded);
+        sleep(Duration::from_millis(5)).await;
     }
+    // Only for the beginning of each check, of which there are three in the meantime.
+    assert!(waited <= Duration::from_millis(200), "{waited:?}");
     // It is told once its time is over, and only one check hangs at a time.
     assert_eq!(status_of(&health, "sql").await, HealthStatus::Degraded);
-    assert!(hangs.asked() <= 4, "{}", hangs.asked());
+    assert!(hangs.asked() <= 5, "{}", hangs.asked());
     hangs.set(Duration::ZERO, true);
     sleep(check::TIMEOUT * 2).await;
     assert_eq!(status_of(&health, "sql").await, HealthStatus::Ok);

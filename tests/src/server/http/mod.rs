@@ -4,6 +4,7 @@ mod accounts;
 mod administrators;
 mod answers;
 mod audit;
+mod circuits;
 mod members;
 mod messages;
 mod profiles;
