@@ -6,11 +6,12 @@ use std::{
         OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
     Cause, Mode, Settings, State, Transition,
+    clock::Clock,
     permit::{CallError, Open, Outcome, Permit},
     state::{AtomicWord, Word},
     window::Window,
@@ -21,7 +22,7 @@ type Observer = Box<dyn Fn(Transition) + Send + Sync>;
 /// Decides whether a dependency is called, by the outcomes of the calls before.
 pub struct Breaker {
     settings: Settings,
-    made: Instant,
+    clock: Clock,
     word: AtomicWord,
     window: Window,
     observer: OnceLock<Observer>,
@@ -70,7 +71,7 @@ impl Breaker {
         Self {
             window: Window::new(&settings),
             settings,
-            made: Instant::now(),
+            clock: Clock::new(),
             word: AtomicWord::default(),
             observer: OnceLock::new(),
             successes: AtomicU64::new(0),
@@ -338,7 +339,7 @@ impl Breaker {
     }
 
     fn now(&self) -> u64 {
-        self.made.elapsed().as_millis() as u64
+        self.clock.now()
     }
 }
 

@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod breaker;
+mod clock;
 mod permit;
 mod settings;
 mod state;
