@@ -18,7 +18,7 @@ use crate::{
     delivery::user_sockets::UserSockets,
     fleet::{bus::Bus, instances::Instances, startup::Startup},
     health::Health,
-    limits::Limits,
+    limits::{Limits, unfinished::UnfinishedRequests},
     metrics::Metrics,
     publish::Publishing,
 };
@@ -51,6 +51,8 @@ pub struct App {
     pub circuits: Arc<Circuits>,
     /// Rate limits.
     pub limits: Arc<Limits>,
+    /// HTTP requests that aren't answered yet.
+    pub unfinished_requests: Arc<UnfinishedRequests>,
     /// Tokens and passwords.
     pub auth: Arc<Auth>,
     /// Accounts and sessions.

@@ -8,6 +8,7 @@ mod emitter;
 mod external_tokens;
 mod fleet;
 mod reader;
+mod user_agents;
 
 use std::{
     fmt,
@@ -27,6 +28,7 @@ pub use emitter::EmitterConfig;
 pub use external_tokens::{ClaimName, ExternalKeys, ExternalTokensConfig};
 pub use fleet::FleetConfig;
 use reader::Reader;
+pub use user_agents::UserAgentRules;
 
 use crate::{circuits::CircuitSettings, limits::RateLimits};
 
@@ -84,6 +86,18 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// `MAX_CONNECTIONS`: connections at a time; 1,000,000 by default.
     pub max_connections: usize,
+    /// `MAX_CONNECTIONS_PER_ADDRESS`: of them, from one address (IPv6: its /64); a quarter by default.
+    pub max_connections_per_address: usize,
+    /// `MAX_CONNECTIONS_PER_USER`: of them, of one user; 500 by default.
+    pub max_connections_per_user: usize,
+    /// `MAX_REQUESTS_PER_USER`: unfinished HTTP requests of one user; 64 by default.
+    pub max_requests_per_user: usize,
+    /// `MAX_REQUESTS_PER_ADDRESS`: unfinished HTTP requests of strangers at one address; 256 by default.
+    pub max_requests_per_address: usize,
+    /// `BLOCKED_USER_AGENTS`, `APPROVED_USER_AGENTS`: programs that aren't served; none by default.
+    pub user_agents: UserAgentRules,
+    /// `HSTS_SECONDS`: for how long browsers may use this host over TLS alone; not said by default.
+    pub hsts_seconds: u32,
     /// `MAX_HTTP_CONNECTIONS`: TCP connections at a time that aren't WebSockets; 16,384 by default.
     pub max_http_connections: usize,
     /// `MAX_HTTP_CONNECTIONS_PER_ADDRESS`: of them, from one address (IPv6: its /64); a quarter by default.
@@ -153,6 +167,7 @@ impl Config {
         let fleet = reader.fleet(tls_ca_file.as_ref());
         let max_http_connections = reader.number("MAX_HTTP_CONNECTIONS", 1, 1_000_000, 16_384);
         let data_dir = reader.text("DATA_DIR").map_or("data".into(), PathBuf::from);
+        let max_connections = reader.number("MAX_CONNECTIONS", 1, 10_000_000, 1_000_000);
         let config = Self {
             production,
             host,
@@ -181,7 +196,18 @@ impl Config {
             max_payload: reader.number("MAX_PAYLOAD", 1_000, 100_000_000, 1_000_000),
             ping_interval: reader.millis("PING_INTERVAL_MS", 25_000),
             ping_timeout: reader.millis("PING_TIMEOUT_MS", 20_000),
-            max_connections: reader.number("MAX_CONNECTIONS", 1, 10_000_000, 1_000_000),
+            max_connections,
+            max_connections_per_address: reader.number(
+                "MAX_CONNECTIONS_PER_ADDRESS",
+                1,
+                10_000_000,
+                (max_connections / 4).max(1),
+            ),
+            max_connections_per_user: reader.number("MAX_CONNECTIONS_PER_USER", 1, 1_000_000, 500),
+            max_requests_per_user: reader.number("MAX_REQUESTS_PER_USER", 1, 1_000_000, 64),
+            max_requests_per_address: reader.number("MAX_REQUESTS_PER_ADDRESS", 1, 1_000_000, 256),
+            user_agents: reader.user_agents(),
+            hsts_seconds: reader.number("HSTS_SECONDS", 0, 1_000_000_000, 0) as u32,
             max_http_connections,
             max_http_connections_per_address: reader.number(
                 "MAX_HTTP_CONNECTIONS_PER_ADDRESS",
@@ -284,6 +310,9 @@ mod tests {
             ("INTERNAL_PORT", "-1"),
             ("INTERNAL_ADDRESS", "0.0.0.0"),
             ("GUESTS", "maybe"),
+            ("BLOCKED_USER_AGENTS", "bot,,spider"),
+            ("HSTS_SECONDS", "a year"),
+            ("MAX_REQUESTS_PER_USER", "0"),
             ("CIRCUIT_JWKS", "50%"),
             ("RATE_LIMIT_LOGIN", "five"),
             ("RATE_LIMIT_PUBLISHES", "5/15"),
@@ -306,10 +335,12 @@ mod tests {
             named,
             [
                 "ALLOWED_ORIGINS",
+                "BLOCKED_USER_AGENTS",
                 "CIRCUIT_JWKS",
                 "DRAIN_SECONDS",
                 "GUESTS",
                 "HOST",
+                "HSTS_SECONDS",
                 "INTERNAL_ADDRESS",
                 "INTERNAL_HOST",
                 "INTERNAL_PORT",
@@ -317,6 +348,7 @@ mod tests {
                 "LOG_FORMAT",
                 "LOG_LEVEL",
                 "MAX_PAYLOAD",
+                "MAX_REQUESTS_PER_USER",
                 "METRICS_HOST",
                 "METRICS_PORT",
                 "PING_INTERVAL_MS",

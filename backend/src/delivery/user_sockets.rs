@@ -77,6 +77,14 @@ impl Sockets {
         }
     }
 
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(sockets) => sockets.len(),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         matches!(self, Self::None)
     }
@@ -172,6 +180,11 @@ impl UserSockets {
         self.users
             .get(user)
             .map_or_else(Vec::new, |user| user.sockets.all())
+    }
+
+    /// How many sockets a user has here.
+    pub fn count_of_user(&self, user: &UserId) -> usize {
+        self.users.get(user).map_or(0, |user| user.sockets.len())
     }
 
     /// The sockets of a session.

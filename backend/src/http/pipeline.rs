@@ -12,15 +12,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, StatusCode, header::CACHE_CONTROL};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{CACHE_CONTROL, USER_AGENT},
+};
 use protocol::{ErrorBody, ErrorCode};
 
 use super::{
-    rate_limit,
+    health, rate_limit,
     request_id::{REQUEST_ID, RequestId},
     security_headers,
 };
-use crate::{app::SharedApp, error::AppError, metrics::Channel};
+use crate::{
+    app::{App, SharedApp},
+    error::AppError,
+    limits::unfinished::UnfinishedRequest,
+    metrics::Channel,
+};
 
 /// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
@@ -33,15 +41,19 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map(MatchedPath::as_str);
-    let mut response = if is_early(&app, &request) {
+    let hsts = security_headers::hsts(&app.config, request.headers());
+    let mut response = if let Some(refused) = refuse_bot(&app, &request) {
+        refused
+    } else if is_early(&app, &request) {
         unavailable("the server is starting; try again")
     } else {
         match rate_limit::admit(&app, &mut request, path.unwrap_or_default()).await {
-            Ok(grant) => {
+            Ok(admitted) => {
+                let (grant, unfinished) = admitted.unzip();
                 let mut response = if method.is_safe() {
-                    read(request, next).await
+                    read(request, next, unfinished).await
                 } else {
-                    write(request, next).await
+                    write(request, next, unfinished).await
                 };
                 if let Some(grant) = grant {
                     rate_limit::add_headers(&mut response, grant);
@@ -61,8 +73,19 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
     if let Some(code) = response.extensions().get::<ErrorCode>() {
         app.metrics.refused(Channel::Http, *code);
     }
-    finish(&mut response, &method, path, &id, took);
+    finish(&mut response, &method, path, &id, hsts, took);
     response
+}
+
+/// The refusal of a program that isn't served, by what it calls itself. Health checks are answered whoever asks.
+pub fn refuse_bot(app: &App, request: &Request) -> Option<Response> {
+    let user_agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
+    if !app.config.user_agents.refuse(user_agent) || health::PATHS.contains(&request.uri().path()) {
+        return None;
+    }
+    app.metrics.refused_bot();
+    let message = "automated clients of this kind aren't served";
+    Some(AppError::forbidden(message).into_response())
 }
 
 /// Adds to an answer what every one says, and logs it.
@@ -71,9 +94,10 @@ pub fn finish(
     method: &Method,
     path: Option<&str>,
     id: &RequestId,
+    hsts: Option<HeaderValue>,
     took: Duration,
 ) {
-    security_headers::add(response);
+    security_headers::add(response, hsts);
     if let Some(id) = id.header() {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -85,8 +109,8 @@ fn is_early(app: &SharedApp, request: &Request) -> bool {
     !app.startup.is_over() && request.uri().path().starts_with("/api/v1/")
 }
 
-/// One that takes too long is dropped, and with it what it holds.
-async fn read(request: Request, next: Next) -> Response {
+/// One that takes too long is dropped, and with it what it holds, its place among those of its user included.
+async fn read(request: Request, next: Next, _place: Option<UnfinishedRequest>) -> Response {
     let reading = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(TIME, reading).await {
         Ok(Ok(response)) => response,
@@ -96,9 +120,13 @@ async fn read(request: Request, next: Next) -> Response {
 }
 
 /// One that has begun goes on to its end, in a task of its own: what follows a write (telling who was removed, cutting a
-/// revoked session's connections) must not depend on whether the client waits for the answer.
-async fn write(request: Request, next: Next) -> Response {
-    let writing = tokio::spawn(next.run(request));
+/// revoked session's connections) must not depend on whether the client waits for the answer. Its place is its own as long.
+async fn write(request: Request, next: Next, place: Option<UnfinishedRequest>) -> Response {
+    let writing = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    });
     match tokio::time::timeout(TIME, writing).await {
         Ok(Ok(response)) => response,
         Ok(Err(ended)) => match ended.try_into_panic() {
@@ -170,8 +198,14 @@ mod tests {
     {
         let route = || Router::new().route("/", get(handler.clone()).post(handler.clone()));
         [
-            (route().layer(from_fn(read)), Method::GET),
-            (route().layer(from_fn(write)), Method::POST),
+            (
+                route().layer(from_fn(|request, next| read(request, next, None))),
+                Method::GET,
+            ),
+            (
+                route().layer(from_fn(|request, next| write(request, next, None))),
+                Method::POST,
+            ),
         ]
     }
 

@@ -1,4 +1,5 @@
-//! The general rate limits of HTTP requests: strangers by address, people by user. What an answer's headers say of them.
+//! The general rate limits of HTTP requests, and how many of somebody's are served at once: strangers by address, people by user.
+//! What an answer's headers say of them.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +12,19 @@ use super::request::{Authenticated, authenticate};
 use crate::{
     app::App,
     error::AppError,
-    limits::{Grant, Key, Tier, network::Network, tiers},
+    limits::{Grant, Key, Tier, network::Network, tiers, unfinished::UnfinishedRequest},
 };
 
 /// Counts a request of the table. `None` if it isn't limited here: pages and health aren't, publications are by their key,
 /// and strangers who lack one where that is checked.
 ///
 /// # Errors
-/// `rate_limited` if there were too many.
+/// `rate_limited` if there were too many, or are at once.
 pub async fn admit(
     app: &App,
     request: &mut Request,
     path: &str,
-) -> Result<Option<Grant>, AppError> {
+) -> Result<Option<(Grant, UnfinishedRequest)>, AppError> {
     if !path.starts_with("/api/v1/") || path == "/api/v1/publish" {
         return Ok(None);
     }
@@ -42,8 +43,13 @@ pub async fn admit(
         Err(_) => (Tier::Strangers, network_key(request.extensions())?),
     };
     request.extensions_mut().insert(Authenticated(known));
+    let max = match tier {
+        Tier::Strangers | Tier::Refreshes => app.config.max_requests_per_address,
+        _ => app.config.max_requests_per_user,
+    };
+    let unfinished = app.unfinished_requests.begin(key, max)?;
     let grant = app.limits.take(tier, key, 1, Instant::now()).await?;
-    Ok(Some(grant))
+    Ok(Some((grant, unfinished)))
 }
 
 /// What a request of somebody known counts as.

@@ -42,7 +42,7 @@ use super::{
     pages::{documents, web_client},
     pipeline, publish,
     request_id::{REQUEST_ID, RequestId},
-    rooms, sessions, users,
+    rooms, security_headers, sessions, users,
 };
 use crate::{app::SharedApp, audit::actions, config::Config};
 
@@ -144,16 +144,19 @@ pub fn router(app: SharedApp, gateway: Gateway) -> HttpRouter {
         async move {
             let (started, method) = (Instant::now(), request.method().clone());
             let id = RequestId::of(request.headers());
+            let hsts = security_headers::hsts(&app.config, request.headers());
             let mut response = if gateway.config().serves(request.uri().path()) {
                 // A poll takes as long as nothing happens, which says nothing of the server.
                 gateway.http(request).await.into_response()
+            } else if let Some(refused) = pipeline::refuse_bot(&app, &request) {
+                refused
             } else {
                 let file = web_client::file(request).await.into_response();
                 let took = started.elapsed();
                 app.metrics.answered(&method, None, file.status(), took);
                 file
             };
-            pipeline::finish(&mut response, &method, None, &id, started.elapsed());
+            pipeline::finish(&mut response, &method, None, &id, hsts, started.elapsed());
             response
         }
     };

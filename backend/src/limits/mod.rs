@@ -7,6 +7,7 @@ pub mod network;
 #[cfg(test)]
 mod tests;
 pub mod tiers;
+pub mod unfinished;
 
 use std::{
     sync::Arc,

@@ -81,6 +81,8 @@ metrics! {
     latency DELIVERY "delivery_seconds" [] "Time from a durable event's being given its seq to its being queued for its subscribers here"
     counter HTTP_REQUESTS "http_requests_total" ["method" "route" "status"] "HTTP requests by the class of their status, such as 4xx; polls and handshakes of the transport aren't counted"
     latency HTTP_SECONDS "http_request_seconds" ["method" "route"] "Time to answer them"
+    gauge HTTP_UNFINISHED "http_requests_unfinished" [] "Requests of the API that have begun and aren't answered, publications apart"
+    counter HTTP_REFUSED "http_requests_refused_total" ["reason"] "Requests refused because their user or address had too many unfinished ones (too_many_at_once), or for the program that made them (user_agent)"
 }
 
 metrics! {
@@ -145,7 +147,7 @@ const LIMITS: &[Metric] = &[
     LIMIT_ALONE,
     LIMIT_ERRORS,
 ];
-const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS];
+const HTTP: &[Metric] = &[HTTP_REQUESTS, HTTP_SECONDS, HTTP_UNFINISHED, HTTP_REFUSED];
 
 metrics! {
     gauge BUS_CONNECTED "bus_connected" [] "1 if all subscriptions to other instances' messages are active, else 0"

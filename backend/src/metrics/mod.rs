@@ -54,6 +54,7 @@ pub struct Metrics {
     event_kinds: HashMap<&'static str, u16>,
     /// By channel and code, in the order of `CHANNELS` and `ErrorCode::ALL`.
     errors: [[AtomicU64; ErrorCode::ALL.len()]; CHANNELS.len()],
+    bots_refused: AtomicU64,
 }
 
 struct Route {
@@ -92,6 +93,7 @@ impl Metrics {
                 .zip(1..)
                 .collect(),
             errors: Default::default(),
+            bots_refused: AtomicU64::new(0),
             registry,
         })
     }
@@ -148,6 +150,16 @@ impl Metrics {
         if let (Some(channel), Some(code)) = (channel, code) {
             self.errors[channel][code].fetch_add(1, Relaxed);
         }
+    }
+
+    /// A program was refused for what it calls itself.
+    pub fn refused_bot(&self) {
+        self.bots_refused.fetch_add(1, Relaxed);
+    }
+
+    /// How many were.
+    pub fn bots_refused(&self) -> u64 {
+        self.bots_refused.load(Relaxed)
     }
 
     /// Where the latencies of commands to the Redis of this use are recorded.

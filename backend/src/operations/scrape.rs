@@ -45,6 +45,18 @@ pub(super) fn read(
     scrape.counter(&of::UNANSWERED, &[], reconciliation.unanswered);
     scrape.gauge(&of::ROOMS, &[], app.chat.rooms_held() as f64);
     limits(&app.limits, scrape);
+    let unfinished = &app.unfinished_requests;
+    scrape.gauge(&of::HTTP_UNFINISHED, &[], unfinished.count() as f64);
+    scrape.counter(
+        &of::HTTP_REFUSED,
+        &["too_many_at_once"],
+        unfinished.refused(),
+    );
+    scrape.counter(
+        &of::HTTP_REFUSED,
+        &["user_agent"],
+        app.metrics.bots_refused(),
+    );
     store(&app.store, scrape);
     external_keys(app, scrape);
     bus(app, scrape);

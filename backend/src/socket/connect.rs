@@ -48,6 +48,11 @@ impl Connector {
             }
         })?;
         let actor = self.app.accounts.authenticate(auth.token.expose()).await?;
+        let app = &self.app;
+        if app.user_sockets.count_of_user(&actor.user_id) >= app.config.max_connections_per_user {
+            let message = "too many connections of this user";
+            return Err(AppError::rate_limited(message, Duration::from_secs(1)));
+        }
         let limit_key = tiers::of_user(&actor.user_id);
         if is_notifications {
             let session = NotificationSession::new(self.app.clone(), actor);

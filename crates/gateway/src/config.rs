@@ -44,6 +44,8 @@ pub struct Config {
     pub max_queues: usize,
     /// Connections at a time; more are answered with 503 and `Retry-After`.
     pub max_connections: usize,
+    /// Of them, those from one network. 250,000.
+    pub max_connections_of_network: usize,
     /// TCP connections at a time that aren't a WebSocket (yet): unfinished handshakes, polls, all other requests. More
     /// are answered with 503 and `Retry-After`. Beyond it there is room for WebSocket handshakes, and for requests of
     /// [`urgent_paths`](Self::urgent_paths). 16,384.
@@ -57,6 +59,10 @@ pub struct Config {
     pub max_bodies: usize,
     /// Time for the body of a request, unless it is of a polling client. 20 s.
     pub body_timeout: Duration,
+    /// Time before a body has to have come at the least rate. 5 s.
+    pub body_grace: Duration,
+    /// Bytes a second of a body, at least. 1,024.
+    pub body_rate: usize,
     /// How long a client may take nothing of an answer over HTTP. 30 s.
     pub write_timeout: Duration,
     /// New connections a second; more wait in the listener's backlog.
@@ -103,11 +109,14 @@ impl Default for Config {
             max_input: 128 << 20,
             max_queues: 512 << 20,
             max_connections: 1_000_000,
+            max_connections_of_network: 250_000,
             max_http_connections: 16_384,
             max_http_connections_of_network: 4_096,
             urgent_paths: Vec::new(),
             max_bodies: 64 << 20,
             body_timeout: Duration::from_secs(20),
+            body_grace: Duration::from_secs(5),
+            body_rate: 1_024,
             write_timeout: Duration::from_secs(30),
             max_accepts_per_second: 20_000,
             max_namespaces: 8,

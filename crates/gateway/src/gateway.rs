@@ -324,11 +324,12 @@ impl Gateway {
 
 impl Shared {
     /// Whether a new connection may be opened now.
-    pub(crate) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self, address: IpAddr) -> bool {
         let open = self.registry.len() + self.tunnels.load(Ordering::Acquire);
         !self.holding.load(Ordering::Acquire)
             && self.draining.borrow().is_none()
             && open < self.context.config.max_connections
+            && self.registry.of_network(address) < self.context.config.max_connections_of_network
     }
 
     /// When all connections will have ended, once the end has begun.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     byte_budget::ByteBudget, config::Config, http_permits::HttpPermits, rate_limiter::RateLimit,
+    request_body::BodyTimes,
 };
 
 /// Bounds of one listener. The largest of all its gateways hold for all of it: which gateway a connection asks for isn't
@@ -16,7 +17,7 @@ pub(crate) struct ListenerLimits {
     pub(crate) permits: HttpPermits,
     /// Request bodies that are being read.
     pub(crate) bodies: Arc<ByteBudget>,
-    pub(crate) body_timeout: Duration,
+    pub(crate) body_times: BodyTimes,
     pub(crate) write_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     urgent_paths: Vec<String>,
@@ -46,7 +47,11 @@ impl ListenerLimits {
                 bound(|config| config.max_http_connections_of_network),
             ),
             bodies: Arc::new(ByteBudget::new(bound(|config| config.max_bodies))),
-            body_timeout: time(|config| config.body_timeout),
+            body_times: BodyTimes {
+                whole: time(|config| config.body_timeout),
+                grace: time(|config| config.body_grace),
+                rate: bound(|config| config.body_rate),
+            },
             write_timeout: time(|config| config.write_timeout),
             handshake_timeout: time(|config| config.handshake_timeout),
             urgent_paths: configs

@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -12,20 +12,43 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
 use crate::byte_budget::{ByteBudget, HeldBytes};
 
 /// How a request's body is to be read. [`serve`](crate::serve) puts it into the request's extensions.
 ///
-/// All bodies that are being read have a bound together, and each has to be there in time. One that is given up ends its
+/// All bodies that are being read have a bound together, and each has to be there in time, and to come at a least rate: who
+/// sends byte by byte holds its place for a moment only. One that is given up ends its
 /// TCP connection behind the answer: what is left of it would have to be read before the next request.
 #[derive(Clone)]
 pub struct BodyReader {
     budget: Arc<ByteBudget>,
     address: IpAddr,
-    time: Duration,
+    times: BodyTimes,
     /// One wasn't read to its end.
     given_up: Arc<AtomicBool>,
+}
+
+/// How fast a body has to come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyTimes {
+    /// Until it is there.
+    pub(crate) whole: Duration,
+    /// Before it has to have come at the least rate.
+    pub(crate) grace: Duration,
+    /// Bytes a second, at least.
+    pub(crate) rate: usize,
+}
+
+impl BodyTimes {
+    /// How long after its beginning a body of which so many bytes are there is waited for.
+    fn patience(&self, bytes: usize) -> Duration {
+        let rate = self.rate.max(1) as u64;
+        let millis = (bytes as u64).saturating_mul(1_000) / rate;
+        let at_rate = self.grace.saturating_add(Duration::from_millis(millis));
+        at_rate.min(self.whole)
+    }
 }
 
 /// Why a body isn't there.
@@ -46,11 +69,11 @@ pub enum BodyError {
 }
 
 impl BodyReader {
-    pub(crate) fn new(budget: Arc<ByteBudget>, address: IpAddr, time: Duration) -> Self {
+    pub(crate) fn new(budget: Arc<ByteBudget>, address: IpAddr, times: BodyTimes) -> Self {
         Self {
             budget,
             address,
-            time,
+            times,
             given_up: Arc::default(),
         }
     }
@@ -61,15 +84,35 @@ impl BodyReader {
     /// If it isn't there in time, in full, and within the bounds.
     pub async fn read<B: Body + Unpin>(&self, body: B, max: usize) -> Result<Bytes, BodyError> {
         let mut held = HeldBytes::none(self.budget.clone(), self.address);
-        let reading = read(body, max, |bytes| held.set(bytes));
-        let read = match tokio::time::timeout(self.time, reading).await {
-            Ok(read) => read,
-            Err(_) => Err(BodyError::TooSlow),
-        };
+        let there = AtomicUsize::new(0);
+        let reading = read(body, max, |bytes| {
+            there.store(bytes, Relaxed);
+            held.set(bytes)
+        });
+        let read = self.in_time(reading, &there).await;
         if read.is_err() {
             self.given_up.store(true, Relaxed);
         }
         read
+    }
+
+    /// Waits as long as enough is there.
+    async fn in_time(
+        &self,
+        reading: impl Future<Output = Result<Bytes, BodyError>>,
+        there: &AtomicUsize,
+    ) -> Result<Bytes, BodyError> {
+        let begun = Instant::now();
+        let mut reading = std::pin::pin!(reading);
+        loop {
+            let patience = self.times.patience(there.load(Relaxed));
+            match tokio::time::timeout_at(begun + patience, reading.as_mut()).await {
+                Ok(read) => return read,
+                // More may have come meanwhile.
+                Err(_) if self.times.patience(there.load(Relaxed)) > patience => {}
+                Err(_) => return Err(BodyError::TooSlow),
+            }
+        }
     }
 
     pub(crate) fn gave_up(&self) -> bool {
@@ -115,8 +158,12 @@ mod tests {
 
     fn reader(max: usize) -> BodyReader {
         let address = Ipv4Addr::LOCALHOST.into();
-        let time = Duration::from_millis(20);
-        BodyReader::new(Arc::new(ByteBudget::new(max)), address, time)
+        let times = BodyTimes {
+            whole: Duration::from_secs(20),
+            grace: Duration::from_secs(5),
+            rate: 1_000,
+        };
+        BodyReader::new(Arc::new(ByteBudget::new(max)), address, times)
     }
 
     #[tokio::test]
@@ -135,7 +182,31 @@ mod tests {
         assert_eq!(reader.read(cut, 1_000).await, Err(BodyError::CutOff));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_body_comes_at_a_least_rate() {
+        let reader = reader(1 << 20);
+        // So many times a hundred bytes in so many seconds.
+        let dripping = |count: u32, seconds: u64| {
+            let each = Duration::from_secs(seconds) / count;
+            let drops = stream::iter(0..count).then(move |_| async move {
+                tokio::time::sleep(each).await;
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b' '; 100])))
+            });
+            StreamBody::new(Box::pin(drops))
+        };
+        let begun = Instant::now();
+        let read = reader.read(dripping(100, 100), 100_000).await;
+        assert_eq!(read, Err(BodyError::TooSlow));
+        assert!(begun.elapsed() < Duration::from_secs(6));
+        let read = reader.read(dripping(60, 10), 100_000).await;
+        assert_eq!(read.map(|bytes| bytes.len()), Ok(6_000));
+        let begun = Instant::now();
+        let read = reader.read(dripping(900, 30), 100_000).await;
+        assert_eq!(read, Err(BodyError::TooSlow));
+        assert_eq!(begun.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_doesnt_come_is_given_up_and_given_back() {
         let reader = reader(256 * 1024);
         let slow = || {

@@ -271,8 +271,7 @@ where
                 ListenerKind::Internal => peer,
             };
             request.extensions_mut().insert(PeerAddress(client));
-            let (bodies, time) = (limits.bodies.clone(), limits.body_timeout);
-            let reader = BodyReader::new(bodies, client.ip(), time);
+            let reader = BodyReader::new(limits.bodies.clone(), client.ip(), limits.body_times);
             request.extensions_mut().insert(reader.clone());
             let answering = service.call(request);
             async move {
@@ -342,7 +341,7 @@ async fn upgrade_first(
                     .await
                     .map(Target::Elsewhere),
                 None if tunnelled && sid.is_none() => Err(HandshakeError::UnknownSession),
-                None => gateway.upgrade_target(sid),
+                None => gateway.upgrade_target(sid, address),
             };
             target.map(|target| (response, target))
         }

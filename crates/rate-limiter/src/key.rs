@@ -26,6 +26,11 @@ impl Key {
         (text.len() == 32 && !text.starts_with('+')).then_some(Self(number.to_be_bytes()))
     }
 
+    /// One of so many shards.
+    pub fn shard(&self, shards: usize) -> usize {
+        usize::from(self.0[0]) % shards.max(1)
+    }
+
     /// In hexadecimal digits.
     pub fn to_hex(self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.0))

@@ -128,7 +128,7 @@ impl Principals {
     }
 
     fn shard(&self, key: &Key) -> &Mutex<Shard> {
-        &self.shards[usize::from(key.0[0]) % SHARDS]
+        &self.shards[key.shard(SHARDS)]
     }
 }
 

@@ -50,10 +50,12 @@ impl Server {
             .env("TOKIO_WORKER_THREADS", "1")
             .env("NODE_ENV", "production")
             // A few users do what many would: their limits are counted, and not reached.
-            .envs(["PEOPLE", "MESSAGES", "EVENTS", "CONNECTS"].map(|tier| {
-                let variable = format!("RATE_LIMIT_{tier}");
-                (variable, "1000000000/1m")
-            }))
+            .envs(
+                ["READS", "PEOPLE", "MESSAGES", "EVENTS", "CONNECTS"].map(|tier| {
+                    let variable = format!("RATE_LIMIT_{tier}");
+                    (variable, "1000000000/1m")
+                }),
+            )
             .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)

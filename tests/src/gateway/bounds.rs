@@ -242,6 +242,36 @@ async fn one_network_has_a_share_of_the_places() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_network_has_a_share_of_the_connections() {
+    let gateway = TestGateway::start(Config {
+        max_connections: 100,
+        max_connections_of_network: 2,
+        ..Config::default()
+    })
+    .await;
+    let first = WebSocket::open(gateway.address).await;
+    let _second = Polling::open(gateway.address).await;
+    assert!(!gets_in(&gateway).await);
+    becomes_status(
+        &gateway,
+        "/socket.io/?EIO=4&transport=polling",
+        StatusCode::SERVICE_UNAVAILABLE,
+    )
+    .await;
+    // Another network.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(gateway.address).await.unwrap();
+    WebSocket::open_on(stream).await;
+    // Who goes makes room.
+    drop(first);
+    within("room for another", async {
+        while !gets_in(&gateway).await {}
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_nobody_takes_ends_its_connection() {
     let gateway = TestGateway::start(Config {
         write_timeout: Duration::from_millis(200),

@@ -4,6 +4,7 @@
 pub mod api;
 mod bad_input;
 mod blocks;
+mod bounds;
 mod changes;
 pub mod chat_client;
 mod command_line;

@@ -1,7 +1,10 @@
 //! Requests of the Engine.IO path that come through an HTTP server: long polling, and upgrades that weren't the first
 //! request of their TCP connection.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -63,7 +66,7 @@ impl Gateway {
             (TransportName::Polling, None) if request.method() != Method::GET => {
                 self.refuse(HandshakeError::BadMethod)
             }
-            (TransportName::Polling, None) if !self.0.has_room() => {
+            (TransportName::Polling, None) if !self.0.has_room(peer.ip()) => {
                 self.refuse(HandshakeError::NoRoom)
             }
             (TransportName::Polling, None) => text(self.open_polling(peer.ip())),
@@ -122,7 +125,7 @@ impl Gateway {
                     .await
                     .map(Target::Elsewhere)
             }
-            None => self.upgrade_target(sid),
+            None => self.upgrade_target(sid, peer.ip()),
         };
         let target = match target {
             Ok(target) => target,
@@ -149,9 +152,13 @@ impl Gateway {
     }
 
     /// What an upgrade request with this `sid` is for, at this instance.
-    pub(crate) fn upgrade_target(&self, sid: Option<&str>) -> Result<Target, HandshakeError> {
+    pub(crate) fn upgrade_target(
+        &self,
+        sid: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Target, HandshakeError> {
         let Some(sid) = sid else {
-            return match self.0.has_room() {
+            return match self.0.has_room(address) {
                 true => Ok(Target::New),
                 false => Err(HandshakeError::NoRoom),
             };

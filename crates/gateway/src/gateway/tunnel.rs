@@ -154,7 +154,7 @@ impl Gateway {
         request: &Request<()>,
         address: IpAddr,
     ) -> Result<Tunnel, HandshakeError> {
-        let permit = TunnelPermit::take(self).ok_or(HandshakeError::NoRoom)?;
+        let permit = TunnelPermit::take(self, address).ok_or(HandshakeError::NoRoom)?;
         self.0.stats().upgrade_tunnelled();
         let handshake = self.handshake(&owner, request, address);
         let accepted = tokio::select! {
@@ -323,8 +323,8 @@ async fn run(mut splice: Splice, owner: watch::Receiver<bool>, permit: TunnelPer
 struct TunnelPermit(Gateway);
 
 impl TunnelPermit {
-    fn take(gateway: &Gateway) -> Option<Self> {
-        if !gateway.0.has_room() {
+    fn take(gateway: &Gateway, address: IpAddr) -> Option<Self> {
+        if !gateway.0.has_room(address) {
             return None;
         }
         gateway.0.tunnels.fetch_add(1, Ordering::AcqRel);

@@ -154,8 +154,6 @@ fn measure_round(
         ("HOST", "127.0.0.1".into()),
         ("METRICS_PORT", free_port()?.to_string()),
         ("WORKER_THREADS", "1".into()),
-        // What is measured is an answer, not a refusal.
-        ("RATE_LIMIT_GENERAL", "off".into()),
     ];
     let command = Contestant::Tertulia.command()?;
     let log = work.join("tertulia.log");

@@ -1,5 +1,7 @@
 //! Running queries: how their results are collected and bounded.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use mongodb::action::Find;
@@ -9,6 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::super::Space;
 use super::failure::{Outcome, bounded};
+
+/// How long the server may take for a search, by messages or by names. Nearly all are done in a hundredth of that.
+pub const SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// All documents of a query, whose number must be bounded by the query itself.
 pub async fn all<T: DeserializeOwned + Send + Sync>(

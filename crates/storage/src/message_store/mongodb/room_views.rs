@@ -14,7 +14,7 @@ use super::failure::Outcome;
 use super::log::{Unread, VisibleHeads};
 use super::memberships::Memberships;
 use super::name_index::{behind, holding};
-use super::query::all;
+use super::query::{SEARCH_TIME, all};
 use crate::StoreError;
 
 /// Shows rooms. Cloning shares it.
@@ -134,7 +134,8 @@ impl RoomViews {
                 _ => behind(after),
             })
             .sort(doc! { "_id": 1 })
-            .limit(i64::from(limit) + 1);
+            .limit(i64::from(limit) + 1)
+            .max_time(SEARCH_TIME);
         let page = Page::cut(all(find).await?, limit);
         let ids = page.items.iter().map(|named| named.id.as_str()).collect();
         Ok(Page {

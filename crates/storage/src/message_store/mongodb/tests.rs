@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::event::EventHandler;
+use mongodb::event::command::CommandEvent;
+use parking_lot::Mutex;
 use protocol::{RoomId, RoomKind, RoomRole, Secret, Timestamp, UserId};
 use redis_client::Options;
 
@@ -15,12 +17,22 @@ use super::documents::ClaimDocument;
 use super::*;
 use crate::{Change, NewEntry, NewRoom, NewUser};
 
+/// A query that was sent.
+#[derive(Debug)]
+struct Sent {
+    collection: String,
+    /// How long the server may take, in milliseconds.
+    budget: Option<i64>,
+}
+
 /// A store on a database of its own.
 struct Fixture {
     store: MongoStore,
     uri: String,
     /// Commands sent so far.
     commands: Arc<AtomicUsize>,
+    /// Queries sent so far.
+    queries: Arc<Mutex<Vec<Sent>>>,
 }
 
 fn config(uri: &str) -> MongoConfig {
@@ -40,14 +52,27 @@ impl Fixture {
         let commands = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&commands);
         let mut options = options(&uri).await.unwrap();
-        options.command_event_handler = Some(EventHandler::callback(move |_| {
+        let queries = Arc::<Mutex<Vec<_>>>::default();
+        let noted = Arc::clone(&queries);
+        options.command_event_handler = Some(EventHandler::callback(move |event| {
             counted.fetch_add(1, Ordering::Relaxed);
+            if let CommandEvent::Started(started) = event
+                && let Ok(collection) = started.command.get_str("find")
+            {
+                let budget = started.command.get("maxTimeMS").map(|budget| {
+                    let whole = budget.as_i32().map(i64::from);
+                    whole.or(budget.as_i64()).unwrap()
+                });
+                let collection = collection.to_owned();
+                noted.lock().push(Sent { collection, budget });
+            }
         }));
         let store = MongoStore::with(config(&uri), options).unwrap();
         Self {
             store,
             uri,
             commands,
+            queries,
         }
     }
 
@@ -632,6 +657,36 @@ async fn what_an_earlier_version_made_findable_is_made_anew() {
     tokio::time::timeout(PATIENCE, renewed).await.unwrap();
     assert!(!renewal::step(&store.parts.database).await.unwrap());
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_ends_searches_that_take_too_long() {
+    let fixture = Fixture::new().await;
+    let ann = fixture.user("ann").await;
+    let room = fixture.room(&[&ann]).await;
+    fixture.append(&room, &ann, message("hello")).await;
+    let parts = &fixture.store.parts;
+    fixture.queries.lock().clear();
+    let viewer = Some(&ann);
+    parts.users.find_users("ann", None, 10).await.unwrap();
+    let rooms = parts
+        .room_views
+        .public_rooms(Some("room"), None, 10, viewer);
+    rooms.await.unwrap();
+    let search = parts.search.search(&room, "hello", None, 10, viewer);
+    assert_eq!(search.await.unwrap().items.len(), 1);
+    let queries = fixture.queries.lock();
+    for collection in [
+        collections::PEOPLE,
+        collections::PUBLIC_ROOMS,
+        collections::ROOM_LOG,
+    ] {
+        let mut searched = queries.iter().filter(|sent| sent.collection == collection);
+        assert!(
+            searched.any(|sent| sent.budget == Some(2_000)),
+            "{collection} in {queries:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

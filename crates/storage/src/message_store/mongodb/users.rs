@@ -17,7 +17,7 @@ use super::database::Database;
 use super::documents::{ExternalDocument, GuestDocument, UserDocument, existing_user};
 use super::failure::{Failure, Outcome, bounded, is_duplicate};
 use super::name_index::holding;
-use super::query::all;
+use super::query::{SEARCH_TIME, all};
 use super::transaction::{in_transaction, to_the_end};
 use super::values::{texts, time};
 use crate::StoreError;
@@ -227,7 +227,8 @@ impl Users {
         let find = people
             .find(holding(query, after.map(UserId::as_str)))
             .sort(doc! { "_id": 1 })
-            .limit(i64::from(limit) + 1);
+            .limit(i64::from(limit) + 1)
+            .max_time(SEARCH_TIME);
         let page = Page::cut(all(find).await?, limit);
         let ids = page.items.iter().map(|named| named.id.as_str()).collect();
         let mut users: Vec<_> = self.users_by_id(ids).await?.into_values().collect();

@@ -2,7 +2,6 @@
 //! lately is read as a whole; of what is older, only the blocks that hold the words (see `word_index.rs`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mongodb::bson::doc;
 use mongodb::options::Hint;
@@ -15,7 +14,7 @@ use super::super::cached::People;
 use super::super::collections::log_order;
 use super::super::database::Database;
 use super::super::failure::Outcome;
-use super::super::query::all;
+use super::super::query::{SEARCH_TIME, all};
 use super::entries::messages_between;
 use super::words::{BLOCK, block_of};
 use super::{Entries, Messages, VisibleHeads, WordIndex};
@@ -24,9 +23,6 @@ use crate::StoreError;
 /// Blocks that one search looks through at most, those that aren't written yet among them. Only words that are never
 /// in the same message need so many, and then somebody waits a second.
 const LOOKED_THROUGH: u32 = 256;
-
-/// How long a search may take. Nearly all are done in a hundredth of that.
-const SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// A message with what is searched for.
 struct Hit {
@@ -147,7 +143,8 @@ impl Search {
             .find(messages_between(room, block * BLOCK, end + 1))
             .sort(doc! { "seq": -1 })
             .projection(doc! { "_id": 0, "seq": 1, "body": 1 })
-            .hint(Hint::Keys(log_order()));
+            .hint(Hint::Keys(log_order()))
+            .max_time(SEARCH_TIME);
         let texts = all(find).await?.into_iter();
         let hits = texts.filter(|text| query.matches(&text.body));
         let hits = hits.map(|text| Hit {
