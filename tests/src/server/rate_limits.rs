@@ -180,6 +180,42 @@ async fn other_events_and_searches_have_their_own_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn publications_are_counted_by_their_key_and_wrong_keys_by_address() {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let variables = [
+        ("PUBLISH_API_KEY", KEY),
+        ("RATE_LIMIT_PUBLISHES", "10/10m"),
+        ("RATE_LIMIT_STRANGERS", "10/10m"),
+    ];
+    let app = TestApp::start_with(&variables).await;
+    let publish = async |key: &str| {
+        let bearer = format!("Bearer {key}");
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", &bearer),
+        ];
+        let body = json!({ "namespace": "/", "to": { "user": "ann" }, "event": "news", "data": 1 });
+        let source = [127, 0, 0, 2].into();
+        let (address, path) = (app.address(), "/api/v1/publish");
+        let answer = request_from(
+            source,
+            address,
+            Method::POST,
+            path,
+            &headers,
+            body.to_string(),
+        );
+        answer.await.status
+    };
+    let guessed = use_up(async |_| publish("wrong").await).await;
+    assert!((10..=10 + credit(10)).contains(&guessed), "{guessed}");
+    // That concerns nobody with the key.
+    let published = use_up(async |_| publish(KEY).await).await;
+    assert!((10..=10 + credit(10)).contains(&published), "{published}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_connects_too_often_is_told_to_try_later() {
     let app = TestApp::start_with(&[("RATE_LIMIT_CONNECTS", "10/10m")]).await;
     let (ana, bea) = (app.register("ana").await, app.register("bea").await);
