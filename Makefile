@@ -35,7 +35,7 @@ RELEASE := cargo build --release --package tertulia
 WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo "The server is built without the web client." >&2; fi
 
 fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
-	@scripts/prerequisites rust libcurl nginx openssl python redis
+	@scripts/prerequisites rust libcurl nginx openssl postgresql python redis
 	@$(WEB_WHERE_NODE_IS)
 	$(RELEASE)
 	scripts/fleet up 3

@@ -9,7 +9,7 @@ use std::{
 use gateway::{InstanceId, Peers};
 use protocol::Role;
 use redis_client::RedisClient;
-use storage::{AuditOutcome, AuditStore, MessageStore, OpenError, StoreError};
+use storage::{AuditOutcome, AuditStore, MessageStore, OpenError, Postgres, StoreError};
 
 use crate::{
     audit::record::Record,
@@ -120,13 +120,22 @@ async fn audit_store(config: &Config) -> Result<Option<AuditStore>, OpenError> {
     }
 }
 
-/// Makes what the database lacks: collections and indexes, and on a router the sharding.
+/// Makes what the databases lack: collections and indexes, on a router the sharding, and in PostgreSQL the schema.
 ///
 /// # Errors
 /// If a server is running on the directory, the database isn't reached, or its user may not.
 pub async fn migrate(config: &Config) -> Result<(), AdminError> {
     let opened = Opened::new(config).await?;
-    let migrated = opened.store.migrate().await.map_err(AdminError::from);
+    let migrated = async {
+        opened.store.migrate().await?;
+        if let Some(fleet) = &config.fleet
+            && let Some(postgres) = &fleet.postgres
+        {
+            Postgres::migrate(postgres).await?;
+        }
+        Ok(())
+    };
+    let migrated = migrated.await;
     opened.close(migrated).await
 }
 

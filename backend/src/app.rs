@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gateway::{Hub, Peers};
-use storage::MessageStore;
+use storage::{MessageStore, Postgres};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -49,6 +49,8 @@ pub struct App {
     pub cache: Arc<Cache>,
     /// The circuit breakers of remote dependencies.
     pub circuits: Arc<Circuits>,
+    /// What is relational, in a fleet that keeps it.
+    pub postgres: Option<Postgres>,
     /// Rate limits.
     pub limits: Arc<Limits>,
     /// HTTP requests that aren't answered yet.

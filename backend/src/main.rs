@@ -21,7 +21,7 @@ usage: tertulia [COMMAND]
 
   serve                  serve clients until SIGTERM or SIGINT (the default)
   health                 ask the server on PORT whether it is ready; exit status 0 if so
-  migrate                make the collections and indexes that the database of a fleet lacks, and shard it
+  migrate                make what the databases of a fleet lack: collections, indexes, shards, tables
   admin grant USERNAME   make a user an administrator
   admin restored         after the database was restored from a backup, have clients load their rooms anew
   version, --version     print the version
@@ -156,7 +156,7 @@ async fn health(config: Config) -> Result<(), String> {
 
 async fn migrate(config: Config) -> Result<(), String> {
     admin::migrate(&config).await.map_err(|e| e.to_string())?;
-    say("The database has everything that this version needs.");
+    say("The databases have everything that this version needs.");
     Ok(())
 }
 

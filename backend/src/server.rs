@@ -221,6 +221,9 @@ pub async fn start_and_notify(
     app.bus.flush().await;
     app.instances.leave().await;
     bus_tasks.shutdown().await;
+    if let Some(postgres) = &app.postgres {
+        postgres.close().await;
+    }
     Ok(served?)
 }
 
@@ -356,9 +359,20 @@ fn assemble(
     }));
     let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
     let circuits = Arc::new(circuits);
+    let postgres = fleet.as_ref().and_then(|fleet| fleet.postgres.clone());
+    if let Some(postgres) = &postgres {
+        postgres.guard(circuits.breaker(Dependency::Postgresql));
+    }
     let app = App {
         audit,
-        health: Health::new(store.clone(), startup.clone(), redis, circuits.clone()),
+        health: Health::new(
+            store.clone(),
+            startup.clone(),
+            redis,
+            postgres.clone(),
+            circuits.clone(),
+        ),
+        postgres,
         publishing: Publishing::new(&config, hub.clone(), bus.clone()),
         resuming: Semaphore::new(RESUMING),
         startup,

@@ -128,23 +128,42 @@ until_true() {
   done
 }
 
+# The processes of a member: the one that it noted, and of PostgreSQL those that it started, which outlive it when it is
+# killed, for ever if they are paused.
+processes() {
+  if running "$1"; then cat "$1/pid"; fi
+  if [ -e "$1/data/PG_VERSION" ]; then postgresql_processes "$1"; fi
+}
+
 # Ends members, paused ones too: end SIGNAL DIRECTORY... Who hasn't ended within 20 s is killed.
 end() {
-  local signal=$1 directory
+  local signal=$1 directory pids
   shift
   for directory in "$@"; do
-    if running "$directory"; then
-      kill -"$signal" "$(cat "$directory/pid")"
-      kill -CONT "$(cat "$directory/pid")" || true
+    pids=$(processes "$directory")
+    if [ -z "$pids" ]; then continue; fi
+    if [ "$signal" = KILL ]; then
+      # shellcheck disable=SC2086 # several
+      kill -KILL $pids 2>/dev/null || true
+    else
+      if running "$directory"; then kill -"$(ending "$signal" "$directory")" "$(cat "$directory/pid")"; fi
+      # shellcheck disable=SC2086 # several
+      kill -CONT $pids 2>/dev/null || true
     fi
   done
   local last=$((SECONDS + 20))
   for directory in "$@"; do
-    while running "$directory"; do
-      if [ $SECONDS -ge $last ]; then kill -KILL "$(cat "$directory/pid")"; fi
+    while pids=$(processes "$directory") && [ -n "$pids" ]; do
+      # shellcheck disable=SC2086 # several
+      if [ $SECONDS -ge $last ]; then kill -KILL $pids 2>/dev/null || true; fi
       sleep 0.05
     done
   done
+}
+
+# The signal by which a member ends soon: PostgreSQL would wait for its clients to leave at a TERM.
+ending() {
+  if [ "$1" = TERM ] && [ -e "$2/data/PG_VERSION" ]; then echo INT; else echo "$1"; fi
 }
 
 # Prints members, their ports and whether they run: show DIRECTORY...

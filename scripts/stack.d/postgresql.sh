@@ -25,13 +25,28 @@ postgresql_user() {
   if ! "${as_postgresql[@]}" test -x "$STACK_DIR/postgresql"; then
     as_postgresql+=(--inh-caps=+dac_override --ambient-caps=+dac_override)
   fi
+  # Where its programs look for certificates of their own isn't root's either.
+  as_postgresql+=(env HOME="$STACK_DIR/postgresql")
+}
+
+# The server's processes that work on the data of the member in this directory.
+postgresql_processes() {
+  local work
+  for work in $(find /proc -mindepth 2 -maxdepth 2 -name cwd -lname "$(realpath "$1")/data" 2>/dev/null); do
+    if [ "$(cat "${work%cwd}comm" 2>/dev/null)" = postgres ]; then basename "${work%/cwd}"; fi
+  done
 }
 
 # Starts a member: run_postgresql MEMBER PORT
 run_postgresql() {
   local directory=$STACK_DIR/postgresql/$1 port=$2
   if running "$directory"; then return; fi
-  # Of a server that was killed: its pid may be another process's by now, which would keep this one from starting.
+  # Of a server that was killed, its processes end a moment later.
+  until [ -z "$(postgresql_processes "$directory")" ]; do
+    if [ $SECONDS -ge "$deadline" ]; then fail "processes of $directory don't end"; fi
+    sleep 0.05
+  done
+  # Then its pid says nothing: it may be another process's, which would keep this server from starting.
   rm -f "$directory/data/postmaster.pid"
   run "$directory" "$port" "${as_postgresql[@]}" "$programs/postgres" -D "$directory/data" -p "$port"
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use protocol::Secret;
 use redis_client::{Options, RedisClient, RedisUrl};
-use storage::MongoConfig;
+use storage::{MongoConfig, PostgresConfig};
 
 use super::reader::Reader;
 
@@ -22,6 +22,8 @@ pub struct FleetConfig {
     /// `REDIS_PREFIX`: what keys and channels begin with, behind their tag; `tertulia` by default. Fleets that share a
     /// Redis need different ones.
     pub redis_prefix: String,
+    /// What is relational, if it is kept at all.
+    pub postgres: Option<PostgresConfig>,
     /// `TLS_CA_FILE`: authorities that `rediss://` trusts instead of the system's, in PEM.
     pub tls_ca_file: Option<PathBuf>,
 }
@@ -53,6 +55,7 @@ impl Reader<'_> {
         let rate_limit_url = self.redis_url("REDIS_RATE_LIMIT_URL");
         let session_url = self.redis_url("REDIS_SESSION_URL");
         let redis_prefix = self.redis_prefix();
+        let postgres = self.postgres(tls_ca_file);
         for (present, other) in [
             ("MONGODB_URI", "REDIS_URL"),
             ("REDIS_URL", "MONGODB_URI"),
@@ -72,6 +75,7 @@ impl Reader<'_> {
             session_url: session_url.unwrap_or_else(|| redis_url.clone()),
             redis_url,
             redis_prefix,
+            postgres,
             tls_ca_file: tls_ca_file.cloned(),
         })
     }

@@ -7,6 +7,7 @@ mod circuits;
 mod emitter;
 mod external_tokens;
 mod fleet;
+mod postgres;
 mod reader;
 mod user_agents;
 

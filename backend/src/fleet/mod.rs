@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gateway::{InstanceId, Peers};
 use redis_client::{Options, RedisClient, Subscriber};
-use storage::{AuditStore, MessageStore, OpenError, Sessions};
+use storage::{AuditStore, MessageStore, OpenError, Postgres, Sessions};
 
 use self::{
     bus::{Bus, Link, LinkTasks},
@@ -66,6 +66,8 @@ pub struct Fleet {
     pub redis_rate_limits: RedisClient,
     /// What keys begin with, behind their tag.
     pub redis_prefix: String,
+    /// For what is relational, if that is kept.
+    pub postgres: Option<Postgres>,
     /// The tasks of the bus.
     pub link_tasks: LinkTasks,
 }
@@ -149,6 +151,7 @@ impl BackEnds {
         );
         let (link, link_tasks) = Link::new(redis.clone(), subscriber, secret, own, prefix);
         let store = MessageStore::connect(config.store(&redis)).await?;
+        let postgres = open_postgres(config, metrics)?;
         let bus = Arc::new(Bus::redis(link));
         let peers = Peers::new(secret.key_for("internal routes"));
         Ok(Self {
@@ -177,8 +180,22 @@ impl BackEnds {
                 redis_sessions,
                 redis_rate_limits,
                 redis_prefix: prefix.to_owned(),
+                postgres,
                 link_tasks,
             }),
         })
     }
+}
+
+/// `None` if nothing relational is kept, which is said once.
+fn open_postgres(config: &FleetConfig, metrics: &Metrics) -> Result<Option<Postgres>, OpenError> {
+    let Some(config) = &config.postgres else {
+        tracing::info!(
+            "DATABASE_URL isn't set: this fleet keeps nothing relational, such as the audit log"
+        );
+        return Ok(None);
+    };
+    let postgres = Postgres::connect(config.clone())?;
+    postgres.observe(metrics.postgres_observer());
+    Ok(Some(postgres))
 }

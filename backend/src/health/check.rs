@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use protocol::{HealthCheck, HealthStatus};
 use redis_client::RedisClient;
-use storage::{MessageStore, Operation, StoreError};
+use storage::{MessageStore, Operation, Postgres, StoreError};
 use tokio::{
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -27,6 +27,7 @@ pub(super) const LOCAL: Duration = Duration::from_secs(1);
 pub(super) enum Dependency {
     Store(MessageStore),
     Redis(RedisClient),
+    Postgres(Postgres),
     #[cfg(test)]
     Test(std::sync::Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>),
 }
@@ -43,6 +44,7 @@ impl Dependency {
                 Ok(_) => Ok(()),
                 Err(_) => Err("not reached"),
             },
+            Self::Postgres(postgres) => postgres.ping().await.map_err(|_| "not reached"),
             #[cfg(test)]
             Self::Test(answers) => answers().await.then_some(()).ok_or("not reached"),
         }
@@ -53,7 +55,7 @@ impl Dependency {
         match self {
             Self::Store(_) => HealthStatus::Unavailable,
             // Live connections and messages go on.
-            Self::Redis(_) => HealthStatus::Degraded,
+            Self::Redis(_) | Self::Postgres(_) => HealthStatus::Degraded,
             #[cfg(test)]
             Self::Test(_) => HealthStatus::Degraded,
         }
@@ -71,6 +73,7 @@ impl Dependency {
                 let failed: u64 = stats.failed().map(|(_, count)| count).sum();
                 stats.disconnects() + failed
             }
+            Self::Postgres(postgres) => postgres.stats().troubles(),
             #[cfg(test)]
             Self::Test(_) => 0,
         }

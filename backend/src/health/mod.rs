@@ -24,7 +24,7 @@ use circuit_breaker::State;
 use futures_util::future::join_all;
 use protocol::{HealthCheck, HealthReport, HealthStatus};
 use redis_client::RedisClient;
-use storage::MessageStore;
+use storage::{MessageStore, Postgres};
 
 use self::check::{Check, Dependency, LOCAL, REMOTE};
 use crate::{circuits::Circuits, fleet::startup::Startup};
@@ -50,12 +50,17 @@ impl Health {
         store: MessageStore,
         startup: Arc<Startup>,
         redis: Vec<(&'static str, RedisClient)>,
+        postgres: Option<Postgres>,
         circuits: Arc<Circuits>,
     ) -> Self {
         let cached = if redis.is_empty() { LOCAL } else { REMOTE };
         let mut checks = vec![Check::new("store", Dependency::Store(store), cached)];
         for (name, client) in &redis {
             checks.push(Check::new(name, Dependency::Redis(client.clone()), REMOTE));
+        }
+        if let Some(postgres) = postgres {
+            let dependency = Dependency::Postgres(postgres);
+            checks.push(Check::new("postgresql", dependency, REMOTE));
         }
         Self {
             started: Instant::now(),

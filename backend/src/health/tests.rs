@@ -128,6 +128,7 @@ async fn what_users_of_a_dependency_met_outdates_its_success() {
         store.clone(),
         Arc::default(),
         Vec::new(),
+        None,
         Arc::new(Circuits::alone(CircuitSettings::default())),
     );
     assert_eq!(status_of(&health, "store").await, HealthStatus::Ok);

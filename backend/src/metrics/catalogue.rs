@@ -286,6 +286,38 @@ metrics! {
 
 const EXTERNAL_TOKENS: &[Metric] = &[EXTERNAL_KEYS, EXTERNAL_KEYS_AGE, EXTERNAL_KEYS_READS];
 
+metrics! {
+    gauge POSTGRES_PRIMARY "postgresql_primary_answers" [] "1 if the primary answered when it was last asked, which is twice a second, else 0"
+    gauge POSTGRES_POOL_SIZE "postgresql_pool_size" ["pool"] "Connections that a pool may have: to the primary for writes (write) and for reads that no replica may answer (primary_read), to all replicas for reads (replica_read)"
+    gauge POSTGRES_OPEN "postgresql_connections" ["pool"] "Connections open now"
+    gauge POSTGRES_IN_USE "postgresql_connections_in_use" ["pool"] "Of these, those at work"
+    gauge POSTGRES_WAITING "postgresql_waiting" ["pool"] "Calls that wait for a connection"
+    counter POSTGRES_NOT_ACQUIRED "postgresql_not_acquired_total" ["pool"] "Calls that got no connection in time, or at once because too many waited"
+    latency POSTGRES_ACQUIRE_SECONDS "postgresql_acquire_seconds" [] "Time that a call waited for a connection"
+    latency POSTGRES_SECONDS "postgresql_seconds" ["access"] "Time that the statements of a call took: read, write"
+    counter POSTGRES_CALLS "postgresql_calls_total" ["access" "outcome"] "Calls by how they ended: succeeded, unavailable (worth another try), failed (a fault of this program)"
+    counter POSTGRES_REDIRECTED "postgresql_redirected_total" [] "Reads that a replica didn't answer and that were asked of the primary"
+    gauge POSTGRES_REPLICAS "postgresql_replicas" ["state"] "Replicas by their state: in_rotation, lagging or failed (left out), unknown"
+    gauge POSTGRES_LAG_SECONDS "postgresql_replica_lag_seconds" [] "For how long the slowest replica that answers has lacked something that the primary has; NaN without one"
+    gauge POSTGRES_LAG_BYTES "postgresql_replica_lag_bytes" [] "How many bytes of the primary's write-ahead log the slowest replica that answers lacks; likewise"
+}
+
+const POSTGRES: &[Metric] = &[
+    POSTGRES_PRIMARY,
+    POSTGRES_POOL_SIZE,
+    POSTGRES_OPEN,
+    POSTGRES_IN_USE,
+    POSTGRES_WAITING,
+    POSTGRES_NOT_ACQUIRED,
+    POSTGRES_ACQUIRE_SECONDS,
+    POSTGRES_SECONDS,
+    POSTGRES_CALLS,
+    POSTGRES_REDIRECTED,
+    POSTGRES_REPLICAS,
+    POSTGRES_LAG_SECONDS,
+    POSTGRES_LAG_BYTES,
+];
+
 /// All metrics, in groups with a heading each.
 pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
     vec![
@@ -299,6 +331,7 @@ pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
         ("Redis", REDIS),
         ("Cache", CACHE),
         ("Circuit breakers", CIRCUITS),
+        ("PostgreSQL", POSTGRES),
         ("Emitters", EMITTERS),
         ("Audit log", AUDIT),
         ("Tokens of another application", EXTERNAL_TOKENS),

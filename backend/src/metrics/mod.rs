@@ -10,12 +10,12 @@ use std::{
 
 use http::StatusCode;
 use protocol::{CLIENT_EVENTS, ErrorCode, Method, ROUTES};
-use storage::Operation;
+use storage::{Operation, PostgresObservation};
 use telemetry::{Histogram, Registry, RegistryError, Scrape};
 
 use self::catalogue::{
-    ACK_SECONDS, AUDIT_BATCH_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS, REDIS_SECONDS,
-    STORE_SECONDS,
+    ACK_SECONDS, AUDIT_BATCH_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS,
+    POSTGRES_ACQUIRE_SECONDS, POSTGRES_SECONDS, REDIS_SECONDS, STORE_SECONDS,
 };
 
 /// The route of a request that no route is for, and its label.
@@ -165,6 +165,20 @@ impl Metrics {
     /// Where the latencies of commands to the Redis of this use are recorded.
     pub fn redis_latency(&self, purpose: &'static str) -> Histogram {
         self.registry.histogram(&REDIS_SECONDS, &[purpose])
+    }
+
+    /// What PostgreSQL's pools are to give to as calls end.
+    pub fn postgres_observer(
+        &self,
+    ) -> impl Fn(PostgresObservation, Duration) + Send + Sync + 'static {
+        let acquired = self.registry.histogram(&POSTGRES_ACQUIRE_SECONDS, &[]);
+        let [read, written] =
+            ["read", "write"].map(|access| self.registry.histogram(&POSTGRES_SECONDS, &[access]));
+        move |observation, duration| match observation {
+            PostgresObservation::Acquired => acquired.record(duration),
+            PostgresObservation::Read => read.record(duration),
+            PostgresObservation::Written => written.record(duration),
+        }
     }
 
     fn route<'a>(&'a self, method: &'a http::Method, path: &'a str) -> Option<&'a Route> {

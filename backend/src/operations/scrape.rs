@@ -6,7 +6,9 @@ use circuit_breaker::State;
 use futures_util::future::join_all;
 use gateway::{CloseReason, Gateway};
 use redis_client::ServerLoad;
-use storage::{EmbeddedStats, FleetStats, MessageStore, Operation};
+use storage::{
+    EmbeddedStats, FleetStats, MessageStore, Operation, PoolStats, Postgres, ReplicaState,
+};
 use telemetry::Scrape;
 use tokio::time::timeout;
 
@@ -63,6 +65,9 @@ pub(super) fn read(
     redis(app, redis_loads, scrape);
     cache(app, scrape);
     circuits(app, scrape);
+    if let Some(pools) = &app.postgres {
+        postgres(pools, scrape);
+    }
     if app.config.emitter.is_some() {
         emitters(app, scrape);
     }
@@ -274,6 +279,47 @@ fn external_keys(app: &App, scrape: &Scrape<'_>) {
     scrape.gauge(&of::EXTERNAL_KEYS_AGE, &[], age);
     scrape.counter(&of::EXTERNAL_KEYS_READS, &["read"], keys.read);
     scrape.counter(&of::EXTERNAL_KEYS_READS, &["failed"], keys.failed);
+}
+
+fn postgres(pools: &Postgres, scrape: &Scrape<'_>) {
+    let stats = pools.stats();
+    let answers = f64::from(u8::from(stats.primary_answers));
+    scrape.gauge(&of::POSTGRES_PRIMARY, &[], answers);
+    let replica_reads = stats.replicas.iter().map(|replica| replica.pool).sum();
+    for (pool, stats) in [
+        ("write", stats.writes),
+        ("primary_read", stats.primary_reads),
+        ("replica_read", replica_reads),
+    ] {
+        let PoolStats {
+            size,
+            open,
+            in_use,
+            waiting,
+            not_acquired,
+        } = stats;
+        scrape.gauge(&of::POSTGRES_POOL_SIZE, &[pool], size as f64);
+        scrape.gauge(&of::POSTGRES_OPEN, &[pool], open as f64);
+        scrape.gauge(&of::POSTGRES_IN_USE, &[pool], in_use as f64);
+        scrape.gauge(&of::POSTGRES_WAITING, &[pool], waiting as f64);
+        scrape.counter(&of::POSTGRES_NOT_ACQUIRED, &[pool], not_acquired);
+    }
+    for (access, outcome, count) in stats.calls {
+        scrape.counter(&of::POSTGRES_CALLS, &[access, outcome], count);
+    }
+    scrape.counter(&of::POSTGRES_REDIRECTED, &[], stats.redirected);
+    for state in ReplicaState::ALL {
+        let replicas = stats.replicas.iter();
+        let count = replicas.filter(|replica| replica.state == state).count();
+        scrape.gauge(&of::POSTGRES_REPLICAS, &[state.name()], count as f64);
+    }
+    let replicas = stats.replicas.iter();
+    let lag = replicas.clone().filter_map(|replica| replica.lag).max();
+    let lag = lag.map_or(f64::NAN, |lag| lag.as_secs_f64());
+    scrape.gauge(&of::POSTGRES_LAG_SECONDS, &[], lag);
+    let lag = replicas.filter_map(|replica| replica.lag_bytes).max();
+    let lag = lag.map_or(f64::NAN, |lag| lag as f64);
+    scrape.gauge(&of::POSTGRES_LAG_BYTES, &[], lag);
 }
 
 fn emitters(app: &App, scrape: &Scrape<'_>) {

@@ -6,8 +6,6 @@
 //! - a read that names a writer sees all that this instance wrote for it ([`Replicas`] says how that is known);
 //! - no type of the driver leaves the crate.
 
-#[cfg(test)]
-mod breaker_tests;
 mod config;
 mod failure;
 mod migrations;
@@ -15,6 +13,8 @@ mod monitor;
 mod pool;
 mod replicas;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod values;
 mod writers;
 
@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use circuit_breaker::Breaker;
+use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
@@ -62,7 +63,10 @@ struct Shared {
 
 /// What a read has to see.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "the audit log isn't read for users")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the audit log isn't read for users")
+)]
 pub(crate) enum Freshness<'a> {
     /// What a replica has that is in rotation.
     Recent,
@@ -71,6 +75,10 @@ pub(crate) enum Freshness<'a> {
     /// Everything, so it's asked of the primary.
     Latest,
 }
+
+/// What is awaited on a connection. It is boxed, and owns what it needs: of a closure that borrows, the compiler can't tell
+/// that its future may be sent to another thread.
+pub(crate) type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,18 +117,17 @@ impl Postgres {
         }
     }
 
-    /// Applies what of the migrations the database lacks, in order; any number of programs may do so at once.
-    pub async fn migrate(&self) -> Result<(), OpenError> {
-        let config = &self.shared.config;
+    /// Applies what of the migrations a database lacks, in order; any number of programs may do so at once.
+    pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
         migrations::run(&config.options(&config.url)?, migrations::ALL).await
     }
 
     /// Fails unless the primary answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let work = async |connection: &mut PgConnection| {
-            sqlx::query("SELECT 1").execute(connection).await.map(drop)
-        };
-        self.write(None, work).await
+        let asked = self.write(None, |connection| {
+            Box::pin(async { sqlx::query("SELECT 1").execute(connection).await.map(drop) })
+        });
+        asked.await
     }
 
     /// Where the primary is, without credentials.
@@ -143,7 +150,7 @@ impl Postgres {
     pub(crate) async fn write<T>(
         &self,
         writer: Option<&str>,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
     ) -> Result<T, StoreError> {
         let shared = &self.shared;
         let result = self.call_primary(&shared.writes, Access::Write, work).await;
@@ -159,8 +166,7 @@ impl Postgres {
     pub(crate) async fn read<T>(
         &self,
         freshness: Freshness<'_>,
-        // Not `AsyncFn`: the compiler can't tell that the future of one that is called by reference may change threads.
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error> + Clone,
+        work: impl for<'c> Fn(&'c mut PgConnection) -> Answer<'c, T>,
     ) -> Result<T, StoreError> {
         let shared = &self.shared;
         let written = match freshness {
@@ -172,7 +178,7 @@ impl Postgres {
             let asked = async {
                 tokio::select! {
                     biased;
-                    result = self.call(&replica.pool, Access::Read, work.clone()) => Some(result),
+                    result = self.call(&replica.pool, Access::Read, &work) => Some(result),
                     // It may hang: whoever waits for it asks elsewhere.
                     () = replica.failed() => None,
                 }
@@ -195,7 +201,7 @@ impl Postgres {
         &self,
         pool: &Pool,
         access: Access,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
     ) -> Result<T, Failure> {
         let Some(breaker) = self.shared.breaker.get() else {
             return self.call(pool, access, work).await;
@@ -221,7 +227,7 @@ impl Postgres {
         &self,
         pool: &Pool,
         access: Access,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
     ) -> Result<T, Failure> {
         let counts = &self.shared.counts;
         let asked = Instant::now();

@@ -8,6 +8,7 @@ mod faults;
 mod fleet;
 mod instance_dies;
 mod link;
+mod postgresql;
 mod presence;
 mod rate_limits;
 mod redis_away;

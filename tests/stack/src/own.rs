@@ -129,6 +129,28 @@ impl Stack {
         signal_process(pid.trim().parse().unwrap(), signal);
     }
 
+    /// Sends a signal to all processes of a member that is a server of PostgreSQL, such as `postgresql/replica`, which is
+    /// several; or to those of them whose title has this in it, such as `startup`, the one that replays.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn signal_processes(&self, member: &str, title: &str, signal: &str) {
+        let data = fs::canonicalize(self.directory.join(member).join("data")).unwrap();
+        let mut signalled = 0;
+        for process in fs::read_dir("/proc").unwrap().flatten() {
+            let works_there =
+                fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd == data);
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            let shown = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+            if works_there && name.trim() == "postgres" && shown.contains(title) {
+                let pid = process.file_name().into_string().unwrap();
+                signal_process(pid.parse().unwrap(), signal);
+                signalled += 1;
+            }
+        }
+        assert!(signalled > 0, "{member} has no process {title:?}");
+    }
+
     /// Sends a signal to every member of a service.
     ///
     /// # Panics
@@ -243,7 +265,7 @@ fn free_ports() -> (u16, File) {
                 continue;
             };
             let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-            if lock.try_lock().is_ok() && (ports..ports + 45).all(is_free) {
+            if lock.try_lock().is_ok() && (ports..ports + 55).all(is_free) {
                 return (ports, lock);
             }
         }

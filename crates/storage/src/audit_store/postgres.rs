@@ -1,8 +1,8 @@
 //! The audit log in PostgreSQL.
 
 use protocol::{SessionId, Timestamp, UserId};
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, QueryBuilder, Row};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::Condition;
@@ -32,6 +32,7 @@ const DELETE: &str = "
         SELECT id FROM audit_entries WHERE at < $1 ORDER BY at, id LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 type Query = QueryBuilder<sqlx::Postgres>;
+type Statement = sqlx::query::Query<'static, sqlx::Postgres, PgArguments>;
 
 #[derive(Clone)]
 pub(super) struct PostgresAudit {
@@ -79,11 +80,7 @@ impl PostgresAudit {
             .bind(texts(|entry| entry.details.as_deref()))
             .bind(texts(|entry| entry.request_id.as_deref()))
             .bind(texts(|entry| Some(&entry.instance)));
-        let work = async move |connection: &mut PgConnection| {
-            let inserted = query.execute(connection).await?;
-            Ok(inserted.rows_affected())
-        };
-        self.postgres.write(None, work).await
+        self.write(query).await
     }
 
     pub(super) async fn page(
@@ -95,29 +92,27 @@ impl PostgresAudit {
         let Some(conditions) = filter.conditions() else {
             return Ok((Vec::new(), 0));
         };
-        let conditions = &conditions;
-        let work = async move |connection: &mut PgConnection| {
+        let reading = self.postgres.read(Freshness::Recent, |connection| {
             let mut count = Query::new("SELECT count(*) FROM (SELECT 1 FROM audit_entries");
-            restrict(&mut count, conditions, None);
-            count
-                .push(" LIMIT ")
-                .push_bind(AUDIT_COUNT_MAX as i64)
-                .push(") AS counted");
-            let total: i64 = count
-                .build_query_scalar()
-                .fetch_one(&mut *connection)
-                .await?;
+            restrict(&mut count, &conditions, None);
+            count.push(" LIMIT ").push_bind(AUDIT_COUNT_MAX as i64);
+            count.push(") AS counted");
             let mut select = Query::new(concat!("SELECT ", columns!(), " FROM audit_entries"));
-            restrict(&mut select, conditions, None);
-            select
-                .push(" ORDER BY at DESC, id DESC LIMIT ")
-                .push_bind(limit as i64);
-            select.push(" OFFSET ").push_bind(skipped as i64);
-            let rows = select.build().fetch_all(connection).await?;
-            let entries = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            Ok((entries, total.unsigned_abs()))
-        };
-        self.postgres.read(Freshness::Recent, work).await
+            restrict(&mut select, &conditions, None);
+            select.push(" ORDER BY at DESC, id DESC LIMIT ");
+            select.push_bind(limit as i64).push(" OFFSET ");
+            select.push_bind(skipped as i64);
+            Box::pin(async move {
+                let total: i64 = count
+                    .build_query_scalar()
+                    .fetch_one(&mut *connection)
+                    .await?;
+                let rows = select.build().fetch_all(connection).await?;
+                let entries = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                Ok((entries, total.unsigned_abs()))
+            })
+        });
+        reading.await
     }
 
     pub(super) async fn export(
@@ -132,17 +127,17 @@ impl PostgresAudit {
         let after = after
             .map(|cursor| Ok::<_, StoreError>((cursor.at, cursor.uuid()?)))
             .transpose()?;
-        let conditions = &conditions;
-        let work = async move |connection: &mut PgConnection| {
+        let reading = self.postgres.read(Freshness::Recent, |connection| {
             let mut select = Query::new(concat!("SELECT ", columns!(), " FROM audit_entries"));
-            restrict(&mut select, conditions, after);
-            select
-                .push(" ORDER BY at, id LIMIT ")
-                .push_bind(i64::from(limit));
-            let rows = select.build().fetch_all(connection).await?;
-            rows.iter().map(read).collect()
-        };
-        self.postgres.read(Freshness::Recent, work).await
+            restrict(&mut select, &conditions, after);
+            select.push(" ORDER BY at, id LIMIT ");
+            select.push_bind(i64::from(limit));
+            Box::pin(async move {
+                let rows = select.build().fetch_all(connection).await?;
+                rows.iter().map(read).collect()
+            })
+        });
+        reading.await
     }
 
     pub(super) async fn delete_before(
@@ -150,15 +145,18 @@ impl PostgresAudit {
         before: Timestamp,
         at_most: u32,
     ) -> Result<u64, StoreError> {
-        let work = async move |connection: &mut PgConnection| {
-            let deleted = sqlx::query(DELETE)
-                .bind(Moment(before))
-                .bind(i64::from(at_most))
-                .execute(connection)
-                .await?;
-            Ok(deleted.rows_affected())
-        };
-        self.postgres.write(None, work).await
+        let query = sqlx::query(DELETE)
+            .bind(Moment(before))
+            .bind(i64::from(at_most));
+        self.write(query).await
+    }
+
+    /// Runs one statement, and returns how many rows it wrote or removed.
+    async fn write(&self, query: Statement) -> Result<u64, StoreError> {
+        let written = self.postgres.write(None, |connection| {
+            Box::pin(async move { Ok(query.execute(connection).await?.rows_affected()) })
+        });
+        written.await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

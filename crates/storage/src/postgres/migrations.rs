@@ -14,8 +14,8 @@ use crate::error::cause;
 /// One step from a version of the schema to the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Migration {
-    name: &'static str,
-    sql: &'static str,
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
 }
 
 /// Files by their names; the first is version 1.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Error, PgConnection, PgPool};
+use tokio::time::timeout;
 
 use super::failure::{Failure, breaks_connection};
 use super::stats::PoolStats;
@@ -20,6 +21,9 @@ const IDLE_TIME: Duration = Duration::from_secs(300);
 
 /// or when it is so old: what it holds at the server is freed, and it is made anew where the address points to now.
 const LIFETIME: Duration = Duration::from_secs(1_800);
+
+/// How long calls that are at work may take to end when the pool closes.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// Calls that may wait, for each connection. What has waited behind more would be given up by who asked.
 const WAITING_PER_CONNECTION: usize = 32;
@@ -100,7 +104,9 @@ impl Pool {
     }
 
     pub(super) async fn close(&self) {
-        self.connections.close().await;
+        if timeout(CLOSE_TIME, self.connections.close()).await.is_err() {
+            tracing::warn!("a server of PostgreSQL hangs; its connections weren't closed in order");
+        }
     }
 }
 

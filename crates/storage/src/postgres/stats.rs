@@ -1,5 +1,6 @@
 //! What an operator sees of the pools.
 
+use std::iter::Sum;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,6 +21,18 @@ pub struct PoolStats {
     pub waiting: u64,
     /// Calls that got none in time, or of which too many waited.
     pub not_acquired: u64,
+}
+
+impl Sum for PoolStats {
+    fn sum<I: Iterator<Item = Self>>(pools: I) -> Self {
+        pools.fold(Self::default(), |sum, pool| Self {
+            size: sum.size + pool.size,
+            open: sum.open + pool.open,
+            in_use: sum.in_use + pool.in_use,
+            waiting: sum.waiting + pool.waiting,
+            not_acquired: sum.not_acquired + pool.not_acquired,
+        })
+    }
 }
 
 /// What a replica is doing.
@@ -69,6 +82,8 @@ pub struct ReplicaStats {
 pub struct PostgresStats {
     /// True if the primary answered when it was last asked.
     pub primary_answers: bool,
+    /// Times that it began not to answer.
+    pub missed: u64,
     /// Connections to the primary for what writes.
     pub writes: PoolStats,
     /// Connections to the primary for reads that no replica may answer.
@@ -79,6 +94,17 @@ pub struct PostgresStats {
     pub calls: Vec<(&'static str, &'static str, u64)>,
     /// Reads that a replica failed to answer and that were asked of the primary.
     pub redirected: u64,
+}
+
+impl PostgresStats {
+    /// Grows when the primary can't be asked: calls that didn't succeed, and times that it didn't answer who watches it.
+    pub fn troubles(&self) -> u64 {
+        let failed = self
+            .calls
+            .iter()
+            .filter(|(_, outcome, _)| *outcome != OUTCOMES[0]);
+        self.missed + failed.map(|(.., count)| count).sum::<u64>()
+    }
 }
 
 /// Something that took time.
@@ -109,6 +135,7 @@ pub(super) struct Counts {
     ended: [[AtomicU64; OUTCOMES.len()]; ACCESSES.len()],
     redirected: AtomicU64,
     primary_answers: AtomicBool,
+    missed: AtomicU64,
 }
 
 impl Counts {
@@ -144,6 +171,7 @@ impl Counts {
         let before = self.primary_answers.swap(answers, Ordering::Relaxed);
         match failed {
             Some(reason) if before => {
+                self.missed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(reason, "the primary of PostgreSQL doesn't answer");
             }
             None if !before => tracing::info!("the primary of PostgreSQL answers"),
@@ -176,6 +204,7 @@ impl Postgres {
             });
         PostgresStats {
             primary_answers: counts.primary_answers.load(Ordering::Relaxed),
+            missed: counts.missed.load(Ordering::Relaxed),
             writes: shared.writes.stats(),
             primary_reads: shared.primary_reads.stats(),
             replicas: shared.replicas.stats(),

@@ -34,8 +34,8 @@ impl Fixture {
 
     async fn postgres() -> Self {
         let database = PostgresDatabase::shared();
+        Postgres::migrate(&config(&database)).await.unwrap();
         let postgres = Postgres::connect(config(&database)).unwrap();
-        postgres.migrate().await.unwrap();
         let store = AuditStore::postgres(postgres);
         let place = Place::Database(database);
         Self { store, place }
@@ -426,7 +426,14 @@ async fn several_write_the_same_at_once(fixture: Fixture) {
         let (store, mut entries) = (fixture.store.clone(), entries.clone());
         // Each in another order.
         entries.rotate_left(writer * 251);
-        writing.push(tokio::spawn(async move { store.insert(&entries).await }));
+        writing.push(tokio::spawn(async move {
+            let new = store.insert(&entries).await;
+            // Any thread may ask.
+            let all = AuditFilter::default();
+            store.page(&all, 1, 10).await.unwrap();
+            store.export(&all, None, 10).await.unwrap();
+            new
+        }));
     }
     let mut new = 0;
     for written in writing {

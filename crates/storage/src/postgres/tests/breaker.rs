@@ -21,10 +21,10 @@ fn guarded(url: &str, recovery_timeout: Duration) -> (Postgres, Arc<Breaker>) {
 }
 
 async fn run(postgres: &Postgres, sql: &'static str) -> Result<(), StoreError> {
-    let work = async |connection: &mut PgConnection| {
-        sqlx::raw_sql(sql).execute(connection).await.map(drop)
-    };
-    postgres.write(None, work).await
+    let asked = postgres.write(None, |connection| {
+        Box::pin(async move { sqlx::raw_sql(sql).execute(connection).await.map(drop) })
+    });
+    asked.await
 }
 
 #[tokio::test(flavor = "multi_thread")]
