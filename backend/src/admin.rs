@@ -7,9 +7,11 @@ use std::{
 };
 
 use gateway::{InstanceId, Peers};
-use protocol::Role;
+use protocol::{ApiKeyId, CreateApiKey, Request, Role, Secret};
 use redis_client::RedisClient;
-use storage::{AuditOutcome, AuditStore, MessageStore, OpenError, Postgres, StoreError};
+use storage::{
+    AuditOutcome, AuditStore, MessageStore, OpenError, Postgres, StoreError, StoredApiKey,
+};
 
 use crate::{
     audit::record::Record,
@@ -19,6 +21,7 @@ use crate::{
         bus::Bus,
         instances::{Instances, RenewError},
     },
+    publish::api_keys,
 };
 
 /// Why a command failed.
@@ -31,6 +34,9 @@ pub enum AdminError {
     /// Nobody has this name.
     #[error("there is no user {0:?}")]
     Unknown(String),
+    /// What was asked for is wrong.
+    #[error("{0}")]
+    Invalid(String),
     /// Instances run that must not.
     #[error("stop the other instances first: {0} are running")]
     Running(usize),
@@ -118,6 +124,78 @@ async fn audit_store(config: &Config) -> Result<Option<AuditStore>, OpenError> {
         None => Ok(Some(AuditStore::open(&config.data_dir).await?)),
         Some(_) => Ok(None),
     }
+}
+
+/// Makes a key for another program, good for these scopes, and returns it. Running instances of a fleet know it within ten
+/// seconds.
+///
+/// # Errors
+/// If a server is running on the directory, the database isn't reached, or name or scopes are wrong.
+pub async fn create_key(
+    config: &Config,
+    name: &str,
+    scopes: &[&str],
+) -> Result<Secret, AdminError> {
+    let request = CreateApiKey {
+        name: name.trim().to_owned(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+    };
+    request
+        .validate()
+        .map_err(|invalid| AdminError::Invalid(invalid.to_string()))?;
+    let opened = Opened::new(config).await?;
+    let (stored, secret) = api_keys::make(request);
+    let created = async {
+        let id = stored.id.clone();
+        opened.store.create_api_key(stored).await?;
+        let created = Record::new("api_key.create", AuditOutcome::Succeeded);
+        record(config, created.by_system().on("key", id.as_str())).await?;
+        Ok(secret)
+    };
+    let created = created.await;
+    opened.close(created).await
+}
+
+/// The keys of other programs, a line each: id, name, scopes, when it was made and last used.
+///
+/// # Errors
+/// If a server is running on the directory, or the database isn't reached.
+pub async fn keys(config: &Config) -> Result<Vec<String>, AdminError> {
+    let opened = Opened::new(config).await?;
+    let listed = opened.store.api_keys().await.map_err(AdminError::from);
+    let keys = opened.close(listed).await?.into_iter();
+    let line = |key: StoredApiKey| {
+        let used = key
+            .last_used_at
+            .map_or_else(|| "never used".to_owned(), |at| format!("used {at}"));
+        let (scopes, made) = (key.scopes.join(","), key.created_at);
+        format!(
+            "{}  {}  {scopes}  made {made}  {used}",
+            key.id.as_str(),
+            key.name
+        )
+    };
+    Ok(keys.map(line).collect())
+}
+
+/// Revokes a key of another program. Running instances of a fleet refuse it within ten seconds.
+///
+/// # Errors
+/// If a server is running on the directory, the database isn't reached, or there is no such key.
+pub async fn revoke_key(config: &Config, id: &str) -> Result<(), AdminError> {
+    let unknown = || AdminError::Invalid(format!("there is no key {id:?}"));
+    let key: ApiKeyId = id.parse().map_err(|_| unknown())?;
+    let opened = Opened::new(config).await?;
+    let revoked = async {
+        match opened.store.delete_api_key(&key).await {
+            Err(StoreError::NotFound) => return Err(unknown()),
+            revoked => revoked?,
+        }
+        let revoked = Record::new("api_key.revoke", AuditOutcome::Succeeded);
+        record(config, revoked.by_system().on("key", key.as_str())).await
+    };
+    let revoked = revoked.await;
+    opened.close(revoked).await
 }
 
 /// Makes what the databases lack: collections and indexes, on a router the sharding, and in PostgreSQL the schema.

@@ -20,7 +20,7 @@ use crate::{
     health::Health,
     limits::{Limits, unfinished::UnfinishedRequests},
     metrics::Metrics,
-    publish::Publishing,
+    publish::{Publishing, api_keys::ApiKeys},
 };
 
 /// The components of one server, shared by all that it serves.
@@ -63,6 +63,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// Rooms and messages.
     pub chat: Arc<Chat>,
+    /// The keys of other programs.
+    pub api_keys: Arc<ApiKeys>,
     /// Events from outside.
     pub publishing: Publishing,
     /// Permits of connections that resume their rooms.

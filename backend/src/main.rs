@@ -24,6 +24,10 @@ usage: tertulia [COMMAND]
   migrate                make what the databases of a fleet lack: collections, indexes, shards, tables
   admin grant USERNAME   make a user an administrator
   admin restored         after the database was restored from a backup, have clients load their rooms anew
+  admin keys create NAME SCOPES
+                         make a key for another program and print it; SCOPES is publish, or publish:/ for a namespace
+  admin keys list        list the keys of other programs
+  admin keys revoke ID   revoke one
   version, --version     print the version
   help, --help           print this
 
@@ -44,6 +48,15 @@ fn main() -> ExitCode {
             run(|config| grant(config, username))
         }
         ["admin", "restored"] => run(restored),
+        ["admin", "keys", "create", name, scopes] => {
+            let (name, scopes) = (name.to_owned(), scopes.to_owned());
+            run(|config| create_key(config, name, scopes))
+        }
+        ["admin", "keys", "list"] => run(keys),
+        ["admin", "keys", "revoke", id] => {
+            let id = id.to_owned();
+            run(|config| revoke_key(config, id))
+        }
         ["version" | "--version" | "-V"] => {
             say(&format!("tertulia {}", env!("CARGO_PKG_VERSION")));
             Ok(())
@@ -175,5 +188,30 @@ async fn restored(config: Config) -> Result<(), String> {
     say(&format!(
         "Clients will load their rooms anew ({rooms} in all)."
     ));
+    Ok(())
+}
+
+async fn create_key(config: Config, name: String, scopes: String) -> Result<(), String> {
+    let scopes: Vec<&str> = scopes.split(',').collect();
+    let key = admin::create_key(&config, &name, &scopes)
+        .await
+        .map_err(|e| e.to_string())?;
+    // The only time that it is shown.
+    say(key.expose());
+    Ok(())
+}
+
+async fn keys(config: Config) -> Result<(), String> {
+    for line in admin::keys(&config).await.map_err(|e| e.to_string())? {
+        say(&line);
+    }
+    Ok(())
+}
+
+async fn revoke_key(config: Config, id: String) -> Result<(), String> {
+    admin::revoke_key(&config, &id)
+        .await
+        .map_err(|e| e.to_string())?;
+    say(&format!("The key {id} is revoked."));
     Ok(())
 }

@@ -37,7 +37,7 @@ use crate::{
     http,
     metrics::Metrics,
     operations,
-    publish::{Publishing, emitter},
+    publish::{Publishing, api_keys::ApiKeys, emitter},
     socket::{Connector, RESUMING},
 };
 
@@ -373,7 +373,12 @@ fn assemble(
             circuits.clone(),
         ),
         postgres,
-        publishing: Publishing::new(&config, hub.clone(), bus.clone()),
+        api_keys: Arc::new(ApiKeys::new(
+            &config.publish_api_keys,
+            store.clone(),
+            bus.clone(),
+        )),
+        publishing: Publishing::new(hub.clone(), bus.clone()),
         resuming: Semaphore::new(RESUMING),
         startup,
         unfinished_requests: Arc::default(),
@@ -402,6 +407,7 @@ fn receivers(app: &App) -> Receivers {
         app.accounts.clone(),
         app.auth.revocations.clone(),
         app.cache.clone(),
+        app.api_keys.clone(),
         app.circuits.clone(),
         app.limits.clone(),
         Arc::new(Delivery::new(
@@ -444,6 +450,8 @@ fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
     app.accounts.spawn_tasks(tasks);
     let cache = app.cache.clone();
     tasks.spawn(async move { cache.run().await });
+    let api_keys = app.api_keys.clone();
+    tasks.spawn(async move { api_keys.run().await });
     let circuits = app.circuits.clone();
     tasks.spawn(async move { circuits.run().await });
     let instances = app.instances.clone();

@@ -5,8 +5,8 @@ pub mod blocks;
 pub mod connected_sessions;
 mod external_connections;
 mod external_users;
-pub mod housekeeping;
 pub mod profile;
+pub mod session_monitor;
 pub mod sessions;
 pub mod sign_in;
 pub mod users;
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use self::{
     connected_sessions::ConnectedSessions, external_connections::ExternalConnections,
-    external_users::ExternalUsers,
+    external_users::ExternalUsers, session_monitor::MonitorStats,
 };
 use crate::{
     auth::{Auth, access_tokens::TokenError, actor::Actor},
@@ -45,6 +45,7 @@ pub struct Accounts {
     chat: Arc<Chat>,
     connected_sessions: ConnectedSessions,
     external_users: ExternalUsers,
+    monitor: Arc<MonitorStats>,
     external_connections: ExternalConnections,
     /// True if guests are allowed.
     guests: bool,
@@ -96,6 +97,7 @@ impl Accounts {
                 parts.user_sockets.clone(),
             ),
             external_users: ExternalUsers::default(),
+            monitor: Arc::default(),
             external_connections: ExternalConnections::new(
                 parts.store.clone(),
                 parts.auth.revocations.clone(),
@@ -142,6 +144,11 @@ impl Accounts {
         }
     }
 
+    /// What the session monitor has done.
+    pub fn monitor(&self) -> &MonitorStats {
+        &self.monitor
+    }
+
     /// Starts what accounts do from time to time.
     pub fn spawn_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         let accounts = self.clone();
@@ -157,7 +164,7 @@ impl Accounts {
             });
         }
         let accounts = self.clone();
-        tasks.spawn(async move { housekeeping::run(&accounts).await });
+        tasks.spawn(async move { session_monitor::supervise(&accounts).await });
         let auth = self.auth.clone();
         tasks.spawn(async move { auth.last_seen.run().await });
         if self.bus.has_peers() {

@@ -13,6 +13,7 @@ use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 use super::Accounts;
 use crate::{
     auth::{access_tokens::ACCESS_TOKEN_LIFE, actor::Actor},
+    completion::run_to_completion,
     error::AppError,
     wire,
 };
@@ -141,8 +142,29 @@ pub async fn refresh(
 /// # Errors
 /// Those of the store.
 pub async fn list(accounts: &Accounts, actor: &Actor) -> Result<SessionPage, AppError> {
+    list_of(accounts, actor, &actor.user_id).await
+}
+
+/// The sessions of a user, for an administrator.
+///
+/// # Errors
+/// `not_found` if there is no such user.
+pub async fn list_of_user(
+    accounts: &Accounts,
+    administrator: &Actor,
+    user: &UserId,
+) -> Result<SessionPage, AppError> {
+    existing(accounts, user).await?;
+    list_of(accounts, administrator, user).await
+}
+
+async fn list_of(
+    accounts: &Accounts,
+    actor: &Actor,
+    user: &UserId,
+) -> Result<SessionPage, AppError> {
     let now = Timestamp::now();
-    let stored = accounts.sessions.sessions(&actor.user_id, now).await?;
+    let stored = accounts.sessions.sessions(user, now).await?;
     let mut sessions: Vec<_> = stored
         .into_iter()
         .map(|session| {
@@ -173,11 +195,73 @@ pub async fn end_one(
     actor: &Actor,
     session: &SessionId,
 ) -> Result<(), AppError> {
-    if end(accounts, &actor.user_id, session).await? {
+    end_one_of_user(accounts, &actor.user_id, session).await
+}
+
+/// Ends all sessions of the actor but the one that asks, in one step: none ends, or all of them. Tokens of another
+/// application have no sessions here, and all that were issued until now end, the one that asks included.
+///
+/// # Errors
+/// Those of the store.
+pub async fn end_others(accounts: &Arc<Accounts>, actor: &Actor) -> Result<(), AppError> {
+    if actor.external.is_some() {
+        return end_external_tokens(accounts, &actor.user_id).await;
+    }
+    end_before(accounts, &actor.user_id, Some(&actor.session_id), 0).await?;
+    Ok(())
+}
+
+/// Ends one session of a user, for an administrator.
+///
+/// # Errors
+/// `not_found` if it isn't one of theirs, or has ended.
+pub async fn end_one_of_user(
+    accounts: &Accounts,
+    user: &UserId,
+    session: &SessionId,
+) -> Result<(), AppError> {
+    if end(accounts, user, session).await? {
         Ok(())
     } else {
         Err(AppError::not_found("session"))
     }
+}
+
+/// Ends all sessions of a user, for an administrator, and their tokens of another application.
+///
+/// # Errors
+/// `not_found` if there is no such user.
+pub async fn end_all_of_user(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
+    let known = existing(accounts, user).await?;
+    end_before(accounts, user, None, 0).await?;
+    if known.external.is_some() {
+        end_external_tokens(accounts, user).await?;
+    }
+    Ok(())
+}
+
+async fn existing(accounts: &Accounts, user: &UserId) -> Result<StoredUser, AppError> {
+    match accounts.store.user(user).await {
+        Err(StoreError::NotFound) => Err(AppError::not_found("user")),
+        user => Ok(user?),
+    }
+}
+
+/// Ends a user's tokens of another application, on every instance. Tokens tell the second in which they were issued; those of
+/// this one end too.
+async fn end_external_tokens(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
+    let (accounts, user) = (accounts.clone(), user.clone());
+    run_to_completion(async move {
+        let next_second = (Timestamp::now().unix_ms() / 1_000 + 1) * 1_000;
+        let valid_from = Timestamp::from_unix_ms(next_second);
+        accounts
+            .store
+            .end_external_tokens(&user, valid_from)
+            .await?;
+        accounts.publish_change(&user);
+        Ok(())
+    })
+    .await
 }
 
 /// Ends the session that asks; once it has ended already, there is nothing left to do.

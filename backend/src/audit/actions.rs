@@ -54,6 +54,23 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
         "/api/v1/sessions/{sessionId}",
         Always("session.revoke"),
     ),
+    route(Delete, "/api/v1/sessions", Always("session.revoke_others")),
+    route(
+        Delete,
+        "/api/v1/admin/users/{userId}/sessions",
+        Always("session.revoke_of_user"),
+    ),
+    route(
+        Delete,
+        "/api/v1/admin/users/{userId}/sessions/{sessionId}",
+        Always("session.revoke_of_user"),
+    ),
+    route(Post, "/api/v1/admin/keys", Always("api_key.create")),
+    route(
+        Delete,
+        "/api/v1/admin/keys/{keyId}",
+        Always("api_key.revoke"),
+    ),
     route(Post, "/api/v1/rooms", Always("room.create")),
     route(Patch, "/api/v1/rooms/{roomId}", Always("room.update")),
     route(

@@ -51,8 +51,8 @@ pub struct Config {
     pub jwt_secret: Option<Secret>,
     /// The tokens of another application, if they are accepted.
     pub external_tokens: Option<ExternalTokensConfig>,
-    /// `PUBLISH_API_KEY`: what other programs publish events with, at least 32 bytes. Without it they can't.
-    pub publish_api_key: Option<Secret>,
+    /// `PUBLISH_API_KEY`: what other programs publish events with, at least 32 bytes; or several keys, with commas between.
+    pub publish_api_keys: Vec<Secret>,
     /// The audit log.
     pub audit: AuditConfig,
     /// What of the official Redis emitter is taken.
@@ -179,7 +179,7 @@ impl Config {
             emitter: reader.emitter(fleet.as_ref(), tls_ca_file),
             fleet,
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),
-            publish_api_key: reader.text("PUBLISH_API_KEY").map(Secret::from),
+            publish_api_keys: reader.api_keys(),
             allowed_origins: reader.origins(production),
             circuits: reader.circuits(),
             trusted_proxies: reader.networks("TRUSTED_PROXIES"),
@@ -226,16 +226,12 @@ impl Config {
                 Some(_) => reader.wrong("LOG_FORMAT", "text or json"),
             },
         };
-        for (name, secret) in [
-            ("JWT_SECRET", &config.jwt_secret),
-            ("PUBLISH_API_KEY", &config.publish_api_key),
-        ] {
-            if secret
-                .as_ref()
-                .is_some_and(|secret| secret.expose().len() < MIN_SECRET)
-            {
-                reader.wrong(name, "at least 32 bytes")
-            }
+        if config
+            .jwt_secret
+            .as_ref()
+            .is_some_and(|secret| secret.expose().len() < MIN_SECRET)
+        {
+            reader.wrong("JWT_SECRET", "at least 32 bytes")
         }
         if config.log_level.parse::<Targets>().is_err() {
             reader.wrong("LOG_LEVEL", "a filter such as info or info,tertulia=debug")
@@ -363,6 +359,25 @@ mod tests {
             ]
         );
         assert!(!errors.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn there_may_be_several_api_keys() {
+        let keys = |value: &str| {
+            let keys = read(&[("PUBLISH_API_KEY", value)])?.publish_api_keys;
+            Ok::<_, Vec<String>>(keys.iter().map(|key| key.expose().to_owned()).collect())
+        };
+        let (one, other) = ("a".repeat(32), "b".repeat(40));
+        assert_eq!(keys(""), Ok(Vec::new()));
+        assert_eq!(keys(&one), Ok(vec![one.clone()]));
+        let both = format!("{one}, {other}");
+        assert_eq!(keys(&both), Ok(vec![one.clone(), other]));
+        // One that has commas itself.
+        let phrase = "a key, of words, and longer than 32 bytes".to_owned();
+        assert_eq!(keys(&phrase), Ok(vec![phrase.clone()]));
+        for wrong in ["short", "short,short"] {
+            assert_eq!(keys(wrong).unwrap_err().len(), 1, "{wrong}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use gateway::Origin;
 use ipnet::IpNet;
+use protocol::Secret;
 
-use super::InternalAddress;
+use super::{InternalAddress, MIN_SECRET};
 use crate::limits::RateLimits;
 
 /// Reads variables and notes what is wrong with them.
@@ -88,6 +89,21 @@ impl Reader<'_> {
                 }
             }
         })
+    }
+
+    /// Several with commas between, if each is long enough; else the whole is one.
+    pub(super) fn api_keys(&mut self) -> Vec<Secret> {
+        let Some(text) = self.text("PUBLISH_API_KEY") else {
+            return Vec::new();
+        };
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if parts.iter().all(|key| key.len() >= MIN_SECRET) {
+            return parts.into_iter().map(Secret::from).collect();
+        }
+        if text.len() < MIN_SECRET {
+            return self.wrong("PUBLISH_API_KEY", "at least 32 bytes");
+        }
+        vec![text.into()]
     }
 
     pub(super) fn internal_address(&mut self) -> Option<InternalAddress> {

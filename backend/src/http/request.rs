@@ -23,6 +23,7 @@ use crate::{
     auth::actor::Actor,
     error::AppError,
     limits::Tier,
+    publish::api_keys::KeyHolder,
 };
 
 /// Bytes of a body, far more than the longest message takes.
@@ -194,9 +195,6 @@ impl FromRequestParts<SharedApp> for Administrator {
     }
 }
 
-/// The proof that a request came with the API key. Without a configured key the route doesn't exist.
-pub struct KeyHolder(());
-
 impl FromRequestParts<SharedApp> for KeyHolder {
     type Rejection = AppError;
 
@@ -204,17 +202,19 @@ impl FromRequestParts<SharedApp> for KeyHolder {
         if let Some(trail) = parts.extensions.get::<Trail>() {
             trail.note(Record::set_api_key);
         }
-        let Some(key) = app.publishing.key() else {
+        // Without any key the route doesn't exist.
+        if !app.api_keys.exist() {
             return Err(AppError::not_found("route"));
-        };
-        match bearer_of(&parts.headers) {
-            Some(presented) if key.is(presented) => Ok(Self(())),
-            _ => {
+        }
+        let presented = bearer_of(&parts.headers);
+        match presented.and_then(|presented| app.api_keys.holder(presented)) {
+            Some(holder) => Ok(holder),
+            None => {
                 let (network, now) = (network_key(&parts.extensions)?, Instant::now());
                 app.limits.take(Tier::Strangers, network, 1, now).await?;
                 Err(AppError::new(
                     ErrorCode::Unauthenticated,
-                    "the header Authorization: Bearer with the API key is required",
+                    "the header Authorization: Bearer with an API key is required",
                 ))
             }
         }

@@ -73,7 +73,23 @@ fn table() -> Vec<Row> {
         row(Get, "/api/v1/users", users::list),
         row(Get, "/api/v1/users/{userId}", users::read),
         row(Get, "/api/v1/sessions", sessions::list),
+        row(Delete, "/api/v1/sessions", sessions::delete_others),
         row(Delete, "/api/v1/sessions/{sessionId}", sessions::delete),
+        row(
+            Get,
+            "/api/v1/admin/users/{userId}/sessions",
+            admin::sessions::list,
+        ),
+        row(
+            Delete,
+            "/api/v1/admin/users/{userId}/sessions",
+            admin::sessions::delete_all,
+        ),
+        row(
+            Delete,
+            "/api/v1/admin/users/{userId}/sessions/{sessionId}",
+            admin::sessions::delete,
+        ),
         row(Post, "/api/v1/rooms", rooms::create),
         row(Get, "/api/v1/rooms", rooms::list),
         row(Get, "/api/v1/rooms/{roomId}", rooms::read),
@@ -92,6 +108,9 @@ fn table() -> Vec<Row> {
         row(Get, "/api/v1/rooms/{roomId}/search", messages::search),
         row(Post, "/api/v1/publish", publish::publish),
         row(Get, "/api/v1/admin/instances", admin::instances::list),
+        row(Get, "/api/v1/admin/keys", admin::keys::list),
+        row(Post, "/api/v1/admin/keys", admin::keys::create),
+        row(Delete, "/api/v1/admin/keys/{keyId}", admin::keys::delete),
         row(Get, "/api/v1/admin/circuits", admin::circuits::list),
         row(
             Put,

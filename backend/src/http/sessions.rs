@@ -14,6 +14,14 @@ pub async fn list(
     Ok(Json(sessions::list(&app.accounts, &actor).await?))
 }
 
+pub async fn delete_others(
+    State(app): State<SharedApp>,
+    actor: Actor,
+) -> Result<StatusCode, AppError> {
+    sessions::end_others(&app.accounts, &actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub async fn delete(
     State(app): State<SharedApp>,
     actor: Actor,

@@ -279,6 +279,24 @@ const AUDIT: &[Metric] = &[
 ];
 
 metrics! {
+    gauge SESSIONS "sessions" ["state"] "Sessions of all instances as of the session monitor's last run: live, ended (not yet removed)"
+    counter SESSIONS_CLEANED "sessions_cleaned_total" [] "Ended sessions that the monitor of this instance removed"
+    counter MONITOR_RUNS "session_monitor_runs_total" ["outcome"] "Runs of the session monitor, by the outcome: completed, failed"
+    counter MONITOR_RESTARTS "session_monitor_restarts_total" [] "Times that the session monitor was started again after a fault"
+    gauge MONITOR_AGE "session_monitor_last_run_seconds" [] "Time since its last completed run; NaN before the first"
+    gauge MONITOR_TOOK "session_monitor_run_seconds" [] "What that run took"
+}
+
+const SESSION_MONITOR: &[Metric] = &[
+    SESSIONS,
+    SESSIONS_CLEANED,
+    MONITOR_RUNS,
+    MONITOR_RESTARTS,
+    MONITOR_AGE,
+    MONITOR_TOOK,
+];
+
+metrics! {
     gauge EXTERNAL_KEYS "external_keys" [] "Keys known of the issuer of other applications' tokens"
     gauge EXTERNAL_KEYS_AGE "external_keys_age_seconds" [] "Time since they were read"
     counter EXTERNAL_KEYS_READS "external_keys_reads_total" ["outcome"] "Attempts to read them, by the outcome: read, failed"
@@ -334,6 +352,7 @@ pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
         ("PostgreSQL", POSTGRES),
         ("Emitters", EMITTERS),
         ("Audit log", AUDIT),
+        ("Sessions", SESSION_MONITOR),
         ("Tokens of another application", EXTERNAL_TOKENS),
         ("The process", telemetry::PROCESS),
     ]

@@ -60,6 +60,7 @@ pub(super) fn read(
         app.metrics.bots_refused(),
     );
     store(&app.store, scrape);
+    session_monitor(app, scrape);
     external_keys(app, scrape);
     bus(app, scrape);
     redis(app, redis_loads, scrape);
@@ -267,6 +268,23 @@ fn circuits(app: &App, scrape: &Scrape<'_>) {
         }
         scrape.counter(&of::CIRCUIT_REJECTED, &[name], counts.rejected);
     }
+}
+
+fn session_monitor(app: &App, scrape: &Scrape<'_>) {
+    let stats = app.accounts.monitor();
+    if let Some(run) = stats.last_run() {
+        scrape.gauge(&of::SESSIONS, &["live"], run.counts.live as f64);
+        scrape.gauge(&of::SESSIONS, &["ended"], run.counts.ended as f64);
+        scrape.gauge(&of::MONITOR_TOOK, &[], run.took.as_secs_f64());
+        scrape.gauge(&of::MONITOR_AGE, &[], run.ended.elapsed().as_secs_f64());
+    } else {
+        scrape.gauge(&of::MONITOR_AGE, &[], f64::NAN);
+    }
+    scrape.counter(&of::SESSIONS_CLEANED, &[], stats.cleaned());
+    for (outcome, count) in stats.runs() {
+        scrape.counter(&of::MONITOR_RUNS, &[outcome], count);
+    }
+    scrape.counter(&of::MONITOR_RESTARTS, &[], stats.restarts());
 }
 
 fn external_keys(app: &App, scrape: &Scrape<'_>) {

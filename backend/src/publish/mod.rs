@@ -6,6 +6,7 @@
 //! that falls behind loses these first.
 
 mod api_key;
+pub mod api_keys;
 pub mod emitter;
 pub mod emitter_counts;
 
@@ -18,8 +19,8 @@ use bytes::Bytes;
 use gateway::{Frame, Hub, RateLimit, RateLimiter};
 use protocol::{PublicTopic, PublishRequest};
 
-use self::{api_key::ApiKey, emitter_counts::EmitterCounts};
-use crate::{config::Config, delivery::TopicEvent, error::AppError, fleet::bus::Bus, topics};
+use self::emitter_counts::EmitterCounts;
+use crate::{delivery::TopicEvent, error::AppError, fleet::bus::Bus, topics};
 
 /// Publications a second that one instance takes through Redis: enough for an organisation's programs, and too few to keep a core
 /// busy with anything but large audiences. Every instance hears all of them, so each counts for itself; those over HTTP have a
@@ -50,25 +51,17 @@ pub struct Publication {
 pub struct Publishing {
     hub: Hub,
     bus: Arc<Bus>,
-    /// Without it nobody may publish over HTTP.
-    key: Option<ApiKey>,
     emitter_counts: EmitterCounts,
 }
 
 impl Publishing {
-    /// As configured.
-    pub fn new(config: &Config, hub: Hub, bus: Arc<Bus>) -> Self {
+    /// To the connections of `hub`, and over `bus` to those of other instances.
+    pub fn new(hub: Hub, bus: Arc<Bus>) -> Self {
         Self {
             hub,
             bus,
-            key: config.publish_api_key.as_ref().map(ApiKey::new),
             emitter_counts: EmitterCounts::default(),
         }
-    }
-
-    /// The key that requests have to present, if there is one.
-    pub fn key(&self) -> Option<&ApiKey> {
-        self.key.as_ref()
     }
 
     /// What became of the messages of Redis emitters.

@@ -135,7 +135,7 @@ fn published_to(app: &App, actor: &Actor) -> Vec<String> {
     let emitter = app.config.emitter.as_ref();
     let emitter = emitter.filter(|emitter| emitter.namespaces.contains(&"/"));
     let mut topics = Vec::new();
-    if emitter.is_some() || app.config.publish_api_key.is_some() {
+    if emitter.is_some() || app.api_keys.exist() {
         topics.push(topics::user(&actor.user_id));
     }
     if emitter.is_some() {

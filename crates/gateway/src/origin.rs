@@ -25,10 +25,17 @@ impl FromStr for Origin {
     type Err = NotAnOrigin;
 
     fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
+        // What browsers never send, and URLs are lenient with.
+        let lenient = |letter: char| {
+            letter.is_whitespace() || letter.is_control() || matches!(letter, '\\' | '@' | '%')
+        };
+        if !text.contains("://") || text.contains(lenient) {
+            return Err(NotAnOrigin);
+        }
         let url = Url::parse(text).map_err(|_| NotAnOrigin)?;
         let host = url
             .host_str()
-            .filter(|host| !host.is_empty() && !host.contains('*'));
+            .filter(|host| !host.is_empty() && !host.contains('*') && !host.ends_with('.'));
         let has_more = !matches!(url.path(), "" | "/")
             || url.query().is_some()
             || url.fragment().is_some()
@@ -65,6 +72,12 @@ mod tests {
             ("https://münchen.example", "https://xn--mnchen-3ya.example"),
             ("http://[0:0::1]:80", "http://[::1]"),
             ("Capacitor://LocalHost", "capacitor://localhost"),
+            ("https://app.example:", "https://app.example"),
+            ("https://app.example:0443", "https://app.example"),
+            (
+                "https://XN--MNCHEN-3YA.example",
+                "https://xn--mnchen-3ya.example",
+            ),
         ] {
             assert_eq!(origin(written).as_deref(), Ok(read), "{written}");
         }
@@ -78,6 +91,20 @@ mod tests {
             "https://a b.example",
             "https://*.example",
             "https://ann@app.example",
+            "https://@app.example",
+            "https://ann:pass@app.example",
+            "https://app.example.",
+            "https://app.example/.",
+            "https://app.example//",
+            "https://app.example#",
+            "https://app.example?",
+            "https://app.example:65536",
+            "https://app%2Eexample",
+            "https:app.example",
+            "https:\\\\app.example",
+            "https://app.exa\tmple",
+            " https://app.example",
+            "https://a.example,https://b.example",
             "file:///",
         ] {
             assert_eq!(origin(wrong), Err(NotAnOrigin), "{wrong}");

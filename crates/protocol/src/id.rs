@@ -132,4 +132,5 @@ id!(
     "The id of a message, unique in the whole system."
 );
 id!(AttachmentId, "The id of an attachment.");
+id!(ApiKeyId, "The id of an API key.");
 id!(CircuitName, "The name of a circuit breaker.");

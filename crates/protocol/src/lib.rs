@@ -6,6 +6,7 @@
 //! never renamed or removed; a request is only acted on after [`Request::validate`].
 
 pub mod ack;
+pub mod api_key;
 pub mod asyncapi;
 pub mod audit;
 mod bounds;
@@ -38,6 +39,7 @@ pub mod tokens;
 pub mod user;
 
 pub use ack::Ack;
+pub use api_key::*;
 pub use asyncapi::asyncapi;
 pub use audit::*;
 pub use cache::*;
@@ -48,7 +50,9 @@ pub use error::{ErrorBody, ErrorCode, Problem};
 pub use event::*;
 pub use health::*;
 pub use history::*;
-pub use id::{AttachmentId, CircuitName, MalformedId, MessageId, RoomId, SessionId, UserId};
+pub use id::{
+    ApiKeyId, AttachmentId, CircuitName, MalformedId, MessageId, RoomId, SessionId, UserId,
+};
 pub use instance::*;
 pub use member::*;
 pub use message::*;

@@ -1,6 +1,7 @@
 //! Accounts, rooms and their logs, in one of two back ends: SQLite in the embedded default, MongoDB for a fleet. The
 //! contract of each method is documented here, in the file of its noun, and holds for both: the same tests run on both.
 
+mod api_keys;
 mod append;
 mod blocks;
 mod change_rules;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 
 use protocol::limits::PAGE_BYTES_MAX;
 
+use api_keys::{API_KEYS_MAX, too_many_api_keys};
+pub use api_keys::{ApiKeyHash, StoredApiKey};
 pub use append::{Appended, Change, NewEntry};
 pub use log::{EventBody, Head, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};

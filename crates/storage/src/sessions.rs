@@ -135,6 +135,15 @@ pub struct SessionSeen {
     pub address: String,
 }
 
+/// How many sessions there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionCounts {
+    /// Those that are valid.
+    pub live: u64,
+    /// Those that have ended and aren't removed yet.
+    pub ended: u64,
+}
+
 /// The sessions of the users who are signed in, in one of two back ends. Cloning shares it.
 #[derive(Clone)]
 pub struct Sessions(Backend);
@@ -256,8 +265,13 @@ impl Sessions {
         on_backend!(self, revoked_sessions(since))
     }
 
-    /// Removes at most 1,000 sessions that were revoked or had expired before `before`, and returns how many. 0 also where
-    /// everything expires by itself.
+    /// How many sessions there are at `now`.
+    pub async fn count_sessions(&self, now: Timestamp) -> Result<SessionCounts, StoreError> {
+        on_backend!(self, count_sessions(now))
+    }
+
+    /// Removes some thousand sessions that were revoked or had expired before `before`, and returns how many; 0 once there are
+    /// none left.
     pub async fn purge_sessions(&self, before: Timestamp) -> Result<usize, StoreError> {
         on_backend!(self, purge_sessions(before))
     }

@@ -77,3 +77,46 @@ async fn messages_go_on_without_redis_and_signing_in_comes_back_with_it() {
     beas.before("after").await;
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_changes_while_redis_hangs_ends_every_other_session() {
+    let stack = Stack::start(&["redis"]);
+    let app = TestApp::start_fleet(&[("REDIS_URL", &stack.get("REDIS_SINGLE_URL"))]).await;
+    let phone = app.register("ana").await;
+    let laptop = app.sign_in("ana").await;
+    let mut phones = app.connect(&phone).await;
+    stack.signal_all("redis", "STOP");
+    let change = json!({ "currentPassword": "correct horse", "newPassword": "battery staple" });
+    let changed = app.post("/api/v1/me/password", Some(&laptop), change).await;
+    stack.signal_all("redis", "CONT");
+    // Either it wasn't, or it was and nobody else stays signed in; nothing in between.
+    let new = json!({ "username": "ana", "password": "battery staple" });
+    let signed_in = within("an answer", async {
+        loop {
+            let answer = app.post("/api/v1/auth/login", None, new.clone()).await;
+            if answer.status != 503 {
+                return answer.status.as_u16();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let refresh = async |token: &str| {
+        let body = json!({ "refreshToken": token });
+        app.post("/api/v1/auth/refresh", None, body).await
+    };
+    if signed_in == 200 {
+        assert_eq!(
+            refresh(&phone.refresh_token).await.code(),
+            "unauthenticated"
+        );
+        phones.event("session:revoked").await;
+        phones.disconnected().await;
+        app.is_out(&phone).await;
+    } else {
+        assert_ne!(changed.status, 204, "{}", changed.body);
+        refresh(&phone.refresh_token).await.expect(200);
+    }
+    refresh(&laptop.refresh_token).await.expect(200);
+    app.stop().await;
+}

@@ -7,7 +7,7 @@ use super::{
     api::Answer,
     test_app::{Person, TestApp},
 };
-use crate::client::http;
+use crate::{client::http, deadline::within};
 
 const KEY: &str = "a key of at least thirty-two bytes";
 const PUBLISH: &str = "/api/v1/publish";
@@ -211,4 +211,83 @@ async fn who_falls_behind_loses_these_before_anything_durable() {
     let others: Vec<_> = heard.iter().filter(|(name, _)| name != "filler").collect();
     assert!(others.is_empty(), "no resync, nothing: {others:?}");
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_made_used_and_revoked_while_the_server_runs() {
+    let (app, admin) = TestApp::start().await.with_administrator("ada").await;
+    let body = json!({ "namespace": "/", "to": { "user": admin.id }, "event": "a:b", "data": 1 });
+    const KEYS: &str = "/api/v1/admin/keys";
+    assert_eq!(publish(&app, Some(KEY), &body).await.code(), "not_found");
+    let create = async |name: &str, scopes: Value| {
+        let request = json!({ "name": name, "scopes": scopes });
+        app.post(KEYS, Some(&admin), request).await
+    };
+    for wrong in [
+        json!([]),
+        json!(["all"]),
+        json!(["publish:/nowhere"]),
+        json!("publish"),
+    ] {
+        assert_eq!(create("shop", wrong).await.code(), "invalid");
+    }
+    let first = create("shop", json!(["publish"])).await.expect(201);
+    let second = create("billing", json!(["publish:/"])).await.expect(201);
+    let secret = |created: &Value| created["secret"].as_str().unwrap().to_owned();
+    let path = |created: &Value| format!("{KEYS}/{}", created["key"]["id"].as_str().unwrap());
+    // Of a fleet the other instance hears of them a moment later.
+    let becomes = async |key: &str, status: u16| {
+        within("what a key is good for", async {
+            let mut right = 0;
+            while right < 2 {
+                match publish(&app, Some(key), &body).await.status.as_u16() {
+                    found if found == status => right += 1,
+                    _ => right = 0,
+                }
+            }
+        })
+        .await;
+    };
+    becomes(&secret(&first), 204).await;
+    becomes(&secret(&second), 204).await;
+    let guess = secret(&first).replace("tk_", "tk_0");
+    for wrong in [KEY, &guess, &secret(&first)[..40], "tk_", "tk__", "tk_x_y"] {
+        assert_eq!(
+            publish(&app, Some(wrong), &body).await.code(),
+            "unauthenticated"
+        );
+    }
+    let listed = app.get(KEYS, Some(&admin)).await.expect(200);
+    assert_eq!(listed["keys"][0]["name"], "shop");
+    assert_eq!(listed["keys"][1]["scopes"], json!(["publish:/"]));
+    assert!(!listed.to_string().contains(&secret(&first)));
+    // Connected since, she hears what is published to her.
+    let mut adas = app.connect(&admin).await;
+    publish(&app, Some(&secret(&second)), &body)
+        .await
+        .expect(204);
+    adas.event("a:b").await;
+    app.delete(&path(&first), &admin).await.expect(204);
+    becomes(&secret(&first), 401).await;
+    becomes(&secret(&second), 204).await;
+    assert_eq!(app.delete(&path(&first), &admin).await.code(), "not_found");
+    let app = app.restart().await;
+    publish(&app, Some(&secret(&second)), &body)
+        .await
+        .expect(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_configured_keys_are_good_at_a_time() {
+    const OTHER: &str = "another key of at least 32 bytes";
+    let keys = format!("{KEY},{OTHER}");
+    let app = TestApp::start_with(&[("PUBLISH_API_KEY", &keys)]).await;
+    let body = json!({ "namespace": "/", "to": { "topic": "x:y" }, "event": "a:b", "data": 1 });
+    for key in [KEY, OTHER] {
+        publish(&app, Some(key), &body).await.expect(204);
+    }
+    assert_eq!(
+        publish(&app, Some(&keys), &body).await.code(),
+        "unauthenticated"
+    );
 }

@@ -353,3 +353,48 @@ async fn what_a_client_says_of_its_rooms_is_checked() {
         assert!(message.starts_with(field), "{message}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_other_sessions_end_at_once() {
+    let app = TestApp::start().await;
+    let phone = app.register("ana").await;
+    let laptop = log_in(&app, "ana", "correct horse").await;
+    let bea = app.register("bea").await;
+    let (mut phones, mut laptops) = (app.connect(&phone).await, app.connect(&laptop).await);
+    let mut beas = app.connect(&bea).await;
+    app.delete("/api/v1/sessions", &laptop).await.expect(204);
+    is_cut(&app, &mut phones, &phone).await;
+    laptops.create("public", "still here").await;
+    beas.create("public", "mine").await;
+    let sessions = app.get("/api/v1/sessions", Some(&laptop)).await.expect(200);
+    assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
+    app.delete("/api/v1/sessions", &laptop).await.expect(204);
+    log_in(&app, "ana", "correct horse").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_list_and_end_the_sessions_of_anybody() {
+    let (app, admin) = TestApp::start().await.with_administrator("ada").await;
+    let phone = app.register("ana").await;
+    let laptop = log_in(&app, "ana", "correct horse").await;
+    let (mut phones, mut laptops) = (app.connect(&phone).await, app.connect(&laptop).await);
+    let path = format!("/api/v1/admin/users/{}/sessions", phone.id);
+    let listed = app.get(&path, Some(&admin)).await.expect(200);
+    let listed = listed["sessions"].as_array().unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|session| session["current"] == false));
+    let own = app.get("/api/v1/sessions", Some(&phone)).await.expect(200);
+    let mut own = own["sessions"].as_array().unwrap().iter();
+    let phones_id = own.find(|session| session["current"] == true).unwrap()["id"].clone();
+    let one = format!("{path}/{}", phones_id.as_str().unwrap());
+    app.delete(&one, &admin).await.expect(204);
+    is_cut(&app, &mut phones, &phone).await;
+    assert_eq!(app.delete(&one, &admin).await.code(), "not_found");
+    laptops.create("public", "still here").await;
+    app.delete(&path, &admin).await.expect(204);
+    is_cut(&app, &mut laptops, &laptop).await;
+    let nobody = "/api/v1/admin/users/nobody/sessions";
+    assert_eq!(app.get(nobody, Some(&admin)).await.code(), "not_found");
+    assert_eq!(app.delete(nobody, &admin).await.code(), "not_found");
+    app.get("/api/v1/me", Some(&admin)).await.expect(200);
+}

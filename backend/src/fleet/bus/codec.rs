@@ -33,6 +33,8 @@ impl Kind {
     pub const USER_CHANGED: Self = Self(10);
     /// The bus itself: messages were lost on their way from the sender.
     pub(super) const LOST: Self = Self(11);
+    /// `publish`: keys of other programs were made or revoked.
+    pub const API_KEYS_CHANGED: Self = Self(30);
     /// `chat`: several users are no longer members.
     pub const MEMBERS_REMOVED: Self = Self(12);
     /// `circuits`: a circuit breaker opened, closed or was set.

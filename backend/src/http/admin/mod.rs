@@ -3,4 +3,6 @@
 pub mod audit;
 pub mod circuits;
 pub mod instances;
+pub mod keys;
 pub mod rate_limits;
+pub mod sessions;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Method::{Delete, Get, Patch, Post, Put};
 use super::{Content, Credential, Method, Route};
+use crate::api_key::{ApiKeyCreated, ApiKeyPage, CreateApiKey};
 use crate::audit::{AuditEntry, ExportAudit, ListAudit};
 use crate::circuit::{CircuitBody, CircuitPage, SetCircuit};
 use crate::error::ErrorCode::{self, Conflict, Forbidden, NotFound, Unauthenticated};
@@ -12,7 +13,7 @@ use crate::health::HealthReport;
 use crate::history::{
     EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
-use crate::id::{CircuitName, RoomId, SessionId, UserId};
+use crate::id::{ApiKeyId, CircuitName, RoomId, SessionId, UserId};
 use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
@@ -135,6 +136,37 @@ pub const ROUTES: &[Route] = &[
     .answers(&[(200, Content::Json(schema_of::<SessionPage>))]),
     route(
         Delete,
+        "/api/v1/sessions",
+        "deleteOtherSessions",
+        "End all your sessions but the current one",
+    ),
+    route(
+        Get,
+        "/api/v1/admin/users/{userId}/sessions",
+        "listUserSessions",
+        "List a user's sessions",
+    )
+    .for_administrators()
+    .answers(&[(200, Content::Json(schema_of::<SessionPage>))])
+    .refuses(&[NotFound]),
+    route(
+        Delete,
+        "/api/v1/admin/users/{userId}/sessions",
+        "deleteUserSessions",
+        "End all of a user's sessions",
+    )
+    .for_administrators()
+    .refuses(&[NotFound]),
+    route(
+        Delete,
+        "/api/v1/admin/users/{userId}/sessions/{sessionId}",
+        "deleteUserSession",
+        "End one of a user's sessions",
+    )
+    .for_administrators()
+    .refuses(&[NotFound]),
+    route(
+        Delete,
         "/api/v1/sessions/{sessionId}",
         "deleteSession",
         "End one of your sessions",
@@ -250,6 +282,32 @@ pub const ROUTES: &[Route] = &[
     )
     .for_administrators()
     .answers(&[(200, Content::Json(schema_of::<InstancePage>))]),
+    route(
+        Get,
+        "/api/v1/admin/keys",
+        "listApiKeys",
+        "List the keys of other programs",
+    )
+    .for_administrators()
+    .answers(&[(200, Content::Json(schema_of::<ApiKeyPage>))]),
+    route(
+        Post,
+        "/api/v1/admin/keys",
+        "createApiKey",
+        "Create a key for another program",
+    )
+    .for_administrators()
+    .body(schema_of::<CreateApiKey>)
+    .answers(&[(201, Content::Json(schema_of::<ApiKeyCreated>))])
+    .refuses(&[Conflict]),
+    route(
+        Delete,
+        "/api/v1/admin/keys/{keyId}",
+        "deleteApiKey",
+        "Revoke a key of another program",
+    )
+    .for_administrators()
+    .refuses(&[NotFound]),
     route(
         Get,
         "/api/v1/admin/circuits",
@@ -442,6 +500,7 @@ pub(super) fn path_parameter(name: &str) -> Option<SchemaOf> {
     match name {
         "roomId" => Some(schema_of::<RoomId>),
         "userId" => Some(schema_of::<UserId>),
+        "keyId" => Some(schema_of::<ApiKeyId>),
         "circuitName" => Some(schema_of::<CircuitName>),
         "sessionId" => Some(schema_of::<SessionId>),
         _ => None,

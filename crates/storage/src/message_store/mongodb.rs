@@ -8,6 +8,7 @@
 //! - where two documents must agree, they change in one transaction (see `transaction.rs`).
 
 mod address;
+mod api_keys;
 mod blocks;
 mod cached;
 mod claims;
@@ -48,6 +49,7 @@ use redis_client::RedisClient;
 
 use crate::{FleetStats, OpenError, StoreError, StoreStats};
 use address::{malformed, options};
+use api_keys::ApiKeys;
 use blocks::Blocks;
 use cached::{BlockLookup, Invalidations, MemberCounts, MembershipLookup, People, RoomLookup};
 use counts::Counts;
@@ -96,6 +98,7 @@ pub(crate) struct MongoStore {
 pub(super) struct Parts {
     database: Database,
     pub(super) invalidations: Arc<Invalidations>,
+    pub(super) api_keys: ApiKeys,
     pub(super) users: Users,
     pub(super) guests: Guests,
     pub(super) deletion: Deletion,
@@ -263,6 +266,9 @@ impl Parts {
 
         Self {
             database: database.clone(),
+            api_keys: ApiKeys {
+                database: database.clone(),
+            },
             guests: Guests {
                 database: database.clone(),
                 users: users.clone(),

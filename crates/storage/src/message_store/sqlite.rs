@@ -1,6 +1,7 @@
 //! The embedded back end: one SQLite file in the data directory. The methods are in the file of their noun; each is
 //! one transaction or one snapshot. Here: opening, closing, and what several nouns share.
 
+mod api_keys;
 mod append;
 mod blocks;
 mod columns;
@@ -24,10 +25,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    Appended, Change, Credentials, Departure, EventBody, ExternalSignIn, ExternalUser, Head,
-    MadeRoom, Membership, NewEntry, NewRoom, NewUser, Page, ProfileChange, Removal, RoomViewer,
-    StoreStats, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser,
-    changed_meanwhile,
+    API_KEYS_MAX, ApiKeyHash, Appended, Change, Credentials, Departure, EventBody, ExternalSignIn,
+    ExternalUser, Head, MadeRoom, Membership, NewEntry, NewRoom, NewUser, Page, ProfileChange,
+    Removal, RoomViewer, StoreStats, StoredApiKey, StoredEvent, StoredMember, StoredMessage,
+    StoredRoom, StoredUser, changed_meanwhile, too_many_api_keys,
 };
 use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};
@@ -38,6 +39,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     Step::Run(indexes::renew),
     Step::Sql(include_str!("sqlite/sign_in_versions.sql")),
     Step::Sql(include_str!("sqlite/external_users.sql")),
+    Step::Sql(include_str!("sqlite/api_keys.sql")),
 ]);
 
 // What `renew` makes of names and messages is of this version.

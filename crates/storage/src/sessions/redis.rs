@@ -4,7 +4,8 @@
 //!
 //! What must stay true:
 //! - a key holds its partition's tag, and a script's keys lie in one slot;
-//! - every key expires, with its last session or an hour after the last end: nothing has to be cleaned up;
+//! - every key expires, with its last session, an hour after the last end, or 40 days after the partition's last sign-in; what is
+//!   cleaned up before is single sessions of users who have others;
 //! - a session is created only at the version that the user's sessions must have, which is stored here when all of them
 //!   are ended: so a sign-in with the old password creates none, however long it takes;
 //! - a master that fails may take its last writes with it. A rotation that is lost is recognised by the successor
@@ -14,13 +15,16 @@
 use std::sync::LazyLock;
 
 use protocol::{SessionId, Timestamp, UserId};
-use redis_client::{PARTITIONS, RedisClient, RedisError, Script, cmd, partition_of, tag};
+use redis_client::{Command, PARTITIONS, RedisClient, RedisError, Script, cmd, partition_of, tag};
 
 use super::{
-    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionRef, SessionSeen,
-    StoredSession,
+    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionCounts, SessionRef,
+    SessionSeen, StoredSession,
 };
 use crate::{StoreError, error::cause};
+
+/// Sessions of one partition that are removed in one go.
+const PURGE: u32 = 100;
 
 /// Commands sent in one go.
 const BATCH: usize = 1_000;
@@ -45,6 +49,8 @@ script!(TOUCH, "redis/touch.lua");
 script!(REVOKE, "redis/revoke.lua");
 script!(REVOKE_ALL, "redis/revoke_all.lua");
 
+static CLEAN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("redis/clean.lua")));
+
 /// A session as the scripts show it: device, address, and when it was made, last seen, and expires.
 type Shown = (String, String, i64, i64, i64);
 
@@ -60,19 +66,25 @@ impl RedisSessions {
         Self { redis, key_prefix }
     }
 
-    /// The user's sessions, what was revoked in the partition, and the version that the user's sessions must have.
-    fn keys(&self, user: &UserId) -> [String; 3] {
+    /// The user's sessions, what was revoked in the partition, the version that the user's sessions must have, and when the
+    /// partition's sessions expire.
+    fn keys(&self, user: &UserId) -> [String; 4] {
         let partition = partition_of(user.as_str());
         let (tag, prefix) = (tag(partition), &self.key_prefix);
         [
             format!("{{{tag}}}{prefix}:sessions:{user}"),
             self.revoked_key(partition),
             format!("{{{tag}}}{prefix}:sign-in-version:{user}"),
+            self.expiry_key(partition),
         ]
     }
 
     fn revoked_key(&self, partition: u16) -> String {
         format!("{{{}}}{}:revoked-sessions", tag(partition), self.key_prefix)
+    }
+
+    fn expiry_key(&self, partition: u16) -> String {
+        format!("{{{}}}{}:session-expiry", tag(partition), self.key_prefix)
     }
 
     pub(super) async fn create_session(
@@ -268,9 +280,40 @@ impl RedisSessions {
         Ok(revoked)
     }
 
-    /// Everything expires by itself.
-    pub(super) async fn purge_sessions(&self, _before: Timestamp) -> Result<usize, StoreError> {
-        Ok(0)
+    pub(super) async fn count_sessions(&self, now: Timestamp) -> Result<SessionCounts, StoreError> {
+        let count = |from: String| {
+            let counts = (0..PARTITIONS).map(|partition| {
+                cmd("ZCOUNT")
+                    .arg(self.expiry_key(partition))
+                    .arg(&from)
+                    .arg("+inf")
+                    .take()
+                    .into()
+            });
+            self.sum(counts.collect())
+        };
+        let live = count(format!("({}", now.unix_ms())).await?;
+        let all = count("-inf".to_owned()).await?;
+        Ok(SessionCounts {
+            live,
+            ended: all.saturating_sub(live),
+        })
+    }
+
+    pub(super) async fn purge_sessions(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let cleaning = (0..PARTITIONS).map(|partition| {
+            let key = self.expiry_key(partition);
+            CLEAN.call(std::slice::from_ref(&key), (before.unix_ms(), PURGE))
+        });
+        Ok(self.sum(cleaning.collect()).await? as usize)
+    }
+
+    async fn sum(&self, requests: Vec<Command>) -> Result<u64, StoreError> {
+        let mut sum = 0;
+        for count in self.redis.run_all::<u64>(requests).await {
+            sum += count.map_err(failed)?;
+        }
+        Ok(sum)
     }
 }
 

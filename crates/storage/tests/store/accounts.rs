@@ -1,7 +1,7 @@
 //! Users and blocks.
 
-use protocol::{Role, RoomKind, RoomRole, Secret, UserId};
-use storage::{NewUser, ProfileChange, StoreError};
+use protocol::{ApiKeyId, Role, RoomKind, RoomRole, Secret, UserId};
+use storage::{ApiKeyHash, ExternalUser, NewUser, ProfileChange, StoreError, StoredApiKey};
 
 use crate::{Fixture, assert_error, at, new_user, now};
 
@@ -16,6 +16,8 @@ on_each! {
     guests_have_no_password_and_are_listed_until_they_are_deleted,
     a_deleted_user_is_nobody,
     blocks_work_both_ways,
+    a_user_of_another_application_is_one_and_as_the_latest_token_says,
+    keys_of_other_programs_are_kept_until_they_are_revoked,
 }
 
 fn with_email(name: &str, email: &str) -> NewUser {
@@ -448,4 +450,118 @@ async fn a_user_blocks_a_thousand_at_most() {
     fixture.store.delete_user(&blocked[0], now()).await.unwrap();
     let eve = fixture.user("eve").await;
     assert!(fixture.store.block(&ann, &eve, now()).await.unwrap());
+}
+
+fn external(issued_at: i64, name: Option<&str>, role: Option<Role>) -> ExternalUser {
+    ExternalUser {
+        id: UserId::trusted("xAbc-123"),
+        display_name: name.map(str::to_owned),
+        role,
+        issued_at: at(issued_at),
+    }
+}
+
+async fn a_user_of_another_application_is_one_and_as_the_latest_token_says(fixture: Fixture) {
+    let store = &fixture.store;
+    let sign_in = async |user: ExternalUser| store.sign_in_external(user, now()).await;
+    let first = external(10, Some("Ann"), Some(Role::Admin));
+    let at_once = (0..8).map(|_| sign_in(first.clone()));
+    let made = futures_util::future::join_all(at_once).await;
+    let ann = made[0].as_ref().unwrap().clone();
+    assert!(made.iter().all(|other| *other.as_ref().unwrap() == ann));
+    assert_eq!((ann.role, ann.guest), (Role::Admin, false));
+    assert_eq!(store.user(&ann.id).await.unwrap(), ann);
+    assert!(
+        store
+            .credentials_of(&ann.id)
+            .await
+            .unwrap()
+            .password_hash
+            .is_none()
+    );
+    // Earlier ones change nothing, later ones what they say.
+    let later = sign_in(external(30, Some("Anna"), Some(Role::User)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (later.display_name.as_str(), later.role),
+        ("Anna", Role::User)
+    );
+    let same = sign_in(external(20, Some("Ann"), Some(Role::Admin)))
+        .await
+        .unwrap();
+    assert_eq!(same, later);
+    let silent = sign_in(external(40, None, None)).await.unwrap();
+    assert_eq!(
+        (silent.display_name.as_str(), silent.role),
+        ("Anna", Role::User)
+    );
+    let found = store.find_users("anna", None, 10).await.unwrap().items;
+    assert_eq!(found.len(), 1);
+    // A later one with the same role counts too, or one in between would give back what it took.
+    sign_in(external(60, Some("Anna"), Some(Role::User)))
+        .await
+        .unwrap();
+    let between = sign_in(external(50, Some("Anna"), Some(Role::Admin)))
+        .await
+        .unwrap();
+    assert_eq!(between.role, Role::User);
+    store.end_external_tokens(&ann.id, at(70)).await.unwrap();
+    store.end_external_tokens(&ann.id, at(65)).await.unwrap();
+    let known = store.user(&ann.id).await.unwrap();
+    assert_eq!(known.external.unwrap().valid_from, at(70));
+    let local = store.create_user(new_user("bob"), now()).await.unwrap();
+    assert_error!(
+        store.end_external_tokens(&local.id, at(70)).await,
+        StoreError::NotFound
+    );
+    store.delete_user(&ann.id, now()).await.unwrap();
+    assert_error!(
+        sign_in(external(90, None, None)).await,
+        StoreError::NotFound
+    );
+    assert_error!(
+        store.end_external_tokens(&ann.id, at(90)).await,
+        StoreError::NotFound
+    );
+}
+
+async fn keys_of_other_programs_are_kept_until_they_are_revoked(fixture: Fixture) {
+    let store = &fixture.store;
+    let key = |name: &str, created: i64| StoredApiKey {
+        id: ApiKeyId::trusted(name),
+        name: format!("key {name}"),
+        scopes: vec!["publish".to_owned(), "publish:/".to_owned()],
+        hash: ApiKeyHash([name.as_bytes()[0]; 32]),
+        created_at: at(created),
+        last_used_at: None,
+    };
+    assert_eq!(store.api_keys().await.unwrap(), []);
+    for one in [key("b", 2), key("a", 1)] {
+        store.create_api_key(one).await.unwrap();
+    }
+    assert_eq!(store.api_keys().await.unwrap(), [key("a", 1), key("b", 2)]);
+    let used = |ms| {
+        vec![
+            (ApiKeyId::trusted("a"), at(ms)),
+            (ApiKeyId::trusted("x"), at(ms)),
+        ]
+    };
+    store.touch_api_keys(used(9)).await.unwrap();
+    store.touch_api_keys(used(8)).await.unwrap();
+    assert_eq!(store.api_keys().await.unwrap()[0].last_used_at, Some(at(9)));
+    store.delete_api_key(&ApiKeyId::trusted("a")).await.unwrap();
+    assert_error!(
+        store.delete_api_key(&ApiKeyId::trusted("a")).await,
+        StoreError::NotFound
+    );
+    assert_eq!(store.api_keys().await.unwrap(), [key("b", 2)]);
+    for number in 0..99 {
+        let one = key(&format!("k{number}"), 3);
+        store.create_api_key(one).await.unwrap();
+    }
+    assert_error!(
+        store.create_api_key(key("z", 4)).await,
+        StoreError::Conflict { field: "keys", .. }
+    );
 }

@@ -126,6 +126,7 @@ on_each_of_sessions! {
     users_without_sessions_are_told_apart,
     no_session_is_made_of_what_was_checked_before_all_were_ended,
     a_session_is_good_at_the_version_of_its_user,
+    what_has_ended_is_counted_and_removed,
 }
 
 fn unique(name: &str) -> String {
@@ -750,4 +751,30 @@ async fn without_redis_sessions_are_unavailable() {
 #[test]
 fn hashes_are_not_printed() {
     assert_eq!(format!("{:?}", token(7)), "[hash]");
+}
+
+async fn what_has_ended_is_counted_and_removed(fixture: SignIns) {
+    let sessions = &fixture.sessions;
+    let (ann, bob) = (fixture.user("ann").await, fixture.user("bob").await);
+    begin(sessions, &ann, "s1", at(0)).await;
+    begin(sessions, &ann, "s2", at(0)).await;
+    begin(sessions, &bob, "s3", at(HOUR / 2)).await;
+    let counts = async |ms: i64| {
+        let counts = sessions.count_sessions(at(ms)).await.unwrap();
+        (counts.live, counts.ended)
+    };
+    assert_eq!(counts(HOUR / 2).await, (3, 0));
+    assert_eq!(counts(HOUR + 1).await, (1, 2));
+    assert_eq!(sessions.purge_sessions(at(MINUTE)).await.unwrap(), 0);
+    assert_eq!(sessions.purge_sessions(at(HOUR + 1)).await.unwrap(), 2);
+    assert_eq!(counts(HOUR + 1).await, (1, 0));
+    // One that is refreshed goes on.
+    refresh(sessions, &bob, "s3", 1, at(HOUR + 1))
+        .await
+        .unwrap();
+    assert_eq!(sessions.purge_sessions(at(2 * HOUR)).await.unwrap(), 0);
+    assert_eq!(counts(2 * HOUR).await.0, 1);
+    let now = at(2 * HOUR);
+    sessions.revoke_session(&bob, &id("s3"), now).await.unwrap();
+    assert_eq!(counts(2 * HOUR).await.0, 0);
 }

@@ -346,3 +346,30 @@ async fn without_the_variables_tokens_of_others_are_refused() {
     refused(&app, &token.access_token).await;
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_tokens_of_another_application_end_everywhere_and_later_ones_dont() {
+    let app = TestApp::start_with(&[("EXTERNAL_TOKENS_SECRET", SECRET)]).await;
+    let issued = |at: i64| shared(&json!({ "sub": "ada", "iat": at, "exp": at + 600 }));
+    let (old, older) = (issued(now()), issued(now() - 20));
+    let (mut first, mut second) = (connects(&app, &old).await, connects(&app, &older).await);
+    app.delete("/api/v1/sessions", &old).await.expect(204);
+    for socket in [&mut first, &mut second] {
+        socket.event("session:revoked").await;
+        socket.disconnected().await;
+    }
+    within("the end of the tokens everywhere", async {
+        let mut refusals = 0;
+        while refusals < 2 {
+            match app.get(ME, Some(&old)).await.status.as_u16() {
+                401 => refusals += 1,
+                _ => refusals = 0,
+            }
+        }
+    })
+    .await;
+    assert!(refused(&app, &older.access_token).await.contains("revoked"));
+    // As the application issues it a moment later; the leeway covers that it isn't later yet.
+    connects(&app, &issued(now() + 2)).await;
+    app.stop().await;
+}

@@ -14,6 +14,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, Database, IndexModel};
 
+use super::api_keys::ApiKeyDocument;
 use super::documents::{
     BlocksDocument, ClaimDocument, EntryDocument, GuestDocument, MemberDocument,
     MembershipDocument, PurgeDocument, ReactionDocument, RoomDocument, UserDocument,
@@ -65,10 +66,11 @@ pub const PURGES: &str = "purges";
 pub const ROOM_LOG: &str = "room_log";
 pub const REACTIONS: &str = "reactions";
 pub const WORD_BLOCKS: &str = "word_blocks";
+pub const API_KEYS: &str = "api_keys";
 pub const DEGRADED_HEADS: &str = "degraded_heads";
 
 /// All of them.
-pub const ALL: [Specification; 14] = [
+pub const ALL: [Specification; 15] = [
     sharded(USERS, "_id", Vec::new),
     whole(USERNAMES, Vec::new),
     // Users and public rooms by the pieces of their names, in the order of their ids.
@@ -94,6 +96,7 @@ pub const ALL: [Specification; 14] = [
             stale_blocks(),
         ]
     }),
+    whole(API_KEYS, Vec::new),
     whole(DEGRADED_HEADS, || vec![expiring(doc! { "at": 1 })]),
 ];
 
@@ -169,6 +172,7 @@ pub struct Collections {
     pub reactions: Collection<ReactionDocument>,
     /// The words of the messages, by room and stretches of its log.
     pub word_blocks: Collection<WordBlockDocument>,
+    pub api_keys: Collection<ApiKeyDocument>,
     /// Rooms that were written to without Redis.
     pub degraded_heads: Collection<Document>,
 }
@@ -189,6 +193,7 @@ impl Collections {
             room_log: database.collection(ROOM_LOG),
             reactions: database.collection(REACTIONS),
             word_blocks: database.collection(WORD_BLOCKS),
+            api_keys: database.collection(API_KEYS),
             degraded_heads: database.collection(DEGRADED_HEADS),
         }
     }

@@ -5,8 +5,8 @@ use super::columns::{timestamp, timestamp_option, user_id, user_no};
 use super::message::id_list;
 use crate::StoreError;
 use crate::sessions::{
-    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionRef, SessionSeen,
-    StoredSession, TokenHash,
+    NewSession, REPEAT_MS, Refresh, Refreshed, SESSIONS_PER_USER, SessionCounts, SessionRef,
+    SessionSeen, StoredSession, TokenHash,
 };
 use crate::sqlite::{Outcome, Transaction};
 use protocol::{SessionId, Timestamp, UserId};
@@ -230,6 +230,22 @@ impl SqliteStore {
                 Ok((session_id(row, 0)?, timestamp(row, 1)?))
             })?;
             Ok(revoked.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn count_sessions(&self, now: Timestamp) -> Result<SessionCounts, StoreError> {
+        const SQL: &str = "
+            SELECT count(*) FILTER (WHERE revoked_at IS NULL AND expires_at > ?1), count(*) FROM sessions";
+        let read = move |connection: &Connection| {
+            let count = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let (live, all): (u64, u64) = connection
+                .prepare_cached(SQL)?
+                .query_row([now.unix_ms()], count)?;
+            Ok(SessionCounts {
+                live,
+                ended: all.saturating_sub(live),
+            })
         };
         self.database.read(read).await
     }

@@ -15,6 +15,7 @@ for at = 1, #stored, 2 do
     last = math.max(last, session.expires)
   else
     redis.call('HDEL', KEYS[1], stored[at])
+    unlist(stored[at])
   end
 end
 table.sort(live, function(one, other)
@@ -38,5 +39,6 @@ put(id, {
   expires = expires,
   version = version,
 })
+list(id, expires)
 redis.call('PEXPIREAT', KEYS[1], last)
 return ended

@@ -15,6 +15,7 @@ if presented == session.refresh or presented == session.successor then
   session.rotated, session.seen = now, now
   session.address, session.expires = ARGV[6], tonumber(ARGV[7])
   put(id, session)
+  list(id, session.expires)
   redis.call('PEXPIREAT', KEYS[1], session.expires, 'GT')
   return { 'rotated', shown(session) }
 end
