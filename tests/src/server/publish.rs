@@ -282,7 +282,8 @@ async fn several_configured_keys_are_good_at_a_time() {
     const OTHER: &str = "another key of at least 32 bytes";
     let keys = format!("{KEY},{OTHER}");
     let app = TestApp::start_with(&[("PUBLISH_API_KEY", &keys)]).await;
-    let body = json!({ "namespace": "/", "to": { "topic": "orders:live" }, "event": "a:b", "data": 1 });
+    let body =
+        json!({ "namespace": "/", "to": { "topic": "orders:live" }, "event": "a:b", "data": 1 });
     for key in [KEY, OTHER] {
         publish(&app, Some(key), &body).await.expect(204);
     }
