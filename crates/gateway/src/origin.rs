@@ -29,21 +29,16 @@ impl FromStr for Origin {
         let lenient = |letter: char| {
             letter.is_whitespace() || letter.is_control() || matches!(letter, '\\' | '@' | '%')
         };
-        if !text.contains("://") || text.contains(lenient) {
+        let (_, rest) = text.split_once("://").ok_or(NotAnOrigin)?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if text.contains(lenient) || authority.contains(['/', '?', '#']) {
             return Err(NotAnOrigin);
         }
         let url = Url::parse(text).map_err(|_| NotAnOrigin)?;
         let host = url
             .host_str()
             .filter(|host| !host.is_empty() && !host.contains('*') && !host.ends_with('.'));
-        let has_more = !matches!(url.path(), "" | "/")
-            || url.query().is_some()
-            || url.fragment().is_some()
-            || !url.username().is_empty()
-            || url.password().is_some();
-        let (false, Some(host)) = (has_more, host) else {
-            return Err(NotAnOrigin);
-        };
+        let host = host.ok_or(NotAnOrigin)?;
         let origin = url.origin();
         if origin.is_tuple() {
             return Ok(Self(origin.ascii_serialization()));
