@@ -108,22 +108,26 @@ pub async fn grant(config: &Config, username: &str) -> Result<(), AdminError> {
 async fn record(config: &Config, record: Record) -> Result<(), AdminError> {
     let unrecorded =
         |error: &dyn std::error::Error| AdminError::Unrecorded(format!("{error}{}", causes(error)));
-    let Some(store) = audit_store(config)
-        .await
-        .map_err(|error| unrecorded(&error))?
-    else {
-        return Ok(());
+    let (store, postgres) = match &config.fleet {
+        None => {
+            let opened = AuditStore::open(&config.data_dir).await;
+            (opened.map_err(|error| unrecorded(&error))?, None)
+        }
+        Some(fleet) => {
+            let Some(config) = &fleet.postgres else {
+                return Ok(());
+            };
+            let connected = Postgres::connect(config.clone());
+            let postgres = connected.map_err(|error| unrecorded(&error))?;
+            (AuditStore::postgres(postgres.clone()), Some(postgres))
+        }
     };
     let recorded = store.insert(&[record.into_entry("command line")]).await;
     store.close().await;
-    recorded.map(drop).map_err(|error| unrecorded(&error))
-}
-
-async fn audit_store(config: &Config) -> Result<Option<AuditStore>, OpenError> {
-    match &config.fleet {
-        None => Ok(Some(AuditStore::open(&config.data_dir).await?)),
-        Some(_) => Ok(None),
+    if let Some(postgres) = postgres {
+        postgres.close().await;
     }
+    recorded.map(drop).map_err(|error| unrecorded(&error))
 }
 
 /// Makes a key for another program, good for these scopes, and returns it. Running instances of a fleet know it within ten
@@ -228,7 +232,10 @@ pub async fn restored(config: &Config) -> Result<u64, AdminError> {
         if let (Some(redis), Some(fleet)) = (&opened.redis, &config.fleet) {
             nobody_runs(redis, fleet).await?;
         }
-        Ok(opened.store.renew_epochs().await?)
+        let rooms = opened.store.renew_epochs().await?;
+        let renewed = Record::new("admin.restored", AuditOutcome::Succeeded);
+        record(config, renewed.by_system().with("rooms", rooms)).await?;
+        Ok(rooms)
     };
     let renewed = renewed.await;
     opened.close(renewed).await

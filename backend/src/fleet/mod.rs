@@ -16,7 +16,7 @@ use self::{
     instances::Instances,
 };
 use crate::{
-    audit::{Audit, AuditParts, counts::Counts},
+    audit::{Audit, AuditParts, StreamParts, counts::Counts},
     auth::signing_secret::SigningSecret,
     circuits::Circuits,
     config::{Config, FleetConfig},
@@ -152,6 +152,10 @@ impl BackEnds {
         let (link, link_tasks) = Link::new(redis.clone(), subscriber, secret, own, prefix);
         let store = MessageStore::connect(config.store(&redis)).await?;
         let postgres = open_postgres(config, metrics)?;
+        let audit = match &postgres {
+            Some(postgres) => fleet_audit(all, config, postgres, own, metrics)?,
+            None => Audit::off(),
+        };
         let bus = Arc::new(Bus::redis(link));
         let peers = Peers::new(secret.key_for("internal routes"));
         Ok(Self {
@@ -174,7 +178,7 @@ impl BackEnds {
             ),
             bus,
             peers,
-            audit: Arc::new(Audit::off()),
+            audit: Arc::new(audit),
             fleet: Some(Fleet {
                 redis,
                 redis_sessions,
@@ -198,4 +202,30 @@ fn open_postgres(config: &FleetConfig, metrics: &Metrics) -> Result<Option<Postg
     let postgres = Postgres::connect(config.clone())?;
     postgres.observe(metrics.postgres_observer());
     Ok(Some(postgres))
+}
+
+/// The audit log, which has a connection to Redis of its own: a burst of entries mustn't delay messages.
+fn fleet_audit(
+    all: &Config,
+    config: &FleetConfig,
+    postgres: &Postgres,
+    own: InstanceId,
+    metrics: &Metrics,
+) -> Result<Audit, OpenError> {
+    let parts = AuditParts {
+        instance: own.to_string(),
+        store: AuditStore::postgres(postgres.clone()),
+        counts: Counts::new(metrics.audit_batch_seconds()),
+        retention_days: all.audit.retention_days,
+    };
+    let streams = StreamParts {
+        redis: RedisClient::new(config.redis_url.clone(), config.redis_options("audit")),
+        prefix: &config.redis_prefix,
+        spool: &all.audit.spool_dir,
+        spool_max_bytes: all.audit.spool_max_bytes,
+    };
+    Audit::of_fleet(parts, streams).map_err(|source| OpenError::Directory {
+        path: all.audit.spool_dir.clone(),
+        source,
+    })
 }

@@ -2,8 +2,10 @@
 
 use std::{collections::HashSet, path::Path, time::Duration};
 
+use ::http::Method;
 use redis_client::{Options, RedisClient, cmd};
-use stack::Stack;
+use serde_json::json;
+use stack::{PostgresDatabase, Stack};
 use storage::{AuditEntry, AuditFilter, AuditOutcome, AuditStore};
 use tempfile::TempDir;
 use tertulia::audit::{
@@ -11,7 +13,8 @@ use tertulia::audit::{
 };
 use tokio::task::JoinSet;
 
-use crate::deadline::within;
+use super::fleet::Fleet;
+use crate::{client::http, deadline::within};
 
 /// Longer than it takes until what a consumer was given is given to another.
 const LONG: Duration = Duration::from_secs(90);
@@ -301,4 +304,59 @@ async fn a_spool_that_is_full_counts_what_it_loses_and_keeps_the_rest() {
     let heir = log.instance("heir");
     heir.is_settled().await;
     log.has(10_000 - usize::try_from(lost).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_did_is_recorded_once_though_redis_and_their_instance_are_killed() {
+    let stack = Stack::start(&["redis"]);
+    let database = PostgresDatabase::shared();
+    let fleet = Fleet::on(&stack.get("REDIS_SINGLE_URL"), stack::mongodb)
+        .with("DATABASE_URL", &database.url);
+    let (migrated, printed) = fleet.run(&["migrate"]).await;
+    assert!(migrated, "{printed}");
+    let killed = fleet.start().await;
+    let ana = killed.register("ana").await;
+    stack.signal_all("redis", "KILL");
+    for number in 0..40 {
+        let name = json!({ "displayName": format!("Ana {number}") });
+        killed.patch("/api/v1/me", &ana, name).await.expect(200);
+    }
+    within("what was done to be on the disk", async {
+        loop {
+            let address = killed.operations().address();
+            let metrics = http::request(address, Method::GET, "/metrics", &[], "").await;
+            let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+            if metrics.contains("tertulia_audit_queued_bytes 0\n") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    killed.kill().await;
+    stack.up();
+    let (granted, printed) = fleet.run(&["admin", "grant", "ana"]).await;
+    assert!(granted, "{printed}");
+    let heir = fleet.start().await;
+    let ana = heir.sign_in("ana").await;
+    for (action, count) in [
+        ("profile.update", 40),
+        ("account.register", 1),
+        ("admin.grant", 1),
+    ] {
+        within("every action in the log", async {
+            loop {
+                let path = format!("/api/v1/admin/audit?action={action}");
+                let page = heir.get(&path, Some(&ana)).await.expect(200);
+                let total = page["pagination"]["total"].as_u64().unwrap();
+                assert!(total <= count, "{action}: {total}");
+                if total == count {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+    }
+    heir.stop().await;
 }

@@ -184,6 +184,12 @@ impl TestApp {
         (app, administrator)
     }
 
+    /// Makes what its databases lack.
+    pub async fn migrate(&self) {
+        let config = configuration(&self.data, &self.variables);
+        admin::migrate(&config).await.unwrap();
+    }
+
     /// What it serves to operators.
     pub fn operations(&self) -> &Api {
         &self.operations
