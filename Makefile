@@ -17,7 +17,7 @@ export CARGO_INCREMENTAL ?= 0
 endif
 
 .PHONY: help run web stack stack-down stack-of-faults-down fleet fleet-down test test-quick test-rust test-fleet test-sdk test-browser \
-	test-clients server-under-test check bench bench-fleet bench-peers node-peer
+	test-clients server-under-test check bench bench-fleet bench-peers bench-services node-peer
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,13 +109,28 @@ check: ## Format, lints and documentation, with warnings denied
 	@# With the examples, cargo resolves the features as for the lints, and checks nothing anew.
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --lib --bin load-generator --examples
 
-bench: bench-peers ## Measure the server beside its peers (about 15 minutes; writes target/bench/report.md)
+bench: bench-peers ## Measure the server beside its peers, and its shared services (about 20 minutes; writes target/bench/*.md)
 	$(RELEASE)
 	cargo build --release --package load-generator
 	cargo build --release --package gateway --example bench_server
 	mkdir -p target/bench
 	target/release/load-generator bench --out target/bench/report.md
 	target/release/load-generator bench-http --out target/bench/http.md
+	$(MAKE) --no-print-directory bench-services
+
+# Each says itself what it measures.
+SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate
+
+bench-services: ## Measure limits, circuit breakers, tokens, cache, health and audit log, on the stack (writes target/bench/services.md)
+	scripts/stack up redis postgresql
+	cargo build --release --package rate-limiter --package circuit-breaker --package storage --package tertulia \
+		$(addprefix --example ,$(SERVICES_MEASURED))
+	mkdir -p target/bench
+	set -a; . target/stack/env; set +a; \
+	for example in $(SERVICES_MEASURED); do \
+		case $$example in audit_pipeline) where=$$REDIS_SINGLE_URL ;; audit_rate) where=$$DATABASE_URL ;; *) where= ;; esac; \
+		echo; echo "## $$example"; target/release/examples/$$example $$where; \
+	done | tee target/bench/services.md
 
 bench-fleet: node-peer ## Measure a fleet beside one of Node, on the stack (about 5 minutes; writes target/bench/fleet.md)
 	scripts/prerequisites ss

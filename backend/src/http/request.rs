@@ -176,7 +176,6 @@ impl FromRequestParts<SharedApp> for Actor {
 }
 
 /// An actor who is an administrator now: the token may be older than the role, so the store is asked.
-#[allow(dead_code, reason = "not every route asks who it is")]
 pub struct Administrator(pub Actor);
 
 impl FromRequestParts<SharedApp> for Administrator {
