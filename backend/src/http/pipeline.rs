@@ -2,7 +2,9 @@
 //! cost more than most reads.
 
 use std::{
+    future::poll_fn,
     panic::AssertUnwindSafe,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -11,10 +13,9 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, USER_AGENT},
+    header::{CACHE_CONTROL, USER_AGENT, VARY},
 };
 use protocol::{ErrorBody, ErrorCode};
 
@@ -29,6 +30,10 @@ use crate::{
     limits::unfinished::UnfinishedRequest,
     metrics::Channel,
 };
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+const VARIES: HeaderValue = HeaderValue::from_static("origin, accept-encoding");
 
 /// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
@@ -50,11 +55,7 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
         match rate_limit::admit(&app, &mut request, path.unwrap_or_default()).await {
             Ok(admitted) => {
                 let (grant, unfinished) = admitted.unzip();
-                let mut response = if method.is_safe() {
-                    read(request, next, unfinished).await
-                } else {
-                    write(request, next, unfinished).await
-                };
+                let mut response = run(request, next, unfinished).await;
                 if let Some(grant) = grant {
                     rate_limit::add_headers(&mut response, grant);
                 }
@@ -66,7 +67,7 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
     response
         .headers_mut()
         .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+        .or_insert(NO_STORE);
     let status = response.status();
     let took = started.elapsed();
     app.metrics.answered(&method, path, status, took);
@@ -88,7 +89,7 @@ pub fn refuse_bot(app: &App, request: &Request) -> Option<Response> {
     Some(AppError::forbidden(message).into_response())
 }
 
-/// Adds to an answer what every one says, and logs it.
+/// Adds to an answer what every one says, and logs it. One that caches may keep says what it depends on.
 pub fn finish(
     response: &mut Response,
     method: &Method,
@@ -98,6 +99,13 @@ pub fn finish(
     took: Duration,
 ) {
     security_headers::add(response, hsts);
+    let headers = response.headers_mut();
+    if headers
+        .get(CACHE_CONTROL)
+        .is_some_and(|control| control != NO_STORE)
+    {
+        headers.append(VARY, VARIES);
+    }
     if let Some(id) = id.header() {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -109,36 +117,42 @@ fn is_early(app: &SharedApp, request: &Request) -> bool {
     !app.startup.is_over() && request.uri().path().starts_with("/api/v1/")
 }
 
-/// One that takes too long is dropped, and with it what it holds, its place among those of its user included.
-async fn read(request: Request, next: Next, _place: Option<UnfinishedRequest>) -> Response {
-    let reading = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(TIME, reading).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(panic)) => panicked(&*panic),
-        Err(_) => too_late(),
-    }
-}
-
-/// One that has begun goes on to its end, in a task of its own: what follows a write (telling who was removed, cutting a
-/// revoked session's connections) must not depend on whether the client waits for the answer. Its place is its own as long.
-async fn write(request: Request, next: Next, place: Option<UnfinishedRequest>) -> Response {
-    let writing = tokio::spawn(async move {
+/// Answers in time. A request that isn't answered at once goes on in a task of its own, whether the client waits for the answer or
+/// not: what follows a write (telling who was removed, cutting a revoked session's connections) must not depend on that, a search
+/// keeps its permits for as long as it runs, and the databases' drivers lose connections with what is dropped. A read ends
+/// after [`TIME`] all the same. Its place among those of its user is its own until then.
+async fn run(request: Request, next: Next, place: Option<UnfinishedRequest>) -> Response {
+    let reads = request.method().is_safe();
+    let mut serving = Box::pin(async move {
         let response = next.run(request).await;
         drop(place);
         response
     });
-    match tokio::time::timeout(TIME, writing).await {
+    let at_once = poll_fn(|context| {
+        let polled = AssertUnwindSafe(|| serving.as_mut().poll(context));
+        Poll::Ready(std::panic::catch_unwind(polled))
+    });
+    match at_once.await {
+        Ok(Poll::Ready(response)) => return response,
+        Ok(Poll::Pending) => {}
+        Err(panic) => return panicked(&*panic),
+    }
+    let served = if reads {
+        tokio::spawn(tokio::time::timeout(TIME, serving)).await
+    } else {
+        match tokio::time::timeout(TIME, tokio::spawn(serving)).await {
+            Ok(served) => served.map(Ok),
+            Err(elapsed) => Ok(Err(elapsed)),
+        }
+    };
+    match served {
         Ok(Ok(response)) => response,
-        Ok(Err(ended)) => match ended.try_into_panic() {
+        Ok(Err(_)) => unavailable("the request took too long; try again"),
+        Err(ended) => match ended.try_into_panic() {
             Ok(panic) => panicked(&*panic),
             Err(cancelled) => AppError::internal(cancelled).into_response(),
         },
-        Err(_) => too_late(),
     }
-}
-
-fn too_late() -> Response {
-    unavailable("the request took too long; try again")
 }
 
 fn unavailable(message: &'static str) -> Response {
@@ -146,7 +160,8 @@ fn unavailable(message: &'static str) -> Response {
     AppError::from(body.retry_after_ms(1_000)).into_response()
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+/// The answer in place of one whose making panicked.
+pub fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     AppError::internal(format_args!(
@@ -176,6 +191,7 @@ fn log(method: &Method, path: Option<&str>, status: StatusCode, id: &RequestId, 
 #[cfg(test)]
 mod tests {
     use axum::{Router, body::Body, middleware::from_fn, routing::get};
+    use futures_util::FutureExt;
     use protocol::Problem;
     use tower::ServiceExt;
 
@@ -191,28 +207,20 @@ mod tests {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
-    fn routers<H, T>(handler: H) -> [(Router, Method); 2]
+    fn router<H, T>(handler: H) -> Router
     where
-        H: axum::handler::Handler<T, ()> + Clone,
+        H: axum::handler::Handler<T, ()>,
         T: 'static,
     {
-        let route = || Router::new().route("/", get(handler.clone()).post(handler.clone()));
-        [
-            (
-                route().layer(from_fn(|request, next| read(request, next, None))),
-                Method::GET,
-            ),
-            (
-                route().layer(from_fn(|request, next| write(request, next, None))),
-                Method::POST,
-            ),
-        ]
+        let route = get(handler.clone()).post(handler);
+        let router = Router::new().route("/", route);
+        router.layer(from_fn(|request, next| run(request, next, None)))
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_takes_too_long_may_be_tried_again() {
-        for (router, method) in routers(std::future::pending::<()>) {
-            let (status, problem) = ask(router, method).await;
+        for method in [Method::GET, Method::POST] {
+            let (status, problem) = ask(router(std::future::pending::<()>), method).await;
             assert_eq!(
                 (status, problem.code),
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
@@ -223,16 +231,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_says_nothing_of_its_cause() {
-        async fn panicking() {
+        async fn at_once() {
             panic!("a secret");
         }
-        for (router, method) in routers(panicking) {
+        async fn later() {
+            tokio::task::yield_now().await;
+            panic!("a secret");
+        }
+        for (router, method) in [
+            (router(at_once), Method::GET),
+            (router(later), Method::GET),
+            (router(later), Method::POST),
+        ] {
             let (status, problem) = ask(router, method).await;
             assert_eq!(
                 (status, problem.code),
                 (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal)
             );
             assert!(!problem.detail.contains("secret"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_begun_goes_on_when_the_client_is_gone() {
+        for method in [Method::GET, Method::POST] {
+            let (go_on, may_go_on) = tokio::sync::oneshot::channel();
+            let (ended, end) = tokio::sync::oneshot::channel();
+            let channels = std::sync::Arc::new(parking_lot::Mutex::new(Some((may_go_on, ended))));
+            let router = router(move || async move {
+                let (may_go_on, ended) = channels.lock().take().unwrap();
+                may_go_on.await.unwrap();
+                ended.send(()).unwrap();
+            });
+            let request = Request::builder().method(method).body(Body::empty());
+            let mut answer = Box::pin(router.oneshot(request.unwrap()));
+            assert!(answer.as_mut().now_or_never().is_none());
+            drop(answer);
+            go_on.send(()).unwrap();
+            end.await.unwrap();
         }
     }
 }

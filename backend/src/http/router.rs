@@ -5,6 +5,7 @@
 
 use std::{
     convert::Infallible,
+    panic::AssertUnwindSafe,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -17,6 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, any, future::RouteFuture, get, on},
 };
+use futures_util::FutureExt;
 use gateway::Gateway;
 use http::{
     HeaderName, StatusCode,
@@ -166,7 +168,10 @@ pub fn router(app: SharedApp, gateway: Gateway) -> HttpRouter {
             let hsts = security_headers::hsts(&app.config, request.headers());
             let mut response = if gateway.config().serves(request.uri().path()) {
                 // A poll takes as long as nothing happens, which says nothing of the server.
-                gateway.http(request).await.into_response()
+                match AssertUnwindSafe(gateway.http(request)).catch_unwind().await {
+                    Ok(answer) => answer.into_response(),
+                    Err(panic) => pipeline::panicked(&*panic),
+                }
             } else if let Some(refused) = pipeline::refuse_bot(&app, &request) {
                 refused
             } else {

@@ -177,7 +177,12 @@ class Member {
 async function page(member, name, payload, list, next) {
   const all = [];
   for (;;) {
-    const answer = await member.socket.timeout(ANSWER_MS).emitWithAck(name, { ...payload, after: next(all) });
+    let answer;
+    // Some are still on their way back from an instance that was stopped.
+    for (let attempt = 0; !answer && attempt < 20; attempt += 1) {
+      if (attempt > 0) await pause(300);
+      answer = await member.ask(name, { ...payload, after: next(all) });
+    }
     assert.ok(answer.ok, JSON.stringify(answer));
     all.push(...answer[list]);
     if (!answer.hasMore) return all;
