@@ -183,7 +183,7 @@ async function page(member, name, payload, list, next) {
       if (attempt > 0) await pause(300);
       answer = await member.ask(name, { ...payload, after: next(all) });
     }
-    assert.ok(answer.ok, JSON.stringify(answer));
+    assert.ok(answer?.ok, JSON.stringify(answer));
     all.push(...answer[list]);
     if (!answer.hasMore) return all;
   }
