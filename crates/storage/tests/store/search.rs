@@ -332,6 +332,9 @@ async fn an_older_database_is_opened_and_its_indexes_made_anew() {
              CREATE INDEX public_rooms_by_name ON rooms (name_key);
              ALTER TABLE users DROP COLUMN sign_in_version;
              ALTER TABLE sessions DROP COLUMN sign_in_version;
+             ALTER TABLE users DROP COLUMN external_claims_at;
+             ALTER TABLE users DROP COLUMN external_valid_from;
+             DROP TABLE api_keys;
              PRAGMA user_version = 1;",
         )
         .unwrap();
