@@ -29,7 +29,8 @@ async fn handshake(mut stream: TcpStream) -> Option<(u16, bool)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_are_sent_away_and_find_everything_when_they_come_back() {
     const CONNECTIONS: usize = 300;
-    let app = TestApp::start().await;
+    // All of one user, within a minute.
+    let app = TestApp::start_with(&[("RATE_LIMIT_CONNECTS", "off")]).await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let mut anas = app.connect(&ana).await;
     let room = anas.create("public", "hall").await;

@@ -103,11 +103,9 @@ impl PostgresAudit {
             select.push_bind(limit as i64).push(" OFFSET ");
             select.push_bind(skipped as i64);
             Box::pin(async move {
-                let total: i64 = count
-                    .build_query_scalar()
-                    .fetch_one(&mut *connection)
-                    .await?;
-                let rows = select.build().fetch_all(connection).await?;
+                // Counted afterwards: what is added meanwhile makes the list longer than its page says, never shorter.
+                let rows = select.build().fetch_all(&mut *connection).await?;
+                let total: i64 = count.build_query_scalar().fetch_one(connection).await?;
                 let entries = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
                 Ok((entries, total.unsigned_abs()))
             })
@@ -127,7 +125,8 @@ impl PostgresAudit {
         let after = after
             .map(|cursor| Ok::<_, StoreError>((cursor.at, cursor.uuid()?)))
             .transpose()?;
-        let reading = self.postgres.read(Freshness::Recent, |connection| {
+        // Each part of an export may come from another server, and one that lags would end it too early.
+        let reading = self.postgres.read(Freshness::Latest, |connection| {
             let mut select = Query::new(concat!("SELECT ", columns!(), " FROM audit_entries"));
             restrict(&mut select, &conditions, after);
             select.push(" ORDER BY at, id LIMIT ");

@@ -41,6 +41,7 @@ async fn a_circuit_is_set_on_all_instances() {
     }
     let database = PostgresDatabase::shared();
     let app = TestApp::start_with(&[("DATABASE_URL", &database.url)]).await;
+    app.migrate().await;
     let (app, admin) = app.with_administrator("ada").await;
     // One instance after the other is asked.
     let everywhere = async |mode: &str, state: &str| {
