@@ -216,6 +216,8 @@ pub async fn start_and_notify(
     app.store.close().await;
     app.audit.settle(LAST_ENTRIES).await;
     audit_tasks.shutdown().await;
+    // Writes go on without the requests that asked for them, and may have ended since.
+    app.audit.finish(LAST_ENTRIES).await;
     app.audit.close().await;
     // The last writes are still being published.
     app.bus.flush().await;
@@ -364,14 +366,15 @@ fn assemble(
         postgres.guard(circuits.breaker(Dependency::Postgresql));
     }
     let app = App {
-        audit,
         health: Health::new(
             store.clone(),
             startup.clone(),
             redis,
             postgres.clone(),
             circuits.clone(),
-        ),
+        )
+        .with_audit(audit.embedded_store()),
+        audit,
         postgres,
         api_keys: Arc::new(ApiKeys::new(
             &config.publish_api_keys,

@@ -75,7 +75,7 @@ impl Counts {
         stored "Entries written here."
         duplicates "Entries that were there already when they were written here."
         spooled_bytes "Bytes in the spool."
-        torn "Segments of the spool with an end that can't be read."
+        torn "Segments of the spool that couldn't be read to their end."
         oldest_seconds "The age of the oldest batch that isn't known to be stored."
         waiting "Batches in the streams."
         pending "Of these, those that a consumer was given."

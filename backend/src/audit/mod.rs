@@ -19,17 +19,19 @@ pub mod writer;
 
 use std::{
     io,
+    panic::AssertUnwindSafe,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use redis_client::RedisClient;
 use storage::{AuditOutcome, AuditStore};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 
@@ -38,10 +40,10 @@ use self::{
     fleet::{consumer::Consumer, forwarder::Forwarder, spool::Spool, streams::Streams},
     queue::Queue,
     record::Record,
-    refusals::RefusalCounts,
+    refusals::{RefusalCounts, RefusedActor},
     writer::Writer,
 };
-use crate::logging::LogThrottle;
+use crate::{limits::network::Network, logging::LogThrottle};
 
 /// The audit log of one instance.
 pub struct Audit {
@@ -60,6 +62,9 @@ pub struct Audit {
 
 /// Exports that run at once.
 const EXPORTS: usize = 2;
+
+/// The pause before a task begins again that has failed.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// From the queue to the store.
 enum Way {
@@ -160,6 +165,12 @@ impl Audit {
         self.store.as_ref()
     }
 
+    /// The file of a server that is alone.
+    pub fn embedded_store(&self) -> Option<&AuditStore> {
+        let is_embedded = matches!(&*self.way, Way::Direct(_));
+        self.store.as_ref().filter(|_| is_embedded)
+    }
+
     /// The permits of exports.
     pub fn exports(&self) -> Arc<Semaphore> {
         self.exports.clone()
@@ -186,7 +197,7 @@ impl Audit {
         if !self.is_on() {
             return;
         }
-        if record.outcome == AuditOutcome::Refused && self.is_too_often(&record) {
+        if record.outcome != AuditOutcome::Succeeded && self.is_too_often(&record) {
             self.counts.suppress(1);
             return;
         }
@@ -198,15 +209,17 @@ impl Audit {
         if let Some(suppressed) = FULL.record() {
             tracing::error!(
                 suppressed,
-                "the audit log's queue is full; entries are lost"
+                "the audit log's queue is full, or closed at the end; entries are lost"
             );
         }
     }
 
     fn is_too_often(&self, record: &Record) -> bool {
-        let user = record.actor_id.as_ref().map(ToString::to_string);
-        let actor = user.or_else(|| record.address.map(|address| address.to_string()));
-        let actor = actor.unwrap_or_default();
+        let actor = match (&record.actor_id, record.address) {
+            (Some(user), _) => RefusedActor::User(user.clone()),
+            (None, Some(address)) => RefusedActor::Network(Network::from(address)),
+            (None, None) => RefusedActor::Unknown,
+        };
         !self.refusals.admit(record.action, actor, Instant::now())
     }
 
@@ -214,23 +227,23 @@ impl Audit {
     pub fn spawn_tasks(&self, tasks: &mut JoinSet<()>) {
         match &*self.way {
             Way::None => {}
-            Way::Direct(_) => {
-                let way = self.way.clone();
-                tasks.spawn(async move {
-                    if let Way::Direct(writer) = &*way {
-                        writer.run().await;
-                    }
-                });
-            }
+            Way::Direct(_) => self.spawn(tasks, "writer", |way| async move {
+                if let Way::Direct(writer) = &*way {
+                    writer.run().await;
+                }
+            }),
             Way::Streams(..) => {
-                let way = self.way.clone();
-                tasks.spawn(async move {
+                self.spawn(tasks, "spool writer", |way| async move {
                     if let Way::Streams(forwarder, _) = &*way {
-                        tokio::join!(forwarder.run_writer(), forwarder.run_sender());
+                        forwarder.run_writer().await;
                     }
                 });
-                let way = self.way.clone();
-                tasks.spawn(async move {
+                self.spawn(tasks, "sender", |way| async move {
+                    if let Way::Streams(forwarder, _) = &*way {
+                        forwarder.run_sender().await;
+                    }
+                });
+                self.spawn(tasks, "consumer", |way| async move {
                     if let Way::Streams(_, consumer) = &*way {
                         consumer.run().await;
                     }
@@ -238,15 +251,30 @@ impl Audit {
             }
         }
         if let (Some(store), Some(days)) = (self.store.clone(), self.retention_days) {
-            let (way, counts) = (self.way.clone(), self.counts.clone());
-            tasks.spawn(async move {
-                let streams = match &*way {
-                    Way::Streams(_, consumer) => Some(consumer.streams()),
-                    Way::None | Way::Direct(_) => None,
-                };
-                retention::run(&store, days, streams, &counts).await;
+            let counts = self.counts.clone();
+            self.spawn(tasks, "retention", move |way| {
+                let (store, counts) = (store.clone(), counts.clone());
+                async move {
+                    let streams = match &*way {
+                        Way::Streams(_, consumer) => Some(consumer.streams()),
+                        Way::None | Way::Direct(_) => None,
+                    };
+                    retention::run(&store, days, streams, &counts).await;
+                }
             });
         }
+    }
+
+    fn spawn<F>(
+        &self,
+        tasks: &mut JoinSet<()>,
+        task: &'static str,
+        run: impl Fn(Arc<Way>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let way = self.way.clone();
+        tasks.spawn(supervise(task, move || run(way.clone())));
     }
 
     /// Closes the embedded store.
@@ -271,5 +299,94 @@ impl Audit {
             }
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Writes what was recorded after [`Audit::settle`], once no task does any longer, for at most so long, and takes nothing more.
+    /// What isn't written is counted.
+    pub async fn finish(&self, at_most: Duration) {
+        let write = async {
+            match &*self.way {
+                Way::None => {}
+                Way::Direct(writer) => writer.write().await,
+                Way::Streams(forwarder, _) => forwarder.write().await,
+            }
+        };
+        // The tasks may have been stopped in the middle of this many.
+        let mut lost = self.queue.abandon();
+        let ended = timeout(at_most, write).await;
+        lost += self.queue.close();
+        if lost > 0 || ended.is_err() {
+            self.counts.drop_entries(lost as u64);
+            tracing::error!(lost, "entries of the audit log are lost at the end");
+        }
+    }
+}
+
+/// Runs a task, and again when it panics: without it nothing would be stored any more.
+async fn supervise<F: Future<Output = ()>>(task: &'static str, start: impl Fn() -> F) {
+    loop {
+        // The runtime's hook has logged the panic. What a task works on is whole between two of its steps.
+        if AssertUnwindSafe(start()).catch_unwind().await.is_ok() {
+            return;
+        }
+        tracing::error!(task, "a task of the audit log failed; it begins again");
+        sleep(RESTART).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use storage::AuditFilter;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_recorded_at_the_very_end_is_written_or_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = AuditStore::open(directory.path()).await.unwrap();
+        let audit = Audit::embedded(AuditParts {
+            instance: "i".to_owned(),
+            store: store.clone(),
+            counts: Counts::default(),
+            retention_days: None,
+        });
+        let record = || audit.record(Record::new("room.create", AuditOutcome::Succeeded));
+        let mut tasks = JoinSet::new();
+        audit.spawn_tasks(&mut tasks);
+        record();
+        let patience = Duration::from_secs(30);
+        audit.settle(patience).await;
+        tasks.shutdown().await;
+        record();
+        audit.finish(patience).await;
+        let stored = store.export(&AuditFilter::default(), None, 10).await;
+        assert_eq!((stored.unwrap().len(), audit.counts().dropped()), (2, 0));
+        record();
+        assert_eq!(audit.counts().dropped(), 1);
+        audit.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_begins_again() {
+        let runs = AtomicUsize::new(0);
+        let run = || async {
+            assert!(runs.fetch_add(1, Relaxed) > 0, "the first one fails");
+        };
+        supervise("test", run).await;
+        assert_eq!(runs.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn refusals_and_failures_of_one_network_are_bounded() {
+        let audit = Audit::off();
+        let is_too_often = |address: u16| {
+            let address = format!("2001:db8::{address:x}").parse().unwrap();
+            let record = Record::new("session.sign_in", AuditOutcome::Failed);
+            audit.is_too_often(&record.from_address(address))
+        };
+        let recorded = (0..100).filter(|number| !is_too_often(*number)).count();
+        assert_eq!(recorded, 60);
     }
 }

@@ -21,8 +21,10 @@ pub struct Queue {
 struct Waiting {
     entries: Vec<AuditEntry>,
     bytes: usize,
-    /// Bytes of those that were taken and aren't written yet, if any were.
-    taken: Option<usize>,
+    /// The number and the bytes of those that were taken and aren't written yet, if any were.
+    taken: Option<(usize, usize)>,
+    /// Nobody writes any longer.
+    closed: bool,
 }
 
 impl Queue {
@@ -31,7 +33,7 @@ impl Queue {
         let bytes = bytes_of(&entry);
         {
             let mut waiting = self.waiting.lock();
-            if waiting.held() + bytes > QUEUE_BYTES_MAX {
+            if waiting.closed || waiting.held() + bytes > QUEUE_BYTES_MAX {
                 return false;
             }
             waiting.bytes += bytes;
@@ -44,7 +46,7 @@ impl Queue {
     /// Takes everything that waits, in the order recorded.
     pub fn take(&self) -> Vec<AuditEntry> {
         let mut waiting = self.waiting.lock();
-        waiting.taken = Some(waiting.bytes);
+        waiting.taken = Some((waiting.entries.len(), waiting.bytes));
         waiting.bytes = 0;
         std::mem::take(&mut waiting.entries)
     }
@@ -52,6 +54,21 @@ impl Queue {
     /// What was taken is written.
     pub fn written(&self) {
         self.waiting.lock().taken = None;
+    }
+
+    /// What was taken won't be written; returns how many those are.
+    pub fn abandon(&self) -> usize {
+        let taken = self.waiting.lock().taken.take();
+        taken.map_or(0, |(entries, _)| entries)
+    }
+
+    /// Takes nothing any more; returns how many entries aren't written.
+    pub fn close(&self) -> usize {
+        let taken = self.abandon();
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        waiting.bytes = 0;
+        taken + std::mem::take(&mut waiting.entries).len()
     }
 
     /// Whether all that was pushed is written.
@@ -73,7 +90,7 @@ impl Queue {
 
 impl Waiting {
     fn held(&self) -> usize {
-        self.bytes + self.taken.unwrap_or_default()
+        self.bytes + self.taken.map_or(0, |(_, bytes)| bytes)
     }
 }
 
@@ -119,5 +136,16 @@ mod tests {
         assert!(!queue.is_done());
         queue.written();
         assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_is_known() {
+        let queue = Queue::default();
+        let entry = || Record::new("room.create", AuditOutcome::Succeeded).into_entry("i");
+        assert!(queue.push(entry()) && queue.push(entry()));
+        assert_eq!(queue.take().len(), 2);
+        assert!(queue.push(entry()));
+        assert_eq!((queue.close(), queue.bytes()), (3, 0));
+        assert!(!queue.push(entry()) && queue.is_done());
     }
 }

@@ -1,4 +1,4 @@
-//! How many refusals of one actor are recorded: who is refused a thousand times a second shall not fill the log.
+//! How many refusals and failures of one actor are recorded: who is refused a thousand times a second shall not fill the log.
 
 use std::{
     collections::HashMap,
@@ -6,6 +6,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use protocol::UserId;
+
+use crate::limits::network::Network;
 
 /// Refusals of one action by one actor that are recorded in a minute.
 const RECORDED: u32 = 60;
@@ -21,7 +24,18 @@ pub struct RefusalCounts(Mutex<Counts>);
 #[derive(Debug)]
 struct Counts {
     began: Instant,
-    by_actor: HashMap<(&'static str, String), u32>,
+    by_actor: HashMap<(&'static str, RefusedActor), u32>,
+}
+
+/// Whose refusals are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RefusedActor {
+    /// A user.
+    User(UserId),
+    /// Whoever is behind an address, where nobody is known.
+    Network(Network),
+    /// Nothing is known.
+    Unknown,
 }
 
 impl RefusalCounts {
@@ -34,7 +48,7 @@ impl RefusalCounts {
     }
 
     /// Counts a refusal; true if it is to be recorded.
-    pub fn admit(&self, action: &'static str, actor: String, now: Instant) -> bool {
+    pub fn admit(&self, action: &'static str, actor: RefusedActor, now: Instant) -> bool {
         let mut counts = self.0.lock();
         if now.saturating_duration_since(counts.began) >= WINDOW
             || counts.by_actor.len() >= ACTORS_MAX
@@ -56,12 +70,13 @@ mod tests {
     fn one_actor_fills_no_log() {
         let start = Instant::now();
         let counts = RefusalCounts::new(start);
-        let admit = |actor: &str, now| counts.admit("room.join", actor.to_owned(), now);
+        let user = |id: &str| RefusedActor::User(UserId::trusted(id));
+        let admit = |actor: &str, now| counts.admit("room.join", user(actor), now);
         for _ in 0..RECORDED {
             assert!(admit("ada", start));
         }
         assert!(!admit("ada", start) && admit("ben", start));
-        assert!(counts.admit("room.leave", "ada".to_owned(), start));
+        assert!(counts.admit("room.leave", user("ada"), start));
         assert!(admit("ada", start + WINDOW));
         for number in 0..2 * ACTORS_MAX {
             admit(&number.to_string(), start + WINDOW);

@@ -64,14 +64,22 @@ impl Writer {
 
     /// Writes what comes.
     pub async fn run(&self) {
+        // Those that a run before this had taken when it failed.
+        self.counts.drop_entries(self.queue.abandon() as u64);
         loop {
+            // First what was there before this began.
+            self.write().await;
             self.queue.pushed().await;
-            let entries = self.queue.take();
-            for batch in entries.chunks(BATCH) {
-                insert(&self.store, batch, &self.counts).await;
-            }
-            self.queue.written();
         }
+    }
+
+    /// Writes what waits; tries again until the store takes it.
+    pub async fn write(&self) {
+        let entries = self.queue.take();
+        for batch in entries.chunks(BATCH) {
+            insert(&self.store, batch, &self.counts).await;
+        }
+        self.queue.written();
     }
 
     /// Whether everything that was recorded is written.

@@ -34,6 +34,9 @@ pub const REDIS_SESSIONS: &str = "redis_sessions";
 /// For rate limits.
 pub const REDIS_RATE_LIMITS: &str = "redis_rate_limits";
 
+/// For the audit log.
+pub const REDIS_AUDIT: &str = "redis_audit";
+
 /// The back ends of one instance.
 pub struct BackEnds {
     /// Everything durable but sessions.
@@ -58,12 +61,14 @@ pub struct BackEnds {
 
 /// What only an instance of a fleet has.
 pub struct Fleet {
-    /// For everything but sessions and rate limits.
+    /// For everything but sessions, rate limits and the audit log.
     pub redis: RedisClient,
     /// For sessions.
     pub redis_sessions: RedisClient,
     /// For rate limits.
     pub redis_rate_limits: RedisClient,
+    /// For the audit log, if there is one.
+    pub redis_audit: Option<RedisClient>,
     /// What keys begin with, behind their tag.
     pub redis_prefix: String,
     /// For what is relational, if that is kept.
@@ -75,11 +80,13 @@ pub struct Fleet {
 impl Fleet {
     /// The clients of Redis by their use, which may be three servers.
     pub fn redis_by_use(&self) -> Vec<(&'static str, RedisClient)> {
-        vec![
+        let mut clients = vec![
             (REDIS, self.redis.clone()),
             (REDIS_SESSIONS, self.redis_sessions.clone()),
             (REDIS_RATE_LIMITS, self.redis_rate_limits.clone()),
-        ]
+        ];
+        clients.extend(self.redis_audit.clone().map(|client| (REDIS_AUDIT, client)));
+        clients
     }
 }
 
@@ -152,9 +159,15 @@ impl BackEnds {
         let (link, link_tasks) = Link::new(redis.clone(), subscriber, secret, own, prefix);
         let store = MessageStore::connect(config.store(&redis)).await?;
         let postgres = open_postgres(config, metrics)?;
-        let audit = match &postgres {
-            Some(postgres) => fleet_audit(all, config, postgres, own, metrics)?,
-            None => Audit::off(),
+        let (audit, redis_audit) = match &postgres {
+            Some(postgres) => {
+                // A connection of its own: a burst of entries mustn't delay messages.
+                let client =
+                    RedisClient::new(config.redis_url.clone(), options("audit", REDIS_AUDIT));
+                let audit = fleet_audit(all, config, postgres, client.clone(), own, metrics)?;
+                (audit, Some(client))
+            }
+            None => (Audit::off(), None),
         };
         let bus = Arc::new(Bus::redis(link));
         let peers = Peers::new(secret.key_for("internal routes"));
@@ -183,6 +196,7 @@ impl BackEnds {
                 redis,
                 redis_sessions,
                 redis_rate_limits,
+                redis_audit,
                 redis_prefix: prefix.to_owned(),
                 postgres,
                 link_tasks,
@@ -204,11 +218,11 @@ fn open_postgres(config: &FleetConfig, metrics: &Metrics) -> Result<Option<Postg
     Ok(Some(postgres))
 }
 
-/// The audit log, which has a connection to Redis of its own: a burst of entries mustn't delay messages.
 fn fleet_audit(
     all: &Config,
     config: &FleetConfig,
     postgres: &Postgres,
+    redis: RedisClient,
     own: InstanceId,
     metrics: &Metrics,
 ) -> Result<Audit, OpenError> {
@@ -219,7 +233,7 @@ fn fleet_audit(
         retention_days: all.audit.retention_days,
     };
     let streams = StreamParts {
-        redis: RedisClient::new(config.redis_url.clone(), config.redis_options("audit")),
+        redis,
         prefix: &config.redis_prefix,
         spool: &all.audit.spool_dir,
         spool_max_bytes: all.audit.spool_max_bytes,

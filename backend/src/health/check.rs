@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use protocol::{HealthCheck, HealthStatus};
 use redis_client::RedisClient;
-use storage::{MessageStore, Operation, Postgres, StoreError};
+use storage::{AuditStore, MessageStore, Operation, Postgres, StoreError};
 use tokio::{
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -28,6 +28,7 @@ pub(super) enum Dependency {
     Store(MessageStore),
     Redis(RedisClient),
     Postgres(Postgres),
+    Audit(AuditStore),
     #[cfg(test)]
     Test(std::sync::Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>),
 }
@@ -45,6 +46,7 @@ impl Dependency {
                 Err(_) => Err("not reached"),
             },
             Self::Postgres(postgres) => postgres.ping().await.map_err(|_| "not reached"),
+            Self::Audit(store) => store.ping().await.map_err(|_| "writes are not possible"),
             #[cfg(test)]
             Self::Test(answers) => answers().await.then_some(()).ok_or("not reached"),
         }
@@ -55,7 +57,7 @@ impl Dependency {
         match self {
             Self::Store(_) => HealthStatus::Unavailable,
             // Live connections and messages go on.
-            Self::Redis(_) | Self::Postgres(_) => HealthStatus::Degraded,
+            Self::Redis(_) | Self::Postgres(_) | Self::Audit(_) => HealthStatus::Degraded,
             #[cfg(test)]
             Self::Test(_) => HealthStatus::Degraded,
         }
@@ -74,6 +76,8 @@ impl Dependency {
                 stats.disconnects() + failed
             }
             Self::Postgres(postgres) => postgres.stats().troubles(),
+            // Its success is cached for a moment only.
+            Self::Audit(_) => 0,
             #[cfg(test)]
             Self::Test(_) => 0,
         }

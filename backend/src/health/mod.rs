@@ -24,7 +24,7 @@ use circuit_breaker::State;
 use futures_util::future::join_all;
 use protocol::{HealthCheck, HealthReport, HealthStatus};
 use redis_client::RedisClient;
-use storage::{MessageStore, Postgres};
+use storage::{AuditStore, MessageStore, Postgres};
 
 use self::check::{Check, Dependency, LOCAL, REMOTE};
 use crate::{circuits::Circuits, fleet::startup::Startup};
@@ -70,6 +70,15 @@ impl Health {
             circuits,
             checks,
         }
+    }
+
+    /// With the audit log's file, on a server that is alone.
+    #[must_use]
+    pub fn with_audit(mut self, store: Option<&AuditStore>) -> Self {
+        let check =
+            |store: &AuditStore| Check::new("audit", Dependency::Audit(store.clone()), LOCAL);
+        self.checks.extend(store.map(check));
+        self
     }
 
     /// The clients of Redis by their use; none on a single instance.

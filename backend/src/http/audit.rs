@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use gateway::PeerAddress;
-use protocol::{Credential, ErrorCode, ROUTES};
+use protocol::{ApiKeyId, Credential, ErrorCode, ROUTES};
 use storage::AuditOutcome;
 
 use super::request_id::RequestId;
@@ -93,7 +93,10 @@ fn begun(request: &Request, action: &RouteAction) -> Record {
     }
     let mut parameters = parameters(action.path, request.uri().path());
     if let Some((name, id)) = parameters.next() {
-        record.set_target(name.strip_suffix("Id").unwrap_or(name), id);
+        // Somebody may have put a whole API key there instead of its id.
+        if name != "keyId" || ApiKeyId::is_form_of(id) {
+            record.set_target(name.strip_suffix("Id").unwrap_or(name), id);
+        }
     }
     for (name, id) in parameters {
         // Only what an id looks like: anything may stand in a path.

@@ -20,7 +20,7 @@ pub async fn register(
     JsonBody(request): JsonBody<RegisterRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
     let tokens = sign_in::register(&app.accounts, request, device).await?;
-    note(&trail, &tokens);
+    note(&app, &trail, &tokens);
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -31,7 +31,7 @@ pub async fn login(
     JsonBody(request): JsonBody<LoginRequest>,
 ) -> Result<Json<Tokens>, AppError> {
     let tokens = sign_in::log_in(&app.accounts, request, device).await?;
-    note(&trail, &tokens);
+    note(&app, &trail, &tokens);
     Ok(Json(tokens))
 }
 
@@ -42,7 +42,7 @@ pub async fn guest(
     JsonBody(request): JsonBody<GuestRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
     let tokens = sign_in::sign_in_as_guest(&app.accounts, request, device).await?;
-    note(&trail, &tokens);
+    note(&app, &trail, &tokens);
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -60,7 +60,11 @@ pub async fn logout(State(app): State<SharedApp>, actor: Actor) -> Result<Status
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who signed in.
-fn note(trail: &Trail, tokens: &Tokens) {
-    trail.note(|record| record.set_user(&tokens.user.id, tokens.user.guest));
+/// Who signed in, and which session it made.
+fn note(app: &SharedApp, trail: &Trail, tokens: &Tokens) {
+    let actor = app.auth.authenticate(tokens.access_token.expose());
+    trail.note(|record| match &actor {
+        Ok(actor) => record.set_actor(actor),
+        Err(_) => record.set_user(&tokens.user.id, tokens.user.guest),
+    });
 }

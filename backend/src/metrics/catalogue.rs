@@ -246,11 +246,11 @@ const EMITTERS: &[Metric] = &[EMITTER, EMITTER_INTERRUPTIONS];
 
 metrics! {
     counter AUDIT_RECORDED "audit_recorded_total" [] "Entries of the audit log accepted here"
-    counter AUDIT_SUPPRESSED "audit_suppressed_total" [] "Refusals that weren't recorded because the same actor had been refused the same action 60 times within a minute"
+    counter AUDIT_SUPPRESSED "audit_suppressed_total" [] "Refusals and failures that weren't recorded because the same actor had had 60 of the same action within a minute"
     counter AUDIT_DROPPED "audit_dropped_total" [] "Entries lost because the queue or the spool was full, or that couldn't be read"
     gauge AUDIT_QUEUED "audit_queued_bytes" [] "Bytes of entries that wait to be written to the spool, or to SQLite"
     gauge AUDIT_SPOOLED "audit_spooled_bytes" [] "Bytes in this instance's spool"
-    counter AUDIT_TORN "audit_spool_torn_total" [] "Segments of the spool whose end couldn't be read"
+    counter AUDIT_TORN "audit_spool_torn_total" [] "Segments of the spool that couldn't be read to their end"
     gauge AUDIT_OLDEST "audit_oldest_unstored_seconds" [] "Age of the oldest entries that were recorded here and aren't known to be in the database"
     gauge AUDIT_STREAM "audit_stream_batches" [] "Batches in the streams of Redis, of all instances, as of at most 5 s ago"
     gauge AUDIT_PENDING "audit_stream_pending_batches" [] "Of these, those that some instance is storing"

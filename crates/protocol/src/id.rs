@@ -133,4 +133,14 @@ id!(
 );
 id!(AttachmentId, "The id of an attachment.");
 id!(ApiKeyId, "The id of an API key.");
+
+impl ApiKeyId {
+    /// Whether a text has the form of the ids that keys have: 16 hexadecimal digits, or `publish` for those of the
+    /// configuration. A whole key, which nobody may see, hasn't.
+    pub fn is_form_of(text: &str) -> bool {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        text == "publish" || (text.len() == 16 && text.bytes().all(digit))
+    }
+}
+
 id!(CircuitName, "The name of a circuit breaker.");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::UserId;
+use crate::id::{ApiKeyId, UserId};
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 
@@ -21,7 +21,7 @@ pub struct RateLimitSubject {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub address: Option<IpAddr>,
-    /// The id of an API key.
+    /// The id of an API key: 16 hexadecimal digits, or `publish` for those of the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<String>,
     /// With an address: the username whose failed sign-ins from there are meant too.
@@ -42,6 +42,12 @@ impl Request for RateLimitSubject {
         if subjects.into_iter().filter(|given| *given).count() != 1 {
             let expected = "expected exactly one of userId, address and apiKey";
             return Err(Invalid::new("payload", expected));
+        }
+        if let Some(key) = &self.api_key
+            && !ApiKeyId::is_form_of(key)
+        {
+            let expected = "expected the id of a key, 16 hexadecimal digits, or publish";
+            return Err(Invalid::new("apiKey", expected));
         }
         if self.username.is_some() && self.address.is_none() {
             return Err(Invalid::new("username", "is only meant with an address"));
@@ -88,7 +94,18 @@ mod tests {
         let read = |query: &str| read_query::<RateLimitSubject>(query).map_err(|wrong| wrong.field);
         assert!(read("userId=ann&tier=messages").is_ok());
         assert!(read("address=2001:db8::1&username=ann").is_ok());
-        assert!(read("apiKey=publish").is_ok());
+        for key in ["publish", "0123456789abcdef"] {
+            assert!(read(&format!("apiKey={key}")).is_ok());
+        }
+        for key in [
+            "tk_0123456789abcdef_c2VjcmV0",
+            "0123456789abcdeF",
+            "0123456789abcde",
+            "",
+        ] {
+            let wrong = Err("apiKey".to_owned());
+            assert_eq!(read(&format!("apiKey={key}")).map(drop), wrong, "{key}");
+        }
         assert_eq!(read(""), Err("payload".to_owned()));
         assert_eq!(
             read("userId=ann&address=192.0.2.1"),

@@ -15,8 +15,8 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    spool::{Place, Spool},
-    streams::{Added, Entry, Fate, Streams},
+    spool::{self, Place, Spool},
+    streams::{Added, Entry, Fate, STREAMS, Streams},
 };
 use crate::{
     audit::{codec::Batch, counts::Counts, queue::Queue},
@@ -33,8 +33,8 @@ const SEND_BATCHES: usize = 512;
 /// The time between two looks at what has become of what was sent.
 const CHECK: Duration = Duration::from_millis(200);
 
-/// Batches, the oldest, that are looked at.
-const CHECKED: usize = 1_024;
+/// Batches of each stream, the oldest, that are looked at: one whose master doesn't answer keeps no other back.
+const CHECKED: usize = 64;
 
 /// The pause after something failed or a stream was full.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -58,6 +58,7 @@ pub struct Forwarder {
 struct Outstanding {
     id: Uuid,
     place: Place,
+    entries: u64,
     /// Where it was sent to; `None` if it has to be sent.
     sent: Option<Entry>,
 }
@@ -84,9 +85,12 @@ impl Forwarder {
 
     /// Writes to the spool what is recorded.
     pub async fn run_writer(&self) {
+        // Those that a run before this had taken when it failed.
+        self.counts.drop_entries(self.queue.abandon() as u64);
         loop {
-            self.queue.pushed().await;
+            // First what was there before this began.
             self.write().await;
+            self.queue.pushed().await;
         }
     }
 
@@ -94,6 +98,7 @@ impl Forwarder {
     pub async fn write(&self) {
         static FAILED: LogThrottle = LogThrottle::new();
         let entries = self.queue.take();
+        let count = entries.len();
         let mut batches = Arc::new(Vec::new());
         let mut made = Some(entries);
         loop {
@@ -121,7 +126,11 @@ impl Forwarder {
                     }
                     sleep(Duration::from_secs(1)).await;
                 }
-                None => break,
+                // It panicked, which says that all of them are lost.
+                None => {
+                    self.counts.drop_entries(count as u64);
+                    break;
+                }
             }
         }
         self.queue.written();
@@ -147,6 +156,8 @@ impl Forwarder {
     /// Sends what is spooled.
     pub async fn run_sender(&self) {
         let mut window = VecDeque::new();
+        // One that ended before this knew what it had read.
+        self.on_disk(Spool::rewind).await;
         let (mut checked, mut adopted) = (Instant::now(), Instant::now());
         loop {
             let sent = self.send(&mut window).await;
@@ -216,13 +227,15 @@ impl Forwarder {
         let again: Vec<_> = again.iter().map(|(at, batch)| (*at, batch.place)).collect();
         if !again.is_empty() {
             let read = self.on_disk(move |spool| {
-                let read = again.iter().map(|(at, place)| {
-                    let lines = spool.read_again(*place)?;
-                    Ok((*at, lines))
-                });
-                read.collect::<io::Result<Vec<_>>>()
+                let read = again.iter();
+                let read = read.map(|(at, place)| (*at, spool.read_again(*place)));
+                read.collect::<Vec<_>>()
             });
-            return read.await.unwrap_or_else(|| Ok(Vec::new()));
+            let read = read.await.unwrap_or_default();
+            let found = self.without_lost(window, read).await;
+            if !found.is_empty() {
+                return Ok(found);
+            }
         }
         let room = SEND_BATCHES.min(WINDOW.saturating_sub(window.len()));
         let read = self.on_disk(move |spool| spool.read(SEND_BYTES, room));
@@ -231,6 +244,7 @@ impl Forwarder {
             window.push_back(Outstanding {
                 id: batch.id,
                 place: batch.place,
+                entries: batch.lines.iter().filter(|byte| **byte == b'\n').count() as u64,
                 sent: None,
             });
             (window.len() - 1, batch.lines)
@@ -238,22 +252,51 @@ impl Forwarder {
         Ok(batches.collect())
     }
 
+    /// What could be read again, by its place in the window. What the disk has lost leaves the window, and is counted.
+    async fn without_lost(
+        &self,
+        window: &mut VecDeque<Outstanding>,
+        read: Vec<(usize, io::Result<Vec<u8>>)>,
+    ) -> Vec<(usize, Vec<u8>)> {
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        for (at, read) in read {
+            match read {
+                // Those that are lost come before it in the window no longer.
+                Ok(lines) => found.push((at - lost.len(), lines)),
+                Err(error) => {
+                    report(&error);
+                    if spool::is_lost(&error)
+                        && let Some(batch) = window.remove(at - lost.len())
+                    {
+                        self.counts.drop_entries(batch.entries);
+                        lost.push(batch.place);
+                    }
+                }
+            }
+        }
+        if !lost.is_empty()
+            && let Some(Err(error)) = self.on_disk(move |spool| spool.stored(&lost)).await
+        {
+            report(&error);
+        }
+        found
+    }
+
     /// Finds out what has become of what was sent.
     async fn check(&self, window: &mut VecDeque<Outstanding>) {
-        let sent = window.iter().filter_map(|batch| batch.sent.as_ref());
-        let sent: Vec<_> = sent.take(CHECKED).collect();
+        let (asked, sent): (Vec<_>, Vec<_>) = oldest(window).into_iter().unzip();
         let fates = if sent.is_empty() {
             Vec::new()
         } else {
             self.streams.fates(&sent).await
         };
-        let mut fates = fates.into_iter();
+        let mut fates = asked.into_iter().zip(fates).peekable();
         let mut stored = Vec::new();
+        let mut at = 0;
         window.retain_mut(|batch| {
-            if batch.sent.is_none() {
-                return true;
-            }
-            match fates.next().flatten() {
+            let fate = fates.next_if(|(asked, _)| *asked == at);
+            at += 1;
+            match fate.and_then(|(_, fate)| fate) {
                 Some(Fate::Stored) => {
                     stored.push(batch.place);
                     false
@@ -267,8 +310,8 @@ impl Forwarder {
             }
         });
         let removed = self.on_disk(move |spool| {
-            spool.sync()?;
-            spool.stored(&stored)
+            let synced = spool.sync();
+            spool.stored(&stored).and(synced)
         });
         if let Some(Err(error)) = removed.await {
             report(&error);
@@ -327,9 +370,100 @@ fn report(error: &io::Error) {
     }
 }
 
+/// Of each stream the oldest batches that were sent, by their places in the window.
+fn oldest(window: &VecDeque<Outstanding>) -> Vec<(usize, &Entry)> {
+    let mut of_stream = [0; STREAMS as usize];
+    let sent = window.iter().enumerate();
+    let sent = sent.filter_map(|(at, batch)| Some((at, batch.sent.as_ref()?)));
+    let oldest = sent.filter(|(_, entry)| {
+        let count = &mut of_stream[usize::from(entry.stream())];
+        *count += 1;
+        *count <= CHECKED
+    });
+    oldest.collect()
+}
+
 /// How long ago a batch was made.
 fn age(batch: &Outstanding) -> Duration {
     let made = batch.id.get_timestamp().map_or(0, |time| time.to_unix().0);
     let now = protocol::Timestamp::now().unix_ms() / 1_000;
     Duration::from_secs((now as u64).saturating_sub(made))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis_client::{Options, RedisClient};
+
+    use super::*;
+    use crate::audit::record::Record;
+
+    fn forwarder(spools: &std::path::Path) -> Forwarder {
+        // Nobody listens there.
+        let redis = RedisClient::new(
+            "redis://127.0.0.1:1".parse().unwrap(),
+            Options::new("audit"),
+        );
+        Forwarder::new(
+            Arc::default(),
+            Spool::open(spools, 1 << 20).unwrap(),
+            Arc::new(Streams::new(redis, "test", "c".to_owned())),
+            Arc::default(),
+            Arc::default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_has_lost_keeps_nothing_back_and_is_counted() {
+        let spools = tempfile::tempdir().unwrap();
+        let forwarder = forwarder(spools.path());
+        let record = async |action| {
+            let record = Record::new(action, storage::AuditOutcome::Succeeded);
+            assert!(forwarder.queue.push(record.into_entry("i")));
+            forwarder.write().await;
+        };
+        record("room.create").await;
+        let mut window = VecDeque::new();
+        assert_eq!(forwarder.next(&mut window).await.unwrap().len(), 1);
+        let directories = std::fs::read_dir(spools.path()).unwrap();
+        let directories = directories.map(|entry| entry.unwrap().path());
+        for directory in directories.filter(|path| path.is_dir()) {
+            for segment in std::fs::read_dir(directory).unwrap() {
+                std::fs::remove_file(segment.unwrap().path()).unwrap();
+            }
+        }
+        assert!(forwarder.next(&mut window).await.unwrap().is_empty());
+        assert_eq!((window.len(), forwarder.counts.dropped()), (0, 1));
+        record("room.join").await;
+        let next = forwarder.next(&mut window).await.unwrap();
+        assert_eq!((next.len(), window.len()), (1, 1));
+        assert!(String::from_utf8_lossy(&next[0].1).contains("room.join"));
+    }
+
+    #[test]
+    fn a_stream_that_does_not_answer_keeps_no_other_back() {
+        let spools = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(spools.path(), 1 << 20).unwrap();
+        let batch = crate::audit::codec::Batch {
+            id: Uuid::now_v7(),
+            entries: 1,
+            lines: b"{}\n".to_vec(),
+        };
+        spool.append(&[batch]).unwrap();
+        let place = spool.read(1, 1).unwrap()[0].place;
+        let sent = |stream| Outstanding {
+            id: Uuid::nil(),
+            place,
+            entries: 1,
+            sent: Some(Entry::in_stream(stream)),
+        };
+        let mut window: VecDeque<_> = (0..2 * CHECKED).map(|_| sent(3)).collect();
+        window.push_back(Outstanding {
+            sent: None,
+            ..sent(3)
+        });
+        window.push_back(sent(4));
+        let asked: Vec<_> = oldest(&window).into_iter().map(|(at, _)| at).collect();
+        let expected: Vec<_> = (0..CHECKED).chain([2 * CHECKED + 1]).collect();
+        assert_eq!(asked, expected);
+    }
 }

@@ -18,13 +18,16 @@ use std::{
 use uuid::Uuid;
 
 use super::segment;
-use crate::audit::codec::Batch;
+use crate::{audit::codec::Batch, logging::LogThrottle};
 
 /// A segment that has so many bytes is followed by another one, so that what is stored can be removed.
 const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long written batches may be lost to a machine that fails; a process that ends loses none.
 const SYNC: Duration = Duration::from_secs(1);
+
+/// More files are open than this process, or this machine, may have: that passes, and says nothing of the file.
+const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
 /// The mode of a file for its owner alone.
 const OWNERS_FILE: u32 = 0o600;
@@ -179,7 +182,7 @@ impl Spool {
         self.bytes
     }
 
-    /// Segments that had no whole batch where one should have been.
+    /// Segments that couldn't be read to their end.
     pub fn torn(&self) -> u64 {
         self.torn
     }
@@ -187,7 +190,7 @@ impl Spool {
     /// Writes batches. Those beyond the bound are left out; returns how many were written.
     ///
     /// # Errors
-    /// If the disk fails; then none of them is there.
+    /// If the disk doesn't take them; then none of them is there.
     pub fn append(&mut self, batches: &[Batch]) -> io::Result<usize> {
         let mut buffer = Vec::new();
         let mut written = 0;
@@ -217,7 +220,13 @@ impl Spool {
         self.bytes += bytes;
         let segment = self.segments.entry(number).or_default();
         segment.bytes += bytes;
-        self.sync()?;
+        // They are written, and would be there twice if they were appended again.
+        if let Err(error) = self.sync() {
+            static FAILED: LogThrottle = LogThrottle::new();
+            if let Some(suppressed) = FAILED.record() {
+                tracing::error!(%error, suppressed, "the disk may lose the audit log's spool");
+            }
+        }
         Ok(written)
     }
 
@@ -271,21 +280,32 @@ impl Spool {
         Ok(())
     }
 
-    /// The next batches that weren't read yet, of about so many bytes and at most so many.
+    /// The next batches that weren't read yet, of about so many bytes and at most so many. A segment that can't be read is left
+    /// out from there on.
     ///
     /// # Errors
-    /// If the disk fails.
+    /// If nothing can be read for now.
     pub fn read(&mut self, bytes: usize, batches: usize) -> io::Result<Vec<Spooled>> {
         let mut found = Vec::new();
         let mut size = 0;
         while size < bytes && found.len() < batches {
             let Some(number) = self.unread() else { break };
             if self.reading.as_ref().is_none_or(|at| at.number != number) {
-                self.reading = Some(Reading {
-                    number,
-                    offset: 0,
-                    file: File::open(segment::path(&self.directory, number))?,
-                });
+                match File::open(segment::path(&self.directory, number)) {
+                    Ok(file) => {
+                        self.reading = Some(Reading {
+                            number,
+                            offset: 0,
+                            file,
+                        });
+                    }
+                    Err(error) if is_lost(&error) => {
+                        self.skip(number, &error.to_string());
+                        continue;
+                    }
+                    Err(error) if found.is_empty() => return Err(error),
+                    Err(_) => break,
+                }
             }
             let (Some(reading), Some(known)) = (&mut self.reading, self.segments.get_mut(&number))
             else {
@@ -299,8 +319,8 @@ impl Spool {
                 known.read = true;
                 continue;
             }
-            match segment::read(&reading.file, reading.offset)? {
-                Some(batch) => {
+            match segment::read(&reading.file, reading.offset) {
+                Ok(Some(batch)) => {
                     reading.offset = batch.end;
                     known.outstanding += 1;
                     size += batch.lines.len();
@@ -313,20 +333,39 @@ impl Spool {
                         lines: batch.lines,
                     });
                 }
-                None => {
-                    self.torn += 1;
-                    tracing::warn!(
-                        segment = number,
-                        "the end of a segment of the audit log's spool can't be read"
-                    );
-                    known.read = true;
-                    if is_last {
-                        self.writing = None;
-                    }
-                }
+                Ok(None) => self.skip(number, "there is no whole batch"),
+                Err(error) if is_lost(&error) => self.skip(number, &error.to_string()),
+                // What was found counts as read and must be sent.
+                Err(error) if found.is_empty() => return Err(error),
+                Err(_) => break,
             }
         }
         Ok(found)
+    }
+
+    /// The rest of a segment can't be read, and nothing is added to it any more.
+    fn skip(&mut self, number: u64, why: &str) {
+        self.torn += 1;
+        tracing::warn!(
+            segment = number,
+            why,
+            "the end of a segment of the audit log's spool can't be read"
+        );
+        if let Some(known) = self.segments.get_mut(&number) {
+            known.read = true;
+        }
+        if self.writing.as_ref().is_some_and(|at| at.number == number) {
+            self.writing = None;
+        }
+    }
+
+    /// Nothing of it was read: whoever had read it has forgotten.
+    pub fn rewind(&mut self) {
+        self.reading = None;
+        for segment in self.segments.values_mut() {
+            segment.outstanding = 0;
+            segment.read = false;
+        }
     }
 
     fn unread(&self) -> Option<u64> {
@@ -339,7 +378,7 @@ impl Spool {
     /// A batch again.
     ///
     /// # Errors
-    /// If the disk fails, or has lost it.
+    /// If the disk fails, or has lost it ([`is_lost`]).
     pub fn read_again(&self, place: Place) -> io::Result<Vec<u8>> {
         let file = File::open(segment::path(&self.directory, place.segment))?;
         let found = segment::read(&file, place.offset)?;
@@ -379,12 +418,17 @@ impl Spool {
             .filter(|(_, segment)| segment.read && segment.outstanding == 0)
             .map(|(number, segment)| (*number, segment.bytes))
             .collect();
+        let mut result = Ok(());
         for (number, bytes) in done {
-            fs::remove_file(segment::path(&self.directory, number))?;
-            self.segments.remove(&number);
-            self.bytes = self.bytes.saturating_sub(bytes);
+            match fs::remove_file(segment::path(&self.directory, number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
+                _ => {
+                    self.segments.remove(&number);
+                    self.bytes = self.bytes.saturating_sub(bytes);
+                }
+            }
         }
-        Ok(())
+        result
     }
 }
 
@@ -395,6 +439,14 @@ impl Drop for Spool {
             drop(fs::remove_file(lock_path(&self.root, &self.own)));
         }
     }
+}
+
+/// Whether what couldn't be read for this reason won't be read later either.
+pub fn is_lost(error: &io::Error) -> bool {
+    let passes = error
+        .raw_os_error()
+        .is_some_and(|code| TOO_MANY_FILES.contains(&code));
+    !passes && error.kind() != io::ErrorKind::OutOfMemory
 }
 
 /// Makes directories for their owner alone.
@@ -524,6 +576,70 @@ mod tests {
             last.stored(&[again[0].place]).unwrap();
             assert_eq!(last.bytes(), 0);
         }
+    }
+
+    /// Segments of one batch each, and where these are.
+    fn segments(spool: &mut Spool, texts: &[&str]) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for text in texts {
+            spool.append(&[batch(text)]).unwrap();
+            let number = spool.writing.take().unwrap().number;
+            paths.push(segment::path(&spool.directory, number));
+        }
+        paths
+    }
+
+    #[test]
+    fn a_segment_that_is_gone_or_unreadable_keeps_nothing_back() {
+        let root = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(root.path(), 1 << 20).unwrap();
+        let paths = segments(&mut spool, &["one", "two", "three", "four"]);
+        fs::remove_file(&paths[1]).unwrap();
+        // A directory can be opened and not be read.
+        fs::remove_file(&paths[2]).unwrap();
+        fs::create_dir(&paths[2]).unwrap();
+        let read = spool.read(usize::MAX, usize::MAX).unwrap();
+        let found: Vec<_> = read.iter().map(|batch| &batch.lines[..]).collect();
+        assert_eq!((found, spool.torn()), (vec![&b"one"[..], b"four"], 2));
+        fs::remove_file(&paths[0]).unwrap();
+        assert!(is_lost(&spool.read_again(read[0].place).unwrap_err()));
+        let places: Vec<_> = read.iter().map(|batch| batch.place).collect();
+        // The directory isn't removed, everything else is.
+        assert!(spool.stored(&places).is_err());
+        assert_eq!(segments_of(root.path()), [paths[2].clone()]);
+        assert_eq!(spool.segments.len(), 1);
+        spool.append(&[batch("five")]).unwrap();
+        assert_eq!(lines(&mut spool), ["five"]);
+        assert!(!is_lost(&io::Error::from_raw_os_error(TOO_MANY_FILES[0])));
+    }
+
+    #[test]
+    fn what_the_disk_does_not_keep_is_written_once() {
+        let root = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(root.path(), 1 << 20).unwrap();
+        spool.append(&[batch("one")]).unwrap();
+        // A pipe takes what is written, and can't be synced.
+        let (_reader, pipe) = io::pipe().unwrap();
+        let writing = spool.writing.as_mut().unwrap();
+        writing.file = File::from(std::os::fd::OwnedFd::from(pipe));
+        writing.synced = Instant::now().checked_sub(2 * SYNC).unwrap();
+        let before = spool.bytes();
+        assert_eq!(spool.append(&[batch("two")]).unwrap(), 1);
+        assert!(spool.bytes() > before && spool.sync().is_err());
+    }
+
+    #[test]
+    fn what_was_read_is_read_again_once_it_is_rewound() {
+        let root = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(root.path(), 1 << 20).unwrap();
+        segments(&mut spool, &["one"]);
+        spool.append(&[batch("two")]).unwrap();
+        assert_eq!(lines(&mut spool), ["one", "two"]);
+        spool.rewind();
+        let again = spool.read(usize::MAX, usize::MAX).unwrap();
+        let places: Vec<_> = again.iter().map(|batch| batch.place).collect();
+        spool.stored(&places).unwrap();
+        assert_eq!((places.len(), spool.bytes()), (2, 0));
     }
 
     #[test]

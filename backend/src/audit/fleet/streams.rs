@@ -81,6 +81,23 @@ pub struct Entry {
     batch: Uuid,
 }
 
+impl Entry {
+    /// The number of the stream, below [`STREAMS`].
+    pub fn stream(&self) -> u16 {
+        self.stream
+    }
+
+    /// One that stands for any in a stream.
+    #[cfg(test)]
+    pub fn in_stream(stream: u16) -> Self {
+        Self {
+            stream,
+            id: String::new(),
+            batch: Uuid::nil(),
+        }
+    }
+}
+
 /// A batch that is to be stored.
 #[derive(Debug)]
 pub struct Delivered {

@@ -1,10 +1,11 @@
 //! `admin/circuits`: the circuit breakers.
 
 use axum::{Json, extract::State};
-use protocol::{CircuitBody, CircuitName, CircuitPage, SetCircuit};
+use protocol::{CircuitBody, CircuitMode, CircuitName, CircuitPage, SetCircuit};
 
 use crate::{
     app::SharedApp,
+    audit::record::Trail,
     error::AppError,
     http::request::{Administrator, JsonBody, Path},
 };
@@ -18,10 +19,19 @@ pub async fn list(State(app): State<SharedApp>, _: Administrator) -> Json<Circui
 
 pub async fn set(
     State(app): State<SharedApp>,
+    trail: Trail,
     Administrator(actor): Administrator,
     Path(name): Path<CircuitName>,
     JsonBody(request): JsonBody<SetCircuit>,
 ) -> Result<Json<CircuitBody>, AppError> {
+    trail.note(|record| {
+        let state = match request.state {
+            CircuitMode::Automatic => "automatic",
+            CircuitMode::Open => "open",
+            CircuitMode::Closed => "closed",
+        };
+        record.set_detail("state", state);
+    });
     let circuit = app.circuits.set(name.as_str(), request.state).await?;
     tracing::info!(circuit = %name, mode = ?request.state, user = %actor.user_id, "an administrator set a circuit");
     Ok(Json(CircuitBody { circuit }))

@@ -6,6 +6,7 @@ use protocol::{ApiKeyCreated, ApiKeyId, ApiKeyPage, CreateApiKey};
 
 use crate::{
     app::SharedApp,
+    audit::record::Trail,
     error::AppError,
     http::request::{Administrator, JsonBody, Path},
 };
@@ -19,10 +20,17 @@ pub async fn list(
 
 pub async fn create(
     State(app): State<SharedApp>,
+    trail: Trail,
     _: Administrator,
     JsonBody(request): JsonBody<CreateApiKey>,
 ) -> Result<(StatusCode, Json<ApiKeyCreated>), AppError> {
     let created = app.api_keys.create(request).await?;
+    trail.note(|record| {
+        let key = &created.key;
+        record.set_target("key", key.id.as_str());
+        record.set_detail("name", key.name.as_str());
+        record.set_detail("scopes", key.scopes.clone());
+    });
     Ok((StatusCode::CREATED, Json(created)))
 }
 

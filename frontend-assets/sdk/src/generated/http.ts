@@ -1927,7 +1927,7 @@ export interface operations {
             query?: {
                 /** @description An IP address. Of an IPv6 address the first 64 bits count. */
                 address?: string;
-                /** @description The id of an API key. */
+                /** @description The id of an API key: 16 hexadecimal digits, or `publish` for those of the configuration. */
                 apiKey?: string;
                 /** @description The only tier that is meant; all tiers of the subject by default. */
                 tier?: string;
@@ -1964,7 +1964,7 @@ export interface operations {
             query?: {
                 /** @description An IP address. Of an IPv6 address the first 64 bits count. */
                 address?: string;
-                /** @description The id of an API key. */
+                /** @description The id of an API key: 16 hexadecimal digits, or `publish` for those of the configuration. */
                 apiKey?: string;
                 /** @description The only tier that is meant; all tiers of the subject by default. */
                 tier?: string;

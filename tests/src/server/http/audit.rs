@@ -180,6 +180,51 @@ async fn who_did_what_is_found_by_who_when_and_what() {
 }
 
 #[tokio::test]
+async fn entries_say_what_was_done_and_hold_no_key() {
+    let (app, ada, _database) = start(&[]).await;
+    let request = json!({ "name": "Importer", "scopes": ["publish:/"] });
+    let created = app.post("/api/v1/admin/keys", Some(&ada), request).await;
+    let created = created.expect(201);
+    let (id, key) = (&created["key"]["id"], created["secret"].as_str().unwrap());
+    let entry = &entries(&app, &ada, "action=api_key.create", 1).await[0];
+    assert_eq!(
+        (&entry["targetKind"], &entry["targetId"]),
+        (&json!("key"), id)
+    );
+    let details = json!({ "name": "Importer", "scopes": ["publish:/"] });
+    assert_eq!(entry["details"], details);
+    // Somebody takes the key for its id.
+    let path = format!("/api/v1/admin/rate-limits?apiKey={key}");
+    assert_eq!(app.delete(&path, &ada).await.code(), "invalid");
+    let path = format!("/api/v1/admin/keys/{key}");
+    assert_eq!(app.delete(&path, &ada).await.code(), "not_found");
+    let path = format!("/api/v1/admin/keys/{}", id.as_str().unwrap());
+    app.delete(&path, &ada).await.expect(204);
+    let revoked = entries(&app, &ada, "action=api_key.revoke", 2).await;
+    let targets: Vec<_> = revoked.iter().map(|entry| entry.get("targetId")).collect();
+    assert_eq!(targets, [Some(id), None]);
+    let path = "/api/v1/admin/circuits/none";
+    let set = app.put(path, &ada, json!({ "state": "open" })).await;
+    assert_eq!(set.code(), "not_found");
+    let set = &entries(&app, &ada, "action=circuit.set", 1).await[0];
+    assert_eq!(set["details"]["state"], "open");
+    let registered = entries(&app, &ada, "action=account.register", 1).await;
+    let signed_in = entries(&app, &ada, "action=session.sign_in&outcome=succeeded", 1).await;
+    for entry in registered.iter().chain(&signed_in) {
+        assert!(entry["sessionId"].is_string(), "{entry}");
+    }
+    let headers = [("authorization", format!("Bearer {}", ada.access_token))];
+    let headers = headers
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let path = "/api/v1/admin/audit/export";
+    let (status, _, text) = ask(&app, Method::GET, path, &headers, "").await;
+    assert_eq!(status, 200);
+    assert!(!String::from_utf8_lossy(&text).contains(key));
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn one_who_is_refused_for_ever_fills_no_log() {
     let (app, ada, _database) = start(&[("RATE_LIMIT_PEOPLE", "off")]).await;
     // Each counts its own.
