@@ -45,8 +45,10 @@ impl Dependency {
                 minimum_calls: 3,
                 ..settings
             },
-            // What waits for it is short of time sooner than a minute.
+            // What waits for it is short of time sooner than a minute. Where it is asked seldom, there are a few health checks and writes
+            // of the audit log in the window.
             Self::Postgresql => Settings {
+                minimum_calls: 3,
                 recovery_timeout: Duration::from_secs(5),
                 window: Duration::from_secs(30),
                 ..settings

@@ -138,13 +138,11 @@ impl Circuits {
 
     async fn apply_directives(&self) {
         let Some(sharing) = &self.sharing else { return };
-        let breaker = |dependency: Dependency| self.breakers[dependency as usize].get();
-        let is_used = |dependency| breaker(dependency).is_some();
-        for (dependency, mode) in sharing.new_directives(is_used).await {
-            if let Some(breaker) = breaker(dependency) {
-                breaker.reset(mode);
-            }
-        }
+        let apply = |dependency: Dependency, mode| {
+            let breaker = self.breakers[dependency as usize].get();
+            breaker.map(|breaker| breaker.reset(mode)).is_some()
+        };
+        sharing.apply_directives(apply).await;
     }
 }
 

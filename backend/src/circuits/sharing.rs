@@ -7,9 +7,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use circuit_breaker::Mode;
-use parking_lot::Mutex;
 use redis_client::{RedisClient, RedisError, cmd, partition_of, tag};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use super::Dependency;
 use crate::fleet::bus::{Bus, Kind, Malformed, Message, Reader, Writer};
@@ -85,7 +84,8 @@ pub(super) struct Sharing {
     prefix: String,
     bus: Arc<Bus>,
     look: Notify,
-    /// The decisions that were applied, as Redis has them.
+    /// The decisions that were applied, as Redis has them. Held while they are read and applied, so that an older one that was read
+    /// earlier isn't applied after a newer one.
     applied: Mutex<HashMap<String, String>>,
 }
 
@@ -193,21 +193,17 @@ impl Sharing {
         Ok(())
     }
 
-    /// The decisions in Redis on what `is_used` that weren't applied yet. The caller applies them.
-    pub(super) async fn new_directives(
-        &self,
-        is_used: impl Fn(Dependency) -> bool,
-    ) -> Vec<(Dependency, Mode)> {
+    /// Has `apply` apply the decisions in Redis that it wasn't given yet; it says whether it could.
+    pub(super) async fn apply_directives(&self, apply: impl Fn(Dependency, Mode) -> bool) {
         let command = cmd("HGETALL").arg(&self.prefix).take();
+        let mut applied = self.applied.lock().await;
         let decisions = match self.redis.run::<HashMap<String, String>>(command).await {
             Ok(decisions) => decisions,
             Err(error) => {
                 tracing::debug!(%error, "administrators' decisions on circuits can't be read");
-                return Vec::new();
+                return;
             }
         };
-        let mut applied = self.applied.lock();
-        let mut new = Vec::new();
         for (name, decision) in decisions {
             if applied.get(&name) == Some(&decision) {
                 continue;
@@ -218,13 +214,12 @@ impl Sharing {
                 Some("closed") => Some(Mode::Closed),
                 _ => None,
             };
-            let used = Dependency::named(&name).filter(|dependency| is_used(*dependency));
-            if let (Some(dependency), Some(mode)) = (used, mode) {
-                new.push((dependency, mode));
+            if let (Some(dependency), Some(mode)) = (Dependency::named(&name), mode)
+                && apply(dependency, mode)
+            {
                 applied.insert(name, decision);
             }
         }
-        new
     }
 
     fn key(&self, dependency: Dependency) -> String {

@@ -108,10 +108,13 @@ impl Health {
             checks.insert(check.name.to_owned(), told);
         }
         for (dependency, breaker) in self.circuits.in_use() {
-            if breaker.state() == State::Open {
-                let open = told(HealthStatus::Degraded, "the circuit breaker is open");
-                checks.insert(dependency.name().to_owned(), open);
-            }
+            let message = match breaker.state() {
+                State::Closed => continue,
+                State::HalfOpen => "the circuit breaker is half-open",
+                State::Open => "the circuit breaker is open",
+            };
+            let told = told(HealthStatus::Degraded, message);
+            checks.insert(dependency.name().to_owned(), told);
         }
         for (name, message) in self.startup.missing().into_iter().flatten() {
             checks.insert(name.to_owned(), told(HealthStatus::Unavailable, &message));

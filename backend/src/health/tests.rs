@@ -151,12 +151,23 @@ async fn a_server_that_stops_and_a_circuit_that_is_open_are_told_and_live_depend
     let health = health(vec![answers.check("sql")]);
     let breaker = health.circuits.breaker(crate::circuits::Dependency::Jwks);
     assert_eq!(health.ready().await.status, HealthStatus::Ok);
-    breaker.set_mode(circuit_breaker::Mode::Open);
+    breaker.reset(circuit_breaker::Mode::Open);
     let report = health.ready().await;
     assert_eq!(
         (report.status, report.checks["jwks"].status),
         (HealthStatus::Degraded, HealthStatus::Degraded)
     );
+    breaker.reset(circuit_breaker::Mode::Automatic);
+    while breaker.state() == State::Closed {
+        breaker.acquire().unwrap().failed();
+    }
+    breaker.hear_of_closing();
+    let probe = breaker.acquire().unwrap();
+    let report = health.ready().await;
+    let message = report.checks["jwks"].message.as_deref();
+    assert_eq!(message, Some("the circuit breaker is half-open"));
+    probe.succeeded();
+    assert_eq!(health.ready().await.status, HealthStatus::Ok);
     health.drain();
     assert_eq!(health.ready().await.status, HealthStatus::Unavailable);
     assert_eq!(health.live().status, HealthStatus::Ok);

@@ -131,13 +131,6 @@ impl Breaker {
         self.hear_of_closing_at(self.now())
     }
 
-    /// Sets who decides. Nothing changes if they do already.
-    pub fn set_mode(&self, mode: Mode) {
-        if self.word.load().mode() != mode {
-            self.reset(mode);
-        }
-    }
-
     /// Sets who decides and forgets all outcomes: an automatic circuit is closed.
     pub fn reset(&self, mode: Mode) {
         let mut word = self.word.load();
@@ -245,7 +238,14 @@ impl Breaker {
             Outcome::Failure => self.failures.fetch_add(1, Relaxed),
             Outcome::Dropped => 0,
         };
-        if self.word.load() != admitted {
+        let word = self.word.load();
+        if word != admitted {
+            // A probe that was given up, of a dependency that takes longer than that to answer.
+            let is_late_probe =
+                admitted.state() == State::HalfOpen && word.state() == State::HalfOpen;
+            if is_late_probe && outcome == Outcome::Success {
+                self.judge(word, outcome, now);
+            }
             return;
         }
         match admitted.state() {

@@ -17,10 +17,10 @@
 //! What must stay true:
 //! - A decision is local and made of atomic operations: no lock, no I/O.
 //! - While a circuit is half-open, one call is under way (the probe), whatever the number of threads. One that is dropped before
-//!   its outcome is known, as of a cancelled request, counts as neither, and the next call is the probe. One that hangs is given
-//!   up after `recovery_timeout`.
-//! - The outcome of a call counts only in the period in which the call was admitted: a call that was begun before the circuit
-//!   opened can neither close nor open it afterwards.
+//!   its outcome is known, as of a cancelled request, counts as neither, and the next call is the probe. One that takes longer than
+//!   `recovery_timeout` is given up for the next one; if it succeeds after all while the circuit is half-open, that closes it.
+//! - But for that, the outcome of a call counts only in the period in which the call was admitted: a call that was begun before the
+//!   circuit opened can neither close nor open it afterwards.
 //! - What other processes say of the dependency ([`Breaker::hear_of_opening`]) counts less than what this one has seen itself, so
 //!   that one process with a broken network can't keep the others from a dependency that works for them.
 //!

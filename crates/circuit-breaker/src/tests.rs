@@ -104,11 +104,33 @@ fn a_probe_that_is_dropped_frees_its_place_and_one_that_hangs_is_given_up() {
     let probe = breaker.acquire_at(|| RECOVERY).unwrap();
     assert!(breaker.acquire_at(|| 2 * RECOVERY - 1).is_err());
     let next = breaker.acquire_at(|| 2 * RECOVERY).unwrap();
-    end(probe, Outcome::Success, 2 * RECOVERY);
+    end(probe, Outcome::Failure, 2 * RECOVERY);
     assert_eq!(breaker.state(), State::HalfOpen, "it comes too late");
     end(next, Outcome::Failure, 2 * RECOVERY);
     assert_eq!(breaker.state(), State::Open);
     assert!(breaker.acquire_at(|| 3 * RECOVERY - 1).is_err());
+}
+
+#[test]
+fn a_probe_that_succeeds_late_closes_a_circuit_that_is_still_half_open() {
+    let breaker = opened();
+    // The dependency works, and takes longer than a probe is waited for.
+    let probes: Vec<_> = (1..=4)
+        .map(|n| breaker.acquire_at(|| n * RECOVERY).unwrap())
+        .collect();
+    let mut probes = probes.into_iter();
+    end(probes.next().unwrap(), Outcome::Success, 4 * RECOVERY);
+    assert_eq!(breaker.state(), State::Closed);
+    for late in probes {
+        end(late, Outcome::Failure, 5 * RECOVERY);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    // Not one that is open again.
+    let breaker = opened();
+    let late = breaker.acquire_at(|| RECOVERY).unwrap();
+    fail(&breaker, 2 * RECOVERY);
+    end(late, Outcome::Success, 2 * RECOVERY);
+    assert_eq!(breaker.state(), State::Open);
 }
 
 #[test]
@@ -152,22 +174,20 @@ fn slow_calls_are_failures_if_that_is_wanted() {
 fn an_operator_overrules_outcomes() {
     let breaker = Breaker::new(settings());
     let causes = Causes::of(&breaker);
-    breaker.set_mode(Mode::Closed);
+    breaker.reset(Mode::Closed);
     for _ in 0..20 {
         fail(&breaker, 0);
     }
     assert_eq!((breaker.state(), causes.take()), (State::Closed, vec![]));
-    breaker.set_mode(Mode::Open);
-    breaker.set_mode(Mode::Open);
+    breaker.reset(Mode::Open);
+    breaker.reset(Mode::Open);
     assert!(breaker.acquire_at(|| 1_000_000).is_err());
     breaker.hear_of_closing_at(0);
     assert_eq!(breaker.state(), State::Open);
-    breaker.set_mode(Mode::Automatic);
+    breaker.reset(Mode::Automatic);
     assert!(breaker.acquire_at(|| 0).is_ok());
     assert_eq!(causes.take(), [Cause::Operator, Cause::Operator]);
     let breaker = opened();
-    breaker.set_mode(Mode::Automatic);
-    assert_eq!(breaker.state(), State::Open, "nothing new");
     breaker.reset(Mode::Automatic);
     assert_eq!(breaker.state(), State::Closed);
 }
@@ -224,7 +244,7 @@ async fn a_call_counts_by_its_error_and_a_cancelled_one_not_at_all() {
         (breaker.counts().successes, breaker.counts().failures),
         (10, 0)
     );
-    breaker.set_mode(Mode::Open);
+    breaker.reset(Mode::Open);
     let refused = breaker.call(async { Ok::<_, ()>(()) }, |()| true).await;
     assert!(matches!(refused, Err(CallError::Open(_))));
 }
@@ -292,8 +312,7 @@ enum Step {
     Pass(u64),
     HearOpening(u64),
     HearClosing,
-    Mode(u8),
-    Reset,
+    Reset(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -304,8 +323,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (10_000..30_000_u64).prop_map(Step::Pass),
         1 => (0..3_000_u64).prop_map(Step::HearOpening),
         1 => Just(Step::HearClosing),
-        1 => (0..6_u8).prop_map(Step::Mode),
-        1 => Just(Step::Reset),
+        2 => (0..8_u8).prop_map(Step::Reset),
     ]
 }
 
@@ -325,20 +343,22 @@ impl Model {
         )
     }
 
-    fn acquire(&mut self, now: u64) -> Option<u64> {
+    /// The period in which a call is admitted, and whether it is a probe.
+    fn acquire(&mut self, now: u64) -> Option<(u64, bool)> {
         match (self.mode, self.state) {
             (Mode::Open, _) => None,
-            (Mode::Closed, _) | (_, State::Closed) => Some(self.period),
+            (Mode::Closed, _) | (_, State::Closed) => Some((self.period, false)),
             _ if now < self.time => None,
             _ => {
                 self.go(State::HalfOpen, now + RECOVERY);
-                Some(self.period)
+                Some((self.period, true))
             }
         }
     }
 
-    fn end(&mut self, period: u64, outcome: Outcome, now: u64) {
-        if period != self.period {
+    fn end(&mut self, (period, is_probe): (u64, bool), outcome: Outcome, now: u64) {
+        let closes = is_probe && self.state == State::HalfOpen && outcome == Outcome::Success;
+        if period != self.period && !closes {
             return;
         }
         match (self.state, outcome) {
@@ -405,16 +425,10 @@ proptest! {
                         model.time = now;
                     }
                 }
-                Step::Mode(mode) => {
+                Step::Reset(mode) => {
                     let mode = [Mode::Open, Mode::Closed].get(usize::from(mode)).copied().unwrap_or(Mode::Automatic);
-                    breaker.set_mode(mode);
-                    if mode != model.mode {
-                        model.mode = mode;
-                        model.go(State::Closed, 0);
-                    }
-                }
-                Step::Reset => {
-                    breaker.reset(model.mode);
+                    breaker.reset(mode);
+                    model.mode = mode;
                     model.go(State::Closed, 0);
                 }
             }

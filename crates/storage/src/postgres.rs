@@ -42,6 +42,9 @@ use writers::Writers;
 /// server that gives up, unless it hangs.
 const CALL_TIME: Duration = Duration::from_secs(12);
 
+/// How long a server that works takes at most to answer a ping. Less than whoever asks for one waits.
+const PING_TIME: Duration = Duration::from_millis(1_500);
+
 /// The pools of one instance. Cloning shares them.
 #[derive(Clone)]
 pub struct Postgres {
@@ -122,12 +125,16 @@ impl Postgres {
         migrations::run(&config.options(&config.url)?, migrations::ALL).await
     }
 
-    /// Fails unless the primary answers.
+    /// Fails unless the primary answers soon; that it doesn't counts as a failure of it.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let asked = self.write(None, |connection| {
+        let call = self.call(&self.shared.writes, Access::Write, |connection| {
             Box::pin(async { sqlx::query("SELECT 1").execute(connection).await.map(drop) })
         });
-        asked.await
+        let answer = async {
+            let late = |_| Failure::unavailable("PostgreSQL doesn't answer in time");
+            timeout(PING_TIME, call).await.map_err(late)?
+        };
+        Ok(self.guarded(answer).await?)
     }
 
     /// Where the primary is, without credentials.
@@ -153,7 +160,8 @@ impl Postgres {
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
     ) -> Result<T, StoreError> {
         let shared = &self.shared;
-        let result = self.call_primary(&shared.writes, Access::Write, work).await;
+        let call = self.call(&shared.writes, Access::Write, work);
+        let result = self.guarded(call).await;
         if let Some(writer) = writer
             && shared.replicas.any()
         {
@@ -191,25 +199,22 @@ impl Postgres {
                 Some(result) => return Ok(result?),
             }
         }
-        Ok(self
-            .call_primary(&shared.primary_reads, Access::Read, work)
-            .await?)
+        let call = self.call(&shared.primary_reads, Access::Read, work);
+        Ok(self.guarded(call).await?)
     }
 
-    /// As [`call`](Self::call), unless the circuit of the primary is open.
-    async fn call_primary<T>(
+    /// Makes a call of the primary, unless its circuit is open.
+    async fn guarded<T>(
         &self,
-        pool: &Pool,
-        access: Access,
-        work: impl for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
+        call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let Some(breaker) = self.shared.breaker.get() else {
-            return self.call(pool, access, work).await;
+            return call.await;
         };
         let permit = breaker
             .acquire()
             .map_err(|_| Failure::unavailable("PostgreSQL failed too often just now"))?;
-        let result = self.call(pool, access, work).await;
+        let result = call.await;
         match &result {
             Ok(_) => permit.succeeded(),
             Err(failure) => match failure.blame {

@@ -51,6 +51,18 @@ async fn a_server_that_is_not_there_opens_the_circuit_and_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pings_that_nobody_answers_open_the_circuit() {
+    // Connections wait there to be accepted, for ever.
+    let hangs = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://ann@{}/x", hangs.local_addr().unwrap());
+    let (postgres, breaker) = guarded(&url, Duration::from_secs(3_600));
+    for ended in futures_util::future::join_all((0..3).map(|_| postgres.ping())).await {
+        assert!(matches!(ended, Err(StoreError::Unavailable(_))));
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_no_works() {
     let database = PostgresDatabase::shared();
     let (postgres, breaker) = guarded(&database.url, Duration::from_secs(3_600));
