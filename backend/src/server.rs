@@ -47,6 +47,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// How long what was recorded may take to be stored at the end.
 const LAST_ENTRIES: Duration = Duration::from_secs(5);
 
+/// How long Redis may take at the end to be told that cached values are outdated.
+const LAST_INVALIDATIONS: Duration = Duration::from_secs(2);
+
 /// Why a server didn't start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -219,6 +222,7 @@ pub async fn start_and_notify(
     // Writes go on without the requests that asked for them, and may have ended since.
     app.audit.finish(LAST_ENTRIES).await;
     app.audit.close().await;
+    app.cache.flush(LAST_INVALIDATIONS).await;
     // The last writes are still being published.
     app.bus.flush().await;
     app.instances.leave().await;

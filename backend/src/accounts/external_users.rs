@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use protocol::{ErrorCode, Timestamp, UserId};
 use storage::{ExternalUser, StoreError, StoredUser};
 
-use super::Accounts;
+use super::{Accounts, may_have_changed};
 use crate::{
     auth::{
         actor::{Actor, ExternalToken},
@@ -141,13 +141,15 @@ async fn sign_in(accounts: &Accounts, identity: &ExternalIdentity) -> Result<Sto
         Err(error) => return Err(error.into()),
     }
     let id = claimed.id.clone();
-    match accounts
+    let signed_in = accounts
         .store
         .sign_in_external(claimed, Timestamp::now())
-        .await
-    {
+        .await;
+    if may_have_changed(&signed_in) {
+        accounts.publish_visible_change(&id);
+    }
+    match signed_in {
         Ok(user) => {
-            accounts.publish_visible_change(&id);
             // That is one change more.
             users.put(&user, changes + 1);
             Ok(user)

@@ -14,7 +14,7 @@ pub mod users;
 use std::sync::Arc;
 
 use protocol::{User, UserId};
-use storage::{MessageStore, Sessions, StoreError};
+use storage::{MessageStore, Sessions, StoreError, StoredUser};
 use tokio::task::JoinSet;
 
 use self::{
@@ -187,6 +187,16 @@ impl Accounts {
         self.cache.get(id.as_str(), read).await
     }
 
+    /// What the store has just said of a user: if their role isn't the cached one, it was changed by somebody who could tell nobody,
+    /// such as the command line.
+    pub async fn notice_role(&self, user: &StoredUser) {
+        if let Ok(Some(cached)) = self.user(&user.id).await
+            && cached.role != user.role
+        {
+            self.invalidate(&user.id, Audience::Clients);
+        }
+    }
+
     /// Every instance forgets what it caches of a user.
     fn publish_change(&self, user: &UserId) {
         self.bus.send_to_all(&UserChanged(user));
@@ -212,6 +222,17 @@ impl Accounts {
     }
 }
 
+/// Whether a write has changed something or may have: one whose outcome isn't known counts as one that has.
+fn may_have_changed<T>(written: &Result<T, StoreError>) -> bool {
+    !matches!(
+        written,
+        Err(StoreError::NotFound
+            | StoreError::Invalid { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Forbidden)
+    )
+}
+
 impl Receiver for Accounts {
     fn kinds(&self) -> &'static [Kind] {
         &[Kind::USER_CHANGED]
@@ -228,5 +249,19 @@ impl Receiver for Accounts {
             self.external_users.forget_all();
             self.external_connections.check_all_soon();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_of_unknown_outcome_may_have_changed_something() {
+        assert!(may_have_changed(&Ok(())));
+        let cause = Arc::new(std::io::Error::other("no answer"));
+        assert!(may_have_changed::<()>(&Err(StoreError::Unavailable(cause))));
+        assert!(!may_have_changed::<()>(&Err(StoreError::NotFound)));
+        assert!(!may_have_changed::<()>(&Err(StoreError::Forbidden)));
     }
 }

@@ -6,7 +6,7 @@ use protocol::{PasswordChange, Timestamp, UpdateMe, User, UserId};
 use storage::{Departure, NO_SIGN_IN, ProfileChange, StoreError};
 
 use super::{
-    Accounts,
+    Accounts, may_have_changed,
     sessions::{self, end_all},
 };
 use crate::{
@@ -65,13 +65,14 @@ pub async fn update(
     let (accounts, user) = (accounts.clone(), actor.user_id.clone());
     run_to_completion(async move {
         let updated = accounts.store.update_user(&user, change).await;
-        let user = updated.map_err(gone)?;
-        if is_visible {
-            accounts.publish_visible_change(&user.id);
-        } else {
-            accounts.publish_change(&user.id);
+        if may_have_changed(&updated) {
+            if is_visible {
+                accounts.publish_visible_change(&user);
+            } else {
+                accounts.publish_change(&user);
+            }
         }
-        Ok(wire::oneself(user))
+        Ok(wire::oneself(updated.map_err(gone)?))
     })
     .await
 }
@@ -142,9 +143,11 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     // First, so that an account isn't deleted whose sessions can't be ended.
     sessions::end_before(accounts, user, None, 0).await?;
     let now = Timestamp::now();
-    let left = accounts.store.delete_user(user, now).await.map_err(gone)?;
-    accounts.publish_visible_change(user);
-    for Departure { room, removal } in left {
+    let left = accounts.store.delete_user(user, now).await;
+    if may_have_changed(&left) {
+        accounts.publish_visible_change(user);
+    }
+    for Departure { room, removal } in left.map_err(gone)? {
         members::announce_removal(&accounts.chat, &room, user, removal);
     }
     // Again, and for good, because of sign-ins that were under way.

@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use protocol::{ErrorCode, Secret, Session, SessionId, SessionPage, Timestamp, Tokens, UserId};
 use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 
-use super::Accounts;
+use super::{Accounts, may_have_changed};
 use crate::{
     auth::{access_tokens::ACCESS_TOKEN_LIFE, actor::Actor},
     completion::run_to_completion,
@@ -102,6 +102,7 @@ pub async fn refresh(
         return Err(ended());
     }
     let user = accounts.store.user(&user_id).await.map_err(ended_if_gone)?;
+    accounts.notice_role(&user).await;
     let refresh = Refresh {
         user_id,
         session_id,
@@ -254,12 +255,11 @@ async fn end_external_tokens(accounts: &Arc<Accounts>, user: &UserId) -> Result<
     run_to_completion(async move {
         let next_second = (Timestamp::now().unix_ms() / 1_000 + 1) * 1_000;
         let valid_from = Timestamp::from_unix_ms(next_second);
-        accounts
-            .store
-            .end_external_tokens(&user, valid_from)
-            .await?;
-        accounts.publish_change(&user);
-        Ok(())
+        let ended = accounts.store.end_external_tokens(&user, valid_from).await;
+        if may_have_changed(&ended) {
+            accounts.publish_change(&user);
+        }
+        Ok(ended?)
     })
     .await
 }

@@ -63,8 +63,17 @@ impl Kind {
 pub trait Cached: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its kind, which no other type has.
     const KIND: Kind;
+
+    /// Whether it may lie in Redis, where nothing is kept that only its owner may see.
+    fn is_shareable(&self) -> bool {
+        true
+    }
 }
 
 impl Cached for User {
     const KIND: Kind = Kind::User;
+
+    fn is_shareable(&self) -> bool {
+        self.email.is_none()
+    }
 }

@@ -5,38 +5,33 @@
 //!   return the old value, whatever Redis does.
 //! - Redis is told before the other instances are, so that they don't find the old value there.
 //! - A Redis that doesn't answer is a miss, never an error. What it couldn't be told it is told later, and until then isn't asked.
+//!   The same goes for what it was told just before a connection to it was lost: whoever takes over may not know it.
 //! - What may have been missed is known to be stale: a loss on the bus empties memory.
 
 mod announcements;
 mod counts;
 mod kind;
 mod memory;
+mod pending;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod versions;
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use gateway::Hub;
-use parking_lot::Mutex;
 use protocol::CacheInvalidated;
 use rand::RngExt;
 use redis_client::RedisClient;
 use storage::StoreError;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use self::{
     announcements::Announcements,
     counts::Counts,
     memory::{Entry, Memory, jittered},
+    pending::{Pending, PendingInvalidations},
     shared::{Found, Lease, SharedLayer},
     versions::{Stamp, Versions},
 };
@@ -61,13 +56,10 @@ const ATTEMPTS: usize = 3;
 const POLLS: usize = 4;
 const POLL_EVERY: Duration = Duration::from_millis(25);
 
-/// Invalidations that Redis may have yet to be told. What is beyond may be read from it until it expires.
-const PENDING: usize = 100_000;
-
-/// Of these, told at once.
+/// Invalidations of which Redis is told at once.
 const BATCH: usize = 1_000;
 
-/// Time until Redis is told again what it couldn't be told.
+/// Time until Redis is told again what it couldn't be told, and between two looks whether a connection to it was lost.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// How often what expired is removed.
@@ -80,10 +72,8 @@ pub struct Cache {
     /// Of a fleet.
     shared: Option<SharedLayer>,
     /// Invalidations that Redis and the other instances have yet to be told.
-    pending: Mutex<HashMap<String, Pending>>,
+    pending: PendingInvalidations,
     new_pending: Notify,
-    /// Of the last one.
-    number: AtomicU64,
     announcements: Announcements,
     counts: Counts,
     hub: Hub,
@@ -97,16 +87,6 @@ pub enum Audience {
     Instances,
     /// And the clients, as it concerns what they may see.
     Clients,
-}
-
-/// An invalidation that waits.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    audience: Audience,
-    /// Tells it from a later one of the same key.
-    number: u64,
-    /// True if the other instances were told although Redis couldn't be.
-    told: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,13 +131,13 @@ impl Cache {
     }
 
     fn new(shared: Option<SharedLayer>, hub: Hub, bus: Arc<Bus>) -> Self {
+        let losses = shared.as_ref().map_or(0, SharedLayer::losses);
         Self {
             memory: Memory::new(),
             versions: Versions::new(),
             shared,
-            pending: Mutex::default(),
+            pending: PendingInvalidations::new(losses),
             new_pending: Notify::new(),
-            number: AtomicU64::new(0),
             announcements: Announcements::default(),
             counts: Counts::default(),
             hub,
@@ -227,14 +207,15 @@ impl Cache {
             _ => None,
         };
         let json = json.filter(|json| json.len() <= LARGEST && self.versions.is_current(stamp));
+        let is_shareable = matches!(&loaded, Ok(Some(value)) if value.is_shareable());
         if let (Some(shared), Some(lease)) = (&self.shared, lease) {
             let written = match &json {
-                Some(json) => {
+                Some(json) if is_shareable => {
                     shared
                         .write(lease, json, jittered(T::KIND.life().shared))
                         .await
                 }
-                None => shared.give_back(lease).await,
+                _ => shared.give_back(lease).await,
             };
             if written.is_err() {
                 self.counts.shared_errors.add();
@@ -270,7 +251,13 @@ impl Cache {
             if self.is_pending(key) {
                 return Err(None);
             }
-            match shared.read(key).await {
+            let found = shared.read(key).await;
+            // The answer may be that of a server that has taken over.
+            self.recall_after_loss(shared);
+            if self.is_pending(key) {
+                return Err(None);
+            }
+            match found {
                 Ok(Found::Value(json)) => match serde_json::from_slice::<T>(&json) {
                     Ok(value) => {
                         return Ok(Entry {
@@ -320,25 +307,25 @@ impl Cache {
     }
 
     fn add_pending(&self, key: &str, audience: Audience) {
-        let mut pending = self.pending.lock();
-        if pending.len() >= PENDING && !pending.contains_key(key) {
+        if !self.pending.add(key, audience) {
             self.counts.shared_errors.add();
-            return;
         }
-        let new = Pending {
-            audience,
-            number: self.number.fetch_add(1, Relaxed),
-            told: false,
-        };
-        let waiting = pending.entry(key.to_owned()).or_insert(new);
-        *waiting = Pending {
-            audience: waiting.audience.max(audience),
-            ..new
-        };
     }
 
     fn is_pending(&self, key: &str) -> bool {
-        self.pending.lock().contains_key(key)
+        self.pending.contains(key)
+    }
+
+    /// After the loss of a connection, repeats the invalidations that Redis acknowledged just before.
+    fn recall_after_loss(&self, shared: &SharedLayer) {
+        let recalled = self.pending.recall(shared.losses());
+        if recalled.is_empty() {
+            return;
+        }
+        for (key, audience) in recalled {
+            self.apply(&key, audience);
+        }
+        self.new_pending.notify_one();
     }
 
     /// Tells Redis, the other instances and the clients, for ever.
@@ -350,8 +337,9 @@ impl Cache {
             }
         };
         let telling = async {
-            loop {
-                self.new_pending.notified().await;
+            while self.shared.is_some() {
+                // Either is a reason to look.
+                drop(timeout(RETRY, self.new_pending.notified()).await);
                 self.tell_pending().await;
             }
         };
@@ -365,51 +353,70 @@ impl Cache {
         tokio::join!(upkeep, telling, announcing);
     }
 
+    /// Tells Redis and the other instances of what waits at the end, for at most so long.
+    pub async fn flush(&self, at_most: Duration) {
+        if timeout(at_most, self.tell_pending()).await.is_err() {
+            let left = self.pending.len();
+            tracing::warn!(
+                left,
+                "Redis couldn't be told that cached values are outdated"
+            );
+        }
+    }
+
     /// Tells Redis and then the other instances of the invalidations that wait, until none does.
     async fn tell_pending(&self) {
         let Some(shared) = &self.shared else { return };
         loop {
-            let waiting: Vec<_> = {
-                let pending = self.pending.lock();
-                let batch = pending.iter().take(BATCH);
-                batch
-                    .map(|(key, pending)| (key.clone(), *pending))
-                    .collect()
-            };
+            self.recall_after_loss(shared);
+            let waiting = self.pending.all();
             if waiting.is_empty() {
                 return;
             }
-            let keys = waiting.iter().map(|(key, _)| key.as_str());
-            let removed = shared.remove(keys).await;
             let mut failed = false;
-            for ((key, waiting), removed) in waiting.into_iter().zip(removed) {
-                if removed.is_ok() {
-                    // Before Redis is asked again, so that what was read from it until now is outdated.
-                    self.versions.raise(&key);
-                    let mut pending = self.pending.lock();
-                    if pending
-                        .get(&key)
-                        .is_some_and(|now| now.number == waiting.number)
-                    {
-                        pending.remove(&key);
-                    }
-                } else {
-                    self.counts.shared_errors.add();
-                    failed = true;
-                    if let Some(pending) = self.pending.lock().get_mut(&key) {
-                        pending.told = true;
-                    }
-                }
-                // Even without Redis, where they may be luckier; again afterwards.
-                if removed.is_ok() || !waiting.told {
-                    let audience = waiting.audience;
-                    self.bus.send_to_all(&Invalidation { key, audience });
-                }
+            for batch in waiting.chunks(BATCH) {
+                failed |= !self.tell(shared, batch).await;
             }
             if failed {
                 tokio::time::sleep(RETRY).await;
             }
         }
+    }
+
+    /// Says whether Redis knows all of them now.
+    async fn tell(&self, shared: &SharedLayer, batch: &[(String, Pending)]) -> bool {
+        let losses = shared.losses();
+        let removed = shared
+            .remove(batch.iter().map(|(key, _)| key.as_str()))
+            .await;
+        for ((key, pending), removed) in batch.iter().zip(&removed) {
+            if removed.is_ok() {
+                self.pending.remember(key, *pending);
+            }
+        }
+        // It may have been whoever acknowledged them.
+        let lost = shared.losses() != losses;
+        let mut all = true;
+        for ((key, pending), removed) in batch.iter().zip(removed) {
+            let is_removed = removed.is_ok() && !lost;
+            if is_removed {
+                // Before Redis is asked again, so that what was read from it until now is outdated.
+                self.versions.raise(key);
+                self.pending.remove(key, *pending);
+            } else {
+                self.counts.shared_errors.add();
+                all = false;
+                self.pending.mark_told(key, *pending);
+            }
+            // Even without Redis, where they may be luckier; again afterwards.
+            if is_removed || !pending.told {
+                self.bus.send_to_all(&Invalidation {
+                    key: key.clone(),
+                    audience: pending.audience,
+                });
+            }
+        }
+        all
     }
 
     fn announce(&self, key: String) {
@@ -435,7 +442,7 @@ impl Cache {
             evicted: self.memory.evicted(),
             entries: self.memory.entries(),
             bytes: self.memory.bytes(),
-            pending: self.pending.lock().len() as u64,
+            pending: self.pending.len() as u64,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 use redis_client::{
     FromRedisValue, RedisClient, RedisError, Script, ToRedisArgs, cmd, partition_of, tag,
 };
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("write.lua")));
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Redis is away, or too slow.
 pub(super) struct NoAnswer;
 
+#[derive(Clone)]
 pub(super) struct SharedLayer {
     redis: RedisClient,
     key_prefix: String,
@@ -36,10 +37,31 @@ pub(super) enum Found {
     Busy,
 }
 
-/// The right to write a value.
+/// The right to write a value. Dropped, it is given back in the background: whoever reads the value may go away meanwhile.
 pub(super) struct Lease {
+    layer: SharedLayer,
     key: String,
     token: String,
+    has_ended: bool,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // There is no runtime at the end of the program.
+        if !self.has_ended
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (key, token) = (
+                std::mem::take(&mut self.key),
+                std::mem::take(&mut self.token),
+            );
+            let layer = self.layer.clone();
+            runtime.spawn(async move {
+                // Without an answer it expires.
+                drop(layer.call::<u32>(&WRITE, &key, (token, 0)).await);
+            });
+        }
+    }
 }
 
 impl SharedLayer {
@@ -50,17 +72,29 @@ impl SharedLayer {
         }
     }
 
+    /// How many connections to Redis were lost.
+    pub(super) fn losses(&self) -> u64 {
+        self.redis.stats().disconnects()
+    }
+
     pub(super) async fn read(&self, key: &str) -> Result<Found, NoAnswer> {
-        let lease = Lease {
+        // Before it is known whether there is one, so that it isn't left behind by who goes away before the answer.
+        let mut lease = Lease {
+            layer: self.clone(),
             key: self.key(key),
             token: format!("{:016x}", rand::random::<u64>()),
+            has_ended: false,
         };
         let args = (lease.token.as_str(), LEASE.as_millis() as u64);
-        let parts: Vec<Vec<u8>> = self.call(&READ, &lease.key, args).await?;
-        let mut parts = parts.into_iter();
+        let parts = self.call::<Vec<Vec<u8>>>(&READ, &lease.key, args).await;
+        lease.has_ended = true;
+        let mut parts = parts?.into_iter();
         Ok(match (parts.next().as_deref(), parts.next()) {
             (Some(b"value"), Some(value)) => Found::Value(value),
-            (Some(b"lease"), _) => Found::Lease(lease),
+            (Some(b"lease"), _) => {
+                lease.has_ended = false;
+                Found::Lease(lease)
+            }
             _ => Found::Busy,
         })
     }
@@ -68,17 +102,26 @@ impl SharedLayer {
     /// Writes a value, unless the lease has ended.
     pub(super) async fn write(
         &self,
-        Lease { key, token }: Lease,
+        mut lease: Lease,
         value: &[u8],
         life: Duration,
     ) -> Result<(), NoAnswer> {
-        let args = (token, (life.as_millis() as u64).max(1), value);
-        self.call::<u32>(&WRITE, &key, args).await.map(drop)
+        let args = (
+            lease.token.as_str(),
+            (life.as_millis() as u64).max(1),
+            value,
+        );
+        let written = self.call::<u32>(&WRITE, &lease.key, args).await;
+        lease.has_ended = true;
+        written.map(drop)
     }
 
     /// Ends the lease: there is nothing to write.
-    pub(super) async fn give_back(&self, Lease { key, token }: Lease) -> Result<(), NoAnswer> {
-        self.call::<u32>(&WRITE, &key, (token, 0)).await.map(drop)
+    pub(super) async fn give_back(&self, mut lease: Lease) -> Result<(), NoAnswer> {
+        let args = (lease.token.as_str(), 0);
+        let given_back = self.call::<u32>(&WRITE, &lease.key, args).await;
+        lease.has_ended = true;
+        given_back.map(drop)
     }
 
     /// Removes values, and ends the leases of who is about to write them.
@@ -104,7 +147,7 @@ impl SharedLayer {
         }
     }
 
-    fn key(&self, key: &str) -> String {
+    pub(super) fn key(&self, key: &str) -> String {
         let tag = tag(partition_of(key));
         format!("{{{tag}}}{}:cache:{key}", self.key_prefix)
     }

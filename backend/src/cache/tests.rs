@@ -7,8 +7,9 @@ use std::{
 
 use futures_util::future::join_all;
 use gateway::InstanceId;
+use parking_lot::Mutex;
 use protocol::{Role, User, UserId};
-use redis_client::{Options, Subscriber};
+use redis_client::{Options, Subscriber, cmd};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::*;
@@ -37,7 +38,7 @@ fn user(id: &str, name: &str) -> User {
         avatar_url: None,
         guest: false,
         role: Role::User,
-        email: Some("ann@example.org".to_owned()),
+        email: None,
     }
 }
 
@@ -180,6 +181,7 @@ macro_rules! on_each {
 
 on_each!(
     a_value_is_read_once,
+    what_only_its_owner_may_see_stays_in_memory,
     a_crowd_costs_one_read,
     an_invalidation_is_seen_at_once_here_and_soon_elsewhere,
     an_invalidation_wins_over_a_read_under_way,
@@ -195,13 +197,36 @@ async fn a_value_is_read_once(fixture: Fixture) {
         assert_eq!(name(cache, store, "a").await, told("Ann"));
     }
     assert_eq!(store.loads(), 1);
-    let email = fixture.last().get::<User, _>("a", || store.read("a")).await;
-    assert!(email.unwrap().unwrap().email.is_some(), "all of it is kept");
     let stats: Vec<_> = fixture.caches.iter().map(|cache| cache.stats()).collect();
     let sum = |of: fn(&CacheStats) -> u64| stats.iter().map(of).sum::<u64>();
     assert_eq!(sum(|stats| stats.misses), 1);
     assert_eq!(sum(|stats| stats.shared_hits), stats.len() as u64 - 1);
-    assert_eq!(sum(|stats| stats.memory_hits), 11 - stats.len() as u64);
+    assert_eq!(sum(|stats| stats.memory_hits), 10 - stats.len() as u64);
+}
+
+async fn what_only_its_owner_may_see_stays_in_memory(fixture: Fixture) {
+    let store = &fixture.store;
+    let email = Some("ann@example.org".to_owned());
+    let ann = User {
+        email: email.clone(),
+        ..user("a", "Ann")
+    };
+    store.users.lock().insert("a".to_owned(), ann);
+    for cache in fixture.caches.iter().cycle().take(10) {
+        let read = cache.get::<User, _>("a", || store.read("a")).await;
+        assert_eq!(read.unwrap().unwrap().email, email);
+    }
+    assert_eq!(store.loads(), fixture.caches.len());
+    for cache in &fixture.caches {
+        assert!(value_in_redis(cache, "a").await.is_none());
+    }
+}
+
+/// What Redis has of a user.
+async fn value_in_redis(cache: &Cache, id: &str) -> Option<Vec<u8>> {
+    let shared = cache.shared.as_ref()?;
+    let get = cmd("GET").arg(shared.key(&Kind::User.key(id))).take();
+    redis().run(get).await.unwrap()
 }
 
 async fn a_crowd_costs_one_read(fixture: Fixture) {
@@ -346,6 +371,74 @@ async fn redis_that_is_away_is_a_miss() {
     // It is told again and again.
     until(async || cache.stats().shared_errors > errors + 1).await;
     assert_eq!(cache.stats().pending, 1);
+    // All that wait have their turn.
+    let many = 2 * BATCH + 1;
+    for id in 1..many {
+        cache.invalidate(Kind::User, &id.to_string(), Audience::Instances);
+    }
+    until(async || cache.pending.all().iter().all(|(_, pending)| pending.told)).await;
+    tasks.shutdown().await;
+    // Nor does it keep the server from stopping.
+    cache.flush(Duration::from_millis(20)).await;
+    assert_eq!(cache.stats().pending, many as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_told_at_the_end_of_what_still_waits() {
+    let fixture = Fixture::fleet().await;
+    let store = &fixture.store;
+    store.set("a", "Ann");
+    name(fixture.first(), store, "a").await;
+    // Its task has ended.
+    let ending = fixture.deaf(Arc::new(Bus::in_process()));
+    store.set("a", "Anna");
+    ending.invalidate(Kind::User, "a", Audience::Instances);
+    assert!(value_in_redis(&ending, "a").await.is_some());
+    ending.flush(SOON).await;
+    assert_eq!(ending.stats().pending, 0);
+    assert!(value_in_redis(&ending, "a").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_that_lost_an_invalidation_with_a_server_is_told_again() {
+    let fixture = Fixture::fleet().await;
+    let (store, cache) = (&fixture.store, fixture.first());
+    let shared = cache.shared.as_ref().unwrap();
+    store.set("a", "Anna");
+    cache.invalidate(Kind::User, "a", Audience::Instances);
+    until(async || cache.stats().pending == 0).await;
+    // As a replica that takes over before it has heard of the invalidation has it.
+    let old = serde_json::to_string(&user("a", "Ann")).unwrap();
+    let set = cmd("SET")
+        .arg(shared.key(&Kind::User.key("a")))
+        .arg(format!("={old}"))
+        .take();
+    redis().run::<()>(set).await.unwrap();
+    // The connection to the one that had heard of it is lost.
+    assert_eq!(cache.pending.recall(shared.losses() + 1).len(), 1);
+    // Whatever memory had.
+    cache.versions.raise_all();
+    assert_eq!(name(cache, store, "a").await, told("Anna"));
+    until(async || {
+        let newcomer = fixture.deaf(Arc::new(Bus::in_process()));
+        name(&newcomer, store, "a").await == told("Anna")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_gets_the_lease_back_of_who_goes_away_while_reading() {
+    let fixture = Fixture::fleet().await;
+    fixture.store.set("a", "Ann");
+    let (hangs, _gate) = fixture.store.gated();
+    let cache = fixture.first();
+    tokio::select! {
+        _ = name(cache, &hangs, "a") => unreachable!("its read hangs"),
+        () = until(async || hangs.loads() > 0) => {}
+    }
+    let given_back = until(async || value_in_redis(cache, "a").await.is_none());
+    let before_it_expires = tokio::time::timeout(Duration::from_secs(3), given_back);
+    before_it_expires.await.expect("given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

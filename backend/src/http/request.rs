@@ -183,7 +183,11 @@ impl FromRequestParts<SharedApp> for Administrator {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, AppError> {
         let actor = Actor::from_request_parts(parts, app).await?;
-        match app.store.user(&actor.user_id).await {
+        let user = app.store.user(&actor.user_id).await;
+        if let Ok(user) = &user {
+            app.accounts.notice_role(user).await;
+        }
+        match user {
             Ok(user) if user.role == Role::Admin => Ok(Self(actor)),
             Ok(_) | Err(StoreError::NotFound) => Err(AppError::new(
                 ErrorCode::Forbidden,
