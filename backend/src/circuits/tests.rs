@@ -123,6 +123,10 @@ async fn redis_who_starts_later_or_misses_the_message_learns_of_an_opening() {
     let ann = Instance::start(&prefix, timeout).await;
     let deaf = Instance::deaf(&prefix, timeout);
     ann.fail(4);
+    // Redis is told in the background.
+    let sharing = ann.circuits.sharing.as_ref().unwrap();
+    let told = async { while sharing.opened_elsewhere(Dependency::Jwks).await.is_none() {} };
+    tokio::time::timeout(SOON, told).await.expect("soon");
     Instance::deaf(&prefix, timeout).is(State::Open).await;
     // Before it would look by itself.
     deaf.circuits.interrupted(&Lost::All);
