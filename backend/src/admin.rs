@@ -130,6 +130,14 @@ async fn record(config: &Config, record: Record) -> Result<(), AdminError> {
     recorded.map(drop).map_err(|error| unrecorded(&error))
 }
 
+/// A key for another program.
+pub struct CreatedKey {
+    /// The key, which is told only once.
+    pub secret: Secret,
+    /// That it isn't in the audit log, and why.
+    pub unrecorded: Option<AdminError>,
+}
+
 /// Makes a key for another program, good for these scopes, and returns it. Running instances of a fleet know it within ten
 /// seconds.
 ///
@@ -139,7 +147,7 @@ pub async fn create_key(
     config: &Config,
     name: &str,
     scopes: &[&str],
-) -> Result<Secret, AdminError> {
+) -> Result<CreatedKey, AdminError> {
     let request = CreateApiKey {
         name: name.trim().to_owned(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
@@ -153,8 +161,12 @@ pub async fn create_key(
         let id = stored.id.clone();
         opened.store.create_api_key(stored).await?;
         let created = Record::new("api_key.create", AuditOutcome::Succeeded);
-        record(config, created.by_system().on("key", id.as_str())).await?;
-        Ok(secret)
+        let recorded = record(config, created.by_system().on("key", id.as_str())).await;
+        // It is made, and there is no other time to tell it.
+        Ok(CreatedKey {
+            secret,
+            unrecorded: recorded.err(),
+        })
     };
     let created = created.await;
     opened.close(created).await

@@ -197,7 +197,11 @@ async fn create_key(config: Config, name: String, scopes: String) -> Result<(), 
         .await
         .map_err(|e| e.to_string())?;
     // The only time that it is shown.
-    say(key.expose());
+    say(key.secret.expose());
+    if let Some(error) = key.unrecorded {
+        // Not a failure: whoever reads the key from the output has to take it.
+        drop(writeln!(io::stderr(), "warning: {error}"));
+    }
     Ok(())
 }
 

@@ -65,6 +65,9 @@ pub enum StartError {
     /// The rooms closed by blocks couldn't be read.
     #[error("can't read blocks: {0}")]
     Blocks(storage::StoreError),
+    /// The keys of other programs couldn't be read.
+    #[error("can't read API keys: {0}")]
+    ApiKeys(storage::StoreError),
     /// Other instances couldn't reach this one.
     #[error("{0}")]
     Internal(String),
@@ -161,6 +164,8 @@ pub async fn start_and_notify(
                     revocations: &shared.auth.revocations,
                 };
                 shared.startup.wait(&dependencies).await;
+                // Which topics a connection joins depends on whether there are any.
+                shared.api_keys.wait().await;
                 gateway.admit();
                 let mut tasks = JoinSet::new();
                 spawn_tasks(&mut tasks, &shared);
@@ -282,6 +287,7 @@ async fn start_embedded(
         .reload()
         .await
         .map_err(StartError::Revocations)?;
+    app.api_keys.reload().await.map_err(StartError::ApiKeys)?;
     Ok(app)
 }
 
@@ -312,6 +318,16 @@ fn assemble(
         Some(_) => Startup::waiting(),
         None => Startup::default(),
     });
+    if let Some(tokens) = &config.external_tokens
+        && config.production
+        && tokens.issuer.is_none()
+        && tokens.audiences.is_empty()
+    {
+        tracing::warn!(
+            "any token that was signed with EXTERNAL_TOKENS_SECRET lets its user in, whatever it was made for: set \
+             EXTERNAL_TOKENS_ISSUER or EXTERNAL_TOKENS_AUDIENCE"
+        );
+    }
     let external_tokens = config
         .external_tokens
         .as_ref()

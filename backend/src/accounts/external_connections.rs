@@ -3,7 +3,14 @@
 //! What must stay true: an unknown answer ends nothing. A token that has expired closes the transport, so that the client
 //! comes back with a new one; one that was revoked ends the connection for good.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use gateway::CloseReason;
@@ -11,7 +18,10 @@ use parking_lot::Mutex;
 use protocol::{SessionId, Timestamp, UserId};
 use rand::RngExt;
 use storage::{MessageStore, StoreError, StoredUser};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 use super::external_users::is_good;
 use crate::{
@@ -39,6 +49,8 @@ pub(super) struct ExternalConnections {
     users: DashMap<UserId, Connected>,
     /// Users to read now.
     changed: Mutex<HashSet<UserId>>,
+    /// True if any user may have changed.
+    all_changed: AtomicBool,
     wake: Notify,
 }
 
@@ -66,6 +78,7 @@ impl ExternalConnections {
             user_sockets,
             users: DashMap::new(),
             changed: Mutex::default(),
+            all_changed: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -100,23 +113,35 @@ impl ExternalConnections {
         for mut user in self.users.iter_mut() {
             user.check_at = now;
         }
+        self.all_changed.store(true, Ordering::SeqCst);
         self.wake.notify_one();
     }
 
     /// Checks connections when they are due, for ever.
     pub async fn run(&self) {
+        let mut next = Instant::now() + CHECK_EVERY;
         loop {
-            // Either is a reason to look.
-            drop(timeout(CHECK_EVERY, self.wake.notified()).await);
-            if let Err(error) = self.check().await {
+            // Either is a reason to look: at those who have changed, or at all.
+            let is_time = timeout_at(next, self.wake.notified()).await.is_err();
+            if is_time {
+                next = Instant::now() + CHECK_EVERY;
+            }
+            let all = self.all_changed.swap(false, Ordering::SeqCst) || is_time;
+            if let Err(error) = self.check(all).await {
                 tracing::warn!(%error, "the users of connections couldn't be read; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
 
-    async fn check(&self) -> Result<(), StoreError> {
-        let due = self.due();
+    async fn check(&self, all: bool) -> Result<(), StoreError> {
+        let due = if all {
+            self.due()
+        } else {
+            std::mem::take(&mut *self.changed.lock())
+                .into_iter()
+                .collect()
+        };
         for (at, batch) in due.chunks(BATCH).enumerate() {
             let users = match self.store.users(batch).await {
                 Ok(users) => users,

@@ -13,7 +13,7 @@ pub mod users;
 
 use std::sync::Arc;
 
-use protocol::{User, UserId};
+use protocol::{ErrorCode, User, UserId, limits::TOKEN_MAX};
 use storage::{MessageStore, Sessions, StoreError, StoredUser};
 use tokio::task::JoinSet;
 
@@ -22,7 +22,7 @@ use self::{
     external_users::ExternalUsers, session_monitor::MonitorStats,
 };
 use crate::{
-    auth::{Auth, access_tokens::TokenError, actor::Actor},
+    auth::{Auth, access_tokens::TokenError, actor::Actor, external_tokens::ExternalIdentity},
     cache::{Audience, Cache, Kind as CacheKind},
     chat::Chat,
     delivery::user_sockets::UserSockets,
@@ -73,6 +73,16 @@ pub struct AccountParts {
     pub guests: bool,
 }
 
+/// Who acts with a token, as far as memory tells.
+pub enum Identified {
+    /// Everything is known.
+    Actor(Actor),
+    /// The token of another application is good; what is known of its user here has to be read.
+    External(ExternalIdentity),
+    /// It is of another application, whose key has to be read first.
+    UnknownKey,
+}
+
 /// A user's name, blocks or account changed; sent to all instances.
 struct UserChanged<'a>(&'a UserId);
 
@@ -115,19 +125,48 @@ impl Accounts {
         }
     }
 
-    /// Who acts with an access token, of this server or of another application. For the server's own it takes no I/O;
-    /// nor for another's, once its key and its user are known here.
+    /// Who acts with an access token, of this server or of another application, as far as memory tells. For the server's own
+    /// that is all; for another's too, once its key and its user are known here. What remains takes I/O, and whoever asks
+    /// for it has to be counted first.
     ///
     /// # Errors
-    /// `unauthenticated` if the token isn't good, or what it stands for has ended; `unavailable` if that can't be found out.
-    pub async fn authenticate(&self, token: &str) -> Result<Actor, AppError> {
+    /// `unauthenticated` if the token isn't good, or what it stands for has ended.
+    pub fn identify(&self, token: &str) -> Result<Identified, AppError> {
+        if token.len() > TOKEN_MAX {
+            return Err(AppError::new(
+                ErrorCode::Unauthenticated,
+                format!("the access token has more than {TOKEN_MAX} characters"),
+            ));
+        }
         match (self.auth.authenticate(token), &self.auth.external_tokens) {
             (Err(TokenError::Invalid), Some(tokens)) => {
-                // Apart, as it needs far more memory than the usual case.
-                Box::pin(external_users::authenticate(self, tokens, token)).await
+                external_users::identify(self, tokens, token)
             }
-            (own, _) => Ok(own?),
+            (own, _) => Ok(Identified::Actor(own?)),
         }
+    }
+
+    /// Reads the key of a token that was [`Identified::UnknownKey`].
+    ///
+    /// # Errors
+    /// `unauthenticated` if the token isn't good; `unavailable` if the issuer can't be asked.
+    pub async fn identify_with_new_key(&self, token: &str) -> Result<ExternalIdentity, AppError> {
+        match &self.auth.external_tokens {
+            Some(tokens) => Ok(tokens.verify(token).await?),
+            None => Err(TokenError::Invalid.into()),
+        }
+    }
+
+    /// Signs in who was [`Identified::External`] by a token.
+    ///
+    /// # Errors
+    /// `unauthenticated` if the user was deleted, or the token revoked; those of the store.
+    pub async fn sign_in_external(
+        self: &Arc<Self>,
+        token: &str,
+        identity: ExternalIdentity,
+    ) -> Result<Actor, AppError> {
+        external_users::sign_in(self, token, identity).await
     }
 
     /// A client has connected whose socket is registered; from now on its connection ends with its session or its token.

@@ -147,14 +147,20 @@ async fn monitor(accounts: Arc<Accounts>, server: Handle) {
     for number in 0.. {
         let began = Instant::now();
         let (completed, failed) = (&stats.completed, &stats.failed);
-        let outcome = match clean_up(&accounts).await {
+        let outcome = match clean_up(&accounts, &server).await {
             Ok(()) if number % GUESTS_EVERY == GUESTS_EVERY - 1 => {
                 delete_guests(&accounts, &server).await
             }
             outcome => outcome,
         };
         let counted = match outcome {
-            Ok(()) => accounts.sessions.count_sessions(Timestamp::now()).await,
+            Ok(()) => {
+                let sessions = accounts.sessions.clone();
+                on(&server, async move {
+                    sessions.count_sessions(Timestamp::now()).await
+                })
+                .await
+            }
             Err(error) => {
                 failed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, "cleaning up sessions failed; trying again later");
@@ -188,10 +194,25 @@ fn before(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(Timestamp::now().unix_ms() - ms)
 }
 
-async fn clean_up(accounts: &Accounts) -> Result<(), AppError> {
+/// Runs work on the server's runtime. Connections that it opens, and tasks that it starts, are everybody's, and must outlive
+/// this thread.
+async fn on<T, E>(
+    server: &Handle,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, AppError>
+where
+    T: Send + 'static,
+    E: Into<AppError> + Send + 'static,
+{
+    let outcome = server.spawn(work).await.map_err(AppError::internal)?;
+    outcome.map_err(Into::into)
+}
+
+async fn clean_up(accounts: &Accounts, server: &Handle) -> Result<(), AppError> {
     loop {
-        let ended_before = before(SESSIONS_AFTER_MS);
-        let cleaned = accounts.sessions.purge_sessions(ended_before).await?;
+        let (sessions, ended_before) = (accounts.sessions.clone(), before(SESSIONS_AFTER_MS));
+        let purging = async move { sessions.purge_sessions(ended_before).await };
+        let cleaned = on(server, purging).await?;
         if cleaned == 0 {
             return Ok(());
         }
@@ -207,20 +228,25 @@ async fn clean_up(accounts: &Accounts) -> Result<(), AppError> {
 async fn delete_guests(accounts: &Arc<Accounts>, server: &Handle) -> Result<(), AppError> {
     let mut after: Option<UserId> = None;
     loop {
-        let guests = accounts
-            .store
-            .guests(before(GUESTS_AFTER_MS), after.as_ref(), GUESTS)
-            .await?;
+        let (store, behind) = (accounts.store.clone(), after.take());
+        let reading = async move {
+            let created_before = before(GUESTS_AFTER_MS);
+            store.guests(created_before, behind.as_ref(), GUESTS).await
+        };
+        let guests = on(server, reading).await?;
         after = guests.last().cloned();
         if after.is_none() {
             return Ok(());
         }
-        let now = Timestamp::now();
-        for guest in accounts.sessions.without_sessions(guests, now).await? {
+        let sessions = accounts.sessions.clone();
+        let choosing = async move { sessions.without_sessions(guests, Timestamp::now()).await };
+        for guest in on(server, choosing).await? {
             let accounts = accounts.clone();
-            // What follows a deletion goes on in tasks, which must outlive this thread.
-            let deleting = server.spawn(async move { profile::delete(&accounts, &guest).await });
-            match deleting.await.map_err(AppError::internal)? {
+            let deleting = on(
+                server,
+                async move { profile::delete(&accounts, &guest).await },
+            );
+            match deleting.await {
                 Err(error) if error.code() == ErrorCode::NotFound => {}
                 deleted => deleted?,
             }

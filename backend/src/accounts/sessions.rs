@@ -12,7 +12,7 @@ use storage::{NewSession, Refresh, Refreshed, StoreError, StoredUser};
 
 use super::{Accounts, may_have_changed};
 use crate::{
-    auth::{access_tokens::ACCESS_TOKEN_LIFE, actor::Actor},
+    auth::{access_tokens::ACCESS_TOKEN_LIFE, actor::Actor, external_tokens::ExternalTokens},
     completion::run_to_completion,
     error::AppError,
     wire,
@@ -248,13 +248,15 @@ async fn existing(accounts: &Accounts, user: &UserId) -> Result<StoredUser, AppE
     }
 }
 
-/// Ends a user's tokens of another application, on every instance. Tokens tell the second in which they were issued; those of
-/// this one end too.
+/// Ends a user's tokens of another application, on every instance. Tokens tell the second in which they were issued, by the
+/// issuer's clock, which may be ahead of this one by the leeway; those of this second end too.
 async fn end_external_tokens(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
     let (accounts, user) = (accounts.clone(), user.clone());
     run_to_completion(async move {
         let next_second = (Timestamp::now().unix_ms() / 1_000 + 1) * 1_000;
-        let valid_from = Timestamp::from_unix_ms(next_second);
+        let tokens = accounts.auth.external_tokens.as_ref();
+        let leeway = tokens.map_or(Duration::ZERO, ExternalTokens::leeway);
+        let valid_from = Timestamp::from_unix_ms(next_second + leeway.as_millis() as i64);
         let ended = accounts.store.end_external_tokens(&user, valid_from).await;
         if may_have_changed(&ended) {
             accounts.publish_change(&user);

@@ -18,8 +18,8 @@ use crate::{
 /// Creates an account and its first session.
 ///
 /// # Errors
-/// `conflict` if the username is taken, `rate_limited` beyond 60 a minute from one network, `unavailable` if too many are
-/// signing in.
+/// `conflict` if the username is taken, `rate_limited` if too many are made from one network, `unavailable` if too many
+/// are signing in.
 pub async fn register(
     accounts: &Accounts,
     request: RegisterRequest,
@@ -46,7 +46,7 @@ pub async fn register(
 /// Opens a session for a username and its password.
 ///
 /// # Errors
-/// `unauthenticated` for a wrong password and an unknown username alike, `rate_limited` after five of them,
+/// `unauthenticated` for a wrong password and an unknown username alike, `rate_limited` after too many of them,
 /// `unavailable` if too many are signing in.
 pub async fn log_in(
     accounts: &Accounts,
@@ -89,7 +89,7 @@ pub async fn log_in(
 /// Creates a user without a password, with the only session that it will have.
 ///
 /// # Errors
-/// `forbidden` where guests aren't allowed, `rate_limited` beyond 60 a minute from one network.
+/// `forbidden` where guests aren't allowed, `rate_limited` if too many come from one network.
 pub async fn sign_in_as_guest(
     accounts: &Accounts,
     request: GuestRequest,

@@ -375,7 +375,8 @@ mod tests {
         // One that has commas itself.
         let phrase = "a key, of words, and longer than 32 bytes".to_owned();
         assert_eq!(keys(&phrase), Ok(vec![phrase.clone()]));
-        for wrong in ["short", "short,short"] {
+        let (with_comma, with_short) = (format!("{one},"), format!("{one},short"));
+        for wrong in ["short", "short,short", &with_comma, &with_short] {
             assert_eq!(keys(wrong).unwrap_err().len(), 1, "{wrong}");
         }
     }

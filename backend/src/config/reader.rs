@@ -91,7 +91,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Several with commas between, if each is long enough; else the whole is one.
+    /// Several with commas between, if each is long enough; if none is, the whole is one.
     pub(super) fn api_keys(&mut self) -> Vec<Secret> {
         let Some(text) = self.text("PUBLISH_API_KEY") else {
             return Vec::new();
@@ -100,8 +100,11 @@ impl Reader<'_> {
         if parts.iter().all(|key| key.len() >= MIN_SECRET) {
             return parts.into_iter().map(Secret::from).collect();
         }
-        if text.len() < MIN_SECRET {
-            return self.wrong("PUBLISH_API_KEY", "at least 32 bytes");
+        let is_one = parts.len() == 1 || parts.iter().all(|key| key.len() < MIN_SECRET);
+        if text.len() < MIN_SECRET || !is_one {
+            // Nobody means what a key and a comma, or a key and half of another, would be together.
+            let expected = "at least 32 bytes, of each if there are several with commas between";
+            return self.wrong("PUBLISH_API_KEY", expected);
         }
         vec![text.into()]
     }

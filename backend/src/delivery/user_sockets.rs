@@ -23,6 +23,8 @@ const SWEEP: Duration = Duration::from_secs(15);
 pub struct UserSockets {
     users: DashMap<UserId, User>,
     sessions: DashMap<SessionId, Sockets>,
+    /// Those of other namespaces than `/`.
+    elsewhere: DashMap<UserId, Sockets>,
     bus: Arc<Bus>,
 }
 
@@ -104,6 +106,7 @@ impl UserSockets {
         Self {
             users: DashMap::new(),
             sessions: DashMap::new(),
+            elsewhere: DashMap::new(),
             bus,
         }
     }
@@ -125,6 +128,7 @@ impl UserSockets {
     /// Registers a socket of another namespace, which ends with its session and gets nothing that is sent to the user in `/`. False if
     /// it has disconnected meanwhile.
     pub fn register_session(&self, user: &UserId, session: &SessionId, socket: &Socket) -> bool {
+        self.elsewhere.entry(user.clone()).or_default().add(socket);
         self.sessions
             .entry(session.clone())
             .or_default()
@@ -167,6 +171,15 @@ impl UserSockets {
                 entry.remove();
             }
         }
+        // Most have none, which then locks nothing for writing.
+        if self.elsewhere.contains_key(user)
+            && let Entry::Occupied(mut entry) = self.elsewhere.entry(user.clone())
+        {
+            entry.get_mut().remove(socket);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
         if let Entry::Occupied(mut entry) = self.users.entry(user.clone()) {
             entry.get_mut().sockets.remove(socket);
             if entry.get().sockets.is_empty() && !self.bus.has_peers() {
@@ -182,9 +195,10 @@ impl UserSockets {
             .map_or_else(Vec::new, |user| user.sockets.all())
     }
 
-    /// How many sockets a user has here.
+    /// How many sockets a user has here, in all namespaces.
     pub fn count_of_user(&self, user: &UserId) -> usize {
-        self.users.get(user).map_or(0, |user| user.sockets.len())
+        let main = self.users.get(user).map_or(0, |user| user.sockets.len());
+        main + self.elsewhere.get(user).map_or(0, |sockets| sockets.len())
     }
 
     /// The sockets of a session.

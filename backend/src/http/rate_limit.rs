@@ -8,8 +8,9 @@ use gateway::PeerAddress;
 use http::{Extensions, Method};
 use protocol::ErrorBody;
 
-use super::request::{Authenticated, authenticate};
+use super::request::{Authenticated, access_token};
 use crate::{
+    accounts::Identified,
     app::App,
     error::AppError,
     limits::{Grant, Key, Tier, network::Network, tiers, unfinished::UnfinishedRequest},
@@ -28,28 +29,62 @@ pub async fn admit(
     if !path.starts_with("/api/v1/") || path == "/api/v1/publish" {
         return Ok(None);
     }
-    // Once: whose key has to be waited for waits once.
-    let known = authenticate(request.headers(), app)
-        .await
-        .map_err(ErrorBody::from);
-    let (tier, key) = match &known {
-        Ok(actor) => (
-            tier_of(request.method(), path),
-            tiers::of_user(&actor.user_id),
-        ),
-        Err(_) if path == "/api/v1/auth/refresh" => {
+    let token = access_token(request.headers()).map(str::to_owned);
+    let mut identified = match &token {
+        Ok(token) => app.accounts.identify(token),
+        Err(missing) => Err(missing.clone().into()),
+    };
+    let mut as_stranger = None;
+    if let (Ok(Identified::UnknownKey), Ok(token)) = (&identified, &token) {
+        // Anybody can name a key that nobody knows.
+        let key = network_key(request.extensions())?;
+        let admitted = count(app, Tier::Strangers, key).await?;
+        let identity = Box::pin(app.accounts.identify_with_new_key(token)).await;
+        if identity.is_err() {
+            as_stranger = Some(admitted);
+        }
+        identified = identity.map(Identified::External);
+    }
+    let user = match &identified {
+        Ok(Identified::Actor(actor)) => Some(&actor.user_id),
+        Ok(Identified::External(identity)) => Some(&identity.user_id),
+        Ok(Identified::UnknownKey) | Err(_) => None,
+    };
+    let (tier, key) = match user {
+        Some(user) => (tier_of(request.method(), path), tiers::of_user(user)),
+        None if path == "/api/v1/auth/refresh" => {
             (Tier::Refreshes, network_key(request.extensions())?)
         }
-        Err(_) => (Tier::Strangers, network_key(request.extensions())?),
+        None => (Tier::Strangers, network_key(request.extensions())?),
     };
+    let admitted = match as_stranger {
+        Some(admitted) => admitted,
+        None => count(app, tier, key).await?,
+    };
+    // Counted before anything is read for them.
+    let known = match (identified, token) {
+        (Ok(Identified::Actor(actor)), _) => Ok(actor),
+        (Ok(Identified::External(identity)), Ok(token)) => {
+            Box::pin(app.accounts.sign_in_external(&token, identity)).await
+        }
+        (Ok(_), _) => Err(AppError::internal(
+            "the key of a token was never looked for",
+        )),
+        (Err(error), _) => Err(error),
+    };
+    let known = known.map_err(ErrorBody::from);
     request.extensions_mut().insert(Authenticated(known));
+    Ok(Some(admitted))
+}
+
+async fn count(app: &App, tier: Tier, key: Key) -> Result<(Grant, UnfinishedRequest), AppError> {
     let max = match tier {
         Tier::Strangers | Tier::Refreshes => app.config.max_requests_per_address,
         _ => app.config.max_requests_per_user,
     };
     let unfinished = app.unfinished_requests.begin(key, max)?;
     let grant = app.limits.take(tier, key, 1, Instant::now()).await?;
-    Ok(Some((grant, unfinished)))
+    Ok((grant, unfinished))
 }
 
 /// What a request of somebody known counts as.

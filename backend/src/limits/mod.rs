@@ -92,20 +92,18 @@ impl Limits {
     /// Forgets what is counted of a key, on every instance.
     ///
     /// # Errors
-    /// `unavailable` if Redis doesn't answer.
+    /// `unavailable` if Redis doesn't answer; instances have forgotten it then, as far as they hear of it.
     pub async fn clear(&self, tier: Tier, key: Key) -> Result<(), AppError> {
-        self.limiter
-            .clear(tier as usize, key)
-            .await
-            .map_err(|error| {
-                tracing::warn!(%error, tier = tier.name(), "a rate limit wasn't cleared");
-                let message = "the rate limits can't be cleared now; try again";
-                AppError::from(
-                    ErrorBody::new(ErrorCode::Unavailable, message).retry_after_ms(1_000),
-                )
-            })?;
+        let cleared = self.limiter.clear(tier as usize, key).await;
+        // Whether or not Redis has forgotten it: while that is away, instances count alone.
         self.bus.send_to_all(&Cleared { tier, key });
-        Ok(())
+        cleared.map_err(|error| {
+            tracing::warn!(%error, tier = tier.name(), "a rate limit wasn't cleared");
+            let message = "the rate limits can't be cleared everywhere now; try again";
+            ErrorBody::new(ErrorCode::Unavailable, message)
+                .retry_after_ms(1_000)
+                .into()
+        })
     }
 
     /// What became of every tier since the start of the process.

@@ -4,7 +4,14 @@
 //! What must stay true: comparing takes the same time wherever keys differ, and costs no I/O; a key itself is known only
 //! to who got it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use parking_lot::{Mutex, RwLock};
@@ -13,7 +20,10 @@ use protocol::{
 };
 use sha2::{Digest, Sha256};
 use storage::{ApiKeyHash, MessageStore, StoreError, StoredApiKey};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify},
+    time::{sleep, timeout},
+};
 
 use super::api_key::ApiKey;
 use crate::{
@@ -28,6 +38,9 @@ const PREFIX: &str = "tk_";
 /// How often they are read again: one that was revoked is accepted for so long if no message comes.
 const RELOAD: Duration = Duration::from_secs(10);
 
+/// The pause after a read that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The keys of one instance.
 pub struct ApiKeys {
     store: MessageStore,
@@ -36,6 +49,10 @@ pub struct ApiKeys {
     stored: RwLock<HashMap<ApiKeyId, Known>>,
     used: Mutex<HashMap<ApiKeyId, Timestamp>>,
     changed: Notify,
+    /// Reads of the stored keys come one after the other, or an older one could bring back what a later one took.
+    reloading: AsyncMutex<()>,
+    /// True once they were read.
+    known: AtomicBool,
 }
 
 struct Known {
@@ -72,7 +89,7 @@ impl Message for Changed {
 }
 
 impl ApiKeys {
-    /// The configured keys; those in the store are read by [`ApiKeys::run`].
+    /// The configured keys; those in the store are read by [`ApiKeys::reload`].
     pub fn new(configured: &[Secret], store: MessageStore, bus: Arc<Bus>) -> Self {
         Self {
             store,
@@ -81,12 +98,19 @@ impl ApiKeys {
             stored: RwLock::default(),
             used: Mutex::default(),
             changed: Notify::new(),
+            reloading: AsyncMutex::default(),
+            known: AtomicBool::new(false),
         }
     }
 
     /// True if there is any key.
     pub fn exist(&self) -> bool {
         !self.configured.is_empty() || !self.stored.read().is_empty()
+    }
+
+    /// False before the stored keys were read for the first time: until then nobody's key is unknown for good.
+    pub fn are_known(&self) -> bool {
+        self.known.load(Ordering::SeqCst)
     }
 
     /// Who presents a key.
@@ -155,7 +179,10 @@ impl ApiKeys {
                 Err(StoreError::NotFound) => return Err(AppError::not_found("key")),
                 deleted => deleted?,
             }
-            keys.stored.write().remove(&id);
+            {
+                let _read = keys.reloading.lock().await;
+                keys.stored.write().remove(&id);
+            }
             keys.publish_change().await;
             Ok(())
         })
@@ -166,10 +193,16 @@ impl ApiKeys {
         self.bus.send_to_all(&Changed);
         if let Err(error) = self.reload().await {
             tracing::warn!(%error, "the API keys couldn't be read; trying again");
+            self.changed.notify_one();
         }
     }
 
-    async fn reload(&self) -> Result<(), StoreError> {
+    /// Reads the stored keys.
+    ///
+    /// # Errors
+    /// Those of the store; then it goes on with those that were read before.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let _alone = self.reloading.lock().await;
         let stored = self.store.api_keys().await?.into_iter();
         let known = stored.map(|key| {
             let known = Known {
@@ -179,17 +212,31 @@ impl ApiKeys {
             (key.id, known)
         });
         *self.stored.write() = known.collect();
+        self.known.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Returns once the stored keys were read.
+    pub async fn wait(&self) {
+        while !self.reload_or_warn().await {
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn reload_or_warn(&self) -> bool {
+        let reloaded = self.reload().await;
+        if let Err(error) = &reloaded {
+            tracing::warn!(%error, "the API keys couldn't be read; trying again");
+        }
+        reloaded.is_ok()
     }
 
     /// Keeps the keys fresh, and writes when they were used, for ever.
     pub async fn run(&self) {
         loop {
-            if let Err(error) = self.reload().await {
-                tracing::warn!(%error, "the API keys couldn't be read; trying again");
-            }
             // Either is a reason to read them again.
             drop(timeout(RELOAD, self.changed.notified()).await);
+            self.wait().await;
             let used: Vec<_> = self.used.lock().drain().collect();
             if !used.is_empty()
                 && let Err(error) = self.store.touch_api_keys(used).await

@@ -8,20 +8,22 @@ use std::{
 use futures_util::future::BoxFuture;
 use gateway::{ConnectRequest, Handled, Handler, Refusal, Session, Socket};
 use parking_lot::Mutex;
-use protocol::{ConnectAuth, ConnectRefused, ErrorCode, read_json};
+use protocol::{ConnectAuth, ConnectRefused, ErrorCode, UserId, read_json};
 
 use super::{ChatSession, notifications::NotificationSession, resume};
 use crate::{
+    accounts::Identified,
     app::{App, SharedApp},
     auth::actor::Actor,
     error::AppError,
-    limits::{Key, Tier, tiers},
+    limits::{Key, Tier, network::Network, tiers},
     metrics::Channel,
     topics,
 };
 
 /// Decides on connections. A signature and memory decide: a crowd that reconnects costs the store nothing. Only who connects
-/// often is counted in Redis, and tokens of another application whose user or key isn't known yet take I/O.
+/// often is counted in Redis, and tokens of another application whose user or key isn't known yet take I/O, for which they are
+/// counted first.
 pub struct Connector {
     app: SharedApp,
 }
@@ -32,8 +34,8 @@ impl Connector {
         Self { app }
     }
 
-    /// The session, and whom its connects are counted for.
-    async fn session(&self, request: &ConnectRequest) -> Result<(Key, Arc<dyn Session>), AppError> {
+    /// The session of who connects, who is counted before anything is read for them.
+    async fn session(&self, request: &ConnectRequest) -> Result<Arc<dyn Session>, AppError> {
         let is_notifications = request.namespace == topics::NOTIFICATIONS;
         if request.namespace != "/" && !is_notifications {
             return Err(AppError::not_found("namespace"));
@@ -47,16 +49,15 @@ impl Connector {
                 invalid.into()
             }
         })?;
-        let actor = self.app.accounts.authenticate(auth.token.expose()).await?;
-        let app = &self.app;
-        if app.user_sockets.count_of_user(&actor.user_id) >= app.config.max_connections_per_user {
-            let message = "too many connections of this user";
-            return Err(AppError::rate_limited(message, Duration::from_secs(1)));
-        }
-        let limit_key = tiers::of_user(&actor.user_id);
+        let token = auth.token.expose();
+        let (limit_key, actor) = match self.app.accounts.identify(token)? {
+            Identified::Actor(actor) => (self.count(&actor.user_id).await?, actor),
+            // Apart, as it needs far more memory than the usual case.
+            other => Box::pin(self.sign_in(request, token, other)).await?,
+        };
         if is_notifications {
             let session = NotificationSession::new(self.app.clone(), actor);
-            return Ok((limit_key, Arc::new(session)));
+            return Ok(Arc::new(session));
         }
         let session = ChatSession {
             app: self.app.clone(),
@@ -65,7 +66,50 @@ impl Connector {
             resume: Mutex::new(auth.resume.map(Box::new)),
             typing: Mutex::new(Vec::new()),
         };
-        Ok((limit_key, Arc::new(session)))
+        Ok(Arc::new(session))
+    }
+
+    /// Counts a connect of a user.
+    async fn count(&self, user: &UserId) -> Result<Key, AppError> {
+        let (app, now) = (&self.app, Instant::now());
+        if app.user_sockets.count_of_user(user) >= app.config.max_connections_per_user {
+            let message = "too many connections of this user";
+            return Err(AppError::rate_limited(message, Duration::from_secs(1)));
+        }
+        let key = tiers::of_user(user);
+        match app.limits.try_take(Tier::Connects, key, now) {
+            Some(taken) => taken?,
+            None => app.limits.take(Tier::Connects, key, 1, now).await?,
+        };
+        Ok(key)
+    }
+
+    /// Signs in with a token of another application for which something has to be read.
+    async fn sign_in(
+        &self,
+        request: &ConnectRequest,
+        token: &str,
+        identified: Identified,
+    ) -> Result<(Key, Actor), AppError> {
+        let app = &self.app;
+        let identity = match identified {
+            Identified::Actor(actor) => return Ok((tiers::of_user(&actor.user_id), actor)),
+            Identified::External(identity) => identity,
+            Identified::UnknownKey => {
+                // Anybody can name a key that nobody knows.
+                let network = tiers::of_network(Network::from(request.address));
+                let max = app.config.max_requests_per_address;
+                let _unfinished = app.unfinished_requests.begin(network, max)?;
+                let now = Instant::now();
+                app.limits.take(Tier::Strangers, network, 1, now).await?;
+                app.accounts.identify_with_new_key(token).await?
+            }
+        };
+        let key = self.count(&identity.user_id).await?;
+        let max = app.config.max_requests_per_user;
+        let _unfinished = app.unfinished_requests.begin(key, max)?;
+        let actor = app.accounts.sign_in_external(token, identity).await?;
+        Ok((key, actor))
     }
 
     fn decided(
@@ -93,16 +137,8 @@ impl Handler for Connector {
         request: ConnectRequest,
     ) -> BoxFuture<'static, Result<Arc<dyn Session>, Refusal>> {
         Box::pin(async move {
-            let (key, session) = match self.session(&request).await {
-                Ok(session) => session,
-                Err(error) => return self.decided(Err(error)),
-            };
-            let now = Instant::now();
-            let taken = match self.app.limits.try_take(Tier::Connects, key, now) {
-                Some(taken) => taken,
-                None => self.app.limits.take(Tier::Connects, key, 1, now).await,
-            };
-            self.decided(taken.map(|_| session))
+            let session = self.session(&request).await;
+            self.decided(session)
         })
     }
 

@@ -190,7 +190,7 @@ impl RateLimiter {
             shape,
             principals,
         } = self.limited(tier)?;
-        if let Some(shared) = self.reachable() {
+        if let Some(shared) = self.reachable(key) {
             let name = self.0.tiers[tier].name;
             if let Some(answer) = shared.ask(name, key, shape, Ask::nothing()).await {
                 return Some(State {
@@ -220,12 +220,15 @@ impl RateLimiter {
     /// limit is reached.
     ///
     /// # Errors
-    /// If Redis doesn't answer.
+    /// If Redis doesn't answer; this instance has forgotten it then.
     pub async fn clear(&self, tier: usize, key: Key) -> Result<(), RedisError> {
-        if let Some(shared) = &self.0.shared {
-            shared.clear(self.0.tiers[tier].name, key).await?;
-        }
+        // Before, as this may wait in vain, and after, as what was read meanwhile is old.
         self.forget(tier, key);
+        if let Some(shared) = &self.0.shared {
+            let cleared = shared.clear(self.0.tiers[tier].name, key).await;
+            self.forget(tier, key);
+            return cleared;
+        }
         Ok(())
     }
 
@@ -266,9 +269,9 @@ impl RateLimiter {
         now.saturating_duration_since(self.0.started).as_millis() as u64
     }
 
-    /// Where permits are counted, unless it is away.
-    fn reachable(&self) -> Option<&Shared> {
-        self.0.shared.as_ref().filter(|shared| !shared.is_away())
+    /// Where permits of a key are counted, unless it is away.
+    fn reachable(&self, key: Key) -> Option<&Shared> {
+        self.0.shared.as_ref().filter(|shared| !shared.is_away(key))
     }
 
     /// Decides on a permit of a leased tier, or says what has to be waited for.
@@ -282,7 +285,7 @@ impl RateLimiter {
         let Limited {
             shape, principals, ..
         } = limited;
-        let reachable = self.reachable().is_some();
+        let reachable = self.reachable(key).is_some();
         let (step, ask) = principals.with(&key, now, |principal, counts| {
             let (step, ask) = match (&self.0.shared, reachable) {
                 (None, _) => (principal.take_alone(shape, 1, now), None),
@@ -426,7 +429,7 @@ impl RateLimiter {
         key: Key,
         wanted: u32,
     ) -> Option<Answer> {
-        let shared = self.reachable()?;
+        let shared = self.reachable(key)?;
         let name = self.0.tiers[tier].name;
         shared.ask(name, key, shape, Ask::exactly(wanted)).await
     }

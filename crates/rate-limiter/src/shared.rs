@@ -1,11 +1,13 @@
 //! Counts that the instances of a fleet share, in Redis and by its clock.
 //!
-//! What must stay true: as long as Redis doesn't answer nobody waits for it but the one task that asks whether it is back.
+//! What must stay true: as long as Redis doesn't answer for the keys of a partition nobody waits for it but the one task that asks
+//! whether it is back. Of a Cluster one server may be away; the keys of the others go on being shared.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -31,11 +33,19 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     redis: RedisClient,
     key_prefix: String,
-    /// Read at every decision; changed together with `since`.
-    away: AtomicBool,
-    /// Since when Redis doesn't answer, and for how long it didn't before.
-    since: Mutex<(Option<Instant>, Duration)>,
+    /// The number of partitions for which it doesn't answer. Read at every decision; changed together with `since`.
+    away: AtomicUsize,
+    since: Mutex<Away>,
     errors: AtomicU64,
+}
+
+/// What Redis doesn't answer for.
+#[derive(Default)]
+struct Away {
+    partitions: HashSet<u16>,
+    /// Since when there is any, and for how long there was one before.
+    since: Option<Instant>,
+    before: Duration,
 }
 
 /// What Redis says.
@@ -54,19 +64,24 @@ pub(crate) fn redis_key(prefix: &str, tier: &str, key: Key) -> String {
     format!("{{{tag}}}{prefix}:limit:{tier}:{name}")
 }
 
+fn partition(key: Key) -> u16 {
+    partition_of(&key.to_hex())
+}
+
 impl Shared {
     pub(crate) fn new(redis: RedisClient, key_prefix: String) -> Self {
         Self(Arc::new(Inner {
             redis,
             key_prefix,
-            away: AtomicBool::new(false),
+            away: AtomicUsize::new(0),
             since: Mutex::default(),
             errors: AtomicU64::new(0),
         }))
     }
 
-    pub(crate) fn is_away(&self) -> bool {
-        self.0.away.load(Relaxed)
+    /// True if Redis doesn't answer for the partition of a key.
+    pub(crate) fn is_away(&self, key: Key) -> bool {
+        self.0.away.load(Relaxed) > 0 && self.0.since.lock().partitions.contains(&partition(key))
     }
 
     /// `None` if Redis doesn't answer.
@@ -81,8 +96,8 @@ impl Shared {
         let answer = tokio::time::timeout(PATIENCE, self.0.ask(&redis_key, shape, ask)).await;
         match answer {
             Ok(Ok(answer)) => Some(answer),
-            Ok(Err(error)) => self.lost(&redis_key, shape, &error),
-            Err(_) => self.lost(&redis_key, shape, &"no answer"),
+            Ok(Err(error)) => self.lost(partition(key), &redis_key, shape, &error),
+            Err(_) => self.lost(partition(key), &redis_key, shape, &"no answer"),
         }
     }
 
@@ -104,20 +119,28 @@ impl Shared {
 
     /// How long this instance has counted alone, since its start.
     pub(crate) fn alone(&self) -> Duration {
-        let (since, before) = *self.0.since.lock();
-        before + since.map_or(Duration::ZERO, |since| since.elapsed())
+        let away = self.0.since.lock();
+        away.before + away.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    fn lost(&self, key: &str, shape: &Shape, error: &dyn std::fmt::Display) -> Option<Answer> {
+    fn lost(
+        &self,
+        partition: u16,
+        key: &str,
+        shape: &Shape,
+        error: &dyn std::fmt::Display,
+    ) -> Option<Answer> {
         self.0.errors.fetch_add(1, Relaxed);
-        let mut since = self.0.since.lock();
-        if since.0.is_some() {
+        let mut away = self.0.since.lock();
+        if !away.partitions.insert(partition) {
             return None;
         }
-        tracing::warn!(%error, "rate limits are counted by this instance alone while Redis is away");
-        since.0 = Some(Instant::now());
-        self.0.away.store(true, Relaxed);
-        // What failed is asked again: of a Cluster only one server may be away.
+        self.0.away.store(away.partitions.len(), Relaxed);
+        if away.since.is_none() {
+            tracing::warn!(%error, "rate limits are counted by this instance alone while Redis is away");
+            away.since = Some(Instant::now());
+        }
+        // What failed is asked again.
         let (inner, key, shape) = (Arc::downgrade(&self.0), key.to_owned(), *shape);
         tokio::spawn(async move {
             loop {
@@ -127,7 +150,7 @@ impl Shared {
                 };
                 let look = inner.ask(&key, &shape, Ask::nothing());
                 if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, look).await {
-                    return inner.found();
+                    return inner.found(partition);
                 }
             }
         });
@@ -160,12 +183,16 @@ impl Inner {
         })
     }
 
-    fn found(&self) {
-        let mut since = self.since.lock();
-        if let Some(began) = since.0.take() {
-            since.1 += began.elapsed();
+    fn found(&self, partition: u16) {
+        let mut away = self.since.lock();
+        away.partitions.remove(&partition);
+        self.away.store(away.partitions.len(), Relaxed);
+        if !away.partitions.is_empty() {
+            return;
         }
-        self.away.store(false, Relaxed);
+        if let Some(began) = away.since.take() {
+            away.before += began.elapsed();
+        }
         tracing::info!("rate limits are shared between instances again");
     }
 }

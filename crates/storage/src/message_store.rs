@@ -38,7 +38,9 @@ pub use rooms::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
 pub use stats::{EmbeddedStats, FleetStats, StoreStats};
 pub use unread::UNREAD_MAX;
 use users::changed_meanwhile;
-pub use users::{Credentials, ExternalSignIn, ExternalUser, NewUser, ProfileChange, StoredUser};
+pub use users::{
+    Credentials, ExternalSignIn, ExternalSignedIn, ExternalUser, NewUser, ProfileChange, StoredUser,
+};
 
 use crate::{OpenError, StoreError};
 use mongodb::MongoStore;

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::test_app::{Person, TestApp};
-use crate::{client::websocket::WebSocket, deadline::within};
+use crate::{
+    client::websocket::{Incoming, WebSocket},
+    deadline::within,
+};
 
 const ME: &str = "/api/v1/me";
 
@@ -125,5 +128,24 @@ async fn it_is_for_those_who_are_signed_in_and_takes_no_events() {
         ("session:revoked".to_owned(), json!({}))
     );
     assert_eq!(socket.next("41").await, "");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_connections_are_among_those_that_a_user_may_have() {
+    let app = TestApp::start_with(&[("MAX_CONNECTIONS_PER_USER", "2")]).await;
+    let ana = app.register("ana").await;
+    let auth = json!({ "token": ana.access_token });
+    let mut connected = Vec::new();
+    loop {
+        let mut socket = WebSocket::open(app.address()).await;
+        socket.send(&format!("40/notifications,{auth}")).await;
+        match within("an answer", socket.next()).await {
+            Incoming::Close(code, _) => break assert_eq!(code, 1013),
+            _ => connected.push(socket),
+        }
+        // It is counted once it is served.
+        assert!(connected.len() < 50, "nothing is refused");
+    }
     app.stop().await;
 }

@@ -292,3 +292,15 @@ async fn several_configured_keys_are_good_at_a_time() {
         "unauthenticated"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_limited_where_there_are_no_keys_too() {
+    let app = TestApp::start_with(&[("RATE_LIMIT_STRANGERS", "3/10m")]).await;
+    let body = json!({});
+    assert_eq!(publish(&app, None, &body).await.code(), "not_found");
+    within("a refusal", async {
+        while publish(&app, Some(KEY), &body).await.status != 429 {}
+    })
+    .await;
+    app.stop().await;
+}

@@ -30,7 +30,7 @@ pub struct ExternalIdentity {
     pub display_name: Option<String>,
     /// The role, if the configuration says in which claim it is.
     pub role: Option<Role>,
-    /// When the token was issued; the beginning of 1970 if it doesn't say.
+    /// When the token was issued.
     pub issued_at: Timestamp,
     /// From when on it isn't accepted any more, leeway included.
     pub ends_at: Timestamp,
@@ -90,6 +90,10 @@ impl ClaimsReader {
         }
     }
 
+    pub fn leeway(&self) -> Duration {
+        self.leeway
+    }
+
     /// Who acts, and how long; claims that the library has checked may not have been when a key is looked for.
     pub fn identity(&self, claims: &Claims) -> Result<ExternalIdentity, ExternalTokenError> {
         let missing = |claim: &str| ExternalTokenError::Claim(claim.to_owned());
@@ -99,7 +103,8 @@ impl ClaimsReader {
         if ends_at <= now {
             return Err(ExternalTokenError::Expired);
         }
-        let issued_at = time(claims, "iat")?.unwrap_or(0);
+        // Without it nobody could tell which of two tokens is the later one, or whether it was issued before a revocation.
+        let issued_at = time(claims, "iat")?.ok_or_else(|| missing("iat"))?;
         if issued_at > now + leeway {
             return Err(ExternalTokenError::NotYetValid);
         }
@@ -203,6 +208,11 @@ mod tests {
         };
         let now = Timestamp::now().unix_ms() / 1_000;
         claims.entry("exp").or_insert(json!(now + 60));
+        match claims.get("iat") {
+            Some(Value::Null) => drop(claims.remove("iat")),
+            Some(_) => {}
+            None => drop(claims.insert("iat".to_owned(), json!(now))),
+        }
         reader().identity(&claims)
     }
 
@@ -249,6 +259,7 @@ mod tests {
             (json!({ "sub": "1", "exp": "9999999999" }), "exp"),
             (json!({ "sub": "1", "exp": -1 }), "exp"),
             (json!({ "sub": "1", "iat": "now" }), "iat"),
+            (json!({ "sub": "1", "iat": null }), "iat"),
         ] {
             let refused = identity(claims.clone()).unwrap_err();
             assert_eq!(

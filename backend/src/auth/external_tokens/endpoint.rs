@@ -1,7 +1,7 @@
 //! Where an issuer publishes its keys. One request every few minutes: a connection of its own for each, with hyper and
 //! rustls, which the program has anyway. A client with a pool, redirects and cookies would only be more to bound.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -19,6 +19,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     task::JoinSet,
+    time::timeout,
 };
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
@@ -28,6 +29,9 @@ const BODY_MAX: usize = 256 * 1_024;
 
 /// Bytes of the answer's head.
 const HEAD_MAX: usize = 16 * 1_024;
+
+/// How long one address may take to accept a connection, so that there is time for another.
+const CONNECT: Duration = Duration::from_millis(1_500);
 
 /// Why a set of keys couldn't be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +52,6 @@ pub(super) enum FetchError {
     Refused,
     #[error("the answer is no JSON Web Key Set")]
     NoKeySet,
-    #[error("none of the keys is for RS256, ES256 or EdDSA")]
-    NoKey,
 }
 
 /// Where the keys are.
@@ -73,7 +75,7 @@ impl Endpoint {
             Some(host) => host.to_string(),
             None => String::new(),
         };
-        let tcp = TcpStream::connect((host.as_str(), port)).await?;
+        let tcp = connect(&host, port).await?;
         if self.url.scheme() == "http" {
             return self.ask(tcp).await;
         }
@@ -116,6 +118,19 @@ impl Endpoint {
         let body = Limited::new(answer.into_body(), BODY_MAX).collect().await;
         Ok(body.map_err(|_| FetchError::Body)?.to_bytes())
     }
+}
+
+/// To the first of a name's addresses that accepts a connection: of several one may be unreachable.
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failure)
 }
 
 /// The system's authorities, and those of the file.

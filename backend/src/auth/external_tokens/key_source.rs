@@ -167,10 +167,17 @@ impl KeySource {
             self.state.send_modify(|state| state.begun += 1);
             let read = self.read_keys().await;
             match &read {
-                Ok(_) => {
+                Ok(keys) => {
+                    if keys.len() == 0 {
+                        tracing::warn!(
+                            "the tokens' issuer publishes no key for RS256, ES256 or EdDSA; its tokens are refused"
+                        );
+                    }
                     self.read.fetch_add(1, Ordering::Relaxed);
                     failures = 0;
                 }
+                // Nobody was asked.
+                Err(FetchError::Refused) => failures += 1,
                 Err(error) => {
                     self.failed.fetch_add(1, Ordering::Relaxed);
                     failures += 1;
@@ -211,12 +218,8 @@ impl KeySource {
             let json = timeout(REQUEST, self.endpoint.get())
                 .await
                 .map_err(|_| FetchError::TooSlow)??;
-            let keys = KeySet::read(&json).ok_or(FetchError::NoKeySet)?;
-            if keys.len() == 0 {
-                // Those that are known are better than none.
-                return Err(FetchError::NoKey);
-            }
-            Ok(keys)
+            // An issuer that withdraws all its keys says so with a set without any: those that were known are bad then.
+            KeySet::read(&json).ok_or(FetchError::NoKeySet)
         };
         let read = self.breaker.call(reading, |_| true).await;
         read.map_err(|error| match error {

@@ -9,7 +9,7 @@ mod endpoint;
 mod key_set;
 mod key_source;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use circuit_breaker::Breaker;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous, decode, errors::ErrorKind};
@@ -183,6 +183,60 @@ impl ExternalTokens {
     /// # Errors
     /// If it isn't good, or the issuer's keys can't be read to find that out.
     pub async fn verify(&self, token: &str) -> Result<ExternalIdentity, ExternalTokenError> {
+        if let Some(identity) = self.verify_with_known_key(token)? {
+            return Ok(identity);
+        }
+        let Keys::Published(source) = &self.keys else {
+            return Err(ExternalTokenError::UnknownKey);
+        };
+        let (header, validation) = self.header(token)?;
+        let key = source
+            .wait_for(header.key_id.as_deref(), validation.algorithms[0])
+            .await
+            .map_err(|error| match error {
+                KeyError::Unknown => ExternalTokenError::UnknownKey,
+                KeyError::Unavailable => ExternalTokenError::KeysUnavailable,
+            })?;
+        let claims = decode::<Claims>(token, &key, validation)?;
+        self.claims.identity(&claims.claims)
+    }
+
+    /// Who acts with a token, without any I/O; `None` if its key has to be read first.
+    ///
+    /// # Errors
+    /// If it isn't good, whatever its key may be.
+    pub fn verify_with_known_key(
+        &self,
+        token: &str,
+    ) -> Result<Option<ExternalIdentity>, ExternalTokenError> {
+        let (header, validation) = self.header(token)?;
+        let claims = match &self.keys {
+            Keys::Shared(key) => decode::<Claims>(token, key, validation)?,
+            Keys::Published(source) => {
+                match source.look_up(header.key_id.as_deref(), validation.algorithms[0]) {
+                    Lookup::Found(key) => decode::<Claims>(token, &key, validation)?,
+                    Lookup::Ambiguous => return Err(ExternalTokenError::NoKeyNamed),
+                    Lookup::Missing => {
+                        // What would be refused with any key is worth no request.
+                        self.check_unverified(token)?;
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        self.claims.identity(&claims.claims).map(Some)
+    }
+
+    /// How far the issuer's clock may differ from this server's.
+    pub fn leeway(&self) -> Duration {
+        self.claims.leeway()
+    }
+
+    /// A token's header, and what is required of its kind.
+    fn header(
+        &self,
+        token: &str,
+    ) -> Result<(claims::Header<'static>, &Validation), ExternalTokenError> {
         let header = claims::Header::read(token)?;
         if header.critical {
             return Err(ExternalTokenError::Critical);
@@ -192,30 +246,7 @@ impl ExternalTokens {
             .iter()
             .find(|validation| validation.algorithms.first() == header.algorithm.as_ref())
             .ok_or(ExternalTokenError::Algorithm(self.expected_algorithms()))?;
-        let claims = match &self.keys {
-            Keys::Shared(key) => decode::<Claims>(token, key, validation)?,
-            Keys::Published(source) => {
-                let algorithm = validation.algorithms[0];
-                let kid = header.key_id.as_deref();
-                let key = match source.look_up(kid, algorithm) {
-                    Lookup::Found(key) => key,
-                    Lookup::Ambiguous => return Err(ExternalTokenError::NoKeyNamed),
-                    Lookup::Missing => {
-                        // What would be refused with any key is worth no request.
-                        self.check_unverified(token)?;
-                        source
-                            .wait_for(kid, algorithm)
-                            .await
-                            .map_err(|error| match error {
-                                KeyError::Unknown => ExternalTokenError::UnknownKey,
-                                KeyError::Unavailable => ExternalTokenError::KeysUnavailable,
-                            })?
-                    }
-                };
-                decode::<Claims>(token, &key, validation)?
-            }
-        };
-        self.claims.identity(&claims.claims)
+        Ok((header, validation))
     }
 
     fn expected_algorithms(&self) -> &'static str {

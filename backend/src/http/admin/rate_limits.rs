@@ -59,10 +59,12 @@ pub async fn delete(
             record.set_detail("tier", tier.as_str());
         }
     });
+    let mut outcome = Ok(());
     for (tier, key) in keys(&subject)? {
-        app.limits.clear(tier, key).await?;
+        // All of them, though one may fail.
+        outcome = outcome.and(app.limits.clear(tier, key).await);
     }
-    Ok(StatusCode::NO_CONTENT)
+    outcome.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// Where a subject is counted.

@@ -26,9 +26,9 @@ use std::sync::Arc;
 
 use super::{
     API_KEYS_MAX, ApiKeyHash, Appended, Change, Credentials, Departure, EventBody, ExternalSignIn,
-    ExternalUser, Head, MadeRoom, Membership, NewEntry, NewRoom, NewUser, Page, ProfileChange,
-    Removal, RoomViewer, StoreStats, StoredApiKey, StoredEvent, StoredMember, StoredMessage,
-    StoredRoom, StoredUser, changed_meanwhile, too_many_api_keys,
+    ExternalSignedIn, ExternalUser, Head, MadeRoom, Membership, NewEntry, NewRoom, NewUser, Page,
+    ProfileChange, Removal, RoomViewer, StoreStats, StoredApiKey, StoredEvent, StoredMember,
+    StoredMessage, StoredRoom, StoredUser, changed_meanwhile, too_many_api_keys,
 };
 use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};

@@ -55,9 +55,19 @@ pub struct ExternalUser {
     pub issued_at: Timestamp,
 }
 
+/// A user of another application has signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalSignedIn {
+    /// As the store has them now.
+    pub user: StoredUser,
+    /// True if what is shown of them has changed, or they are new.
+    pub shown: bool,
+}
+
 impl ExternalUser {
     /// True if the claims are later than those that were taken over, and have to be remembered: an earlier token must not
-    /// give back a role that a later one took.
+    /// give back a role that a later one took. Of two that were issued at the same time nobody knows which is the later one,
+    /// and the lower role holds.
     pub fn changes(&self, user: &StoredUser) -> bool {
         let Some(known) = user.external else {
             return true;
@@ -68,7 +78,9 @@ impl ExternalUser {
             .is_some_and(|name| *name != user.display_name)
             || self.role.is_some_and(|role| role != user.role);
         let is_later = self.issued_at > known.claims_at;
-        (is_later && self.role.is_some()) || (differs && self.issued_at >= known.claims_at)
+        let takes_role = self.role.is_some_and(|role| role < user.role);
+        (is_later && (differs || self.role.is_some()))
+            || (takes_role && self.issued_at == known.claims_at)
     }
 }
 
@@ -193,7 +205,7 @@ impl MessageStore {
         &self,
         user: ExternalUser,
         now: Timestamp,
-    ) -> Result<StoredUser, StoreError> {
+    ) -> Result<ExternalSignedIn, StoreError> {
         on_backend!(self, Write: users.sign_in_external(user, now))
     }
 

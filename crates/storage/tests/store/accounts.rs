@@ -463,7 +463,10 @@ fn external(issued_at: i64, name: Option<&str>, role: Option<Role>) -> ExternalU
 
 async fn a_user_of_another_application_is_one_and_as_the_latest_token_says(fixture: Fixture) {
     let store = &fixture.store;
-    let sign_in = async |user: ExternalUser| store.sign_in_external(user, now()).await;
+    let sign_in = async |user: ExternalUser| {
+        let signed_in = store.sign_in_external(user, now()).await;
+        signed_in.map(|signed_in| signed_in.user)
+    };
     let first = external(10, Some("Ann"), Some(Role::Admin));
     let at_once = (0..8).map(|_| sign_in(first.clone()));
     let made = futures_util::future::join_all(at_once).await;
@@ -506,6 +509,24 @@ async fn a_user_of_another_application_is_one_and_as_the_latest_token_says(fixtu
         .await
         .unwrap();
     assert_eq!(between.role, Role::User);
+    // Of two that were issued at the same time the lower role holds.
+    let twin = sign_in(external(60, Some("Anna"), Some(Role::Admin)))
+        .await
+        .unwrap();
+    assert_eq!(twin.role, Role::User);
+    sign_in(external(61, Some("Anna"), Some(Role::Admin)))
+        .await
+        .unwrap();
+    let twin = sign_in(external(61, Some("Anna"), Some(Role::Staff)))
+        .await
+        .unwrap();
+    assert_eq!(twin.role, Role::Staff);
+    // What nobody sees is told to nobody.
+    for (at, name, shown) in [(62, "Anna", false), (63, "Ann", true), (63, "Eve", false)] {
+        let user = external(at, Some(name), Some(Role::Staff));
+        let signed_in = store.sign_in_external(user, now()).await.unwrap();
+        assert_eq!(signed_in.shown, shown, "{name} at {at}");
+    }
     store.end_external_tokens(&ann.id, at(70)).await.unwrap();
     store.end_external_tokens(&ann.id, at(65)).await.unwrap();
     let known = store.user(&ann.id).await.unwrap();

@@ -4,7 +4,10 @@ use ::http::Method;
 
 use super::*;
 use crate::{
-    client::{http, websocket::WebSocket},
+    client::{
+        http,
+        websocket::{Incoming, WebSocket},
+    },
     deadline::becomes,
 };
 
@@ -103,8 +106,8 @@ async fn answers_that_are_no_keys_are_as_good_as_none() {
     let issuer = Issuer::start(&[]).await;
     let app = start(&issuer, &[]).await;
     let token = key.sign(&claims("ada"));
-    let secret = json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "e" }] });
-    for answer in [Answer::Status(302), Answer::Keys(secret), Answer::Endless] {
+    let none = json!({ "nothing": [] });
+    for answer in [Answer::Status(302), Answer::Keys(none), Answer::Endless] {
         issuer.answer(answer);
         let before = issuer.requests();
         is_asked_to_try_again(&app, &token).await;
@@ -176,5 +179,57 @@ async fn an_issuer_without_a_trusted_certificate_has_no_keys() {
     let issuer = Issuer::start_tls(&[&key]).await;
     let app = start(&issuer, &[]).await;
     is_asked_to_try_again(&app, &key.sign(&claims("ada"))).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_withdraws_all_its_keys_is_believed() {
+    let key = Key::ed25519("e");
+    let issuer = Issuer::start(&[&key]).await;
+    let app = start(&issuer, &[]).await;
+    let ada = bearer(key.sign(&claims("ada")));
+    me(&app, &ada).await;
+    // Well-formed, but nothing to check a token with.
+    let secret = json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "e" }] });
+    issuer.answer(Answer::Keys(secret));
+    within("the end of the keys", async {
+        let mut refusals = 0;
+        while refusals < 2 {
+            let unknown = bearer(Key::p256("x").sign(&claims("ada")));
+            // Of each instance, and the next one looks.
+            tokio::join!(app.get(ME, Some(&unknown)), app.get(ME, Some(&unknown)));
+            match app.get(ME, Some(&ada)).await.status.as_u16() {
+                401 => refusals += 1,
+                _ => refusals = 0,
+            }
+        }
+    })
+    .await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_keys_are_looked_for_as_often_as_strangers_may_ask() {
+    let key = Key::ed25519("e");
+    let issuer = Issuer::start(&[&key]).await;
+    let app = start(&issuer, &[("RATE_LIMIT_STRANGERS", "2/10m")]).await;
+    let ada = bearer(key.sign(&claims("ada")));
+    me(&app, &ada).await;
+    let unknown = Key::ed25519("unknown").sign(&claims("ada"));
+    let connect = format!("40{}", json!({ "token": unknown }));
+    within("a refusal for now", async {
+        loop {
+            let mut socket = WebSocket::open(app.address()).await;
+            socket.send(&connect).await;
+            // Else the key's absence is told, for good.
+            if let Incoming::Close(code, _) = socket.next().await {
+                break assert_eq!(code, 1013);
+            }
+        }
+    })
+    .await;
+    // Those whose tokens are good are no strangers, known here or not.
+    connects(&app, &ada).await;
+    connects(&app, &bearer(key.sign(&claims("ben")))).await;
     app.stop().await;
 }

@@ -165,6 +165,7 @@ async fn bad_tokens_are_refused_with_words_that_help() {
         (signed(json!({ "nbf": now() + 120 })), "(nbf or iat)"),
         (signed(json!({ "nbf": "soon" })), "nbf"),
         (signed(json!({ "iat": now() + 120 })), "(nbf or iat)"),
+        (signed(json!({ "iat": null })), "iat"),
         (signed(json!({ "iss": "https://other.example/" })), "(iss)"),
         (signed(json!({ "iss": null })), "iss"),
         (signed(json!({ "aud": "shop" })), "(aud)"),
@@ -344,12 +345,21 @@ async fn without_the_variables_tokens_of_others_are_refused() {
     let app = TestApp::start().await;
     let token = shared(&json!({ "sub": "ada", "iat": now(), "exp": now() + 600 }));
     refused(&app, &token.access_token).await;
+    let long = bearer("a".repeat(4_097));
+    let answer = app.get(ME, Some(&long)).await;
+    assert_eq!(answer.code(), "unauthenticated");
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(detail.contains("4096"), "{detail}");
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_tokens_of_another_application_end_everywhere_and_later_ones_dont() {
-    let app = TestApp::start_with(&[("EXTERNAL_TOKENS_SECRET", SECRET)]).await;
+    let variables = [
+        ("EXTERNAL_TOKENS_SECRET", SECRET),
+        ("EXTERNAL_TOKENS_LEEWAY_SECONDS", "2"),
+    ];
+    let app = TestApp::start_with(&variables).await;
     let issued = |at: i64| shared(&json!({ "sub": "ada", "iat": at, "exp": at + 600 }));
     let (old, older) = (issued(now()), issued(now() - 20));
     let (mut first, mut second) = (connects(&app, &old).await, connects(&app, &older).await);
@@ -369,7 +379,13 @@ async fn revoked_tokens_of_another_application_end_everywhere_and_later_ones_don
     })
     .await;
     assert!(refused(&app, &older.access_token).await.contains("revoked"));
-    // As the application issues it a moment later; the leeway covers that it isn't later yet.
-    connects(&app, &issued(now() + 2)).await;
+    // The issuer's clock may be ahead by the leeway: this one may be of before.
+    let ahead = issued(now() + 1).access_token;
+    assert!(refused(&app, &ahead).await.contains("revoked"));
+    within("a token that is certainly later", async {
+        while app.get(ME, Some(&issued(now()))).await.status != 200 {}
+    })
+    .await;
+    connects(&app, &issued(now())).await;
     app.stop().await;
 }

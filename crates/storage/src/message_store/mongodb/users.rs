@@ -8,7 +8,8 @@ use mongodb::bson::{Bson, Document, doc};
 use protocol::{Role, Secret, Timestamp, UserId};
 
 use super::super::{
-    Credentials, ExternalUser, NewUser, Page, ProfileChange, StoredUser, changed_meanwhile,
+    Credentials, ExternalSignedIn, ExternalUser, NewUser, Page, ProfileChange, StoredUser,
+    changed_meanwhile,
 };
 use super::cached::Invalidations;
 use super::claims::claim;
@@ -65,7 +66,7 @@ impl Users {
         &self,
         user: ExternalUser,
         now: Timestamp,
-    ) -> Result<StoredUser, StoreError> {
+    ) -> Result<ExternalSignedIn, StoreError> {
         let store = self.clone();
         to_the_end(async move {
             let id = user.id.clone();
@@ -80,7 +81,7 @@ impl Users {
         &self,
         user: ExternalUser,
         now: Timestamp,
-    ) -> Outcome<StoredUser> {
+    ) -> Outcome<ExternalSignedIn> {
         let collections = self.database.collections().await?;
         let by_id = doc! { "_id": user.id.as_str() };
         if bounded(collections.users.find_one(by_id.clone()))
@@ -91,7 +92,12 @@ impl Users {
             match self.insert_user(&UserDocument::new(&new, None)).await {
                 // Another instance was faster.
                 Err(Failure::Mongodb(error)) if is_duplicate(&error) => {}
-                made => return made.map(|()| new),
+                made => {
+                    return made.map(|()| ExternalSignedIn {
+                        user: new,
+                        shown: true,
+                    });
+                }
             }
         }
         in_transaction!(&self.database, async |session| {
@@ -99,7 +105,10 @@ impl Users {
             let known = document.clone().stored();
             let external = known.external.ok_or(StoreError::NotFound)?;
             if !user.changes(&known) {
-                return Ok(known);
+                return Ok(ExternalSignedIn {
+                    user: known,
+                    shown: false,
+                });
             }
             document.external = Some(ExternalDocument {
                 claims_at: time(user.issued_at),
@@ -123,7 +132,9 @@ impl Users {
                     .session(&mut *session),
             )
             .await?;
-            Ok(document.stored())
+            let user = document.stored();
+            let shown = user.display_name != known.display_name || user.role != known.role;
+            Ok(ExternalSignedIn { user, shown })
         })
     }
 

@@ -7,8 +7,8 @@ use super::columns::{
 use super::message::id_list;
 use super::name_index::Wanted;
 use super::{
-    Credentials, Departure, ExternalSignIn, ExternalUser, NewUser, ProfileChange, StoredUser,
-    changed_meanwhile,
+    Credentials, Departure, ExternalSignIn, ExternalSignedIn, ExternalUser, NewUser, ProfileChange,
+    StoredUser, changed_meanwhile,
 };
 use super::{Page, SqliteStore, members, name_index};
 use crate::StoreError;
@@ -81,7 +81,7 @@ impl SqliteStore {
         &self,
         user: ExternalUser,
         now: Timestamp,
-    ) -> Result<StoredUser, StoreError> {
+    ) -> Result<ExternalSignedIn, StoreError> {
         self.database
             .write(move |transaction| sign_in_external(transaction, user, now))
             .await
@@ -340,7 +340,7 @@ fn sign_in_external(
     transaction: &Transaction<'_>,
     user: ExternalUser,
     now: Timestamp,
-) -> Outcome<StoredUser> {
+) -> Outcome<ExternalSignedIn> {
     const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1)";
     const SQL: &str = "
         UPDATE users SET display_name = ?2, role = ?3, external_claims_at = ?4 WHERE id = ?1";
@@ -351,12 +351,17 @@ fn sign_in_external(
         if was_deleted {
             return Err(StoreError::NotFound.into());
         }
-        return insert(transaction, StoredUser::external(&user, now), None);
+        let user = insert(transaction, StoredUser::external(&user, now), None)?;
+        return Ok(ExternalSignedIn { user, shown: true });
     };
     let external = known.external.ok_or(StoreError::NotFound)?;
     if !user.changes(&known) {
-        return Ok(known);
+        return Ok(ExternalSignedIn {
+            user: known,
+            shown: false,
+        });
     }
+    let before = (known.display_name.clone(), known.role);
     let changed = StoredUser {
         display_name: user.display_name.unwrap_or(known.display_name),
         role: user.role.unwrap_or(known.role),
@@ -374,7 +379,11 @@ fn sign_in_external(
     ))?;
     let no = user_no(transaction, &changed.id)?;
     name_index::put_user(transaction, no, &changed.username, &changed.display_name)?;
-    Ok(changed)
+    let shown = before.0 != changed.display_name || before.1 != changed.role;
+    Ok(ExternalSignedIn {
+        user: changed,
+        shown,
+    })
 }
 
 fn insert(
