@@ -15,7 +15,7 @@ use axum::{
 };
 use http::{
     HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, USER_AGENT, VARY},
+    header::{CACHE_CONTROL, USER_AGENT},
 };
 use protocol::{ErrorBody, ErrorCode};
 
@@ -32,8 +32,6 @@ use crate::{
 };
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
-const VARIES: HeaderValue = HeaderValue::from_static("origin, accept-encoding");
 
 /// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
@@ -89,7 +87,7 @@ pub fn refuse_bot(app: &App, request: &Request) -> Option<Response> {
     Some(AppError::forbidden(message).into_response())
 }
 
-/// Adds to an answer what every one says, and logs it. One that caches may keep says what it depends on.
+/// Adds to an answer what every one says, and logs it.
 pub fn finish(
     response: &mut Response,
     method: &Method,
@@ -99,13 +97,6 @@ pub fn finish(
     took: Duration,
 ) {
     security_headers::add(response, hsts);
-    let headers = response.headers_mut();
-    if headers
-        .get(CACHE_CONTROL)
-        .is_some_and(|control| control != NO_STORE)
-    {
-        headers.append(VARY, VARIES);
-    }
     if let Some(id) = id.header() {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -68,7 +68,7 @@ impl Asset {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(CACHE_CONTROL, self.caching.clone());
         if !self.encoded.is_empty() {
-            headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+            headers.insert(VARY, HeaderValue::from_static("origin, accept-encoding"));
         }
         if let Some(tag) = &self.tag {
             headers.insert(ETAG, tag.clone());

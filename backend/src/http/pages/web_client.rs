@@ -180,7 +180,7 @@ mod tests {
                 headers[CACHE_CONTROL],
                 "public, max-age=31536000, immutable"
             );
-            assert_eq!(headers[VARY], "accept-encoding");
+            assert_eq!(headers[VARY], "origin, accept-encoding");
             let told = headers.get(CONTENT_ENCODING);
             assert_eq!(told.map(|told| told.to_str().unwrap()), encoding);
             assert_eq!(body(response).await, expected.as_bytes());
