@@ -267,18 +267,22 @@ test("the example of the README is the one that runs", async () => {
     return { child, output: () => output };
   };
   const ana = chat("Ana");
+  // Searches are limited.
+  const pause = () => new Promise((done) => setTimeout(done, 150));
   // The first one makes the room.
   const guest = await registered();
   const lobby = async () => (await guest.api.get("rooms", { query: { query: "lobby" } })).rooms[0];
   const deadline = Date.now() + 10_000;
   while (!(await lobby())) {
     if (Date.now() > deadline) throw new Error(ana.output());
+    await pause();
   }
   const ben = chat("Ben");
   await entered(guest, (await lobby())!);
   const members = async () => (await guest.room((await lobby())!.id).presence()).count;
   while ((await members()) < 3) {
     if (Date.now() > deadline) throw new Error(ana.output() + ben.output());
+    await pause();
   }
   ana.child.stdin.write("hello\n");
   await until(() => ben.output() === "Ana: hello\n");
