@@ -55,7 +55,7 @@ export class Server {
       METRICS_PORT: "0",
       // Everybody here has one address, and tests are faster than people.
       ...Object.fromEntries(
-        ["STRANGERS", "REGISTRATIONS", "GUESTS", "PEOPLE", "READS", "SEARCHES"].map((tier) => [`RATE_LIMIT_${tier}`, "100000/1m"]),
+        ["STRANGERS", "REGISTRATIONS", "GUESTS", "REFRESHES", "CONNECTS", "PEOPLE", "READS", "MESSAGES", "EVENTS", "SEARCHES", "ADDITIONS"].map((tier) => [`RATE_LIMIT_${tier}`, "100000/1m"]),
       ),
       DATA_DIR: this.directory,
       DRAIN_SECONDS: "1",
