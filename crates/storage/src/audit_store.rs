@@ -1,6 +1,14 @@
 //! The audit log: who did what to what, from where, and with what outcome. In one of two back ends, SQLite in the embedded
 //! default and PostgreSQL in a fleet; the contract of each method is documented here and holds for both.
 
+/// The columns of both back ends' tables, in the order of an entry's fields.
+macro_rules! columns {
+    () => {
+        "id, at, action, outcome, actor_id, actor_kind, session_id, address, target_kind, target_id, details, \
+         request_id, instance"
+    };
+}
+
 mod entry;
 mod filter;
 mod postgres;

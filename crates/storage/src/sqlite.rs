@@ -15,7 +15,7 @@ mod writer;
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::error::cause;
 use crate::{EmbeddedStats, OpenError, StoreError, StoreStats};
 
 pub(crate) use failure::{Failure, Outcome};
@@ -51,6 +52,20 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// As [`open`](Self::open), on a thread that may block.
+    pub(crate) async fn start(
+        directory: PathBuf,
+        name: &'static str,
+        migrations: Migrations,
+        maintenance: Maintenance,
+    ) -> Result<Self, OpenError> {
+        let open = move || Self::open(&directory, name, migrations, maintenance);
+        match tokio::task::spawn_blocking(open).await {
+            Ok(opened) => opened,
+            Err(error) => Err(OpenError::Database(cause(error))),
+        }
+    }
+
     /// Opens or creates `<directory>/<name>.db` and brings its schema up to date. Blocks.
     pub(crate) fn open(
         directory: &Path,

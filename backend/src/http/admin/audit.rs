@@ -26,6 +26,22 @@ use crate::{
 /// Entries of an export that are read at once.
 const EXPORTED: u32 = 500;
 
+/// The filter of a query: both have the same fields.
+macro_rules! filter_of {
+    ($request:ident) => {
+        AuditFilter {
+            from: $request.from,
+            to: $request.to,
+            action: $request.action,
+            actor_id: $request.actor_id,
+            target_kind: $request.target_kind,
+            target_id: $request.target_id,
+            outcome: $request.outcome.map(stored),
+            address: $request.address,
+        }
+    };
+}
+
 pub async fn list(
     State(app): State<SharedApp>,
     trail: Trail,
@@ -38,16 +54,7 @@ pub async fn list(
         request.page.unwrap_or(1),
         request.limit.unwrap_or(PAGE_DEFAULT),
     );
-    let filter = AuditFilter {
-        from: request.from,
-        to: request.to,
-        action: request.action,
-        actor_id: request.actor_id,
-        target_kind: request.target_kind,
-        target_id: request.target_id,
-        outcome: request.outcome.map(stored),
-        address: request.address,
-    };
+    let filter = filter_of!(request);
     let (entries, total) = store.page(&filter, page, limit).await?;
     Ok(Json(NumberedPage {
         data: entries.into_iter().map(shown).collect(),
@@ -71,16 +78,7 @@ pub async fn export(
     let permit = app.audit.exports().try_acquire_owned();
     let mut export = Export {
         store,
-        filter: AuditFilter {
-            from: request.from,
-            to: request.to,
-            action: request.action,
-            actor_id: request.actor_id,
-            target_kind: request.target_kind,
-            target_id: request.target_id,
-            outcome: request.outcome.map(stored),
-            address: request.address,
-        },
+        filter: filter_of!(request),
         after: None,
         whole: false,
         _permit: permit.map_err(|_| busy())?,

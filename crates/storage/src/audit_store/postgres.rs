@@ -10,13 +10,6 @@ use super::{AUDIT_COUNT_MAX, AuditActor, AuditCursor, AuditEntry, AuditFilter, A
 use crate::postgres::{Freshness, Id, Moment};
 use crate::{Postgres, StoreError};
 
-macro_rules! columns {
-    () => {
-        "id, at, action, outcome, actor_id, actor_kind, session_id, address, target_kind, target_id, details, \
-         request_id, instance"
-    };
-}
-
 /// One statement for any number of rows, so it is prepared once. Of the same row twice the first one stays.
 const INSERT: &str = concat!(
     "INSERT INTO audit_entries (",

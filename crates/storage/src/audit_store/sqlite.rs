@@ -10,18 +10,10 @@ use uuid::Uuid;
 
 use super::filter::Condition;
 use super::{AUDIT_COUNT_MAX, AuditActor, AuditCursor, AuditEntry, AuditFilter, AuditOutcome};
-use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step, Transaction};
 use crate::{OpenError, StoreError};
 
 const MIGRATIONS: Migrations = Migrations(&[Step::Sql(include_str!("schema.sql"))]);
-
-macro_rules! columns {
-    () => {
-        "id, at, action, outcome, actor_id, actor_kind, session_id, address, target_kind, target_id, details, \
-         request_id, instance"
-    };
-}
 
 const INSERT: &str = concat!(
     "INSERT INTO audit_entries (",
@@ -42,11 +34,7 @@ pub(super) struct SqliteAudit {
 
 impl SqliteAudit {
     pub(super) async fn open(directory: PathBuf) -> Result<Self, OpenError> {
-        let open = move || Database::open(&directory, "audit", MIGRATIONS, |_| Ok(false));
-        let database = match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened?,
-            Err(error) => return Err(OpenError::Database(cause(error))),
-        };
+        let database = Database::start(directory, "audit", MIGRATIONS, |_| Ok(false)).await?;
         Ok(Self {
             database: Arc::new(database),
         })

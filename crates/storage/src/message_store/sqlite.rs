@@ -30,7 +30,6 @@ use super::{
     ProfileChange, Removal, RoomViewer, StoreStats, StoredApiKey, StoredEvent, StoredMember,
     StoredMessage, StoredRoom, StoredUser, changed_meanwhile, too_many_api_keys,
 };
-use crate::error::cause;
 use crate::sqlite::{Database, Migrations, Step};
 use crate::{OpenError, StoreError};
 
@@ -56,11 +55,7 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     pub(super) async fn open(directory: PathBuf) -> Result<Self, OpenError> {
-        let open = move || Database::open(&directory, "messages", MIGRATIONS, purge::step);
-        let database = match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened?,
-            Err(error) => return Err(OpenError::Database(cause(error))),
-        };
+        let database = Database::start(directory, "messages", MIGRATIONS, purge::step).await?;
         Ok(Self {
             database: Arc::new(database),
         })

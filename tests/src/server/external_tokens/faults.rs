@@ -30,6 +30,15 @@ async fn is_asked_to_try_again(app: &TestApp, token: &str) {
     tokio::join!(over_http, connecting);
 }
 
+/// A token is accepted, once its key is known.
+async fn becomes_good(app: &TestApp, token: &str) {
+    let person = bearer(token.to_owned());
+    within("the key of a token", async {
+        while app.get(ME, Some(&person)).await.status != 200 {}
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_down_keeps_nobody_out_whose_key_is_known() {
     let (old, new) = (Key::ed25519("old"), Key::ed25519("new"));
@@ -51,15 +60,7 @@ async fn an_issuer_that_is_down_keeps_nobody_out_whose_key_is_known() {
     refused(&app, &new.sign(&expired)).await;
     // It is back with another key.
     issuer.publish(&[&new]);
-    within("the new key", async {
-        while app
-            .get(ME, Some(&bearer(new.sign(&claims("ada")))))
-            .await
-            .status
-            != 200
-        {}
-    })
-    .await;
+    becomes_good(&app, &new.sign(&claims("ada"))).await;
     app.stop().await;
 }
 
@@ -114,10 +115,7 @@ async fn answers_that_are_no_keys_are_as_good_as_none() {
         becomes("another request", true, || issuer.requests() > before).await;
     }
     issuer.publish(&[&key]);
-    within("the key", async {
-        while app.get(ME, Some(&bearer(token.clone()))).await.status != 200 {}
-    })
-    .await;
+    becomes_good(&app, &token).await;
     app.stop().await;
 }
 
@@ -132,15 +130,7 @@ async fn a_silent_issuer_holds_up_nobody_else() {
     connects(&app, &ben).await;
     me(&app, &ben).await;
     issuer.publish(&[&key]);
-    within("the key", async {
-        while app
-            .get(ME, Some(&bearer(key.sign(&claims("ada")))))
-            .await
-            .status
-            != 200
-        {}
-    })
-    .await;
+    becomes_good(&app, &key.sign(&claims("ada"))).await;
     app.stop().await;
 }
 
