@@ -10,8 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use protocol::AuditOutcome;
 use redis_client::{Options, RedisClient};
-use storage::{AuditOutcome, AuditStore};
+use storage::AuditStore;
 use tertulia::audit::{
     codec::Batch,
     counts::Counts,

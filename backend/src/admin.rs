@@ -7,11 +7,9 @@ use std::{
 };
 
 use gateway::{InstanceId, Peers};
-use protocol::{ApiKeyId, CreateApiKey, Request, Role, Secret};
+use protocol::{ApiKeyId, AuditOutcome, CreateApiKey, Request, Role, Secret};
 use redis_client::RedisClient;
-use storage::{
-    AuditOutcome, AuditStore, MessageStore, OpenError, Postgres, StoreError, StoredApiKey,
-};
+use storage::{AuditStore, MessageStore, OpenError, Postgres, StoreError, StoredApiKey};
 
 use crate::{
     audit::record::Record,

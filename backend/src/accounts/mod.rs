@@ -238,21 +238,24 @@ impl Accounts {
 
     /// Every instance forgets what it caches of a user.
     fn publish_change(&self, user: &UserId) {
+        self.publish(user, Audience::Instances);
+    }
+
+    /// As [`publish_change`](Self::publish_change), of what others see.
+    fn publish_visible_change(&self, user: &UserId) {
+        self.publish(user, Audience::Clients);
+    }
+
+    fn publish(&self, user: &UserId, audience: Audience) {
         self.bus.send_to_all(&UserChanged(user));
         self.user_changed(user);
-        self.invalidate(user, Audience::Instances);
+        self.invalidate(user, audience);
     }
 
     fn user_changed(&self, user: &UserId) {
         self.store.forget_user(user);
         self.external_users.forget(user);
         self.external_connections.check_soon(user);
-    }
-
-    /// As [`publish_change`](Self::publish_change), of what others see.
-    fn publish_visible_change(&self, user: &UserId) {
-        self.publish_change(user);
-        self.invalidate(user, Audience::Clients);
     }
 
     fn invalidate(&self, user: &UserId, audience: Audience) {

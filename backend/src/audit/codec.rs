@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use protocol::{SessionId, Timestamp, UserId};
+use protocol::{AuditActorKind, AuditOutcome, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
-use storage::{AuditActor, AuditEntry, AuditOutcome};
+use storage::AuditEntry;
 use uuid::Uuid;
 
 /// Where a batch ends: bytes of its lines, and their number.
@@ -83,7 +83,7 @@ impl Line<'_> {
             action: self.action.into_owned(),
             outcome: AuditOutcome::named(&self.outcome)?,
             actor_id: actor.ok()?,
-            actor_kind: AuditActor::named(&self.kind)?,
+            actor_kind: AuditActorKind::named(&self.kind)?,
             session_id: session.ok()?,
             address: text(self.address),
             target_kind: text(self.target_kind),

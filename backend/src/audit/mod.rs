@@ -26,8 +26,9 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use protocol::AuditOutcome;
 use redis_client::RedisClient;
-use storage::{AuditOutcome, AuditStore};
+use storage::AuditStore;
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,

@@ -110,7 +110,7 @@ pub fn bytes_of(entry: &AuditEntry) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use storage::AuditOutcome;
+    use protocol::AuditOutcome;
 
     use super::*;
     use crate::audit::record::Record;

@@ -3,9 +3,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
-use protocol::{ErrorCode, SessionId, Timestamp, UserId};
+use protocol::{AuditActorKind, AuditOutcome, ErrorCode, SessionId, Timestamp, UserId};
 use serde_json::{Map, Value};
-use storage::{AuditActor, AuditEntry, AuditOutcome, DETAILS_MAX};
+use storage::{AuditEntry, DETAILS_MAX};
 use uuid::Uuid;
 
 use crate::auth::actor::Actor;
@@ -20,7 +20,7 @@ pub struct Record {
     pub(super) action: &'static str,
     pub(super) outcome: AuditOutcome,
     pub(super) actor_id: Option<UserId>,
-    pub(super) actor_kind: AuditActor,
+    pub(super) actor_kind: AuditActorKind,
     pub(super) session_id: Option<SessionId>,
     pub(super) address: Option<IpAddr>,
     pub(super) target: Option<(&'static str, String)>,
@@ -35,7 +35,7 @@ impl Record {
             action,
             outcome,
             actor_id: None,
-            actor_kind: AuditActor::User,
+            actor_kind: AuditActorKind::User,
             session_id: None,
             address: None,
             target: None,
@@ -54,7 +54,7 @@ impl Record {
     /// Done by the server itself, or on its command line.
     #[must_use]
     pub fn by_system(mut self) -> Self {
-        self.actor_kind = AuditActor::System;
+        self.actor_kind = AuditActorKind::System;
         self
     }
 
@@ -96,15 +96,15 @@ impl Record {
     pub fn set_user(&mut self, user: &UserId, guest: bool) {
         self.actor_id = Some(user.clone());
         self.actor_kind = if guest {
-            AuditActor::Guest
+            AuditActorKind::Guest
         } else {
-            AuditActor::User
+            AuditActorKind::User
         };
     }
 
     /// It was done by a program.
     pub fn set_api_key(&mut self) {
-        self.actor_kind = AuditActor::ApiKey;
+        self.actor_kind = AuditActorKind::ApiKey;
     }
 
     /// It was done on this. An id that isn't plain and short is left out.

@@ -63,7 +63,8 @@ async fn remove(store: &AuditStore, days: u32, counts: &Counts) {
 
 #[cfg(test)]
 mod tests {
-    use storage::{AuditFilter, AuditOutcome};
+    use protocol::AuditOutcome;
+    use storage::AuditFilter;
 
     use super::*;
     use crate::audit::record::Record;

@@ -7,8 +7,8 @@ use axum::{
     response::Response,
 };
 use gateway::PeerAddress;
+use protocol::AuditOutcome;
 use protocol::{ApiKeyId, Credential, ErrorCode, ROUTES};
-use storage::AuditOutcome;
 
 use super::request_id::RequestId;
 use crate::{

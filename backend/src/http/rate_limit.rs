@@ -12,6 +12,7 @@ use super::request::{Authenticated, access_token};
 use crate::{
     accounts::Identified,
     app::App,
+    auth::actor::Actor,
     error::AppError,
     limits::{Grant, Key, Tier, network::Network, tiers, unfinished::UnfinishedRequest},
 };
@@ -25,59 +26,67 @@ pub async fn admit(
     app: &App,
     request: &mut Request,
     path: &str,
-) -> Result<Option<(Grant, UnfinishedRequest)>, AppError> {
+) -> Result<Option<Counted>, AppError> {
     if !path.starts_with("/api/v1/") || path == "/api/v1/publish" {
         return Ok(None);
     }
-    let token = access_token(request.headers()).map(str::to_owned);
-    let mut identified = match &token {
-        Ok(token) => app.accounts.identify(token),
-        Err(missing) => Err(missing.clone().into()),
-    };
-    let mut as_stranger = None;
-    if let (Ok(Identified::UnknownKey), Ok(token)) = (&identified, &token) {
-        // Anybody can name a key that nobody knows.
-        let key = network_key(request.extensions())?;
-        let admitted = count(app, Tier::Strangers, key).await?;
-        let identity = Box::pin(app.accounts.identify_with_new_key(token)).await;
-        if identity.is_err() {
-            as_stranger = Some(admitted);
+    let identified = access_token(request.headers())
+        .map_err(AppError::from)
+        .and_then(|token| app.accounts.identify(token));
+    let (counted, known) = match identified {
+        Ok(Identified::Actor(actor)) => {
+            let (tier, user) = (tier_of(request.method(), path), &actor.user_id);
+            (count(app, tier, tiers::of_user(user)).await?, Ok(actor))
         }
-        identified = identity.map(Identified::External);
-    }
-    let user = match &identified {
-        Ok(Identified::Actor(actor)) => Some(&actor.user_id),
-        Ok(Identified::External(identity)) => Some(&identity.user_id),
-        Ok(Identified::UnknownKey) | Err(_) => None,
-    };
-    let (tier, key) = match user {
-        Some(user) => (tier_of(request.method(), path), tiers::of_user(user)),
-        None if path == "/api/v1/auth/refresh" => {
-            (Tier::Refreshes, network_key(request.extensions())?)
+        Err(error) => {
+            let tier = match path {
+                "/api/v1/auth/refresh" => Tier::Refreshes,
+                _ => Tier::Strangers,
+            };
+            let network = network_key(request.extensions())?;
+            (count(app, tier, network).await?, Err(error))
         }
-        None => (Tier::Strangers, network_key(request.extensions())?),
-    };
-    let admitted = match as_stranger {
-        Some(admitted) => admitted,
-        None => count(app, tier, key).await?,
-    };
-    // Counted before anything is read for them.
-    let known = match (identified, token) {
-        (Ok(Identified::Actor(actor)), _) => Ok(actor),
-        (Ok(Identified::External(identity)), Ok(token)) => {
-            Box::pin(app.accounts.sign_in_external(&token, identity)).await
+        // Apart, as it needs far more memory than the usual case.
+        Ok(other) => {
+            let token = access_token(request.headers())?.to_owned();
+            let network = network_key(request.extensions())?;
+            let tier = tier_of(request.method(), path);
+            Box::pin(admit_external(app, token, other, tier, network)).await?
         }
-        (Ok(_), _) => Err(AppError::internal(
-            "the key of a token was never looked for",
-        )),
-        (Err(error), _) => Err(error),
     };
     let known = known.map_err(ErrorBody::from);
     request.extensions_mut().insert(Authenticated(known));
-    Ok(Some(admitted))
+    Ok(Some(counted))
 }
 
-async fn count(app: &App, tier: Tier, key: Key) -> Result<(Grant, UnfinishedRequest), AppError> {
+/// Counts a request with a token of another application for which something has to be read, before it is.
+async fn admit_external(
+    app: &App,
+    token: String,
+    identified: Identified,
+    tier: Tier,
+    network: Key,
+) -> Result<(Counted, Result<Actor, AppError>), AppError> {
+    let identity = match identified {
+        Identified::External(identity) => identity,
+        // Anybody can name a key that nobody knows.
+        _ => {
+            let counted = count(app, Tier::Strangers, network).await?;
+            match app.accounts.identify_with_new_key(&token).await {
+                Ok(identity) => identity,
+                Err(error) => return Ok((counted, Err(error))),
+            }
+        }
+    };
+    let counted = count(app, tier, tiers::of_user(&identity.user_id)).await?;
+    let known = app.accounts.sign_in_external(&token, identity).await;
+    Ok((counted, known))
+}
+
+/// The permit of a request that was counted, and its place among those that aren't answered.
+type Counted = (Grant, UnfinishedRequest);
+
+async fn count(app: &App, tier: Tier, key: Key) -> Result<Counted, AppError> {
     let max = match tier {
         Tier::Strangers | Tier::Refreshes => app.config.max_requests_per_address,
         _ => app.config.max_requests_per_user,

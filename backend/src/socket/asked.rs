@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use gateway::{Ack, Event, Socket};
+use protocol::AuditOutcome;
 use protocol::ErrorCode;
 use serde::Deserialize;
-use storage::AuditOutcome;
 
 use super::ChatSession;
 use crate::audit::{

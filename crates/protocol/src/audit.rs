@@ -12,7 +12,7 @@ use crate::schema::absent_not_null;
 use crate::timestamp::Timestamp;
 
 /// How an action ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditOutcome {
     /// It was done.
@@ -24,7 +24,7 @@ pub enum AuditOutcome {
 }
 
 /// What kind of actor acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditActorKind {
     /// A user with an account; without `actorId` somebody who isn't known.
@@ -35,6 +35,43 @@ pub enum AuditActorKind {
     ApiKey,
     /// The server, or its command line.
     System,
+}
+
+/// The names of an enumeration, which are also those on the wire.
+macro_rules! named {
+    ($type:ident: $($variant:ident $name:literal,)*) => {
+        impl $type {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its name, in snake case.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The one of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.name() == name)
+            }
+        }
+    };
+}
+
+named! {
+    AuditOutcome:
+        Succeeded "succeeded",
+        Refused "refused",
+        Failed "failed",
+}
+
+named! {
+    AuditActorKind:
+        User "user",
+        Guest "guest",
+        ApiKey "api_key",
+        System "system",
 }
 
 /// One action.
@@ -180,6 +217,19 @@ impl Request for ExportAudit {
 mod tests {
     use super::*;
     use crate::read_query;
+
+    #[test]
+    fn names_are_those_on_the_wire() {
+        for outcome in AuditOutcome::ALL {
+            assert_eq!(serde_json::json!(outcome), outcome.name());
+            assert_eq!(AuditOutcome::named(outcome.name()), Some(*outcome));
+        }
+        for kind in AuditActorKind::ALL {
+            assert_eq!(serde_json::json!(kind), kind.name());
+            assert_eq!(AuditActorKind::named(kind.name()), Some(*kind));
+        }
+        assert_eq!(AuditOutcome::named("good"), None);
+    }
 
     #[test]
     fn filters_are_bounded() {

@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use protocol::Timestamp;
-use storage::{
-    AUDIT_BATCH, AuditActor, AuditEntry, AuditFilter, AuditOutcome, AuditStore, Postgres,
-    PostgresConfig,
-};
+use protocol::{AuditActorKind, AuditOutcome, Timestamp};
+use storage::{AUDIT_BATCH, AuditEntry, AuditFilter, AuditStore, Postgres, PostgresConfig};
 use uuid::Uuid;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -92,7 +89,7 @@ fn entry(number: u64) -> AuditEntry {
             AuditOutcome::Succeeded
         },
         actor_id: format!("user-{}", number % 1_000).parse().ok(),
-        actor_kind: AuditActor::User,
+        actor_kind: AuditActorKind::User,
         session_id: format!("session-{}", number % 2_000).parse().ok(),
         address: Some(format!("192.0.2.{}", number % 250)),
         target_kind: Some("room".to_owned()),

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use protocol::Timestamp;
 
-pub use entry::{AuditActor, AuditEntry, AuditOutcome, DETAILS_MAX};
+pub use entry::{AuditEntry, DETAILS_MAX};
 pub use filter::{AuditCursor, AuditFilter};
 
 use crate::{OpenError, Postgres, StoreError};

@@ -3,10 +3,11 @@
 use std::{collections::HashSet, path::Path, time::Duration};
 
 use ::http::Method;
+use protocol::AuditOutcome;
 use redis_client::{Options, RedisClient, cmd};
 use serde_json::json;
 use stack::{PostgresDatabase, Stack};
-use storage::{AuditEntry, AuditFilter, AuditOutcome, AuditStore};
+use storage::{AuditEntry, AuditFilter, AuditStore};
 use tempfile::TempDir;
 use tertulia::audit::{
     Audit, AuditParts, StreamParts, codec::Batch, counts::Counts, record::Record,

@@ -417,7 +417,7 @@ mod tests {
         let spools = tempfile::tempdir().unwrap();
         let forwarder = forwarder(spools.path());
         let record = async |action| {
-            let record = Record::new(action, storage::AuditOutcome::Succeeded);
+            let record = Record::new(action, protocol::AuditOutcome::Succeeded);
             assert!(forwarder.queue.push(record.into_entry("i")));
             forwarder.write().await;
         };

@@ -9,11 +9,10 @@ use axum::{
 use futures_util::{future::BoxFuture, stream};
 use http::header::CONTENT_TYPE;
 use protocol::{
-    AuditActorKind, AuditEntry, AuditOutcome, ErrorBody, ErrorCode, ExportAudit, ListAudit,
-    NumberedPage, Pagination,
+    AuditEntry, ErrorBody, ErrorCode, ExportAudit, ListAudit, NumberedPage, Pagination,
     limits::{PAGE_BYTES_MAX, PAGE_DEFAULT},
 };
-use storage::{AuditActor, AuditCursor, AuditFilter, AuditStore};
+use storage::{AuditCursor, AuditFilter, AuditStore};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -36,7 +35,7 @@ macro_rules! filter_of {
             actor_id: $request.actor_id,
             target_kind: $request.target_kind,
             target_id: $request.target_id,
-            outcome: $request.outcome.map(stored),
+            outcome: $request.outcome,
             address: $request.address,
         }
     };
@@ -146,31 +145,14 @@ fn note(trail: &Trail, request: &impl serde::Serialize) {
     }
 }
 
-fn stored(outcome: AuditOutcome) -> storage::AuditOutcome {
-    match outcome {
-        AuditOutcome::Succeeded => storage::AuditOutcome::Succeeded,
-        AuditOutcome::Refused => storage::AuditOutcome::Refused,
-        AuditOutcome::Failed => storage::AuditOutcome::Failed,
-    }
-}
-
 fn shown(entry: storage::AuditEntry) -> AuditEntry {
     AuditEntry {
         id: entry.id,
         at: entry.at,
         action: entry.action,
-        outcome: match entry.outcome {
-            storage::AuditOutcome::Succeeded => AuditOutcome::Succeeded,
-            storage::AuditOutcome::Refused => AuditOutcome::Refused,
-            storage::AuditOutcome::Failed => AuditOutcome::Failed,
-        },
+        outcome: entry.outcome,
         actor_id: entry.actor_id,
-        actor_kind: match entry.actor_kind {
-            AuditActor::User => AuditActorKind::User,
-            AuditActor::Guest => AuditActorKind::Guest,
-            AuditActor::ApiKey => AuditActorKind::ApiKey,
-            AuditActor::System => AuditActorKind::System,
-        },
+        actor_kind: entry.actor_kind,
         session_id: entry.session_id,
         address: entry.address,
         target_kind: entry.target_kind,

@@ -1,6 +1,6 @@
 //! An entry of the audit log.
 
-use protocol::{SessionId, Timestamp, UserId};
+use protocol::{AuditActorKind, AuditOutcome, SessionId, Timestamp, UserId};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ pub struct AuditEntry {
     /// Who did it, if they have an id.
     pub actor_id: Option<UserId>,
     /// What kind of actor that is.
-    pub actor_kind: AuditActor,
+    pub actor_kind: AuditActorKind,
     /// The session in which it was done.
     pub session_id: Option<SessionId>,
     /// The network address it came from.
@@ -97,73 +97,44 @@ impl AuditEntry {
     }
 }
 
-/// What became of an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuditOutcome {
-    /// It was done.
-    Succeeded,
-    /// It was refused: nothing happened.
-    Refused,
-    /// It failed, and whether anything happened isn't known.
-    Failed,
+/// An enumeration as both back ends store it. The numbers are kept for years: they may be added, never changed.
+pub(super) trait Numbered: Copy + 'static {
+    /// All of them with their numbers.
+    const NUMBERS: &[(Self, i16)];
+
+    fn number(self) -> i16;
+
+    fn numbered(number: i16) -> Option<Self> {
+        let mut numbers = Self::NUMBERS.iter();
+        numbers.find_map(|(known, its)| (*its == number).then_some(*known))
+    }
 }
 
-/// Who acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuditActor {
-    /// Somebody with an account.
-    User,
-    /// Somebody without.
-    Guest,
-    /// Another program, by its key.
-    ApiKey,
-    /// This program itself, or who runs it.
-    System,
-}
+macro_rules! numbered {
+    ($type:ident: $($variant:ident $number:literal,)*) => {
+        impl Numbered for $type {
+            const NUMBERS: &[(Self, i16)] = &[$((Self::$variant, $number)),*];
 
-/// An enumeration by the numbers that the back ends store and the names that people read.
-macro_rules! stored {
-    ($type:ident: $($variant:ident $number:literal $name:literal,)*) => {
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// Its name, in snake case.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            /// The one of this name.
-            pub fn named(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.name() == name)
-            }
-
-            pub(super) fn number(self) -> i16 {
+            fn number(self) -> i16 {
                 match self {
                     $(Self::$variant => $number,)*
                 }
-            }
-
-            pub(super) fn numbered(number: i16) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.number() == number)
             }
         }
     };
 }
 
-stored! {
+numbered! {
     AuditOutcome:
-        Succeeded 0 "succeeded",
-        Refused 1 "refused",
-        Failed 2 "failed",
+        Succeeded 0,
+        Refused 1,
+        Failed 2,
 }
 
-stored! {
-    AuditActor:
-        User 0 "user",
-        Guest 1 "guest",
-        ApiKey 2 "api_key",
-        System 3 "system",
+numbered! {
+    AuditActorKind:
+        User 0,
+        Guest 1,
+        ApiKey 2,
+        System 3,
 }

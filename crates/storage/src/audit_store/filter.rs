@@ -1,9 +1,9 @@
 //! Which entries of the audit log somebody asks for.
 
-use protocol::{Timestamp, UserId};
+use protocol::{AuditOutcome, Timestamp, UserId};
 use uuid::Uuid;
 
-use super::AuditOutcome;
+use super::entry::Numbered;
 use crate::StoreError;
 
 /// What entries must have, all of it; by default nothing.

@@ -1,12 +1,13 @@
 //! The audit log in PostgreSQL.
 
-use protocol::{SessionId, Timestamp, UserId};
+use protocol::{AuditActorKind, AuditOutcome, SessionId, Timestamp, UserId};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
+use super::entry::Numbered;
 use super::filter::Condition;
-use super::{AUDIT_COUNT_MAX, AuditActor, AuditCursor, AuditEntry, AuditFilter, AuditOutcome};
+use super::{AUDIT_COUNT_MAX, AuditCursor, AuditEntry, AuditFilter};
 use crate::postgres::{Freshness, Id, Moment};
 use crate::{Postgres, StoreError};
 
@@ -189,7 +190,7 @@ fn read(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
         action: row.try_get(2)?,
         outcome: AuditOutcome::numbered(row.try_get(3)?).ok_or_else(|| unknown("an outcome"))?,
         actor_id: row.try_get::<Option<String>, _>(4)?.map(UserId::trusted),
-        actor_kind: AuditActor::numbered(row.try_get(5)?)
+        actor_kind: AuditActorKind::numbered(row.try_get(5)?)
             .ok_or_else(|| unknown("a kind of actors"))?,
         session_id: row.try_get::<Option<String>, _>(6)?.map(SessionId::trusted),
         address: row.try_get(7)?,

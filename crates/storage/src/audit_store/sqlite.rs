@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use protocol::{SessionId, Timestamp, UserId};
+use protocol::{AuditActorKind, AuditOutcome, SessionId, Timestamp, UserId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use uuid::Uuid;
 
+use super::entry::Numbered;
 use super::filter::Condition;
-use super::{AUDIT_COUNT_MAX, AuditActor, AuditCursor, AuditEntry, AuditFilter, AuditOutcome};
+use super::{AUDIT_COUNT_MAX, AuditCursor, AuditEntry, AuditFilter};
 use crate::sqlite::{Database, Migrations, Step, Transaction};
 use crate::{OpenError, StoreError};
 
@@ -220,7 +221,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         action: row.get(2)?,
         outcome: AuditOutcome::numbered(outcome).ok_or_else(|| unknown(3, outcome))?,
         actor_id: row.get::<_, Option<String>>(4)?.map(UserId::trusted),
-        actor_kind: AuditActor::numbered(actor_kind).ok_or_else(|| unknown(5, actor_kind))?,
+        actor_kind: AuditActorKind::numbered(actor_kind).ok_or_else(|| unknown(5, actor_kind))?,
         session_id: row.get::<_, Option<String>>(6)?.map(SessionId::trusted),
         address: row.get(7)?,
         target_kind: row.get(8)?,

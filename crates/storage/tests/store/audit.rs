@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use protocol::Timestamp;
+use protocol::{AuditActorKind, AuditOutcome, Timestamp};
 use stack::PostgresDatabase;
 use storage::{
-    AUDIT_COUNT_MAX, AuditActor, AuditEntry, AuditFilter, AuditOutcome, AuditStore, Postgres,
-    PostgresConfig, StoreError,
+    AUDIT_COUNT_MAX, AuditEntry, AuditFilter, AuditStore, Postgres, PostgresConfig, StoreError,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -107,7 +106,7 @@ fn entry(action: &str, ms: i64) -> AuditEntry {
         action: action.to_owned(),
         outcome: AuditOutcome::Succeeded,
         actor_id: None,
-        actor_kind: AuditActor::System,
+        actor_kind: AuditActorKind::System,
         session_id: None,
         address: None,
         target_kind: None,
@@ -122,7 +121,7 @@ fn full(action: &str, ms: i64) -> AuditEntry {
     AuditEntry {
         outcome: AuditOutcome::Refused,
         actor_id: Some("ann".parse().unwrap()),
-        actor_kind: AuditActor::User,
+        actor_kind: AuditActorKind::User,
         session_id: Some("s1".parse().unwrap()),
         address: Some("192.0.2.1".to_owned()),
         target_kind: Some("room".to_owned()),
@@ -154,7 +153,7 @@ async fn an_entry_is_there_once_however_often_it_is_given(fixture: Fixture) {
 async fn everything_of_an_entry_is_kept(fixture: Fixture) {
     let mut entries = Vec::new();
     for (ms, outcome) in (0..).zip(AuditOutcome::ALL) {
-        for actor_kind in AuditActor::ALL {
+        for actor_kind in AuditActorKind::ALL {
             entries.push(AuditEntry {
                 outcome: *outcome,
                 actor_kind: *actor_kind,
