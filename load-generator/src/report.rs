@@ -1,10 +1,26 @@
 //! Markdown of a run.
 
-use crate::bench::{
-    Failure,
-    contestant::Contestant,
-    samples::{Cell, Metric, Samples, Spread},
+use std::{fs, path::Path};
+
+use crate::{
+    bench::{
+        Failure,
+        contestant::Contestant,
+        samples::{Cell, Metric, Samples, Spread},
+    },
+    error::{Doing, Result},
 };
+
+/// Prints a report, and writes it to a file if one was asked for.
+///
+/// # Errors
+/// [`crate::error::Error::Io`] when it can't be written.
+pub fn publish(report: &str, out: Option<&Path>) -> Result<()> {
+    println!("{report}");
+    out.map_or(Ok(()), |path| {
+        fs::write(path, report).doing(|| format!("writing {}", path.display()))
+    })
+}
 
 /// All that a report is made of.
 pub struct Report<'a> {

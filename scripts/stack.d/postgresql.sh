@@ -64,10 +64,10 @@ start_postgresql() {
   make_postgresql_directory primary
   make_postgresql_directory replica
   postgresql_user
-  if [ ! -e "$STACK_DIR/postgresql/primary/data/made" ]; then make_postgresql_primary; fi
+  if [ ! -e "$STACK_DIR/postgresql/primary/made" ]; then make_postgresql_primary; fi
   run_postgresql primary $primary
   until_true "PostgreSQL on $primary" postgresql_says $primary f "SELECT pg_is_in_recovery()"
-  if [ ! -e "$STACK_DIR/postgresql/replica/data/made" ]; then
+  if [ ! -e "$STACK_DIR/postgresql/replica/made" ]; then
     make_postgresql_replica $primary
   fi
   run_postgresql replica $replica
@@ -111,10 +111,10 @@ CONF
 hostssl all,replication $user 127.0.0.1/32 scram-sha-256
 CONF
   fi
-  "${as_postgresql[@]}" touch "$directory/data/made"
+  "${as_postgresql[@]}" touch "$directory/made"
 }
 
-# Copies what the primary has, with where to follow it.
+# Copies what the primary has, with where to follow it. The mark that a copy is whole is beside it: within, it would be copied too.
 make_postgresql_replica() {
   local directory=$STACK_DIR/postgresql/replica access="host=127.0.0.1 port=$1 user=$user application_name=replica"
   rm -rf "$directory/data"
@@ -123,7 +123,7 @@ make_postgresql_replica() {
   fi
   (cd "$directory" && "${as_postgresql[@]}" "$programs/pg_basebackup" --pgdata="$directory/data" --dbname="$access" --write-recovery-conf \
     --checkpoint=fast --wal-method=stream --no-sync) >>"$directory/log" 2>&1 || fail "pg_basebackup: $directory/log"
-  "${as_postgresql[@]}" touch "$directory/data/made"
+  "${as_postgresql[@]}" touch "$directory/made"
 }
 
 # Whether a server answers a question so: postgresql_says PORT ANSWER SQL

@@ -23,7 +23,7 @@ use self::{
 use crate::{
     cpu::{self, Cores},
     error::{Doing, Error, Result},
-    report::Report,
+    report::{self, Report},
 };
 
 /// Files that a client or server needs beside its connections.
@@ -161,10 +161,7 @@ pub fn run(options: &Options) -> Result<()> {
         failures: &failures,
     }
     .markdown();
-    println!("{report}");
-    if let Some(path) = &options.out {
-        fs::write(path, &report).doing(|| format!("writing {}", path.display()))?;
-    }
+    report::publish(&report, options.out.as_deref())?;
     if samples.contestants().is_empty() {
         return Err(Error::Server("no contestant could be measured".into()));
     }

@@ -30,6 +30,7 @@ use crate::{
     engine::Engine,
     error::{Doing, Error, Result},
     fan_out::Rooms,
+    report::publish,
 };
 
 /// The rooms of each kind of fan-out: all subscribers are in some of them.
@@ -125,10 +126,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     report.push_str("\nFigures are medians over the rounds (least – most).\n");
     report.push_str(&figures::tables(&figures, &sizes, &IN_FLIGHT));
-    println!("{report}");
-    options.out.as_ref().map_or(Ok(()), |path| {
-        fs::write(path, &report).doing(|| format!("writing {}", path.display()))
-    })
+    publish(&report, options.out.as_deref())
 }
 
 fn load() -> Result<f64> {

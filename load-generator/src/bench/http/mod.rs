@@ -23,7 +23,7 @@ use crate::{
     cpu::{self, Cores},
     error::{Doing, Error, Result},
     proc_stat,
-    report::{show, table},
+    report::{publish, show, table},
 };
 
 const AXUM: &str = "load-generator/peers/axum/target/release/axum-peer";
@@ -129,10 +129,7 @@ pub fn run(options: &Options) -> Result<()> {
         measure_round(cores, time, round, &mut figures)?;
     }
     let report = report(&facts, &figures);
-    println!("{report}");
-    options.out.as_ref().map_or(Ok(()), |path| {
-        fs::write(path, &report).doing(|| format!("writing {}", path.display()))
-    })
+    publish(&report, options.out.as_deref())
 }
 
 fn measure_round(
