@@ -146,31 +146,10 @@ async fn monitor(accounts: Arc<Accounts>, server: Handle) {
     let stats = accounts.monitor.clone();
     for number in 0.. {
         let began = Instant::now();
-        let (completed, failed) = (&stats.completed, &stats.failed);
-        let outcome = match clean_up(&accounts, &server).await {
-            Ok(()) if number % GUESTS_EVERY == GUESTS_EVERY - 1 => {
-                delete_guests(&accounts, &server).await
-            }
-            outcome => outcome,
-        };
-        let counted = match outcome {
-            Ok(()) => {
-                let sessions = accounts.sessions.clone();
-                on(&server, async move {
-                    sessions.count_sessions(Timestamp::now()).await
-                })
-                .await
-            }
-            Err(error) => {
-                failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "cleaning up sessions failed; trying again later");
-                pause().await;
-                continue;
-            }
-        };
-        match counted {
+        let with_guests = number % GUESTS_EVERY == GUESTS_EVERY - 1;
+        match run_once(&accounts, &server, with_guests).await {
             Ok(counts) => {
-                completed.fetch_add(1, Ordering::Relaxed);
+                stats.completed.fetch_add(1, Ordering::Relaxed);
                 *stats.last_run.lock() = Some(MonitorRun {
                     ended: Instant::now(),
                     took: began.elapsed(),
@@ -178,12 +157,27 @@ async fn monitor(accounts: Arc<Accounts>, server: Handle) {
                 });
             }
             Err(error) => {
-                failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "sessions couldn't be counted; trying again later");
+                stats.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "sessions couldn't be cleaned up or counted; trying again later");
             }
         }
         pause().await;
     }
+}
+
+/// Cleans up, then counts what is left.
+async fn run_once(
+    accounts: &Arc<Accounts>,
+    server: &Handle,
+    with_guests: bool,
+) -> Result<SessionCounts, AppError> {
+    clean_up(accounts, server).await?;
+    if with_guests {
+        delete_guests(accounts, server).await?;
+    }
+    let sessions = accounts.sessions.clone();
+    let counting = async move { sessions.count_sessions(Timestamp::now()).await };
+    on(server, counting).await
 }
 
 async fn pause() {

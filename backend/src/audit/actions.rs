@@ -139,6 +139,12 @@ pub fn of_event(name: &str) -> Option<Recording> {
 }
 
 impl Recording {
+    /// The action; the reason where it isn't recorded.
+    pub fn name(self) -> &'static str {
+        let (Always(name) | Refusals(name) | Never(name)) = self;
+        name
+    }
+
     /// The action to record for something that was done, or refused with `refusal`. `proven`: who acts had to prove beforehand who
     /// they are.
     pub fn action(self, refusal: Option<ErrorCode>, proven: bool) -> Option<&'static str> {

@@ -26,7 +26,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use protocol::AuditOutcome;
+use protocol::{AuditOutcome, ErrorCode};
 use redis_client::RedisClient;
 use storage::AuditStore;
 use tokio::{
@@ -37,6 +37,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
+    actions::Recording,
     counts::Counts,
     fleet::{consumer::Consumer, forwarder::Forwarder, spool::Spool, streams::Streams},
     queue::Queue,
@@ -213,6 +214,23 @@ impl Audit {
                 "the audit log's queue is full, or closed at the end; entries are lost"
             );
         }
+    }
+
+    /// Records an action that was done, or refused with `refusal`, if that is recorded; see [`Recording::action`].
+    pub fn record_outcome(
+        &self,
+        recording: Recording,
+        mut record: Record,
+        refusal: Option<ErrorCode>,
+        proven: bool,
+    ) {
+        if recording.action(refusal, proven).is_none() {
+            return;
+        }
+        if let Some(code) = refusal {
+            record.set_refusal(code);
+        }
+        self.record(record);
     }
 
     fn is_too_often(&self, record: &Record) -> bool {

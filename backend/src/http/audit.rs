@@ -7,14 +7,13 @@ use axum::{
     response::Response,
 };
 use gateway::PeerAddress;
-use protocol::AuditOutcome;
-use protocol::{ApiKeyId, Credential, ErrorCode, ROUTES};
+use protocol::{ApiKeyId, AuditOutcome, Credential, ErrorCode, ROUTES};
 
 use super::request_id::RequestId;
 use crate::{
     app::SharedApp,
     audit::{
-        actions::{Recording, RouteAction},
+        actions::RouteAction,
         record::{Record, Trail},
     },
     error::{AppError, Concerns},
@@ -81,9 +80,7 @@ pub async fn record(
 }
 
 fn begun(request: &Request, action: &RouteAction) -> Record {
-    let (Recording::Always(name) | Recording::Refusals(name) | Recording::Never(name)) =
-        action.recording;
-    let mut record = Record::new(name, AuditOutcome::Succeeded);
+    let mut record = Record::new(action.recording.name(), AuditOutcome::Succeeded);
     let extensions = request.extensions();
     if let Some(PeerAddress(peer)) = extensions.get() {
         record = record.from_address(peer.ip().to_canonical());
@@ -133,13 +130,9 @@ impl Drop for Ending {
             action,
             proven,
         } = &self.recorded;
-        if action.recording.action(self.refusal, *proven).is_some() {
-            let mut record = self.trail.record();
-            if let Some(code) = self.refusal {
-                record.set_refusal(code);
-            }
-            app.audit.record(record);
-        }
+        let record = self.trail.record();
+        app.audit
+            .record_outcome(action.recording, record, self.refusal, *proven);
     }
 }
 

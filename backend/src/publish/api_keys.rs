@@ -191,8 +191,7 @@ impl ApiKeys {
 
     async fn publish_change(&self) {
         self.bus.send_to_all(&Changed);
-        if let Err(error) = self.reload().await {
-            tracing::warn!(%error, "the API keys couldn't be read; trying again");
+        if !self.reload_or_warn().await {
             self.changed.notify_one();
         }
     }

@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use gateway::{Ack, Event, Socket};
-use protocol::AuditOutcome;
-use protocol::ErrorCode;
+use protocol::{AuditOutcome, ErrorCode};
 use serde::Deserialize;
 
 use super::ChatSession;
@@ -67,8 +66,7 @@ impl Asked {
 }
 
 fn begun(session: &ChatSession, socket: &Socket, event: &Event, recording: Recording) -> Record {
-    let (Recording::Always(name) | Recording::Refusals(name) | Recording::Never(name)) = recording;
-    let mut record = Record::new(name, AuditOutcome::Succeeded)
+    let mut record = Record::new(recording.name(), AuditOutcome::Succeeded)
         .by(&session.actor)
         .from_address(socket.address());
     if let Ok(Target { room_id, seq }) = event.parse() {
@@ -117,14 +115,9 @@ impl Answer {
         let Pending {
             audit,
             recording,
-            mut record,
+            record,
         } = *pending;
-        if recording.action(refusal, true).is_some() {
-            if let Some(code) = refusal {
-                record.set_refusal(code);
-            }
-            audit.record(record);
-        }
+        audit.record_outcome(recording, record, refusal, true);
     }
 }
 
