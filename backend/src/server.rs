@@ -433,6 +433,7 @@ fn receivers(app: &App) -> Receivers {
         app.api_keys.clone(),
         app.circuits.clone(),
         app.limits.clone(),
+        Arc::new(app.instances.clone()),
         Arc::new(Delivery::new(
             app.hub.clone(),
             app.bus.clone(),

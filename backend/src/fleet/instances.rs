@@ -1,7 +1,8 @@
 //! The live instances of a fleet: each holds a lease in Redis, and one whose lease has expired is no longer live.
 //!
 //! What must stay true: no two live instances have the same id. Renewing the lease and learning of the others is one
-//! call, so whoever is alive knows who else is.
+//! call, so whoever is alive knows who else is. An instance accepts clients once the others know of it: a request of one
+//! of its clients may arrive at any of them.
 
 use std::{
     net::SocketAddr,
@@ -10,16 +11,28 @@ use std::{
 };
 
 use gateway::{InstanceId, Peers};
+use parking_lot::Mutex;
 use redis_client::{RedisClient, RedisError, Script, partition_of, tag};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, MissedTickBehavior},
+};
 
-use super::bus::{BUS_VERSION, Bus};
+use super::bus::{BUS_VERSION, Bus, Kind, Lost, Malformed, Message, Reader, Receiver, Writer};
 
 /// How long an instance counts as live after it renewed its lease. With the time until others notice, the users of a
 /// killed one are offline within 10 s.
 const LEASE: Duration = Duration::from_secs(7);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a new instance waits until the others know of it: whoever is alive and reaches Redis renews its lease, and
+/// learns of it, within less.
+const INTRODUCTION: Duration = Duration::from_secs(3);
+
+/// Between two questions whether they do; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("instances_renew.lua")));
 static RELEASE: LazyLock<Script> =
@@ -64,15 +77,39 @@ struct Inner {
 
 struct Registry {
     client: RedisClient,
-    keys: [String; 2],
+    keys: [String; 3],
+    claims: Mutex<Claims>,
+    joined: Notify,
+}
+
+/// Claims of leases, numbered in the order in which they were made.
+#[derive(Default, Clone, Copy)]
+struct Claims {
+    /// That of this instance.
+    own: u64,
+    /// The last one that this instance knows of.
+    last: u64,
 }
 
 /// The outcome of renewing the lease.
-enum Renewed {
-    /// It was still ours.
-    Kept,
-    /// It had expired or Redis lost it. Redis may have lost other data of this instance as well.
-    Reclaimed,
+struct Renewed {
+    /// The lease had expired or Redis lost it. Redis may have lost other data of this instance as well.
+    reclaimed: bool,
+    /// The last claim that all others who accept clients know of.
+    known_to_others: u64,
+    /// The registry doesn't know yet what this instance knows.
+    is_news: bool,
+}
+
+/// Sent to all instances by one that has claimed its lease.
+struct Joined;
+
+impl Message for Joined {
+    fn kind(&self) -> Kind {
+        Kind::INSTANCE_JOINED
+    }
+
+    fn write(&self, _: &mut Writer<'_>) {}
 }
 
 /// Why the lease wasn't renewed.
@@ -108,8 +145,12 @@ impl Instances {
     ) -> Self {
         let tag = tag(partition_of("instances"));
         let key = |name: &str| format!("{{{tag}}}{prefix}:instances:{name}");
-        let keys = [key("leases"), key("entries")];
-        let registry = Registry { client, keys };
+        let registry = Registry {
+            client,
+            keys: ["leases", "entries", "claims"].map(key),
+            claims: Mutex::default(),
+            joined: Notify::new(),
+        };
         Self::new(own, address, Some(registry), bus, peers)
     }
 
@@ -163,8 +204,29 @@ impl Instances {
     pub async fn join(&self) -> Result<(), RenewError> {
         match &self.0.registry {
             None => Ok(()),
-            Some(registry) => self.renew(registry).await.map(drop),
+            Some(registry) => self.renew(registry, false).await.map(drop),
         }
+    }
+
+    /// Returns once every instance that accepts clients knows of this one, which has joined: then this one may accept some.
+    /// An instance that doesn't renew its lease meanwhile is waited for no longer than three seconds.
+    pub async fn introduce(&self) {
+        self.announce();
+        let Some(registry) = &self.0.registry else {
+            return;
+        };
+        let end = Instant::now() + INTRODUCTION;
+        let mut pause = FIRST_PAUSE;
+        while Instant::now() < end {
+            match self.renew_and_announce(registry).await {
+                Ok(renewed) if renewed.known_to_others >= registry.claims.lock().own => return,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "the other instances couldn't be asked"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        tracing::info!("an instance that was killed or can't reach Redis doesn't know of this one");
     }
 
     /// Renews the lease, for ever. Does nothing on a single instance.
@@ -173,32 +235,44 @@ impl Instances {
             return;
         };
         let mut ticks = tokio::time::interval(RENEW_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let before = self.live();
-            match self.renew(registry).await {
-                Ok(renewed) => {
-                    if let Renewed::Reclaimed = renewed {
-                        tracing::info!("the lease of this instance was claimed again");
-                        self.0.reclaimed.send_modify(|times| *times += 1);
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = registry.joined.notified() => {}
+            }
+            loop {
+                match self.renew_and_announce(registry).await {
+                    // Whoever joins waits for this.
+                    Ok(Renewed { is_news: true, .. }) => continue,
+                    Ok(_) => {}
+                    Err(error @ RenewError::Redis(_)) => {
+                        tracing::debug!(%error, "the lease of this instance couldn't be renewed");
                     }
-                    if self.live() != before {
-                        self.announce();
+                    Err(error) => {
+                        tracing::error!(%error, "the lease of this instance couldn't be renewed")
                     }
                 }
-                Err(error @ RenewError::Redis(_)) => {
-                    tracing::debug!(%error, "the lease of this instance couldn't be renewed");
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the lease of this instance couldn't be renewed")
-                }
+                break;
             }
         }
     }
 
+    async fn renew_and_announce(&self, registry: &Registry) -> Result<Renewed, RenewError> {
+        let before = self.live();
+        let renewed = self.renew(registry, true).await?;
+        if renewed.reclaimed {
+            tracing::info!("the lease of this instance was claimed again");
+            self.0.reclaimed.send_modify(|times| *times += 1);
+        }
+        if self.live() != before {
+            self.announce();
+        }
+        Ok(renewed)
+    }
+
     /// Tells everybody concerned which instances are live.
-    pub fn announce(&self) {
+    fn announce(&self) {
         let live = self.live();
         tracing::info!(instances = live.len(), "the live instances");
         if let Some(link) = self.0.bus.link() {
@@ -217,7 +291,7 @@ impl Instances {
 
     /// Releases the lease, so that the others know at once.
     pub async fn leave(&self) {
-        let Some(Registry { client, keys }) = &self.0.registry else {
+        let Some(Registry { client, keys, .. }) = &self.0.registry else {
             return;
         };
         let arguments = (self.own().to_string(), self.0.boot.as_str());
@@ -226,8 +300,9 @@ impl Instances {
         }
     }
 
-    async fn renew(&self, registry: &Registry) -> Result<Renewed, RenewError> {
-        let Registry { client, keys } = registry;
+    async fn renew(&self, registry: &Registry, accepts: bool) -> Result<Renewed, RenewError> {
+        let Registry { client, keys, .. } = registry;
+        let known = registry.claims.lock().last;
         let entry = Entry {
             id: self.own().to_string(),
             boot: self.0.boot.clone(),
@@ -240,12 +315,13 @@ impl Instances {
             self.0.boot.as_str(),
             serde_json::to_string(&entry).map_err(unreadable)?,
             LEASE.as_millis() as u64,
+            accepts.then(|| known.to_string()).unwrap_or_default(),
         );
-        let (outcome, entries): (String, Vec<String>) =
+        let (outcome, entries, last, known_to_others): (String, Vec<String>, u64, u64) =
             client.script(&RENEW, keys, arguments).await?;
-        let renewed = match outcome.as_str() {
-            "kept" => Renewed::Kept,
-            "anew" => Renewed::Reclaimed,
+        let reclaimed = match outcome.as_str() {
+            "kept" => false,
+            "anew" => true,
             _ => return Err(RenewError::Taken(self.own())),
         };
         let mut live = Vec::with_capacity(entries.len());
@@ -264,6 +340,37 @@ impl Instances {
             // Announced by the caller.
             false
         });
-        Ok(renewed)
+        {
+            let mut claims = registry.claims.lock();
+            claims.last = last;
+            if reclaimed {
+                claims.own = last;
+            }
+        }
+        if reclaimed {
+            self.0.bus.send_to_all(&Joined);
+        }
+        Ok(Renewed {
+            reclaimed,
+            known_to_others,
+            is_news: reclaimed || known != last,
+        })
+    }
+}
+
+impl Receiver for Instances {
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::INSTANCE_JOINED]
+    }
+
+    fn receive(&self, _: &str, _: Kind, _: Reader<'_>) -> Result<(), Malformed> {
+        if let Some(registry) = &self.0.registry {
+            registry.joined.notify_one();
+        }
+        Ok(())
+    }
+
+    fn interrupted(&self, _: &Lost<'_>) {
+        // The next renewal tells of whoever joined.
     }
 }

@@ -88,7 +88,7 @@ impl Startup {
             self.wait_for(dependencies, "store"),
             self.wait_for(dependencies, "sessions")
         );
-        dependencies.instances.announce();
+        dependencies.instances.introduce().await;
         *self.0.lock() = None;
         tracing::info!(instance = %dependencies.instances.own(), "all dependencies are available; accepting clients");
     }

@@ -5,7 +5,11 @@ use serde_json::json;
 use stack::Stack;
 
 use super::fleet::Fleet;
-use crate::{client::http::request, deadline::within, server::api::Answer};
+use crate::{
+    client::{http::request, polling::Polling},
+    deadline::within,
+    server::api::Answer,
+};
 
 fn is_missing(ready: &Answer, dependency: &str) -> bool {
     ready.body["checks"][dependency]["status"] == "unavailable"
@@ -53,6 +57,22 @@ async fn an_instance_waits_for_what_it_needs_and_says_for_what() {
     for dependency in ["redis", "store"] {
         let told = format!("waiting before clients are accepted dependency=\"{dependency}\"");
         assert!(printed.contains(&told), "{printed}");
+    }
+}
+
+/// A request of a polling client may come to any instance, at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_accepts_clients_is_known_to_the_others() {
+    let fleet = Fleet::new();
+    let mut others = vec![fleet.start().await];
+    for _ in 0..3 {
+        let new = fleet.start().await;
+        for other in &others {
+            let polling = Polling::open(new.address()).await;
+            let posted = polling.through(other.address()).post("40").await;
+            assert_eq!(posted.status, 200, "{}", posted.text());
+        }
+        others.push(new);
     }
 }
 

@@ -33,16 +33,18 @@ impl Kind {
     pub const USER_CHANGED: Self = Self(10);
     /// The bus itself: messages were lost on their way from the sender.
     pub(super) const LOST: Self = Self(11);
-    /// `publish`: keys of other programs were made or revoked.
-    pub const API_KEYS_CHANGED: Self = Self(30);
     /// `chat`: several users are no longer members.
     pub const MEMBERS_REMOVED: Self = Self(12);
     /// `circuits`: a circuit breaker opened, closed or was set.
     pub const CIRCUIT: Self = Self(13);
     /// `cache`: a cached value has changed.
     pub const CACHE_INVALIDATED: Self = Self(14);
+    /// `instances`: an instance has claimed its lease.
+    pub const INSTANCE_JOINED: Self = Self(15);
     /// `limits`: an administrator cleared a rate limit.
     pub const RATE_LIMIT_CLEARED: Self = Self(20);
+    /// `publish`: keys of other programs were made or revoked.
+    pub const API_KEYS_CHANGED: Self = Self(30);
 }
 
 /// Something that instances send each other.
