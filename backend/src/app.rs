@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gateway::{Hub, Peers};
-use storage::{MessageStore, Postgres};
+use storage::{MessageStore, Postgres, Sql};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -49,8 +49,10 @@ pub struct App {
     pub cache: Arc<Cache>,
     /// The circuit breakers of remote dependencies.
     pub circuits: Arc<Circuits>,
-    /// What is relational, in a fleet that keeps it.
+    /// The servers of what is relational, in a fleet that keeps it.
     pub postgres: Option<Postgres>,
+    /// What is relational; none in a fleet without PostgreSQL.
+    pub sql: Option<Sql>,
     /// Rate limits.
     pub limits: Arc<Limits>,
     /// HTTP requests that aren't answered yet.

@@ -227,6 +227,9 @@ pub async fn start_and_notify(
     // Writes go on without the requests that asked for them, and may have ended since.
     app.audit.finish(LAST_ENTRIES).await;
     app.audit.close().await;
+    if let Some(sql) = &app.sql {
+        sql.close().await;
+    }
     app.cache.flush(LAST_INVALIDATIONS).await;
     // The last writes are still being published.
     app.bus.flush().await;
@@ -261,10 +264,14 @@ async fn components(
             let metrics = Metrics::new()?;
             let back_ends = BackEnds::embedded(&config, &metrics).await?;
             let (store, audit) = (back_ends.store.clone(), back_ends.audit.clone());
+            let sql = back_ends.sql.clone();
             let started = start_embedded(config, back_ends, metrics).await;
             if started.is_err() {
                 store.close().await;
                 audit.close().await;
+                if let Some(sql) = sql {
+                    sql.close().await;
+                }
             }
             Ok((started?, None))
         }
@@ -307,6 +314,7 @@ fn assemble(
         circuits,
         limits,
         audit,
+        sql,
         fleet,
     } = back_ends;
     store.observe(metrics.store_observer());
@@ -395,6 +403,7 @@ fn assemble(
         )
         .with_audit(audit.embedded_store()),
         audit,
+        sql,
         postgres,
         api_keys: Arc::new(ApiKeys::new(
             &config.publish_api_keys,

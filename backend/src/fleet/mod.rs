@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gateway::{InstanceId, Peers};
 use redis_client::{Options, RedisClient, Subscriber};
-use storage::{AuditStore, MessageStore, OpenError, Postgres, Sessions};
+use storage::{AuditStore, MessageStore, OpenError, Postgres, Sessions, Sql};
 
 use self::{
     bus::{Bus, Link, LinkTasks},
@@ -55,6 +55,8 @@ pub struct BackEnds {
     pub limits: Limits,
     /// Who did what.
     pub audit: Arc<Audit>,
+    /// What is relational, unless a fleet keeps none of it.
+    pub sql: Option<Sql>,
     /// Of an instance of a fleet.
     pub fleet: Option<Fleet>,
 }
@@ -104,6 +106,14 @@ impl BackEnds {
                 return Err(error);
             }
         };
+        let sql = match Sql::open(&config.data_dir).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                store.close().await;
+                audit_store.close().await;
+                return Err(error);
+            }
+        };
         #[expect(clippy::expect_used, reason = "a store in a directory is embedded")]
         let sessions = Sessions::embedded(&store).expect("the store is embedded");
         let own = InstanceId::random();
@@ -121,6 +131,7 @@ impl BackEnds {
             peers: Peers::default(),
             circuits: Circuits::alone(config.circuits.clone()),
             limits: Limits::in_memory(&config.rate_limits),
+            sql: Some(sql),
             fleet: None,
         })
     }
@@ -192,6 +203,7 @@ impl BackEnds {
             bus,
             peers,
             audit: Arc::new(audit),
+            sql: postgres.clone().map(Sql::postgres),
             fleet: Some(Fleet {
                 redis,
                 redis_sessions,

@@ -1,6 +1,7 @@
 //! The durable state of Tertulia. [`MessageStore`] holds accounts, rooms and the rooms' logs, [`Sessions`] the sessions of
 //! users who are signed in; in the embedded default both are one SQLite file in the data directory, in a fleet a MongoDB
-//! replica set and Redis. [`AuditStore`] holds the audit log, in a SQLite file of its own or in [`Postgres`].
+//! replica set and Redis. [`AuditStore`] holds the audit log, [`Sql`] the other tables, each in a SQLite file of its own or
+//! in [`Postgres`].
 //!
 //! What must stay true:
 //! - what was answered with success is durable, and what was not is never visible in part;
@@ -12,13 +13,15 @@ mod error;
 mod message_store;
 mod postgres;
 mod sessions;
+mod sql;
 mod sqlite;
 
 pub use audit_store::*;
 pub use error::{Cause, OpenError, StoreError};
 pub use message_store::*;
 pub use postgres::{
-    PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats, PostgresUrl,
-    ReplicaState, ReplicaStats,
+    Freshness, PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats,
+    PostgresUrl, ReplicaState, ReplicaStats,
 };
 pub use sessions::*;
+pub use sql::{Effect, FromValue, Row, Sql, Statement, Value, Written};

@@ -66,11 +66,7 @@ struct Shared {
 
 /// What a read has to see.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the audit log isn't read for users")
-)]
-pub(crate) enum Freshness<'a> {
+pub enum Freshness<'a> {
     /// What a replica has that is in rotation.
     Recent,
     /// And all that this instance has written for this writer, such as a user.
@@ -122,7 +118,7 @@ impl Postgres {
 
     /// Applies what of the migrations a database lacks, in order; any number of programs may do so at once.
     pub async fn migrate(config: &PostgresConfig) -> Result<(), OpenError> {
-        migrations::run(&config.options(&config.url)?, migrations::ALL).await
+        migrations::run(&config.options(&config.url)?, &migrations::all()).await
     }
 
     /// Fails unless the primary answers soon; that it doesn't counts as a failure of it.

@@ -4,34 +4,36 @@
 //! Instances of the version before go on running while `tertulia migrate` runs and after it: what a file takes away must
 //! not have been used by the version before.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Error, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, PgConnection};
 
 use crate::OpenError;
 use crate::error::cause;
+use crate::sql;
 
 /// One step from a version of the schema to the next.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Migration {
     pub(super) name: &'static str,
-    pub(super) sql: &'static str,
+    pub(super) sql: Cow<'static, str>,
 }
 
-/// Files by their names; the first is version 1.
-macro_rules! migrations {
-    ($($name:literal)*) => {
-        &[$(Migration {
-            name: $name,
-            sql: include_str!(concat!("migrations/", $name, ".sql")),
-        }),*]
+/// From an empty database to the present schema; the first is version 1. Behind the one that is of this back end alone come
+/// those of the tables that both have.
+pub(super) fn all() -> Vec<Migration> {
+    let audit = Migration {
+        name: "0001_audit_entries",
+        sql: include_str!("migrations/0001_audit_entries.sql").into(),
     };
+    let tables = sql::MIGRATIONS.iter().map(|migration| Migration {
+        name: migration.name,
+        sql: migration.for_postgres().into(),
+    });
+    std::iter::once(audit).chain(tables).collect()
 }
-
-/// From an empty database to the present schema.
-pub(super) const ALL: &[Migration] = migrations! {
-    "0001_audit_entries"
-};
 
 /// Any number that nobody else locks in this database: "tertulia".
 const LOCK: i64 = i64::from_be_bytes(*b"tertulia");
@@ -102,12 +104,14 @@ async fn apply(connection: &mut PgConnection, all: &[Migration]) -> Result<(), O
 
 impl Migration {
     fn sha256(&self) -> [u8; 32] {
-        Sha256::digest(self.sql).into()
+        Sha256::digest(&*self.sql).into()
     }
 
     async fn apply(&self, connection: &mut PgConnection, version: i32) -> Result<(), Error> {
         let mut transaction = connection.begin().await?;
-        sqlx::raw_sql(self.sql).execute(&mut *transaction).await?;
+        sqlx::raw_sql(AssertSqlSafe(self.sql.clone()))
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query("INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)")
             .bind(version)
             .bind(self.name)

@@ -1,5 +1,7 @@
 //! Migrations on a real server.
 
+use std::borrow::Cow;
+
 use futures_util::future::join_all;
 
 use super::*;
@@ -7,11 +9,11 @@ use crate::postgres::migrations::{Migration, run};
 
 const FIRST: Migration = Migration {
     name: "0001_first",
-    sql: "CREATE TABLE a (x integer); INSERT INTO a VALUES (1);",
+    sql: Cow::Borrowed("CREATE TABLE a (x integer); INSERT INTO a VALUES (1);"),
 };
 const SECOND: Migration = Migration {
     name: "0002_second",
-    sql: "INSERT INTO a VALUES (2);",
+    sql: Cow::Borrowed("INSERT INTO a VALUES (2);"),
 };
 
 struct Fixture {
@@ -61,7 +63,7 @@ async fn only_what_is_missing_is_applied_and_by_one() {
         "{older:?}"
     );
     let changed = Migration {
-        sql: "SELECT 1",
+        sql: Cow::Borrowed("SELECT 1"),
         ..FIRST
     };
     let error = fixture.run(&[changed, SECOND]).await.unwrap_err();
@@ -73,7 +75,7 @@ async fn only_what_is_missing_is_applied_and_by_one() {
 async fn one_that_fails_leaves_nothing_and_is_tried_again() {
     let fixture = Fixture::new();
     let broken = Migration {
-        sql: "INSERT INTO a VALUES (2); nonsense;",
+        sql: Cow::Borrowed("INSERT INTO a VALUES (2); nonsense;"),
         ..SECOND
     };
     let error = fixture.run(&[FIRST, broken]).await;
