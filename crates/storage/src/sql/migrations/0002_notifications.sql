@@ -75,9 +75,11 @@ CREATE TABLE room_cursors (
     seq INTEGER NOT NULL
 ) STRICT;
 
--- Addresses that their users have shown to be theirs.
+-- Addresses that their users have shown to be theirs, in lower case.
 CREATE TABLE verified_emails (
     user_id TEXT PRIMARY KEY,
     email TEXT NOT NULL,
     verified_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX verified_emails_by_email ON verified_emails (email);
