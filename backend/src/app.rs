@@ -18,6 +18,7 @@ use crate::{
     delivery::user_sockets::UserSockets,
     fleet::{bus::Bus, instances::Instances, startup::Startup},
     health::Health,
+    jobs::Jobs,
     limits::{Limits, unfinished::UnfinishedRequests},
     metrics::Metrics,
     publish::{Publishing, api_keys::ApiKeys},
@@ -53,6 +54,8 @@ pub struct App {
     pub postgres: Option<Postgres>,
     /// What is relational; none in a fleet without PostgreSQL.
     pub sql: Option<Sql>,
+    /// What is done later; likewise.
+    pub jobs: Option<Jobs>,
     /// Rate limits.
     pub limits: Arc<Limits>,
     /// HTTP requests that aren't answered yet.

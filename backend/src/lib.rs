@@ -18,6 +18,7 @@ pub mod error;
 pub mod fleet;
 pub mod health;
 pub mod http;
+pub mod jobs;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -5,6 +5,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
+use job_queue::JobQueue;
 use protocol::{ServerDraining, ServerEvent};
 use storage::OpenError;
 use tokio::{
@@ -35,6 +36,7 @@ use crate::{
     },
     health::Health,
     http,
+    jobs::{self, Jobs},
     metrics::Metrics,
     operations,
     publish::{Publishing, api_keys::ApiKeys, emitter},
@@ -148,6 +150,8 @@ pub async fn start_and_notify(
     let mut background = JoinSet::new();
     let shared = app.clone();
     background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
+    let (stop_jobs, jobs_stopped) = watch::channel(false);
+    let running_jobs = tokio::spawn(jobs::run(app.clone(), jobs_stopped));
     let mut bus_tasks = JoinSet::new();
     match fleet {
         None => spawn_tasks(&mut background, &app),
@@ -204,6 +208,7 @@ pub async fn start_and_notify(
         () = shutdown => {
             tracing::info!(connections = gateway.connections(), "shutting down");
             app.health.drain();
+            stop_jobs.send_replace(true);
             // Clients that connect meanwhile are told to try again, which needs the listener.
             tokio::select! {
                 () = gateway.drain(app.config.drain, draining_notice) => {}
@@ -219,6 +224,10 @@ pub async fn start_and_notify(
             }
         }
     };
+    stop_jobs.send_replace(true);
+    if let Err(error) = running_jobs.await {
+        tracing::error!(%error, "running jobs failed");
+    }
     background.shutdown().await;
     app.auth.last_seen.flush().await;
     app.store.close().await;
@@ -403,6 +412,7 @@ fn assemble(
         )
         .with_audit(audit.embedded_store()),
         audit,
+        jobs: sql.clone().map(|sql| Jobs::new(JobQueue::new(sql))),
         sql,
         postgres,
         api_keys: Arc::new(ApiKeys::new(

@@ -336,6 +336,28 @@ const POSTGRES: &[Metric] = &[
     POSTGRES_LAG_BYTES,
 ];
 
+metrics! {
+    gauge JOBS_WAITING "jobs_waiting" ["kind" "state"] "Jobs in the tables, of all instances, as of at most 10 s ago: due, later (put off, or being run)"
+    gauge JOBS_OLDEST "jobs_oldest_due_seconds" ["kind"] "For how long the first of those that are due has been"
+    gauge JOBS_DEAD "jobs_dead" ["kind"] "Dead letters, as of at most 10 s ago"
+    gauge JOBS_RUNNING "jobs_running" ["kind"] "Jobs that run here"
+    counter JOB_RUNS "job_runs_total" ["kind" "outcome"] "Runs that ended here, by the outcome: succeeded, failed"
+    counter JOB_RETRIES "job_retries_total" ["kind"] "Of those that failed, those after which the job was put off"
+    counter JOBS_GIVEN_UP "jobs_given_up_total" ["kind"] "Jobs that became dead letters here"
+    latency JOB_SECONDS "job_seconds" ["kind"] "Time that a run took"
+}
+
+const JOBS: &[Metric] = &[
+    JOBS_WAITING,
+    JOBS_OLDEST,
+    JOBS_DEAD,
+    JOBS_RUNNING,
+    JOB_RUNS,
+    JOB_RETRIES,
+    JOBS_GIVEN_UP,
+    JOB_SECONDS,
+];
+
 /// All metrics, in groups with a heading each.
 pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
     vec![
@@ -352,6 +374,7 @@ pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
         ("PostgreSQL", POSTGRES),
         ("Emitters", EMITTERS),
         ("Audit log", AUDIT),
+        ("Jobs", JOBS),
         ("Sessions", SESSION_MONITOR),
         ("Tokens of another application", EXTERNAL_TOKENS),
         ("The process", telemetry::PROCESS),

@@ -14,7 +14,7 @@ use storage::{Operation, PostgresObservation};
 use telemetry::{Histogram, Registry, RegistryError, Scrape};
 
 use self::catalogue::{
-    ACK_SECONDS, AUDIT_BATCH_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS,
+    ACK_SECONDS, AUDIT_BATCH_SECONDS, DELIVERY, ERRORS, HTTP_REQUESTS, HTTP_SECONDS, JOB_SECONDS,
     POSTGRES_ACQUIRE_SECONDS, POSTGRES_SECONDS, REDIS_SECONDS, STORE_SECONDS,
 };
 
@@ -113,6 +113,11 @@ impl Metrics {
     /// How long batches of the audit log take to write.
     pub fn audit_batch_seconds(&self) -> Histogram {
         self.registry.histogram(&AUDIT_BATCH_SECONDS, &[])
+    }
+
+    /// How long runs of jobs of a kind take.
+    pub fn job_seconds(&self, kind: &'static str) -> Histogram {
+        self.registry.histogram(&JOB_SECONDS, &[kind])
     }
 
     /// An HTTP request was answered. `route` is the pattern of its path, if there is one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use circuit_breaker::State;
 use futures_util::future::join_all;
 use gateway::{CloseReason, Gateway};
+use protocol::Timestamp;
 use redis_client::ServerLoad;
 use storage::{
     EmbeddedStats, FleetStats, MessageStore, Operation, PoolStats, Postgres, ReplicaState,
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use crate::{
     app::App,
     audit::Audit,
+    jobs::Jobs,
     limits::{Limits, TierStats},
     metrics::catalogue as of,
 };
@@ -72,8 +74,39 @@ pub(super) fn read(
     if app.config.emitter.is_some() {
         emitters(app, scrape);
     }
+    if let Some(known) = &app.jobs {
+        jobs(known, scrape);
+    }
     if app.audit.is_on() {
         audit(&app.audit, scrape);
+    }
+}
+
+fn jobs(jobs: &Jobs, scrape: &Scrape<'_>) {
+    for (kind, counts) in jobs.counts() {
+        scrape.gauge(&of::JOBS_RUNNING, &[kind], counts.running() as f64);
+        scrape.counter(&of::JOB_RUNS, &[kind, "succeeded"], counts.succeeded());
+        scrape.counter(&of::JOB_RUNS, &[kind, "failed"], counts.failed());
+        scrape.counter(&of::JOB_RETRIES, &[kind], counts.retried());
+        scrape.counter(&of::JOBS_GIVEN_UP, &[kind], counts.dead());
+    }
+    let Some(seen) = jobs.waiting().seen() else {
+        return;
+    };
+    for (kind, _) in jobs.counts() {
+        let waiting = seen.waiting.iter().find(|waiting| waiting.kind == kind);
+        let (due, later) = waiting.map_or((0, 0), |waiting| (waiting.due, waiting.later));
+        scrape.gauge(&of::JOBS_WAITING, &[kind, "due"], due as f64);
+        scrape.gauge(&of::JOBS_WAITING, &[kind, "later"], later as f64);
+        let oldest = waiting.and_then(|waiting| waiting.due_since);
+        let oldest = oldest.map_or(0, |since| Timestamp::now().unix_ms() - since.unix_ms());
+        scrape.gauge(&of::JOBS_OLDEST, &[kind], oldest as f64 / 1_000.0);
+        let dead = seen.dead.iter().find(|(of, _)| of == kind);
+        scrape.gauge(
+            &of::JOBS_DEAD,
+            &[kind],
+            dead.map_or(0, |(_, count)| *count) as f64,
+        );
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod audit_store;
 mod error;
+mod job_store;
 mod message_store;
 mod postgres;
 mod sessions;
@@ -18,6 +19,10 @@ mod sqlite;
 
 pub use audit_store::*;
 pub use error::{Cause, OpenError, StoreError};
+pub use job_store::{
+    Claim, ClaimedJob, DEAD_JOBS_COUNTED, DeadJob, JOB_ERROR_MAX, JOB_ID_MAX, JOB_KIND_MAX,
+    JOB_PAYLOAD_MAX, JobStore, NewJob, WaitingJobs,
+};
 pub use message_store::*;
 pub use postgres::{
     Freshness, PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats,

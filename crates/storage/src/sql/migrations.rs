@@ -34,4 +34,5 @@ macro_rules! migrations {
 
 migrations! {
     "0002_notifications"
+    "0003_jobs"
 }
