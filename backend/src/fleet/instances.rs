@@ -315,7 +315,11 @@ impl Instances {
             self.0.boot.as_str(),
             serde_json::to_string(&entry).map_err(unreadable)?,
             LEASE.as_millis() as u64,
-            accepts.then(|| known.to_string()).unwrap_or_default(),
+            if accepts {
+                known.to_string()
+            } else {
+                String::new()
+            },
         );
         let (outcome, entries, last, known_to_others): (String, Vec<String>, u64, u64) =
             client.script(&RENEW, keys, arguments).await?;

@@ -126,9 +126,10 @@ pub struct Fixture {
     place: Place,
 }
 
+/// What is removed with the fixture.
 enum Place {
-    Directory(TempDir),
-    Database(PostgresDatabase),
+    Directory { _directory: TempDir },
+    Database { _database: PostgresDatabase },
 }
 
 /// What runs jobs, until it is dropped as if its process died, or stopped.
@@ -160,7 +161,9 @@ impl Fixture {
         Self {
             queue: JobQueue::new(sql.clone()),
             sql,
-            place: Place::Directory(directory),
+            place: Place::Directory {
+                _directory: directory,
+            },
         }
     }
 
@@ -178,7 +181,9 @@ impl Fixture {
         Self {
             queue: JobQueue::new(sql.clone()),
             sql,
-            place: Place::Database(database),
+            place: Place::Database {
+                _database: database,
+            },
         }
     }
 
@@ -186,8 +191,8 @@ impl Fixture {
     pub fn run(&self, handlers: Handlers) -> Running {
         let (queue, handlers) = (self.queue.clone(), Arc::new(handlers));
         start(match &self.place {
-            Place::Directory(_) => InProcess::alone(queue, handlers),
-            Place::Database(_) => InProcess::shared(queue, handlers),
+            Place::Directory { .. } => InProcess::alone(queue, handlers),
+            Place::Database { .. } => InProcess::shared(queue, handlers),
         })
     }
 
