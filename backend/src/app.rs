@@ -21,6 +21,7 @@ use crate::{
     jobs::Jobs,
     limits::{Limits, unfinished::UnfinishedRequests},
     metrics::Metrics,
+    notifications::Notifications,
     publish::{Publishing, api_keys::ApiKeys},
 };
 
@@ -68,6 +69,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// Rooms and messages.
     pub chat: Arc<Chat>,
+    /// What users are to know; likewise where there are tables.
+    pub notifications: Option<Arc<Notifications>>,
     /// The keys of other programs.
     pub api_keys: Arc<ApiKeys>,
     /// Events from outside.

@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod notifications;
 pub mod operations;
 pub mod page;
 pub mod publish;

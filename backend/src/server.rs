@@ -38,6 +38,7 @@ use crate::{
     http,
     jobs::{self, Jobs},
     metrics::Metrics,
+    notifications::{NotificationParts, Notifications},
     operations,
     publish::{Publishing, api_keys::ApiKeys, emitter},
     socket::{Connector, RESUMING},
@@ -229,6 +230,9 @@ pub async fn start_and_notify(
         tracing::error!(%error, "running jobs failed");
     }
     background.shutdown().await;
+    if let Some(notifications) = &app.notifications {
+        notifications.step_down().await;
+    }
     app.auth.last_seen.flush().await;
     app.store.close().await;
     app.audit.settle(LAST_ENTRIES).await;
@@ -396,6 +400,16 @@ fn assemble(
         chat: chat.clone(),
         guests: config.guests,
     }));
+    let notifications = sql.clone().map(|sql| {
+        Arc::new(Notifications::new(NotificationParts {
+            store: store.clone(),
+            sql,
+            delivery: Delivery::new(hub.clone(), bus.clone(), user_sockets.clone()),
+            bus: bus.clone(),
+            news: chat.news().clone(),
+            instance: instances.own().to_string(),
+        }))
+    });
     let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
     let circuits = Arc::new(circuits);
     let postgres = fleet.as_ref().and_then(|fleet| fleet.postgres.clone());
@@ -421,6 +435,7 @@ fn assemble(
             bus.clone(),
         )),
         publishing: Publishing::new(hub.clone(), bus.clone()),
+        notifications,
         resuming: Semaphore::new(RESUMING),
         startup,
         unfinished_requests: Arc::default(),
@@ -491,6 +506,9 @@ fn gateway_config(app: &App) -> gateway::Config {
 fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
     app.chat.spawn_tasks(tasks);
     app.accounts.spawn_tasks(tasks);
+    if let Some(notifications) = &app.notifications {
+        notifications.spawn_tasks(tasks);
+    }
     let cache = app.cache.clone();
     tasks.spawn(async move { cache.run().await });
     let api_keys = app.api_keys.clone();

@@ -34,6 +34,7 @@ pub struct RouteAction {
 
 const MESSAGES: &str = "the room's log has every message, with its author and time";
 const READS: &str = "reads";
+const OWN_VIEW: &str = "is about what a user has seen and wants to be told, and about nobody else";
 const PASSING: &str = "says something of the moment, and changes nothing that others may do";
 
 /// The routes. Those that only read aren't recorded unless they are here.
@@ -49,6 +50,14 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
     route(Post, "/api/v1/me/password", Always("password.change")),
     route(Put, "/api/v1/me/blocks/{userId}", Always("block.add")),
     route(Delete, "/api/v1/me/blocks/{userId}", Always("block.remove")),
+    route(Patch, "/api/v1/me/preferences", Never(OWN_VIEW)),
+    route(Put, "/api/v1/rooms/{roomId}/preferences", Never(OWN_VIEW)),
+    route(
+        Post,
+        "/api/v1/notifications/{notificationId}/read",
+        Never(OWN_VIEW),
+    ),
+    route(Post, "/api/v1/notifications/read-all", Never(OWN_VIEW)),
     route(
         Delete,
         "/api/v1/sessions/{sessionId}",

@@ -8,7 +8,7 @@ use protocol::{
 };
 use storage::{Removal, StoreError};
 
-use super::{Chat, access, instance_messages::RoomChange};
+use super::{Chat, access, instance_messages::RoomChange, news::Invitation};
 use crate::{
     auth::actor::Actor,
     completion::run_to_completion,
@@ -95,7 +95,9 @@ pub async fn put(
     if changes_role {
         let is_member = before.role.is_some();
         let (chat, room, user) = (chat.clone(), room.clone(), user.clone());
-        run_to_completion(async move { set(&chat, &room, &user, is_member, wanted).await }).await?;
+        let by = actor.user_id.clone();
+        run_to_completion(async move { set(&chat, &by, &room, &user, is_member, wanted).await })
+            .await?;
     }
     one(chat, room, user).await
 }
@@ -117,6 +119,7 @@ pub(super) async fn count_additions(
 /// Gives a member a role, or makes somebody a member with it.
 async fn set(
     chat: &Chat,
+    by: &UserId,
     room: &RoomId,
     user: &UserId,
     is_member: bool,
@@ -135,6 +138,7 @@ async fn set(
             // Somebody who joined meanwhile has the role that was announced then.
             if is_new {
                 announce(chat, room, user, role);
+                note_invitation(chat, by, room, user);
             }
             Ok(())
         }
@@ -195,6 +199,18 @@ pub fn announce_removal(chat: &Chat, room: &RoomId, user: &UserId, removal: Remo
     chat.publish_change(&RoomChange::removed(room, user));
     if let Some(owner) = removal.new_owner {
         announce(chat, room, &owner, RoomRole::Owner);
+    }
+}
+
+/// Has somebody told that another one has made them a member.
+pub(super) fn note_invitation(chat: &Chat, by: &UserId, room: &RoomId, user: &UserId) {
+    if by != user {
+        chat.news.invited(Invitation {
+            room: room.clone(),
+            user: user.clone(),
+            by: by.clone(),
+            at: Timestamp::now(),
+        });
     }
 }
 

@@ -9,6 +9,7 @@ pub mod history;
 pub mod instance_messages;
 pub mod members;
 pub mod mentions;
+pub mod news;
 pub mod online;
 pub mod presence;
 pub mod publish_queues;
@@ -39,6 +40,7 @@ use tokio::task::JoinSet;
 use self::{
     blocked_rooms::{BlockChange, BlockedRooms},
     instance_messages::{RoomChange, UnreadMessage},
+    news::News,
     presence::{
         Presence,
         sets::{PresenceSets, SetParts},
@@ -78,6 +80,7 @@ pub struct Chat {
     unread_notices: UnreadNotices,
     search_queues: SearchQueues,
     delivery_seconds: Histogram,
+    news: Arc<News>,
 }
 
 /// What chat is built from.
@@ -150,13 +153,20 @@ impl Chat {
             presence.clone(),
             user_sockets.clone(),
         ));
+        let news = Arc::<News>::default();
         Self {
             reconciliation: Reconciliation::new(
                 store.clone(),
                 presence.local().clone(),
                 subscriptions.clone(),
             ),
-            unread_notices: UnreadNotices::new(store.clone(), bus.clone(), user_sockets.clone()),
+            unread_notices: UnreadNotices::new(
+                store.clone(),
+                bus.clone(),
+                user_sockets.clone(),
+                news.clone(),
+            ),
+            news,
             publish_queues: PublishQueues::start(parts.publish_queues),
             search_queues: SearchQueues::new(parts.limits.clone()),
             delivery: parts.delivery,
@@ -188,6 +198,11 @@ impl Chat {
             let chat = self.clone();
             tasks.spawn(async move { chat.feeds.run_repairs().await });
         }
+    }
+
+    /// What has happened, for those who derive something of it.
+    pub fn news(&self) -> &Arc<News> {
+        &self.news
     }
 
     /// To be called before memberships are read that subscriptions depend on.

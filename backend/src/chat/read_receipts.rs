@@ -36,6 +36,7 @@ pub async fn set(
 
 async fn raise(chat: &Chat, room: &RoomId, user: &UserId, seq: u64) -> Result<u64, StoreError> {
     let read_seq = chat.store.set_read(room, user, seq).await?;
+    chat.news.read(user, room, read_seq);
     let is_small = chat.presence.count(room) <= ONLINE_MAX;
     // Where it isn't known, it isn't sent.
     let blocked = chat.blocked_rooms.contains(room).await;

@@ -43,6 +43,7 @@ pub async fn create(
     members::count_additions(&chat, actor, others.count()).await?;
     run_to_completion(async move {
         let now = Timestamp::now();
+        let by = owner.clone();
         let MadeRoom { room, joined } = match peer {
             Some(peer) => chat.store.direct_room(&owner, &peer, now).await?,
             None => {
@@ -57,6 +58,9 @@ pub async fn create(
         };
         for user in &joined {
             members::announce(&chat, &room.id, user, RoomRole::Member);
+            if room.kind != RoomKind::Direct {
+                members::note_invitation(&chat, &by, &room.id, user);
+            }
         }
         Ok(wire::room(room))
     })

@@ -17,7 +17,7 @@ use protocol::{RoomId, RoomUnread, UserId};
 use storage::MessageStore;
 use tokio::time::Instant;
 
-use super::instance_messages::UnreadMessage;
+use super::{instance_messages::UnreadMessage, news::News};
 use crate::{delivery::user_sockets::UserSockets, fleet::bus::Bus, topics, wire::frame};
 
 /// The least time between two notices of one room.
@@ -37,6 +37,7 @@ pub struct UnreadNotices {
     store: MessageStore,
     bus: Arc<Bus>,
     user_sockets: Arc<UserSockets>,
+    news: Arc<News>,
     /// Rooms that this instance wrote to.
     rooms: DashMap<RoomId, Activity>,
     /// Users connected here whom to notify.
@@ -58,11 +59,17 @@ struct Activity {
 
 impl UnreadNotices {
     /// No notices.
-    pub fn new(store: MessageStore, bus: Arc<Bus>, user_sockets: Arc<UserSockets>) -> Self {
+    pub fn new(
+        store: MessageStore,
+        bus: Arc<Bus>,
+        user_sockets: Arc<UserSockets>,
+        news: Arc<News>,
+    ) -> Self {
         Self {
             store,
             bus,
             user_sockets,
+            news,
             rooms: DashMap::new(),
             users: Mutex::default(),
         }
@@ -119,6 +126,9 @@ impl UnreadNotices {
                     (activity.key().clone(), activity.head_seq)
                 })
                 .collect();
+            if !self.bus.has_peers() {
+                self.news.written(&due);
+            }
             for (room, head_seq) in due {
                 let pages = self.find_members_of(&room, head_seq).await;
                 if let Some(mut activity) = self.rooms.get_mut(&room) {
@@ -198,11 +208,7 @@ impl UnreadNotices {
             };
             if let (Some(frame), Some(sockets)) = (frame(&notice), elsewhere.get(&user)) {
                 let frame = frame.volatile();
-                // Those that have subscribed meanwhile know better.
-                for socket in sockets
-                    .iter()
-                    .filter(|socket| !socket.is_subscribed(&topic))
-                {
+                for socket in sockets {
                     socket.send(&frame);
                 }
             }

@@ -11,7 +11,7 @@ use self::user_sockets::UserSockets;
 use crate::{
     fleet::bus::{Bus, Kind, Lost, Malformed, Message, Reader, Receiver, Writer},
     topics,
-    wire::frame,
+    wire::{frame, frame_in},
 };
 
 /// Delivers server events that are in no log. Cloning shares it.
@@ -143,6 +143,18 @@ impl Delivery {
         }
     }
 
+    /// Sends an event to the connections of a user to the namespace `/notifications`.
+    pub fn notify<T: ServerEvent>(&self, user: &UserId, event: &T) {
+        if let Some(frame) = frame_in(topics::NOTIFICATIONS, event) {
+            self.user_sockets.notify(user, &frame);
+            let event = TopicEvent {
+                namespace: topics::NOTIFICATIONS,
+                ..TopicEvent::of_frame(T::NAME, &frame, None)
+            };
+            self.bus.send(&topics::user(user), &event);
+        }
+    }
+
     fn frame_to_user(&self, user: &UserId, unless: Option<&str>, name: &str, frame: &Frame) {
         self.user_sockets.send(user, unless, frame);
         let event = TopicEvent::of_frame(name, frame, unless);
@@ -172,6 +184,9 @@ impl Receiver for Delivery {
         let event = TopicEvent::read(&mut fields)?;
         let frame = event.frame();
         match (topics::user_of(topic), event.unless) {
+            (Some(user), _) if event.namespace == topics::NOTIFICATIONS => {
+                self.user_sockets.notify(&user, &frame);
+            }
             (Some(user), unless) => self.user_sockets.send(&user, unless, &frame),
             (None, Some(unless)) => self.to_topic_here(topic, unless, &frame),
             (None, None) => drop(self.hub.publish(topic, &frame)),

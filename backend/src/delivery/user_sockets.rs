@@ -23,8 +23,8 @@ const SWEEP: Duration = Duration::from_secs(15);
 pub struct UserSockets {
     users: DashMap<UserId, User>,
     sessions: DashMap<SessionId, Sockets>,
-    /// Those of other namespaces than `/`.
-    elsewhere: DashMap<UserId, Sockets>,
+    /// Those of the namespace `/notifications`.
+    elsewhere: DashMap<UserId, Elsewhere>,
     bus: Arc<Bus>,
 }
 
@@ -33,6 +33,14 @@ struct User {
     sockets: Sockets,
     /// True if there was none at the last sweep.
     was_idle: bool,
+    /// In what other instances send the user.
+    _interest: Option<Arc<Interest>>,
+}
+
+/// The sockets of a user in the namespace `/notifications`.
+#[derive(Default)]
+struct Elsewhere {
+    sockets: Sockets,
     /// In what other instances send the user.
     _interest: Option<Arc<Interest>>,
 }
@@ -125,10 +133,22 @@ impl UserSockets {
         is_connected
     }
 
-    /// Registers a socket of another namespace, which ends with its session and gets nothing that is sent to the user in `/`. False if
-    /// it has disconnected meanwhile.
+    /// Registers a socket of the namespace `/notifications`, which ends with its session and gets nothing that is sent to the user
+    /// in `/`. False if it has disconnected meanwhile.
     pub fn register_session(&self, user: &UserId, session: &SessionId, socket: &Socket) -> bool {
-        self.elsewhere.entry(user.clone()).or_default().add(socket);
+        let new = || {
+            let interest = self.bus.interest(&topics::user(user)).map(Arc::new);
+            if let Some(interest) = interest.clone() {
+                tokio::spawn(async move { interest.confirmed().await });
+            }
+            Elsewhere {
+                _interest: interest,
+                ..Elsewhere::default()
+            }
+        };
+        let mut entry = self.elsewhere.entry(user.clone()).or_insert_with(new);
+        entry.sockets.add(socket);
+        drop(entry);
         self.sessions
             .entry(session.clone())
             .or_default()
@@ -175,8 +195,8 @@ impl UserSockets {
         if self.elsewhere.contains_key(user)
             && let Entry::Occupied(mut entry) = self.elsewhere.entry(user.clone())
         {
-            entry.get_mut().remove(socket);
-            if entry.get().is_empty() {
+            entry.get_mut().sockets.remove(socket);
+            if entry.get().sockets.is_empty() {
                 entry.remove();
             }
         }
@@ -198,7 +218,8 @@ impl UserSockets {
     /// How many sockets a user has here, in all namespaces.
     pub fn count_of_user(&self, user: &UserId) -> usize {
         let main = self.users.get(user).map_or(0, |user| user.sockets.len());
-        main + self.elsewhere.get(user).map_or(0, |sockets| sockets.len())
+        let elsewhere = self.elsewhere.get(user);
+        main + elsewhere.map_or(0, |elsewhere| elsewhere.sockets.len())
     }
 
     /// The sockets of a session.
@@ -233,6 +254,14 @@ impl UserSockets {
             if unless.is_none_or(|topic| !socket.is_subscribed(topic)) {
                 socket.send(frame);
             }
+        }
+    }
+
+    /// Sends `frame` to the sockets of a user in the namespace `/notifications`, likewise.
+    pub fn notify(&self, user: &UserId, frame: &Frame) {
+        let sockets = self.elsewhere.get(user).map(|it| it.sockets.all());
+        for socket in sockets.into_iter().flatten() {
+            socket.send(frame);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod health;
 mod me;
 mod members;
 mod messages;
+mod notifications;
 mod pages;
 mod pipeline;
 mod publish;

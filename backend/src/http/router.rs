@@ -40,7 +40,7 @@ use tower_http::{
 };
 
 use super::{
-    admin, audit, auth, blocks, health, me, members, messages,
+    admin, audit, auth, blocks, health, me, members, messages, notifications,
     pages::{documents, web_client},
     pipeline, publish,
     request_id::{REQUEST_ID, RequestId},
@@ -72,6 +72,33 @@ fn table() -> Vec<Row> {
         row(Get, "/api/v1/me/blocks", blocks::list),
         row(Put, "/api/v1/me/blocks/{userId}", blocks::put),
         row(Delete, "/api/v1/me/blocks/{userId}", blocks::delete),
+        row(Get, "/api/v1/me/preferences", notifications::preferences),
+        row(
+            Patch,
+            "/api/v1/me/preferences",
+            notifications::update_preferences,
+        ),
+        row(Get, "/api/v1/notifications", notifications::list),
+        row(
+            Post,
+            "/api/v1/notifications/read-all",
+            notifications::read_all,
+        ),
+        row(
+            Post,
+            "/api/v1/notifications/{notificationId}/read",
+            notifications::read,
+        ),
+        row(
+            Get,
+            "/api/v1/rooms/{roomId}/preferences",
+            notifications::room_preferences,
+        ),
+        row(
+            Put,
+            "/api/v1/rooms/{roomId}/preferences",
+            notifications::put_room_preferences,
+        ),
         row(Get, "/api/v1/users", users::list),
         row(Get, "/api/v1/users/{userId}", users::read),
         row(Get, "/api/v1/sessions", sessions::list),

@@ -358,6 +358,20 @@ const JOBS: &[Metric] = &[
     JOB_SECONDS,
 ];
 
+metrics! {
+    counter NOTIFICATIONS_STORED "notifications_total" ["kind"] "Notifications that this instance stored, by kind: mention, reply, direct, message, invitation"
+    counter NOTIFICATION_ENTRIES "notification_entries_total" [] "Entries of the rooms' logs that this instance has read for them; of a fleet, one instance reads at a time"
+    counter NOTIFICATION_FAILURES "notification_failures_total" [] "Times that reading or storing failed; it is tried again"
+    counter NOTIFICATION_POSITIONS_LOST "notification_positions_lost_total" [] "Times that the database's history didn't reach back to where the logs were read, so that something was left out"
+}
+
+const NOTIFICATIONS: &[Metric] = &[
+    NOTIFICATIONS_STORED,
+    NOTIFICATION_ENTRIES,
+    NOTIFICATION_FAILURES,
+    NOTIFICATION_POSITIONS_LOST,
+];
+
 /// All metrics, in groups with a heading each.
 pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
     vec![
@@ -375,6 +389,7 @@ pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
         ("Emitters", EMITTERS),
         ("Audit log", AUDIT),
         ("Jobs", JOBS),
+        ("Notifications", NOTIFICATIONS),
         ("Sessions", SESSION_MONITOR),
         ("Tokens of another application", EXTERNAL_TOKENS),
         ("The process", telemetry::PROCESS),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::StatusCode;
-use protocol::{CLIENT_EVENTS, ErrorCode, Method, ROUTES};
+use protocol::{CLIENT_EVENTS, ErrorCode, Method, NOTIFICATION_REQUESTS, ROUTES};
 use storage::{Operation, PostgresObservation};
 use telemetry::{Histogram, Registry, RegistryError, Scrape};
 
@@ -49,7 +49,7 @@ pub struct Metrics {
     delivery: Histogram,
     routes: HashMap<(&'static str, &'static str), Route>,
     no_route: Route,
-    /// Of other events, then of each of `CLIENT_EVENTS`.
+    /// Of other events, then of each of `CLIENT_EVENTS` and `NOTIFICATION_REQUESTS`.
     acks: Vec<Histogram>,
     event_kinds: HashMap<&'static str, u16>,
     /// By channel and code, in the order of `CHANNELS` and `ErrorCode::ALL`.
@@ -84,11 +84,17 @@ impl Metrics {
             no_route: route("any", NO_ROUTE),
             acks: [OTHER_EVENT]
                 .into_iter()
-                .chain(CLIENT_EVENTS.iter().map(|event| event.name))
+                .chain(
+                    CLIENT_EVENTS
+                        .iter()
+                        .chain(NOTIFICATION_REQUESTS)
+                        .map(|event| event.name),
+                )
                 .map(|event| registry.histogram(&ACK_SECONDS, &[event]))
                 .collect(),
             event_kinds: CLIENT_EVENTS
                 .iter()
+                .chain(NOTIFICATION_REQUESTS)
                 .map(|event| event.name)
                 .zip(1..)
                 .collect(),

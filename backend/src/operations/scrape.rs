@@ -19,6 +19,7 @@ use crate::{
     jobs::Jobs,
     limits::{Limits, TierStats},
     metrics::catalogue as of,
+    notifications::Notifications,
 };
 
 /// How long a scrape waits for what Redis says of itself.
@@ -77,9 +78,26 @@ pub(super) fn read(
     if let Some(known) = &app.jobs {
         jobs(known, scrape);
     }
+    if let Some(known) = &app.notifications {
+        notifications(known, scrape);
+    }
     if app.audit.is_on() {
         audit(&app.audit, scrape);
     }
+}
+
+fn notifications(notifications: &Notifications, scrape: &Scrape<'_>) {
+    let counts = notifications.counts();
+    for (kind, stored) in counts.stored() {
+        scrape.counter(&of::NOTIFICATIONS_STORED, &[kind], stored);
+    }
+    scrape.counter(&of::NOTIFICATION_ENTRIES, &[], counts.entries());
+    scrape.counter(&of::NOTIFICATION_FAILURES, &[], counts.failures());
+    scrape.counter(
+        &of::NOTIFICATION_POSITIONS_LOST,
+        &[],
+        counts.lost_positions(),
+    );
 }
 
 fn jobs(jobs: &Jobs, scrape: &Scrape<'_>) {

@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::connect::{ConnectAuth, ConnectRefused};
 use crate::error::{ErrorBody, ErrorCode};
-use crate::event::{CLIENT_EVENTS, EVERY_EVENT_REFUSES, NOTIFICATION_EVENTS, SERVER_EVENTS};
+use crate::event::{
+    CLIENT_EVENTS, ClientEventRow, EVERY_EVENT_REFUSES, NOTIFICATION_EVENTS, NOTIFICATION_REQUESTS,
+    SERVER_EVENTS,
+};
 use crate::schema::{Schemas, schema_of};
 
 /// The document that `/api/asyncapi.json` answers with.
@@ -29,15 +32,19 @@ pub fn asyncapi() -> Value {
         schema_of::<ConnectRefused>(&mut schemas.answers).to_value(),
     );
     let refused = schema_of::<ErrorBody>(&mut schemas.answers);
-    for event in CLIENT_EVENTS {
-        let payload = (event.payload)(&mut schemas.requests).to_value();
-        channel.add("receive", event.name, event.summary, payload);
-        let body = (event.ack)(&mut schemas.answers).to_value();
-        let codes = ErrorCode::ALL
-            .into_iter()
-            .filter(|code| EVERY_EVENT_REFUSES.contains(code) || event.errors.contains(code));
-        channel.acknowledge(event.name, ack(&body, refused.as_value(), codes));
-    }
+    let mut requests = |channel: &mut Channel, events: &[ClientEventRow]| {
+        for event in events {
+            let payload = (event.payload)(&mut schemas.requests).to_value();
+            let body = (event.ack)(&mut schemas.answers).to_value();
+            let codes = ErrorCode::ALL
+                .into_iter()
+                .filter(|code| EVERY_EVENT_REFUSES.contains(code) || event.errors.contains(code));
+            let ack = ack(&body, refused.as_value(), codes);
+            channel.add_request(event, payload, ack);
+        }
+    };
+    requests(&mut channel, CLIENT_EVENTS);
+    requests(&mut notifications, NOTIFICATION_REQUESTS);
     for event in SERVER_EVENTS {
         let payload = (event.payload)(&mut schemas.answers).to_value();
         channel.add("send", event.name, event.summary, payload);
@@ -71,13 +78,21 @@ pub fn asyncapi() -> Value {
             "notifications": {
                 "address": "/notifications",
                 "title": "Notifications",
-                "description": "The Socket.IO namespace `/notifications`, connected with the same `auth`. It takes no events.",
+                "description": "The Socket.IO namespace `/notifications`, connected with the same `auth`.",
                 "messages": notifications.messages,
             },
         },
         "operations": operations,
         "components": { "schemas": schemas.into_definitions() },
     })
+}
+
+/// How the document calls a client's event: one that has the name of an event of the server's has `.request` behind it.
+pub fn notification_message(event: &str) -> String {
+    match NOTIFICATION_EVENTS.iter().any(|row| row.name == event) {
+        true => format!("{event}.request"),
+        false => event.to_owned(),
+    }
 }
 
 struct Channel {
@@ -105,6 +120,14 @@ impl Channel {
             "messages": [{ "$ref": format!("{}/messages/{name}", self.reference) }],
         });
         self.operations.insert(name.to_owned(), operation);
+    }
+
+    /// An event of clients. One that has the name of an event of the server's is called so with `.request` behind it.
+    fn add_request(&mut self, event: &ClientEventRow, payload: Value, ack: Value) {
+        let name = notification_message(event.name);
+        self.add("receive", &name, event.summary, payload);
+        self.messages[&name]["name"] = event.name.into();
+        self.acknowledge(&name, ack);
     }
 
     fn acknowledge(&mut self, event: &str, payload: Value) {

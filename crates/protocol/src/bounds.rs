@@ -361,6 +361,13 @@ pub(crate) fn removable<'de, D: Deserializer<'de>>(
     trimmed_option(deserializer).map(Some)
 }
 
+/// The same of any type.
+pub(crate) fn removable_value<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 /// Reads a list that may be given as `null`, as every other optional field may.
 pub(crate) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,

@@ -16,6 +16,10 @@ use crate::message::{
     ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, Message, MessageSent, ReactToMessage,
     SendMessage,
 };
+use crate::notification::{
+    ListNotifications, Notification, NotificationPage, NotificationsRead, ReadNotifications,
+    UnreadNotifications,
+};
 use crate::presence::{
     GetPresence, Presence, PresenceChanged, PresenceCount, ReadAccepted, ReadChanged, SetRead,
     SetTyping, TypingChanged,
@@ -39,7 +43,7 @@ pub trait ServerEvent: Serialize + DeserializeOwned + JsonSchema {
     const NAME: &'static str;
 }
 
-/// A row of [`CLIENT_EVENTS`].
+/// A row of [`CLIENT_EVENTS`] or [`NOTIFICATION_REQUESTS`].
 #[derive(Debug, Clone, Copy)]
 pub struct ClientEventRow {
     /// The name on the wire.
@@ -74,14 +78,14 @@ pub const EVERY_EVENT_REFUSES: [ErrorCode; 4] = [
 ];
 
 macro_rules! client_events {
-    ($($name:literal $payload:ty => $ack:ty, $summary:literal, [$($error:ident),*];)+) => {
+    ($(#[$doc:meta])* $table:ident: $($name:literal $payload:ty => $ack:ty, $summary:literal, [$($error:ident),*];)+) => {
         $(impl ClientEvent for $payload {
             const NAME: &'static str = $name;
             type Ack = $ack;
         })+
 
-        /// Every event that a client may send.
-        pub const CLIENT_EVENTS: &[ClientEventRow] = &[$(ClientEventRow {
+        $(#[$doc])*
+        pub const $table: &[ClientEventRow] = &[$(ClientEventRow {
             name: $name,
             summary: $summary,
             payload: schema_of::<$payload>,
@@ -92,6 +96,8 @@ macro_rules! client_events {
 }
 
 client_events! {
+    /// Every event that a client may send in the namespace `/`.
+    CLIENT_EVENTS:
     "room:create" CreateRoom => RoomBody,
         "Create a room; its creator becomes a member and is subscribed", [Forbidden, NotFound];
     "room:join" JoinRoom => RoomJoined,
@@ -118,6 +124,15 @@ client_events! {
         "Mark a room as read up to a `seq`", [Forbidden, NotFound];
     "presence:get" GetPresence => Presence,
         "Get the members who are online", [NotFound];
+}
+
+client_events! {
+    /// Those that it may send in the namespace `/notifications`.
+    NOTIFICATION_REQUESTS:
+    "notification:list" ListNotifications => NotificationPage,
+        "Get a page of your notifications", [NotFound];
+    "notification:read" ReadNotifications => UnreadNotifications,
+        "Mark notifications as read on all your devices", [NotFound];
 }
 
 macro_rules! server_events {
@@ -160,6 +175,8 @@ server_events! {
     /// Those that it sends in the namespace `/notifications` alone, beside `server:draining` and `session:revoked`.
     NOTIFICATION_EVENTS:
     "cache:invalidated" CacheInvalidated, "What was read before under this key is outdated";
+    "notification:new" Notification, "A new notification";
+    "notification:read" NotificationsRead, "Notifications were read, on whatever device";
 }
 
 /// The body of an ack that says no more than `ok`.

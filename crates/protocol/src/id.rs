@@ -133,6 +133,11 @@ id!(
 );
 id!(AttachmentId, "The id of an attachment.");
 id!(ApiKeyId, "The id of an API key.");
+id!(NotificationId, "The id of a notification.");
+id!(
+    DeviceId,
+    "The id of a device, which its application has chosen."
+);
 
 impl ApiKeyId {
     /// Whether a text has the form of the ids that keys have: 16 hexadecimal digits, or `publish` for those of the

@@ -23,6 +23,7 @@ pub mod instance;
 pub mod limits;
 pub mod member;
 pub mod message;
+pub mod notification;
 pub mod openapi;
 pub mod page;
 pub mod presence;
@@ -40,7 +41,7 @@ pub mod user;
 
 pub use ack::Ack;
 pub use api_key::*;
-pub use asyncapi::asyncapi;
+pub use asyncapi::{asyncapi, notification_message};
 pub use audit::*;
 pub use cache::*;
 pub use circuit::*;
@@ -51,11 +52,13 @@ pub use event::*;
 pub use health::*;
 pub use history::*;
 pub use id::{
-    ApiKeyId, AttachmentId, CircuitName, MalformedId, MessageId, RoomId, SessionId, UserId,
+    ApiKeyId, AttachmentId, CircuitName, DeviceId, MalformedId, MessageId, NotificationId, RoomId,
+    SessionId, UserId,
 };
 pub use instance::*;
 pub use member::*;
 pub use message::*;
+pub use notification::*;
 pub use openapi::{Credential, Method, ROUTES, Route, openapi};
 pub use page::*;
 pub use presence::*;

@@ -76,3 +76,10 @@ pub const AUDIT_PAGE_MAX: u32 = 200;
 pub const AUDIT_TEXT_MAX: usize = 128;
 /// The number of a numbered page, at most.
 pub const PAGE_NUMBER_MAX: u32 = 1_000_000;
+
+/// Notifications that one request marks as read, at most.
+pub const READ_NOTIFICATIONS_MAX: usize = 200;
+/// Characters of the name of a time zone, at most.
+pub const TIME_ZONE_MAX: usize = 64;
+/// Characters of the address or token at which a device is reached, at most.
+pub const DEVICE_ADDRESS_MAX: usize = 2048;

@@ -9,24 +9,36 @@
 //! - no type of a database is in a signature: no connection, row or error.
 
 mod audit_store;
+mod cursor_store;
+mod device_store;
 mod error;
 mod job_store;
 mod message_store;
+mod notification_store;
 mod postgres;
+mod preference_store;
 mod sessions;
 mod sql;
 mod sqlite;
+mod verified_emails;
 
 pub use audit_store::*;
+pub use cursor_store::{CursorStore, Lease};
+pub use device_store::{DeviceAddress, DeviceStore, StoredDevice};
 pub use error::{Cause, OpenError, StoreError};
 pub use job_store::{
     Claim, ClaimedJob, DEAD_JOBS_COUNTED, DeadJob, JOB_ERROR_MAX, JOB_ID_MAX, JOB_KIND_MAX,
     JOB_PAYLOAD_MAX, JobStore, NewJob, WaitingJobs,
 };
 pub use message_store::*;
+pub use notification_store::{
+    NewNotification, NotificationStore, Outlet, StoredNotification, UNREAD_NOTIFICATIONS_MAX,
+};
 pub use postgres::{
     Freshness, PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats,
     PostgresUrl, ReplicaState, ReplicaStats,
 };
+pub use preference_store::{PreferenceStore, StoredPreferences, StoredQuietHours};
 pub use sessions::*;
 pub use sql::{Effect, FromValue, Row, Sql, Statement, Value, Written};
+pub use verified_emails::VerifiedEmails;

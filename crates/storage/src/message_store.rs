@@ -5,6 +5,7 @@ mod api_keys;
 mod append;
 mod blocks;
 mod change_rules;
+mod follow;
 mod history;
 mod ids;
 mod log;
@@ -29,10 +30,11 @@ use protocol::limits::PAGE_BYTES_MAX;
 use api_keys::{API_KEYS_MAX, too_many_api_keys};
 pub use api_keys::{ApiKeyHash, StoredApiKey};
 pub use append::{Appended, Change, NewEntry};
+pub use follow::{EXCERPT_MAX, FollowedBody, FollowedEntry, FollowedMessage};
 pub use log::{EventBody, Head, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};
 pub use message::StoredMessage;
-pub use mongodb::MongoConfig;
+pub use mongodb::{LogFollower, MongoConfig};
 pub use operations::Operation;
 pub use rooms::{MadeRoom, NewRoom, RoomViewer, StoredRoom};
 pub use stats::{EmbeddedStats, FleetStats, StoreStats};
@@ -145,7 +147,7 @@ impl<T> Page<T> {
     }
 
     /// Of up to `limit + 1` items.
-    fn cut(mut items: Vec<T>, limit: u32) -> Self {
+    pub(crate) fn cut(mut items: Vec<T>, limit: u32) -> Self {
         let limit = limit as usize;
         let has_more = items.len() > limit;
         items.truncate(limit);

@@ -1,7 +1,6 @@
 //! What a fleet promises when a part of it fails, and the commands for those who run it.
 
 mod audit;
-mod clocks;
 mod commands;
 mod crowd;
 mod faults;
@@ -9,6 +8,7 @@ mod faults;
 mod fleet;
 mod instance_dies;
 mod link;
+mod notifications;
 mod postgresql;
 mod presence;
 mod rate_limits;

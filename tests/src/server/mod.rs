@@ -22,6 +22,7 @@ mod members;
 mod messages;
 mod metrics;
 mod notifications;
+mod notified;
 mod overload;
 mod pages;
 mod presence;

@@ -12,7 +12,7 @@ use crate::{
 const ME: &str = "/api/v1/me";
 
 /// Somebody's connection to the namespace alone.
-struct Notified(WebSocket);
+pub struct Notified(WebSocket);
 
 impl Notified {
     async fn try_connect(app: &TestApp, auth: Value) -> Result<Self, Value> {
@@ -30,7 +30,7 @@ impl Notified {
         Ok(Self(socket))
     }
 
-    async fn connect(app: &TestApp, person: &Person) -> Self {
+    pub async fn connect(app: &TestApp, person: &Person) -> Self {
         let auth = json!({ "token": person.access_token });
         Self::try_connect(app, auth).await.expect("a connection")
     }
@@ -44,6 +44,29 @@ impl Notified {
 
     async fn event(&mut self) -> (String, Value) {
         serde_json::from_str(&self.next("42").await).unwrap()
+    }
+
+    /// The payload of the next event of this name.
+    pub async fn told(&mut self, name: &str) -> Value {
+        loop {
+            let (told, payload) = self.event().await;
+            if told == name {
+                return payload;
+            }
+        }
+    }
+
+    /// Sends an event and waits for its ack; events that come before it are lost.
+    pub async fn ask(&mut self, event: &str, payload: Value) -> Value {
+        let asked = format!("42/notifications,7{}", json!([event, payload]));
+        self.0.send(&asked).await;
+        loop {
+            let packet = within("an ack", self.0.text()).await;
+            if let Some(answer) = packet.strip_prefix("43/notifications,7") {
+                let [answer]: [Value; 1] = serde_json::from_str(answer).unwrap();
+                return answer;
+            }
+        }
     }
 
     /// The keys that are invalidated until this one is, itself included.
@@ -98,7 +121,7 @@ async fn clients_are_told_of_what_others_see_and_of_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_for_those_who_are_signed_in_and_takes_no_events() {
+async fn it_is_for_those_who_are_signed_in_and_takes_no_events_of_chat() {
     let app = TestApp::start().await;
     let ana = app.register("ana").await;
     for auth in [json!({}), json!({ "token": "forged" })] {

@@ -1,6 +1,6 @@
 //! The live events, for people: one page, written from the same document that programs read.
 
-use protocol::{CLIENT_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS};
+use protocol::{CLIENT_EVENTS, NOTIFICATION_EVENTS, NOTIFICATION_REQUESTS, SERVER_EVENTS};
 use serde_json::{Map, Value};
 
 use super::{asset::Asset, page};
@@ -34,6 +34,15 @@ fn html(asyncapi: &Value) -> String {
             )
         })
         .collect();
+    let asked: String = NOTIFICATION_REQUESTS
+        .iter()
+        .map(|row| {
+            let name = protocol::notification_message(row.name);
+            let ack = message(asyncapi, "notifications", &format!("{name}.ack"));
+            let payload = message(asyncapi, "notifications", &name);
+            event(&name, row.summary, payload, Some(ack))
+        })
+        .collect();
     let notified: String = NOTIFICATION_EVENTS
         .iter()
         .map(|row| {
@@ -50,7 +59,8 @@ fn html(asyncapi: &Value) -> String {
          <a href=\"#types\">Types</a></nav></header><main>\
          <h2 id=\"client-events\">Client events</h2><p>{CLIENT_EVENTS_INTRODUCTION}</p>{sent}\
          <h2 id=\"server-events\">Server events</h2>{received}\
-         <h2 id=\"notifications\">Notifications</h2><p>Sent in the namespace <code>/notifications</code>.</p>{notified}\
+         <h2 id=\"notifications\">Notifications</h2><p>What clients send in the namespace <code>/notifications</code>.</p>{asked}\
+         <p>What the server sends there.</p>{notified}\
          <h2 id=\"types\">Types</h2>{schemas}</main>"
     )
 }
@@ -62,7 +72,8 @@ fn message<'a>(asyncapi: &'a Value, channel: &str, name: &str) -> &'a Value {
     &asyncapi["channels"][channel]["messages"][name]["payload"]
 }
 
-fn event(name: &str, summary: &str, payload: &Value, ack: Option<&Value>) -> String {
+/// One that has the name of another has an id of its own.
+fn event(id: &str, summary: &str, payload: &Value, ack: Option<&Value>) -> String {
     let mut rows = vec![field("<small>payload</small>", true, payload, &Value::Null)];
     let mut refusals = String::new();
     if let Some(ack) = ack {
@@ -79,8 +90,9 @@ fn event(name: &str, summary: &str, payload: &Value, ack: Option<&Value>) -> Str
             .collect::<Vec<_>>()
             .join(", ");
     }
+    let name = id.strip_suffix(".request").unwrap_or(id);
     article(
-        name,
+        id,
         &format!("<code>{}</code>", escaped(name)),
         summary,
         &rows,

@@ -37,12 +37,13 @@ impl Method {
 
 /// What the routes are about, in the order of the document: the first part of the path under
 /// `/api/v1`, or the server itself.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("auth", "Signing in, refreshing tokens and signing out."),
     ("me", "Your own user, rooms and blocks."),
     ("users", "Other users."),
     ("sessions", "Your sessions, one for each sign-in."),
     ("rooms", "Rooms, their members and messages."),
+    ("notifications", "What happened while you looked elsewhere."),
     ("publish", "Events from other programs."),
     ("admin", "Administration, for users with the role `admin`."),
     ("server", "The server itself."),

@@ -13,10 +13,13 @@ use crate::health::HealthReport;
 use crate::history::{
     EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
-use crate::id::{ApiKeyId, CircuitName, RoomId, SessionId, UserId};
+use crate::id::{ApiKeyId, CircuitName, NotificationId, RoomId, SessionId, UserId};
 use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
+use crate::notification::{
+    ListNotifications, NotificationPage, Preferences, RoomPreferences, UpdatePreferences,
+};
 use crate::page::NumberedPage;
 use crate::publish::PublishRequest;
 use crate::rate_limit::{RateLimitStates, RateLimitSubject};
@@ -32,6 +35,7 @@ const TOKENS: Content = Content::Json(schema_of::<Tokens>);
 const USER: Content = Content::Json(schema_of::<UserBody>);
 const ROOM: Content = Content::Json(schema_of::<RoomBody>);
 const ROOMS: Content = Content::Json(schema_of::<RoomPage>);
+const PREFERENCES: Content = Content::Json(schema_of::<Preferences>);
 const HEALTH: Content = Content::Json(schema_of::<HealthReport>);
 const DOCUMENT: Content = Content::Json(schema_of::<Map<String, Value>>);
 
@@ -100,6 +104,62 @@ pub const ROUTES: &[Route] = &[
     )
     .query(schema_of::<ListMyRooms>)
     .answers(&[(200, ROOMS)]),
+    route(
+        Get,
+        "/api/v1/me/preferences",
+        "getPreferences",
+        "Get how you want to be notified",
+    )
+    .answers(&[(200, PREFERENCES)])
+    .refuses(&[NotFound]),
+    route(
+        Patch,
+        "/api/v1/me/preferences",
+        "updatePreferences",
+        "Change how you want to be notified",
+    )
+    .body(schema_of::<UpdatePreferences>)
+    .answers(&[(200, PREFERENCES)])
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/notifications",
+        "listNotifications",
+        "List your notifications, the newest first",
+    )
+    .query(schema_of::<ListNotifications>)
+    .answers(&[(200, Content::Json(schema_of::<NotificationPage>))])
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/notifications/{notificationId}/read",
+        "readNotification",
+        "Mark a notification as read",
+    )
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/notifications/read-all",
+        "readAllNotifications",
+        "Mark all your notifications as read",
+    )
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/rooms/{roomId}/preferences",
+        "getRoomPreferences",
+        "Get what you are notified of in a room",
+    )
+    .answers(&[(200, Content::Json(schema_of::<RoomPreferences>))])
+    .refuses(&[NotFound, Forbidden]),
+    route(
+        Put,
+        "/api/v1/rooms/{roomId}/preferences",
+        "putRoomPreferences",
+        "Set what you are notified of in a room",
+    )
+    .body(schema_of::<RoomPreferences>)
+    .refuses(&[NotFound, Forbidden]),
     route(
         Get,
         "/api/v1/me/blocks",
@@ -503,6 +563,7 @@ pub(super) fn path_parameter(name: &str) -> Option<SchemaOf> {
         "keyId" => Some(schema_of::<ApiKeyId>),
         "circuitName" => Some(schema_of::<CircuitName>),
         "sessionId" => Some(schema_of::<SessionId>),
+        "notificationId" => Some(schema_of::<NotificationId>),
         _ => None,
     }
 }

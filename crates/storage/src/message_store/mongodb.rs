@@ -4,7 +4,8 @@
 //! What must stay true:
 //! - every write is acknowledged by a majority with its journal flushed, every read is from the primary and of what a
 //!   majority has: what was answered survives an election, and what was written is read;
-//! - every operation on a sharded collection names the value of its shard key (see `collections.rs`);
+//! - every operation on a sharded collection names the value of its shard key (see `collections.rs`), but for following all
+//!   logs at once (`log/follower.rs`), which one instance of a fleet does;
 //! - where two documents must agree, they change in one transaction (see `transaction.rs`).
 
 mod address;
@@ -57,6 +58,7 @@ use database::Database;
 use deletion::Deletion;
 use direct_rooms::DirectRooms;
 use guests::Guests;
+pub use log::LogFollower;
 use log::epochs::Epochs;
 use log::words::DueBlocks;
 use log::{
@@ -110,6 +112,7 @@ pub(super) struct Parts {
     pub(super) memberships: Memberships,
     pub(super) membership_lookup: MembershipLookup,
     pub(super) membership_changes: MembershipChanges,
+    pub(super) entries: Entries,
     pub(super) heads: VisibleHeads,
     pub(super) events: Events,
     pub(super) history: History,
@@ -321,7 +324,7 @@ impl Parts {
             search: Search {
                 database: database.clone(),
                 people,
-                entries,
+                entries: entries.clone(),
                 heads: heads.clone(),
                 messages,
                 index,
@@ -337,6 +340,7 @@ impl Parts {
             memberships,
             membership_lookup,
             membership_changes,
+            entries,
             heads,
             unread,
             writer,

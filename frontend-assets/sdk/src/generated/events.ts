@@ -77,6 +77,14 @@ export type RoomEvent =
  * The replay of one room after a reconnect has ended, or the room is no longer accessible.
  */
 export type RoomResumed = ResumedRoom | LostRoom;
+/**
+ * The id of a notification.
+ */
+export type NotificationId = string;
+/**
+ * What a notification is about.
+ */
+export type NotificationKind = "mention" | "reply" | "direct" | "message" | "invitation";
 
 /**
  * Everything that a connection carries.
@@ -1205,6 +1213,104 @@ export interface ConnectRefusedData {
    * An explanation for developers.
    */
   message: string;
+}
+/**
+ * Lists your notifications, the newest first.
+ */
+export interface ListNotifications {
+  /**
+   * The id of the last notification of the previous page.
+   */
+  before?: NotificationId;
+  /**
+   * The most notifications to return; 50 by default.
+   */
+  limit?: number;
+  /**
+   * Whether to leave out what was read.
+   */
+  unread?: boolean;
+}
+/**
+ * A notification.
+ */
+export interface Notification {
+  /**
+   * The beginning of the message; empty once that is deleted.
+   */
+  body: string;
+  /**
+   * When it happened.
+   */
+  createdAt: Timestamp;
+  /**
+   * Where it leads: `roomId`, `senderId` and, of a message, its `seq`.
+   */
+  data: {
+    [k: string]: unknown;
+  };
+  /**
+   * Later ones have greater ids.
+   */
+  id: NotificationId;
+  /**
+   * What it is about.
+   */
+  kind: NotificationKind;
+  /**
+   * When it was read; absent if it wasn't.
+   */
+  readAt?: Timestamp;
+  /**
+   * Who or what it is about, in one line.
+   */
+  title: string;
+}
+/**
+ * A page of notifications.
+ */
+export interface NotificationPage {
+  /**
+   * Whether there are more behind the last.
+   */
+  hasMore: boolean;
+  /**
+   * The newest first.
+   */
+  notifications: Notification[];
+  /**
+   * How many you haven't read in all, at most 1,000.
+   */
+  unread: number;
+}
+/**
+ * Notifications were read, on whatever device.
+ */
+export interface NotificationsRead {
+  /**
+   * Their ids.
+   */
+  ids: NotificationId[];
+}
+/**
+ * Marks notifications as read, on all your devices.
+ */
+export interface ReadNotifications {
+  /**
+   * Their ids. Those that aren't yours are ignored.
+   *
+   * @maxItems 200
+   */
+  ids: NotificationId[];
+}
+/**
+ * How many notifications are left.
+ */
+export interface UnreadNotifications {
+  /**
+   * How many you haven't read, at most 1,000.
+   */
+  unread: number;
 }
 
 /** Bounds of what the server takes. */

@@ -397,6 +397,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get how you want to be notified */
+        get: operations["getPreferences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change how you want to be notified */
+        patch: operations["updatePreferences"];
+        trace?: never;
+    };
     "/api/v1/me/rooms": {
         parameters: {
             query?: never;
@@ -408,6 +426,57 @@ export interface paths {
         get: operations["listMyRooms"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your notifications, the newest first */
+        get: operations["listNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notifications/{notificationId}/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark a notification as read */
+        post: operations["readNotification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notifications/read-all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark all your notifications as read */
+        post: operations["readAllNotifications"];
         delete?: never;
         options?: never;
         head?: never;
@@ -532,6 +601,24 @@ export interface paths {
         put?: never;
         /** Send a message */
         post: operations["postMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rooms/{roomId}/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get what you are notified of in a room */
+        get: operations["getRoomPreferences"];
+        /** Set what you are notified of in a room */
+        put: operations["putRoomPreferences"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -956,6 +1043,8 @@ export interface components {
             /** @description The instances. */
             instances: components["schemas"]["Instance"][];
         };
+        /** @description A language that mails are written in. */
+        Language: "en" | "es";
         /** @description Signs in. A username or password that is too short is treated like a wrong one. */
         LoginRequest: {
             /** @description The password. */
@@ -1084,6 +1173,43 @@ export interface components {
             /** @description The messages in their current state. */
             messages: components["schemas"]["Message"][];
         };
+        /** @description A notification. */
+        Notification: {
+            /** @description The beginning of the message; empty once that is deleted. */
+            body: string;
+            /** @description When it happened. */
+            createdAt: components["schemas"]["Timestamp"];
+            /** @description Where it leads: `roomId`, `senderId` and, of a message, its `seq`. */
+            data: {
+                [key: string]: unknown;
+            };
+            /** @description Later ones have greater ids. */
+            id: components["schemas"]["NotificationId"];
+            /** @description What it is about. */
+            kind: components["schemas"]["NotificationKind"];
+            /** @description When it was read; absent if it wasn't. */
+            readAt?: components["schemas"]["Timestamp"];
+            /** @description Who or what it is about, in one line. */
+            title: string;
+        };
+        /** @description The id of a notification. */
+        NotificationId: string;
+        /** @description What a notification is about. */
+        NotificationKind: "mention" | "reply" | "direct" | "message" | "invitation";
+        /** @description A page of notifications. */
+        NotificationPage: {
+            /** @description Whether there are more behind the last. */
+            hasMore: boolean;
+            /** @description The newest first. */
+            notifications: components["schemas"]["Notification"][];
+            /**
+             * Format: uint64
+             * @description How many you haven't read in all, at most 1,000.
+             */
+            unread: number;
+        };
+        /** @description What you want to be told of in a room. */
+        Notify: "all" | "mentions" | "nothing";
         /** @description A numbered page of a list. */
         NumberedPage: {
             /** @description The entries of this page; none beyond the last one. */
@@ -1140,6 +1266,17 @@ export interface components {
              */
             replyTo?: number | null;
         };
+        /** @description How you want to be told of what happens while you are away. */
+        Preferences: {
+            /** @description The language of mails. */
+            language: components["schemas"]["Language"];
+            /** @description Whether by mail, to your verified address. */
+            mail: boolean;
+            /** @description Whether on your devices. */
+            push: boolean;
+            /** @description When not to be disturbed; absent if never. */
+            quietHours?: components["schemas"]["QuietHours"];
+        };
         /** @description The body of an HTTP error, as RFC 9457 has it: `application/problem+json`. */
         Problem: {
             /** @description The error code, for programs. */
@@ -1190,6 +1327,15 @@ export interface components {
         PutMember: {
             /** @description The member's role. By default a new member becomes a `member`, and an existing one keeps their role. */
             role?: components["schemas"]["RoomRole"] | null;
+        };
+        /** @description A part of each day in which you aren't disturbed. */
+        QuietHours: {
+            /** @description From when on, as in `22:00`. */
+            from: string;
+            /** @description A time zone by its name, as in `Europe/Madrid`. */
+            timeZone: string;
+            /** @description Until when; on the next day if it is before `from`. */
+            to: string;
         };
         /** @description What is counted in one tier of rate limits. */
         RateLimitState: {
@@ -1323,6 +1469,11 @@ export interface components {
             /** @description The rooms. */
             rooms: components["schemas"]["Room"][];
         };
+        /** @description Your preferences for one room. */
+        RoomPreferences: {
+            /** @description What you want to be told of. */
+            notify: components["schemas"]["Notify"];
+        };
         /** @description What a member may do in a room. */
         RoomRole: "member" | "moderator" | "owner";
         /** @description A place in the log that its writer lost: nothing is there, and nobody need wait for it. */
@@ -1441,6 +1592,17 @@ export interface components {
             displayName?: string | null;
             /** @description `null` removes it. */
             email?: string | null;
+        };
+        /** @description Changes some of your preferences. */
+        UpdatePreferences: {
+            /** @description The language of mails. */
+            language?: components["schemas"]["Language"] | null;
+            /** @description Whether by mail. */
+            mail?: boolean | null;
+            /** @description Whether on your devices. */
+            push?: boolean | null;
+            /** @description When not to be disturbed; `null` for never. */
+            quietHours?: components["schemas"]["QuietHours"] | null;
         };
         /** @description Updates a room. Absent fields don't change. */
         UpdateRoom: {
@@ -2405,6 +2567,62 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    getPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preferences"];
+                };
+            };
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    updatePreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UpdatePreferences"];
+            };
+        };
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preferences"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["too_large"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     listMyRooms: {
         parameters: {
             query?: {
@@ -2430,6 +2648,87 @@ export interface operations {
             };
             400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    listNotifications: {
+        parameters: {
+            query?: {
+                /** @description The id of the last notification of the previous page. */
+                before?: components["schemas"]["NotificationId"];
+                /** @description The most notifications to return; 50 by default. */
+                limit?: number;
+                /** @description Whether to leave out what was read. */
+                unread?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationPage"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    readNotification: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                notificationId: components["schemas"]["NotificationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    readAllNotifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
@@ -2823,6 +3122,66 @@ export interface operations {
             403: components["responses"]["forbidden"];
             404: components["responses"]["not_found"];
             409: components["responses"]["conflict"];
+            413: components["responses"]["too_large"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    getRoomPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                roomId: components["schemas"]["RoomId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomPreferences"];
+                };
+            };
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    putRoomPreferences: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                roomId: components["schemas"]["RoomId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoomPreferences"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
             413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];

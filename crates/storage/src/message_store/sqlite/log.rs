@@ -32,6 +32,20 @@ impl SqliteStore {
         self.database.read(read).await
     }
 
+    pub async fn all_heads(&self) -> Result<Vec<(RoomId, u64)>, StoreError> {
+        const SQL: &str = "
+            SELECT r.id, h.head_seq FROM rooms r CROSS JOIN room_heads h ON h.room = r.no
+            WHERE r.deleted_at IS NULL ORDER BY r.no";
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare(SQL)?;
+            let heads = statement.query_map([], |row| {
+                Ok((RoomId::trusted(row.get::<_, String>(0)?), row.get(1)?))
+            })?;
+            Ok(heads.collect::<Result<_, _>>()?)
+        };
+        self.database.read(read).await
+    }
+
     pub async fn events(
         &self,
         room: &RoomId,

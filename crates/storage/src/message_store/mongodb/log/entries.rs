@@ -37,7 +37,7 @@ struct Position {
 /// Reads entries. Cloning shares it.
 #[derive(Clone)]
 pub struct Entries {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl Entries {

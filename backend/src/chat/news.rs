@@ -1,0 +1,147 @@
+//! What has happened in rooms, for those who derive something of it away from the path of a message: which logs have gone
+//! on, who has read how far, and who was added by whom. Gathered in memory and bounded; whoever takes it finds in the store
+//! what was lost with the process.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use protocol::{RoomId, Timestamp, UserId};
+use tokio::sync::Notify;
+
+/// Rooms whose logs have gone on, at most; with more, all are looked at.
+const ROOMS: usize = 50_000;
+
+/// Read marks and invitations that wait, at most.
+const WAITING: usize = 50_000;
+
+/// Somebody was added to a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// The room.
+    pub room: RoomId,
+    /// Who was added.
+    pub user: UserId,
+    /// By whom.
+    pub by: UserId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What was gathered and nobody has taken yet.
+#[derive(Default)]
+pub struct News {
+    written: Mutex<Written>,
+    read: Mutex<HashMap<(UserId, RoomId), u64>>,
+    invitations: Mutex<Vec<Invitation>>,
+    /// For [`News::written_rooms`].
+    arrived: Notify,
+}
+
+/// Rooms whose logs have gone on.
+#[derive(Default)]
+struct Written {
+    /// Up to where.
+    rooms: HashMap<RoomId, u64>,
+    /// There were more.
+    all: bool,
+}
+
+/// Which logs have gone on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum WrittenRooms {
+    /// These, up to these places.
+    Some(Vec<(RoomId, u64)>),
+    /// Nobody knows which.
+    All,
+}
+
+impl News {
+    /// Logs have gone on.
+    pub(super) fn written(&self, rooms: &[(RoomId, u64)]) {
+        if rooms.is_empty() {
+            return;
+        }
+        let mut written = self.written.lock();
+        for (room, head) in rooms {
+            if written.rooms.len() < ROOMS || written.rooms.contains_key(room) {
+                let known = written.rooms.entry(room.clone()).or_default();
+                *known = (*known).max(*head);
+            } else {
+                written.all = true;
+            }
+        }
+        drop(written);
+        self.arrived.notify_one();
+    }
+
+    /// A member has read up to a place.
+    pub(super) fn read(&self, user: &UserId, room: &RoomId, seq: u64) {
+        let mut read = self.read.lock();
+        let key = (user.clone(), room.clone());
+        if read.len() < WAITING || read.contains_key(&key) {
+            let known = read.entry(key).or_default();
+            *known = (*known).max(seq);
+        }
+    }
+
+    /// Somebody was added to a room by somebody else.
+    pub(super) fn invited(&self, invitation: Invitation) {
+        self.give_back(vec![invitation]);
+    }
+
+    /// Waits until a log has gone on.
+    pub async fn written_rooms(&self) -> WrittenRooms {
+        loop {
+            let Written { rooms, all } = std::mem::take(&mut *self.written.lock());
+            if all {
+                return WrittenRooms::All;
+            }
+            if !rooms.is_empty() {
+                return WrittenRooms::Some(rooms.into_iter().collect());
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Who has read how far.
+    pub fn take_read(&self) -> Vec<(UserId, RoomId, u64)> {
+        let read = std::mem::take(&mut *self.read.lock());
+        read.into_iter()
+            .map(|((user, room), seq)| (user, room, seq))
+            .collect()
+    }
+
+    /// Who was added.
+    pub fn take_invitations(&self) -> Vec<Invitation> {
+        std::mem::take(&mut *self.invitations.lock())
+    }
+
+    /// What couldn't be stored yet.
+    pub fn give_back(&self, invitations: Vec<Invitation>) {
+        let mut waiting = self.invitations.lock();
+        let space = WAITING.saturating_sub(waiting.len());
+        waiting.extend(invitations.into_iter().take(space));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_room_is_told_of_once_with_its_last_place() {
+        let news = News::default();
+        let room = RoomId::trusted("r");
+        news.written(&[(room.clone(), 3)]);
+        news.written(&[(room.clone(), 2)]);
+        assert_eq!(
+            news.written_rooms().await,
+            WrittenRooms::Some(vec![(room, 3)])
+        );
+        let many: Vec<_> = (0..=ROOMS)
+            .map(|room| (RoomId::trusted(format!("r{room}")), 1))
+            .collect();
+        news.written(&many);
+        assert_eq!(news.written_rooms().await, WrittenRooms::All);
+    }
+}

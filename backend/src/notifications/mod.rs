@@ -1,0 +1,199 @@
+//! Notifications: what concerns a user while they look elsewhere or are away. They are derived from the rooms' logs behind a
+//! durable cursor, stored once, told to all connections of the user, and after a while to the devices and the address of
+//! who hasn't read them.
+//!
+//! What must stay true: nothing of this is on the path of a message; a message that was acked is derived, whatever stops in
+//! between, and no notification is there twice; nobody sets out twice to push or mail one.
+
+mod counts;
+mod derivation;
+mod embedded_log;
+mod fleet_log;
+mod gathered;
+pub mod listing;
+pub mod preferences;
+mod quiet_hours;
+
+use std::{sync::Arc, time::Duration};
+
+use protocol::{
+    Notification, NotificationId, NotificationKind, NotificationsRead, RoomId, Timestamp, UserId,
+};
+use storage::{
+    CursorStore, FollowedEntry, MessageStore, NewNotification, NotificationStore, PreferenceStore,
+    Sql, Statement, StoreError, StoredNotification,
+};
+use tokio::task::JoinSet;
+
+use crate::{chat::news::News, delivery::Delivery, error::AppError, fleet::bus::Bus};
+
+pub use counts::Counts;
+
+/// How long notifications are kept.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Between two looks at what is too old, and how many are removed at a time.
+const UPKEEP_EVERY: Duration = Duration::from_secs(600);
+const REMOVED_AT_ONCE: u32 = 5_000;
+
+/// Notifications of all users.
+pub struct Notifications {
+    store: MessageStore,
+    stored: NotificationStore,
+    preferences: PreferenceStore,
+    cursors: CursorStore,
+    delivery: Delivery,
+    bus: Arc<Bus>,
+    news: Arc<News>,
+    counts: Counts,
+    /// Of this instance, as the holder of a lease.
+    holder: String,
+}
+
+/// What notifications are built from.
+pub struct NotificationParts {
+    /// Accounts, rooms and logs.
+    pub store: MessageStore,
+    /// The tables.
+    pub sql: Sql,
+    /// Events to clients.
+    pub delivery: Delivery,
+    /// The bus between instances.
+    pub bus: Arc<Bus>,
+    /// What happened in rooms.
+    pub news: Arc<News>,
+    /// This instance.
+    pub instance: String,
+}
+
+impl Notifications {
+    /// Those in these tables.
+    pub fn new(parts: NotificationParts) -> Self {
+        let sql = parts.sql;
+        Self {
+            store: parts.store,
+            stored: NotificationStore::new(sql.clone()),
+            preferences: PreferenceStore::new(sql.clone()),
+            cursors: CursorStore::new(sql),
+            delivery: parts.delivery,
+            bus: parts.bus,
+            news: parts.news,
+            counts: Counts::default(),
+            holder: parts.instance,
+        }
+    }
+
+    /// Starts what derives notifications, and what is done from time to time.
+    pub fn spawn_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        let notifications = self.clone();
+        if self.bus.has_peers() {
+            tasks.spawn(async move { fleet_log::run(&notifications).await });
+        } else {
+            tasks.spawn(async move { embedded_log::run(&notifications).await });
+        }
+        let notifications = self.clone();
+        tasks.spawn(async move { gathered::run(&notifications).await });
+        let notifications = self.clone();
+        tasks.spawn(async move { notifications.run_upkeep().await });
+    }
+
+    /// What was counted here.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    async fn run_upkeep(&self) {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            let before = ago(Timestamp::now(), KEPT);
+            match self.stored.delete_before(before, REMOVED_AT_ONCE).await {
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "old notifications weren't removed"),
+            }
+        }
+    }
+
+    /// Removes everything of a user who is gone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn forget_user(&self, user: &UserId) -> Result<(), StoreError> {
+        self.stored.delete_user(user).await
+    }
+
+    /// Stores what follows from entries of logs, with what notes that they were read. False, and nothing happened, if that is
+    /// required and refused.
+    async fn add(
+        &self,
+        entries: &[FollowedEntry],
+        mut statements: Vec<Statement>,
+    ) -> Result<bool, StoreError> {
+        let derived = self.derive(entries).await?;
+        statements.extend(derived.changes);
+        let is_stored = self.store_new(&derived.new, statements).await?;
+        if is_stored {
+            self.counts.read_entries(entries.len());
+        }
+        Ok(is_stored)
+    }
+
+    /// Stores notifications that aren't there yet, and tells their users.
+    async fn store_new(
+        &self,
+        new: &[NewNotification],
+        statements: Vec<Statement>,
+    ) -> Result<bool, StoreError> {
+        let Some(added) = self.stored.add(new, statements).await? else {
+            return Ok(false);
+        };
+        self.announce(added);
+        Ok(true)
+    }
+
+    /// Tells the connections of users of what is new for them.
+    fn announce(&self, added: Vec<StoredNotification>) {
+        for stored in added {
+            self.counts.added(&stored.kind);
+            if stored.read_at.is_some() {
+                continue;
+            }
+            let user = stored.user_id.clone();
+            match shown(stored) {
+                Ok(notification) => self.delivery.notify(&user, &notification),
+                Err(error) => tracing::error!(%error, "a stored notification can't be read"),
+            }
+        }
+    }
+
+    /// Tells the connections of a user of what was read.
+    fn announce_read(&self, user: &UserId, ids: Vec<String>) {
+        if ids.is_empty() {
+            return;
+        }
+        let ids = ids.into_iter().map(NotificationId::trusted).collect();
+        self.delivery.notify(user, &NotificationsRead { ids });
+    }
+}
+
+/// The moment so long before another.
+fn ago(now: Timestamp, time: Duration) -> Timestamp {
+    let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ms))
+}
+
+/// A notification as its user sees it.
+fn shown(stored: StoredNotification) -> Result<Notification, AppError> {
+    let unknown = || AppError::internal("a kind of notifications that this version doesn't know");
+    Ok(Notification {
+        kind: NotificationKind::named(&stored.kind).ok_or_else(unknown)?,
+        id: NotificationId::trusted(stored.id),
+        title: stored.title,
+        body: stored.body,
+        data: serde_json::from_str(&stored.data).map_err(AppError::internal)?,
+        created_at: stored.created_at,
+        read_at: stored.read_at,
+    })
+}
+
+/// A room and a user.
+type InRoom = (RoomId, UserId);

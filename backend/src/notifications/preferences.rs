@@ -1,0 +1,132 @@
+//! How a user wants to be told.
+
+use protocol::{
+    Language, Notify, Preferences, QuietHours, RoomId, RoomKind, RoomPreferences, UpdatePreferences,
+};
+use storage::{StoreError, StoredPreferences, StoredQuietHours};
+
+use super::{Notifications, quiet_hours};
+use crate::{auth::actor::Actor, error::AppError};
+
+/// The actor's preferences.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read(notifications: &Notifications, actor: &Actor) -> Result<Preferences, AppError> {
+    Ok(shown(notifications.preferences.of(&actor.user_id).await?))
+}
+
+/// Changes some of them.
+///
+/// # Errors
+/// `invalid` for a time zone that nobody knows.
+pub async fn update(
+    notifications: &Notifications,
+    actor: &Actor,
+    request: UpdatePreferences,
+) -> Result<Preferences, AppError> {
+    let store = &notifications.preferences;
+    let mut preferences = store.of(&actor.user_id).await?;
+    if let Some(mail) = request.mail {
+        preferences.mail = mail;
+    }
+    if let Some(push) = request.push {
+        preferences.push = push;
+    }
+    if let Some(language) = request.language {
+        preferences.language = Some(language.code().to_owned());
+    }
+    if let Some(quiet) = request.quiet_hours {
+        preferences.quiet_hours = quiet.map(stored).transpose()?;
+    }
+    store.set(&actor.user_id, &preferences).await?;
+    Ok(shown(preferences))
+}
+
+fn stored(hours: QuietHours) -> Result<StoredQuietHours, AppError> {
+    quiet_hours::known_zone(&hours.time_zone)?;
+    let (from, to) = hours.minutes()?;
+    Ok(StoredQuietHours {
+        from,
+        to,
+        time_zone: hours.time_zone,
+    })
+}
+
+fn shown(preferences: StoredPreferences) -> Preferences {
+    Preferences {
+        mail: preferences.mail,
+        push: preferences.push,
+        language: language(&preferences),
+        quiet_hours: preferences.quiet_hours.map(|hours| QuietHours {
+            from: QuietHours::time_of_day(hours.from),
+            to: QuietHours::time_of_day(hours.to),
+            time_zone: hours.time_zone,
+        }),
+    }
+}
+
+/// The language of a user's mails.
+pub fn language(preferences: &StoredPreferences) -> Language {
+    let said = preferences.language.as_deref();
+    said.and_then(Language::of_code).unwrap_or_default()
+}
+
+/// What the actor is told of in a room.
+///
+/// # Errors
+/// `not_found` for a room that the actor may not see, `forbidden` for one that the actor isn't in.
+pub async fn read_room(
+    notifications: &Notifications,
+    actor: &Actor,
+    room: &RoomId,
+) -> Result<RoomPreferences, AppError> {
+    let kind = member(notifications, actor, room).await?;
+    let said = notifications
+        .preferences
+        .in_room(room, &actor.user_id)
+        .await?;
+    let said = said.as_deref().and_then(Notify::named);
+    Ok(RoomPreferences {
+        notify: said.unwrap_or(match kind {
+            RoomKind::Direct => Notify::All,
+            _ => Notify::Mentions,
+        }),
+    })
+}
+
+/// Sets it.
+///
+/// # Errors
+/// As [`read_room`].
+pub async fn put_room(
+    notifications: &Notifications,
+    actor: &Actor,
+    room: &RoomId,
+    request: RoomPreferences,
+) -> Result<(), AppError> {
+    member(notifications, actor, room).await?;
+    let notify = request.notify.name();
+    notifications
+        .preferences
+        .set_in_room(room, &actor.user_id, notify)
+        .await?;
+    Ok(())
+}
+
+/// The kind of a room that the actor is in.
+async fn member(
+    notifications: &Notifications,
+    actor: &Actor,
+    room: &RoomId,
+) -> Result<RoomKind, AppError> {
+    let membership = match notifications.store.membership(room, &actor.user_id).await {
+        Err(StoreError::NotFound) => return Err(AppError::not_found("room")),
+        found => found?,
+    };
+    match (membership.role, membership.kind) {
+        (Some(_), kind) => Ok(kind),
+        (None, RoomKind::Public) => Err(AppError::forbidden("join the room first")),
+        (None, _) => Err(AppError::not_found("room")),
+    }
+}

@@ -1,0 +1,373 @@
+//! Notifications: what a user is to know of, read or not, and whether somebody has set out to push or mail it.
+
+use protocol::{RoomId, Timestamp, UserId};
+
+use crate::Freshness;
+use crate::sql::{Row, Sql, Statement, Value, Written};
+use crate::{Page, StoreError};
+
+/// Rows of one statement: two back ends take so many placeholders.
+const ROWS: usize = 500;
+
+/// Unread notifications are counted up to so many.
+pub const UNREAD_NOTIFICATIONS_MAX: u64 = 1_000;
+
+/// A notification that isn't stored yet.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewNotification {
+    /// Whom it is for.
+    pub user_id: UserId,
+    /// What it is: there is one for a user, a kind and a place.
+    pub kind: &'static str,
+    /// The room that it is about.
+    pub room_id: RoomId,
+    /// The place in the room's log; of what isn't in the log, its time.
+    pub seq: u64,
+    /// Who caused it.
+    pub actor_id: UserId,
+    /// Its title.
+    pub title: String,
+    /// Its text.
+    pub body: String,
+    /// What a client needs to lead there: a JSON object.
+    pub data: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// True if the user has seen it already.
+    pub is_read: bool,
+}
+
+/// A notification.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredNotification {
+    /// In the order in which they were made.
+    pub id: String,
+    /// Whom it is for.
+    pub user_id: UserId,
+    /// What it is.
+    pub kind: String,
+    /// The room that it is about.
+    pub room_id: RoomId,
+    /// The place in the room's log.
+    pub seq: u64,
+    /// Its title.
+    pub title: String,
+    /// Its text; empty once its message is deleted.
+    pub body: String,
+    /// A JSON object.
+    pub data: String,
+    /// When it happened.
+    pub created_at: Timestamp,
+    /// When it was read.
+    pub read_at: Option<Timestamp>,
+}
+
+/// Without what was written, which must not reach a log.
+impl std::fmt::Debug for StoredNotification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredNotification")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a notification reaches who is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlet {
+    /// By push.
+    Push,
+    /// By mail.
+    Mail,
+}
+
+impl Outlet {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Push => "pushed_at",
+            Self::Mail => "mailed_at",
+        }
+    }
+}
+
+const COLUMNS: &str = "id, user_id, kind, room_id, seq, title, body, data, created_at, read_at";
+
+/// Notifications, durable. Cloning shares them.
+#[derive(Clone)]
+pub struct NotificationStore {
+    sql: Sql,
+}
+
+impl NotificationStore {
+    /// Those of these tables.
+    pub fn new(sql: Sql) -> Self {
+        Self { sql }
+    }
+
+    /// Stores what isn't there yet, with what else is to happen in the same transaction, and returns what is new. `None`,
+    /// and nothing happened, if a statement of `others` that is required affected no row.
+    pub async fn add(
+        &self,
+        new: &[NewNotification],
+        others: Vec<Statement>,
+    ) -> Result<Option<Vec<StoredNotification>>, StoreError> {
+        let mut statements = others;
+        let first = statements.len();
+        for chunk in new.chunks(ROWS) {
+            statements.push(insert(chunk));
+        }
+        let Written::All(effects) = self.sql.write(None, statements).await? else {
+            return Ok(None);
+        };
+        let rows = effects
+            .into_iter()
+            .skip(first)
+            .flat_map(|effect| effect.rows);
+        let mut added = rows.map(|row| read(&row)).collect::<Result<Vec<_>, _>>()?;
+        added.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(Some(added))
+    }
+
+    /// A user's notifications, the newest first, those behind `before`.
+    pub async fn list(
+        &self,
+        user: &UserId,
+        only_unread: bool,
+        before: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<StoredNotification>, StoreError> {
+        let mut sql = format!("SELECT {COLUMNS} FROM notifications WHERE user_id = $1");
+        if only_unread {
+            sql.push_str(" AND read_at IS NULL");
+        }
+        let mut select = vec![Value::from(user)];
+        if let Some(before) = before {
+            sql.push_str(" AND id < $2");
+            select.push(before.into());
+        }
+        let place = select.len() + 1;
+        sql.push_str(&format!(" ORDER BY id DESC LIMIT ${place}"));
+        let statement = select
+            .into_iter()
+            .fold(Statement::new(sql), Statement::bind)
+            .bind(u64::from(limit) + 1);
+        let rows = self
+            .sql
+            .read(Freshness::OwnWrites(user.as_str()), statement)
+            .await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::cut(items, limit))
+    }
+
+    /// How many a user hasn't read, at most [`UNREAD_NOTIFICATIONS_MAX`].
+    pub async fn unread(&self, user: &UserId) -> Result<u64, StoreError> {
+        const COUNT: &str = "
+            SELECT count(*) FROM (
+                SELECT 1 FROM notifications WHERE user_id = $1 AND read_at IS NULL LIMIT $2) AS unread";
+        let count = Statement::new(COUNT)
+            .bind(user)
+            .bind(UNREAD_NOTIFICATIONS_MAX);
+        let rows = self
+            .sql
+            .read(Freshness::OwnWrites(user.as_str()), count)
+            .await?;
+        rows.first().map_or(Ok(0), |row| row.get(0))
+    }
+
+    /// Which of these unread notifications are a user's.
+    pub async fn exists(&self, user: &UserId, id: &str) -> Result<bool, StoreError> {
+        let select = "SELECT 1 FROM notifications WHERE id = $1 AND user_id = $2";
+        let select = Statement::new(select).bind(id).bind(user);
+        let rows = self
+            .sql
+            .read(Freshness::OwnWrites(user.as_str()), select)
+            .await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Marks those of these notifications that are the user's as read, and returns which were unread.
+    pub async fn mark_read(
+        &self,
+        user: &UserId,
+        ids: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let update = format!(
+            "UPDATE notifications SET read_at = $1 WHERE user_id = $2 AND read_at IS NULL AND id IN ({}) RETURNING id",
+            placeholders(3, ids.len())
+        );
+        let update = Statement::new(update).bind(now).bind(user);
+        let update = ids.iter().cloned().fold(update, Statement::bind);
+        self.marked(user, update).await
+    }
+
+    /// Marks all of a user's notifications as read, at most a thousand, and returns which were unread.
+    pub async fn mark_all_read(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        const UPDATE: &str = "
+            UPDATE notifications SET read_at = $1 WHERE id IN (
+                SELECT id FROM notifications WHERE user_id = $2 AND read_at IS NULL ORDER BY id LIMIT $3)
+            RETURNING id";
+        let update = Statement::new(UPDATE)
+            .bind(now)
+            .bind(user)
+            .bind(UNREAD_NOTIFICATIONS_MAX);
+        self.marked(user, update).await
+    }
+
+    async fn marked(&self, user: &UserId, update: Statement) -> Result<Vec<String>, StoreError> {
+        let written = self.sql.write(Some(user.as_str()), vec![update]).await?;
+        let rows = written.into_last_rows();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Marks what is about rooms that were read up to a place, and returns which were unread.
+    pub async fn mark_places_read(
+        &self,
+        places: &[(UserId, RoomId, u64)],
+        now: Timestamp,
+    ) -> Result<Vec<(UserId, String)>, StoreError> {
+        let mut marked = Vec::new();
+        for chunk in places.chunks(ROWS) {
+            let statements = chunk.iter().map(|(user, room, seq)| {
+                const UPDATE: &str = "
+                    UPDATE notifications SET read_at = $1
+                    WHERE user_id = $2 AND room_id = $3 AND seq <= $4 AND read_at IS NULL RETURNING user_id, id";
+                Statement::new(UPDATE).bind(now).bind(user).bind(room).bind(*seq)
+            });
+            if let Written::All(effects) = self.sql.write(None, statements.collect()).await? {
+                for row in effects.iter().flat_map(|effect| &effect.rows) {
+                    marked.push((row.get(0)?, row.get(1)?));
+                }
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Claims what a user hasn't read and nobody has set out to push or mail yet, from before a time, with what is to
+    /// happen in the same transaction. Nobody claims it again.
+    pub async fn claim(
+        &self,
+        user: &UserId,
+        outlet: Outlet,
+        before: Timestamp,
+        now: Timestamp,
+        others: Vec<Statement>,
+    ) -> Result<Vec<StoredNotification>, StoreError> {
+        let column = outlet.column();
+        let update = format!(
+            "UPDATE notifications SET {column} = $1 WHERE id IN (
+                 SELECT id FROM notifications WHERE user_id = $2 AND read_at IS NULL AND {column} IS NULL
+                     AND created_at <= $3 ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)
+             RETURNING {COLUMNS}"
+        );
+        let update = Statement::new(update).bind(now).bind(user).bind(before);
+        let mut statements = others;
+        statements.push(update);
+        let rows = self.sql.write(None, statements).await?.into_last_rows();
+        let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        claimed.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(claimed)
+    }
+
+    /// Those that are waiting to be pushed or mailed, as [`NotificationStore::claim`] would take them.
+    pub async fn waiting(
+        &self,
+        user: &UserId,
+        outlet: Outlet,
+        before: Timestamp,
+    ) -> Result<Vec<StoredNotification>, StoreError> {
+        let column = outlet.column();
+        let select = format!(
+            "SELECT {COLUMNS} FROM notifications WHERE user_id = $1 AND read_at IS NULL AND {column} IS NULL
+                 AND created_at <= $2 ORDER BY id LIMIT 100"
+        );
+        let select = Statement::new(select).bind(user).bind(before);
+        let rows = self.sql.read(Freshness::Latest, select).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// What takes the text from the notifications of a message that was deleted.
+    pub fn forget_message(room: &RoomId, seq: u64) -> Statement {
+        let update = "UPDATE notifications SET body = '' WHERE room_id = $1 AND seq = $2";
+        Statement::new(update).bind(room).bind(seq)
+    }
+
+    /// Removes everything of a user.
+    pub async fn delete_user(&self, user: &UserId) -> Result<(), StoreError> {
+        let tables = [
+            "DELETE FROM notifications WHERE user_id = $1",
+            "DELETE FROM notification_preferences WHERE user_id = $1",
+            "DELETE FROM room_preferences WHERE user_id = $1",
+            "DELETE FROM devices WHERE user_id = $1",
+            "DELETE FROM verified_emails WHERE user_id = $1",
+        ];
+        let statements = tables.map(|delete| Statement::new(delete).bind(user));
+        self.sql.write(None, statements.into()).await?;
+        Ok(())
+    }
+
+    /// Removes notifications from before a time, at most so many, and returns how many.
+    pub async fn delete_before(&self, before: Timestamp, at_most: u32) -> Result<u64, StoreError> {
+        const DELETE: &str = "
+            DELETE FROM notifications WHERE id IN (
+                SELECT id FROM notifications WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        let delete = Statement::new(DELETE).bind(before).bind(at_most);
+        let written = self.sql.write(None, vec![delete]).await?;
+        Ok(written.rows_affected().unwrap_or(0))
+    }
+}
+
+/// `$3, $4, $5`.
+fn placeholders(first: usize, count: usize) -> String {
+    let places: Vec<String> = (first..first + count)
+        .map(|place| format!("${place}"))
+        .collect();
+    places.join(", ")
+}
+
+fn insert(new: &[NewNotification]) -> Statement {
+    let rows: Vec<String> = (0..new.len())
+        .map(|row| format!("({})", placeholders(row * 11 + 1, 11)))
+        .collect();
+    let sql = format!(
+        "INSERT INTO notifications (id, user_id, kind, room_id, seq, actor_id, title, body, data, created_at, read_at)
+         VALUES {} ON CONFLICT (user_id, kind, room_id, seq) DO NOTHING RETURNING {COLUMNS}",
+        rows.join(", ")
+    );
+    new.iter().fold(Statement::new(sql), |insert, one| {
+        insert
+            .bind(uuid::Uuid::now_v7().to_string())
+            .bind(&one.user_id)
+            .bind(one.kind)
+            .bind(&one.room_id)
+            .bind(one.seq)
+            .bind(&one.actor_id)
+            .bind(one.title.as_str())
+            .bind(one.body.as_str())
+            .bind(one.data.as_str())
+            .bind(one.at)
+            .bind(one.is_read.then_some(one.at))
+    })
+}
+
+fn read(row: &Row) -> Result<StoredNotification, StoreError> {
+    Ok(StoredNotification {
+        id: row.get(0)?,
+        user_id: row.get(1)?,
+        kind: row.get(2)?,
+        room_id: row.get(3)?,
+        seq: row.get(4)?,
+        title: row.get(5)?,
+        body: row.get(6)?,
+        data: row.get(7)?,
+        created_at: row.get(8)?,
+        read_at: row.get(9)?,
+    })
+}
