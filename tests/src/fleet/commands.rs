@@ -1,8 +1,70 @@
 //! The commands for those who run a fleet, with the configuration of its instances.
 
+use std::time::Duration;
+
+use http::Method;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::fleet::Fleet;
+use crate::{client::http::request, deadline::within, server::api::Api};
+
+/// Fewer requests than strangers may make.
+const BETWEEN: Duration = Duration::from_millis(700);
+
+/// What the server says to an event that a program with this key publishes.
+async fn publish(server: &Api, key: &str) -> u16 {
+    let bearer = format!("Bearer {key}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let body = json!({ "namespace": "/", "to": { "user": "nobody" }, "event": "price", "data": 1 });
+    let answer = request(
+        server.address(),
+        Method::POST,
+        "/api/v1/publish",
+        &headers,
+        body.to_string(),
+    );
+    answer.await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_programs_are_made_and_revoked_while_instances_run() {
+    let fleet = Fleet::new();
+    let server = fleet.start().await;
+    let (done, printed) = fleet
+        .run(&["admin", "keys", "create", "shop", "everything"])
+        .await;
+    assert!(!done && printed.contains("everything"), "{printed}");
+    let (done, printed) = fleet
+        .run(&["admin", "keys", "create", "shop", "publish"])
+        .await;
+    assert!(done, "{printed}");
+    let key = printed.lines().find(|line| !line.contains(' ')).unwrap();
+    within("the key is known", async {
+        while publish(&server, key).await >= 400 {
+            sleep(BETWEEN).await;
+        }
+    })
+    .await;
+
+    let (done, printed) = fleet.run(&["admin", "keys", "list"]).await;
+    assert!(done && !printed.contains(key), "{printed}");
+    let line = printed.lines().find(|line| line.contains("shop")).unwrap();
+    let id = line.split(' ').next().unwrap();
+    for expected in [true, false] {
+        let (done, printed) = fleet.run(&["admin", "keys", "revoke", id]).await;
+        assert_eq!(done, expected, "{printed}");
+    }
+    within("the key is refused", async {
+        while publish(&server, key).await != 401 {
+            sleep(BETWEEN).await;
+        }
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_is_made_while_instances_run() {
