@@ -56,7 +56,7 @@ stack-of-faults-down: ## Likewise those that the tests break, which the tests st
 
 # Says at once what is missing and can't be installed, rather than after half an hour.
 test: ## Install what the tests need, run all of them, and end the services that were started for it
-	scripts/prerequisites rust node chromium libcurl nginx openssl postgresql python redis
+	scripts/prerequisites rust node chromium faketime libcurl nginx openssl postgresql python redis
 	@if [ -e target/stack/env ]; then end=stack-of-faults-down; else end=stack-down; fi; \
 	trap "$(MAKE) --no-print-directory $$end" EXIT; \
 	$(MAKE) test-rust test-fleet test-sdk test-browser
@@ -71,7 +71,7 @@ OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongod
 # The features of the whole workspace are used by every step, so that nothing is built twice. The server that the tests
 # start is built along with them (target/debug/server-under-test), and holds the web client.
 test-rust: web test-clients ## Of the tests, those in Rust; the services that they start go on running (make stack-down)
-	scripts/prerequisites nginx openssl
+	scripts/prerequisites faketime nginx openssl
 	cargo test --workspace --lib --bins --tests
 	cargo test --workspace --doc
 

@@ -208,7 +208,11 @@ impl UnreadNotices {
             };
             if let (Some(frame), Some(sockets)) = (frame(&notice), elsewhere.get(&user)) {
                 let frame = frame.volatile();
-                for socket in sockets {
+                // Those that have subscribed meanwhile know better.
+                for socket in sockets
+                    .iter()
+                    .filter(|socket| !socket.is_subscribed(&topic))
+                {
                     socket.send(&frame);
                 }
             }

@@ -23,7 +23,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("gateway-signature");
 const PURPOSE: &[u8] = b"gateway tunnel 1";
 
 /// How far the clocks of two instances, and the way between them, may be apart.
-const CLOCKS: Duration = Duration::from_secs(30);
+const CLOCKS: Duration = Duration::from_secs(120);
 
 pub(crate) struct InternalKey(Hmac<Sha256>);
 
@@ -129,15 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_for_one_request_and_half_a_minute() {
+    fn it_holds_for_one_request_and_two_minutes() {
         let now = SystemTime::now();
         let headers = signed(now);
         assert_eq!(verify(&Method::GET, TARGET, &headers, now), Some(address()));
-        let near = Duration::from_millis(29_999);
+        let near = Duration::from_millis(119_999);
         for at in [now + near, now - near] {
             assert_eq!(verify(&Method::GET, TARGET, &headers, at), Some(address()));
         }
-        let far = Duration::from_millis(30_001);
+        let far = Duration::from_millis(120_001);
         for at in [now + far, now - far, UNIX_EPOCH] {
             assert_eq!(verify(&Method::GET, TARGET, &headers, at), None);
         }

@@ -16,6 +16,12 @@ use crate::{
 /// A server event: its name and its payload.
 pub type Told = (String, Value);
 
+/// The names of those events that are in a room's log.
+pub fn names_of_log(events: &[Told]) -> Vec<&str> {
+    let names = events.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| name.starts_with("message:")).collect()
+}
+
 /// A connection that keeps the events and answers which come while it waits for something else.
 pub struct ChatClient {
     socket: WebSocket,

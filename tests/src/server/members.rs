@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
-    chat_client::{ChatClient, Told},
+    chat_client::{ChatClient, Told, names_of_log},
     test_app::{Person, TestApp},
 };
 use crate::deadline::within;
@@ -55,11 +55,6 @@ async fn who_is_removed_hears_of_it_and_then_nothing_more() {
         let back = app.delete(&path(&room, &ana), &bea).await;
         assert!(matches!(back.code(), "forbidden" | "not_found"));
     }
-}
-
-fn names_of_log(events: &[Told]) -> Vec<&str> {
-    let names = events.iter().map(|(name, _)| name.as_str());
-    names.filter(|name| name.starts_with("message:")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

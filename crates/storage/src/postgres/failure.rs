@@ -1,5 +1,7 @@
 //! The driver's errors on their way to a [`StoreError`].
 
+use std::sync::Once;
+
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 
@@ -55,6 +57,9 @@ impl From<Failure> for StoreError {
     }
 }
 
+/// That the database isn't migrated.
+static SAID: Once = Once::new();
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let is_broken = breaks_connection(&error);
@@ -69,7 +74,10 @@ impl From<Error> for Failure {
             },
             // The table or column that this version of the program knows.
             ("42P01" | "42703" | "3F000", _) => {
-                tracing::error!(%error, "the database isn't migrated: run `tertulia migrate`");
+                // Once: everything that is tried again and again fails in the same way.
+                SAID.call_once(|| {
+                    tracing::error!(%error, "the database isn't migrated: run `tertulia migrate`");
+                });
                 Self {
                     error: StoreError::Unavailable(cause(error)),
                     // A replica may not have it yet.

@@ -105,14 +105,6 @@ pub fn post_message(
     ask(server, 0, "POST", &path, Some(sender), Some(&body)).map(drop)
 }
 
-/// The body of what a user reads at `path`.
-///
-/// # Errors
-/// As [`register`].
-pub fn read(server: SocketAddrV4, reader: &Account, path: &str) -> Result<Vec<u8>> {
-    ask(server, 0, "GET", path, Some(reader), None)
-}
-
 fn json(body: &[u8]) -> Result<Value> {
     serde_json::from_slice(body).map_err(|error| Error::Protocol(error.to_string()))
 }

@@ -72,7 +72,7 @@ impl Read {
         }
     }
 
-    /// The route of the peer, and the name of the file with its body.
+    /// The route of the peer, and the name of the file with its answer.
     fn file(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -139,8 +139,8 @@ fn measure_round(
     figures: &mut HttpFigures,
 ) -> Result<()> {
     let work = Path::new(WORK_DIRECTORY);
-    let [data, bodies] = ["data", "bodies"].map(|name| work.join(name));
-    for directory in [&data, &bodies] {
+    let [data, answers] = ["data", "answers"].map(|name| work.join(name));
+    for directory in [&data, &answers] {
         if directory.exists() {
             fs::remove_dir_all(directory).doing(|| format!("removing {}", directory.display()))?;
         }
@@ -161,11 +161,11 @@ fn measure_round(
         accounts::post_message(tertulia.address, &account, &room, number)?;
     }
     for read in Read::ALL {
-        let body = accounts::read(tertulia.address, &account, &read.path(&room))?;
-        let file = bodies.join(read.file());
-        fs::write(&file, body).doing(|| format!("writing {}", file.display()))?;
+        let mut reader = Readers::connect(tertulia.address, &read.path(&room), &account, 1)?;
+        let file = answers.join(read.file());
+        fs::write(&file, reader.ask()?).doing(|| format!("writing {}", file.display()))?;
     }
-    let settings = [("BODIES", bodies.display().to_string())];
+    let settings = [("ANSWERS", answers.display().to_string())];
     let log = work.join("axum.log");
     let mut axum = Server::start(&[AXUM.into()], &settings, cores.server, &log)?;
     // The first slice warms up.
@@ -207,7 +207,7 @@ fn report(facts: &[String], figures: &HttpFigures) -> String {
         text.push_str(&format!("- {fact}\n"));
     }
     text.push_str(
-        "\nFigures are medians over the rounds (least – most). The ratio is of requests a second and core, to the axum route that answers the same body.\n\n",
+        "\nFigures are medians over the rounds (least – most). The ratio is of requests a second and core, to the axum route that answers the same head and body.\n\n",
     );
     let head = ["axum alone, µs of CPU", "Tertulia, µs of CPU", "ratio"];
     let rows = Read::ALL.iter().map(|&read| {

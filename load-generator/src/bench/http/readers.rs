@@ -66,9 +66,24 @@ impl Readers {
         }
         Ok(answers)
     }
+
+    /// Asks once; returns the whole answer, head and body.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if it isn't 200.
+    pub fn ask(&mut self) -> Result<&[u8]> {
+        let connection = self.connections.first_mut();
+        let connection = connection.ok_or_else(|| Error::Closed("before a request".into()))?;
+        connection
+            .write_all(&self.request)
+            .doing(|| "asking".into())?;
+        let length = take_answer(connection, &mut self.buffer)?;
+        Ok(&self.buffer[..length])
+    }
 }
 
-fn take_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
+/// Returns its length.
+fn take_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
     let mut length = 0;
     let mut expected = None;
     loop {
@@ -83,7 +98,7 @@ fn take_answer(connection: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
             expected = whole_length(&buffer[..length])?;
         }
         match expected {
-            Some(expected) if length == expected => return Ok(()),
+            Some(expected) if length == expected => return Ok(length),
             Some(expected) if length > expected || expected > buffer.len() => {
                 return Err(Error::Protocol(format!("an answer of {length} bytes")));
             }
