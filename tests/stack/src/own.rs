@@ -265,7 +265,7 @@ fn free_ports() -> (u16, File) {
                 continue;
             };
             let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-            if lock.try_lock().is_ok() && (ports..ports + 55).all(is_free) {
+            if lock.try_lock().is_ok() && (ports..ports + 60).all(is_free) {
                 return (ports, lock);
             }
         }
