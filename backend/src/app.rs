@@ -16,10 +16,12 @@ use crate::{
     circuits::Circuits,
     config::Config,
     delivery::user_sockets::UserSockets,
+    error::AppError,
     fleet::{bus::Bus, instances::Instances, startup::Startup},
     health::Health,
     jobs::Jobs,
     limits::{Limits, unfinished::UnfinishedRequests},
+    media::Media,
     metrics::Metrics,
     notifications::Notifications,
     publish::{Publishing, api_keys::ApiKeys},
@@ -57,6 +59,8 @@ pub struct App {
     pub sql: Option<Sql>,
     /// What is done later; likewise.
     pub jobs: Option<Jobs>,
+    /// Files and images; none in a fleet without PostgreSQL or a bucket.
+    pub media: Option<Arc<Media>>,
     /// Rate limits.
     pub limits: Arc<Limits>,
     /// HTTP requests that aren't answered yet.
@@ -81,3 +85,15 @@ pub struct App {
 
 /// A shared [`App`].
 pub type SharedApp = Arc<App>;
+
+impl App {
+    /// Files and images.
+    ///
+    /// # Errors
+    /// `not_found` if this server has none.
+    pub fn media(&self) -> Result<&Arc<Media>, AppError> {
+        self.media
+            .as_ref()
+            .ok_or_else(|| AppError::not_found("place for uploads on this server"))
+    }
+}

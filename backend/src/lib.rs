@@ -21,6 +21,8 @@ pub mod http;
 pub mod jobs;
 pub mod limits;
 pub mod logging;
+pub mod media;
+pub mod media_urls;
 pub mod metrics;
 pub mod notifications;
 pub mod operations;

@@ -12,6 +12,7 @@ use tertulia::{
     config::Config,
     health::probe,
     logging,
+    media::image_process,
     server::{self, Listeners},
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify};
@@ -37,6 +38,9 @@ Configuration is read from the environment; docs/configuration.md names every va
 const PROBE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    if let Some(ended) = image_process::serve_if_asked() {
+        return ended;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let ended = match arguments[..] {

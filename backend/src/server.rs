@@ -7,7 +7,7 @@ use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
 use job_queue::JobQueue;
 use protocol::{ServerDraining, ServerEvent};
-use storage::OpenError;
+use storage::{OpenError, UploadStore};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -37,6 +37,8 @@ use crate::{
     health::Health,
     http,
     jobs::{self, Jobs},
+    media::{Media, MediaParts},
+    media_urls::MediaUrls,
     metrics::Metrics,
     notifications::{NotificationParts, Notifications},
     operations,
@@ -328,6 +330,7 @@ fn assemble(
         limits,
         audit,
         sql,
+        objects,
         fleet,
     } = back_ends;
     store.observe(metrics.store_observer());
@@ -364,6 +367,10 @@ fn assemble(
         )),
         LastSeenBuffer::new(sessions.clone()),
     ));
+    let media_urls = Arc::new(MediaUrls::new(
+        secret.mac_for("media urls"),
+        config.media.cdn_url.as_ref().map_or("", url::Url::as_str),
+    ));
     let chat = Arc::new(Chat::new(ChatParts {
         store: store.clone(),
         hub: hub.clone(),
@@ -379,6 +386,7 @@ fn assemble(
         }),
         publish_queues: workers.unwrap_or(cores),
         delivery_seconds: metrics.delivery_seconds(),
+        urls: media_urls.clone(),
     }));
     let cache = Arc::new(match &fleet {
         Some(fleet) => Cache::of_fleet(
@@ -416,6 +424,22 @@ fn assemble(
     if let Some(postgres) = &postgres {
         postgres.guard(circuits.breaker(Dependency::Postgresql));
     }
+    if let Some(objects) = objects.as_ref().filter(|objects| objects.is_remote()) {
+        objects.guard(circuits.breaker(Dependency::ObjectStore));
+    }
+    let jobs = sql.clone().map(|sql| Jobs::new(JobQueue::new(sql)));
+    let media = sql.clone().zip(jobs.as_ref()).zip(objects);
+    let media = media.map(|((sql, jobs), objects)| {
+        Arc::new(Media::new(MediaParts {
+            uploads: UploadStore::new(sql),
+            objects,
+            store: store.clone(),
+            chat: chat.clone(),
+            queue: jobs.queue().clone(),
+            urls: media_urls,
+            config: config.media.clone(),
+        }))
+    });
     let app = App {
         health: Health::new(
             store.clone(),
@@ -426,7 +450,8 @@ fn assemble(
         )
         .with_audit(audit.embedded_store()),
         audit,
-        jobs: sql.clone().map(|sql| Jobs::new(JobQueue::new(sql))),
+        jobs,
+        media,
         sql,
         postgres,
         api_keys: Arc::new(ApiKeys::new(
@@ -517,6 +542,9 @@ fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
     tasks.spawn(async move { circuits.run().await });
     let instances = app.instances.clone();
     tasks.spawn(async move { instances.run().await });
+    if let Some(media) = app.media.clone() {
+        tasks.spawn(async move { media.run_sweeper().await });
+    }
     if app.config.emitter.is_some() {
         let shared = app.clone();
         tasks.spawn(async move {

@@ -2,15 +2,19 @@
 
 use gateway::Frame;
 use protocol::{
-    Message, MessageDeleted, MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId,
-    RoomMember, RoomPage, RoomVoid, ServerEvent, User, UserId, UserPage,
+    Attachment, AttachmentKind, AttachmentStatus, ImageFailed, ImageReady, Message, MessageDeleted,
+    MessageEdited, MessageReacted, Resync, Room, RoomEvent, RoomId, RoomMember, RoomPage, RoomVoid,
+    ServerEvent, User, UserId, UserPage,
 };
-use storage::{EventBody, Page, StoredEvent, StoredMember, StoredMessage, StoredRoom, StoredUser};
+use storage::{
+    AttachmentState, EventBody, Page, StoredAttachment, StoredEvent, StoredMember, StoredMessage,
+    StoredRoom, StoredUser,
+};
 
-use crate::{error::AppError, page};
+use crate::{error::AppError, media_urls::MediaUrls, page};
 
 /// A message for `viewer`: its `clientId` is for its sender only.
-pub fn message(stored: StoredMessage, viewer: Option<&UserId>) -> Message {
+pub fn message(stored: StoredMessage, viewer: Option<&UserId>, urls: &MediaUrls) -> Message {
     let own = viewer == Some(&stored.sender.id);
     Message {
         id: stored.id,
@@ -21,23 +25,71 @@ pub fn message(stored: StoredMessage, viewer: Option<&UserId>) -> Message {
         body: stored.body,
         at: stored.at,
         reply_to: stored.reply_to,
-        attachments: Vec::new(),
+        attachments: stored
+            .attachments
+            .into_iter()
+            .map(|stored| attachment(stored, urls))
+            .collect(),
         edited_at: stored.edited_at,
         deleted_at: stored.deleted_at,
         reactions: stored.reactions,
     }
 }
 
+/// An attachment of a message.
+fn attachment(stored: StoredAttachment, urls: &MediaUrls) -> Attachment {
+    let mut shown = Attachment {
+        id: stored.id,
+        kind: stored.kind,
+        size: stored.size,
+        url: None,
+        width: None,
+        height: None,
+        variants: None,
+        placeholder: None,
+        animated: None,
+        status: AttachmentStatus::Processing,
+        reason: None,
+        file_name: stored.file_name,
+    };
+    match stored.state {
+        AttachmentState::Processing => {}
+        AttachmentState::Failed(reason) => {
+            shown.status = AttachmentStatus::Failed;
+            shown.reason = Some(reason);
+        }
+        AttachmentState::Ready(media) => {
+            shown.status = AttachmentStatus::Ready;
+            let is_image = shown.kind == AttachmentKind::Image;
+            let name = Some(&*shown.file_name).filter(|_| !is_image);
+            shown.url = Some(urls.url(&media.key, name, stored.private));
+            shown.width = media.width;
+            shown.height = media.height;
+            shown.variants = is_image.then(|| urls.variants(&media.variants, stored.private));
+            shown.animated = is_image.then_some(media.animated);
+            shown.placeholder = media.placeholder;
+        }
+    }
+    shown
+}
+
 /// Messages for `viewer`.
-pub fn messages(stored: Vec<StoredMessage>, viewer: Option<&UserId>) -> Vec<Message> {
-    stored.into_iter().map(|m| message(m, viewer)).collect()
+pub fn messages(
+    stored: Vec<StoredMessage>,
+    viewer: Option<&UserId>,
+    urls: &MediaUrls,
+) -> Vec<Message> {
+    stored
+        .into_iter()
+        .map(|stored| message(stored, viewer, urls))
+        .collect()
 }
 
 /// An event of a room's log for `viewer`.
-pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
+pub fn event(stored: StoredEvent, viewer: Option<&UserId>, urls: &MediaUrls) -> RoomEvent {
     let StoredEvent { room_id, seq, body } = stored;
     match body {
-        EventBody::Sent(sent) => RoomEvent::New(message(sent, viewer)),
+        EventBody::Sent(sent) => RoomEvent::New(message(sent, viewer, urls)),
         EventBody::Edited {
             of,
             message: edited,
@@ -45,8 +97,37 @@ pub fn event(stored: StoredEvent, viewer: Option<&UserId>) -> RoomEvent {
             room_id,
             seq,
             of,
-            message: message(edited, viewer),
+            message: message(edited, viewer, urls),
         }),
+        EventBody::Processed {
+            of,
+            message_id,
+            attachment,
+        } => match attachment.state {
+            AttachmentState::Ready(media) => RoomEvent::ImageReady(ImageReady {
+                message_id,
+                room_id,
+                seq,
+                of,
+                url: urls.url(&media.key, None, attachment.private),
+                width: media.width.unwrap_or(0),
+                height: media.height.unwrap_or(0),
+                variants: urls.variants(&media.variants, attachment.private),
+                placeholder: media.placeholder,
+                animated: media.animated,
+                attachment_id: attachment.id,
+            }),
+            AttachmentState::Failed(reason) => RoomEvent::ImageFailed(ImageFailed {
+                message_id,
+                room_id,
+                seq,
+                of,
+                attachment_id: attachment.id,
+                reason,
+            }),
+            // Nothing is recorded of what is still being processed.
+            AttachmentState::Processing => RoomEvent::Void(RoomVoid { room_id, seq }),
+        },
         EventBody::Deleted { of } => RoomEvent::Deleted(MessageDeleted { room_id, seq, of }),
         EventBody::Reacted {
             of,

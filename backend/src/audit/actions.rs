@@ -33,6 +33,7 @@ pub struct RouteAction {
 }
 
 const MESSAGES: &str = "the room's log has every message, with its author and time";
+const UPLOADS: &str = "fills what was begun";
 const READS: &str = "reads";
 const OWN_VIEW: &str = "is about what a user has seen and wants to be told, and about nobody else";
 const PASSING: &str = "says something of the moment, and changes nothing that others may do";
@@ -100,6 +101,13 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
     ),
     route(Post, "/api/v1/rooms/{roomId}/messages", Never(MESSAGES)),
     route(Post, "/api/v1/publish", Always("event.publish")),
+    route(Post, "/api/v1/uploads", Refusals("upload.create")),
+    route(
+        Post,
+        "/api/v1/uploads/{uploadId}/complete",
+        Refusals("upload.complete"),
+    ),
+    route(Put, "/media/uploads/{uploadId}", Never(UPLOADS)),
     route(
         Put,
         "/api/v1/admin/circuits/{circuitName}",
@@ -121,6 +129,7 @@ pub const EVENT_ACTIONS: &[(&str, Recording)] = &[
     ("message:react", Never(MESSAGES)),
     ("message:history", Never(READS)),
     ("message:search", Never(READS)),
+    ("image:upload", Never(MESSAGES)),
     ("typing:set", Never(PASSING)),
     ("read:set", Never(PASSING)),
     ("presence:get", Never(READS)),

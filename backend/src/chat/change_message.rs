@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use protocol::{
-    ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage, RoomRole,
+    AttachmentId, ChangeAccepted, DeleteMessage, EditAccepted, EditMessage, ReactToMessage,
+    RoomRole,
 };
 use storage::{Appended, Change, EventBody, NewEntry};
 
@@ -21,7 +22,7 @@ pub fn edit(
         of: request.seq,
         body: request.body,
     };
-    let viewer = actor.user_id.clone();
+    let (viewer, urls) = (actor.user_id.clone(), chat.urls.clone());
     append(
         chat,
         actor,
@@ -32,7 +33,7 @@ pub fn edit(
                     return Err(AppError::internal("an edit was stored as something else"));
                 };
                 Ok(EditAccepted {
-                    message: wire::message(message.clone(), Some(&viewer)),
+                    message: wire::message(message.clone(), Some(&viewer), &urls),
                     seq: appended.event.seq,
                 })
             }));
@@ -41,11 +42,13 @@ pub fn edit(
 }
 
 /// `message:delete`: one's own messages, or anybody's as a moderator. Resolves when the deletion has its position in the
-/// order of the connection's events; `done` is called when it is durable.
+/// order of the connection's events; `done` is called when it is durable, and before it `removed` with what was attached, if
+/// anything was.
 pub async fn delete(
     chat: &Arc<Chat>,
     actor: &Actor,
     request: DeleteMessage,
+    removed: impl FnOnce(Vec<AttachmentId>) + Send + 'static,
     done: impl FnOnce(Result<ChangeAccepted, AppError>) + Send + 'static,
 ) {
     let role = match access::member(chat, actor, &request.room_id).await {
@@ -60,7 +63,14 @@ pub async fn delete(
         chat,
         actor,
         entry(actor, request.room_id, change),
-        |result| done(result.map(accepted)),
+        |result| {
+            if let Ok(appended) = &result
+                && !appended.removed.is_empty()
+            {
+                removed(appended.removed.clone());
+            }
+            done(result.map(accepted));
+        },
     );
 }
 

@@ -31,7 +31,7 @@ pub async fn messages(
             viewer,
         )
         .await?;
-    let mut messages = wire::messages(page.items, viewer);
+    let mut messages = wire::messages(page.items, viewer, &chat.urls);
     // Paging backwards keeps the messages right before the position.
     let cut = match request.after {
         Some(_) => page::end(&mut messages),
@@ -59,7 +59,10 @@ pub async fn events(
         .store
         .events(&request.room_id, request.after, u64::MAX, limit, viewer)
         .await?;
-    let events = page.items.into_iter().map(|e| wire::event(e, viewer));
+    let events = page
+        .items
+        .into_iter()
+        .map(|e| wire::event(e, viewer, &chat.urls));
     let mut events: Vec<_> = events.collect();
     Ok(EventPage {
         has_more: page::end(&mut events).map_err(AppError::internal)? || page.has_more,
@@ -91,7 +94,7 @@ pub async fn search(
             viewer,
         )
         .await?;
-    let mut messages = wire::messages(page.items, viewer);
+    let mut messages = wire::messages(page.items, viewer, &chat.urls);
     Ok(MessagesFound {
         has_more: page::end(&mut messages).map_err(AppError::internal)? || page.has_more,
         messages,

@@ -12,6 +12,7 @@ pub mod mentions;
 pub mod news;
 pub mod online;
 pub mod presence;
+pub mod process_attachment;
 pub mod publish_queues;
 pub mod read_receipts;
 pub mod reconciliation;
@@ -61,6 +62,7 @@ use crate::{
         instances::Instances,
     },
     limits::Limits,
+    media_urls::MediaUrls,
     topics,
 };
 
@@ -81,6 +83,7 @@ pub struct Chat {
     search_queues: SearchQueues,
     delivery_seconds: Histogram,
     news: Arc<News>,
+    urls: Arc<MediaUrls>,
 }
 
 /// What chat is built from.
@@ -105,6 +108,8 @@ pub struct ChatParts {
     pub publish_queues: usize,
     /// From an append to the queues of the subscribers here.
     pub delivery_seconds: Histogram,
+    /// URLs of what is attached.
+    pub urls: Arc<MediaUrls>,
 }
 
 /// What presence in a fleet is built from.
@@ -147,6 +152,7 @@ impl Chat {
             bus.clone(),
             user_sockets.clone(),
             presence.clone(),
+            parts.urls.clone(),
         ));
         let subscriptions = Arc::new(Subscriptions::new(
             feeds.clone(),
@@ -172,6 +178,7 @@ impl Chat {
             delivery: parts.delivery,
             limits: parts.limits,
             delivery_seconds: parts.delivery_seconds,
+            urls: parts.urls,
             store,
             bus,
             user_sockets,

@@ -14,6 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use gateway::Hub;
@@ -33,6 +34,9 @@ use crate::{
 /// Events kept for those who come back, and their bytes.
 const RECENT_EVENTS: usize = 100;
 const RECENT_BYTES: usize = 32 * 1024;
+
+/// How long they are kept: the URLs of what is attached to messages are good for longer.
+pub const KEPT: Duration = Duration::from_secs(50 * 60);
 
 /// A room with subscribers.
 pub struct RoomFeed {
@@ -251,6 +255,15 @@ impl State {
         self.recent_bytes += event.bytes();
         self.recent.push_back(event);
         while self.recent.len() > RECENT_EVENTS || self.recent_bytes > RECENT_BYTES {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets events that have been kept for too long, and those before them.
+    pub(super) fn forget_outdated(&mut self) {
+        let is_outdated = |event: &Arc<FeedEvent>| event.made.elapsed() > KEPT;
+        let last = self.recent.iter().rposition(is_outdated);
+        for _ in 0..last.map_or(0, |last| last + 1) {
             self.forget_oldest();
         }
     }

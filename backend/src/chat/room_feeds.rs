@@ -9,7 +9,7 @@ use std::{
 use dashmap::DashMap;
 use futures_util::{StreamExt, stream};
 use gateway::Hub;
-use protocol::{ErrorCode, RoomId, limits::MISSED_MAX};
+use protocol::{ErrorCode, RoomId, UserId, limits::MISSED_MAX};
 use redis_client::partition_of;
 use storage::{MessageStore, StoreError, StoredEvent};
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ use super::{
     subscriber::{Subscribed, Subscriber},
 };
 use crate::{
-    auth::actor::Actor, delivery::user_sockets::UserSockets, error::AppError, fleet::bus::Bus,
+    delivery::user_sockets::UserSockets, error::AppError, fleet::bus::Bus, media_urls::MediaUrls,
     topics, wire,
 };
 
@@ -53,6 +53,7 @@ pub struct RoomFeeds {
     bus: Arc<Bus>,
     user_sockets: Arc<UserSockets>,
     presence: Arc<Presence>,
+    urls: Arc<MediaUrls>,
     rooms: DashMap<RoomId, Arc<RoomFeed>>,
     /// Rooms that have to be compared with their logs.
     stale: StaleRooms,
@@ -68,6 +69,7 @@ impl RoomFeeds {
         bus: Arc<Bus>,
         user_sockets: Arc<UserSockets>,
         presence: Arc<Presence>,
+        urls: Arc<MediaUrls>,
     ) -> Self {
         Self {
             store,
@@ -75,6 +77,7 @@ impl RoomFeeds {
             bus,
             user_sockets,
             presence,
+            urls,
             rooms: DashMap::new(),
             stale: StaleRooms::default(),
             pending_bytes: Arc::default(),
@@ -104,7 +107,8 @@ impl RoomFeeds {
         loop {
             let feed = self.loaded(room).await?;
             let up_to = {
-                let state = feed.lock();
+                let mut state = feed.lock();
+                state.forget_outdated();
                 let Some(head) = state.head.as_ref().filter(|_| !state.retired) else {
                     continue;
                 };
@@ -145,7 +149,7 @@ impl RoomFeeds {
             let first = events.len();
             for stored in page.items {
                 from = from.max(stored.seq);
-                let event = FeedEvent::of_log(stored).map_err(AppError::internal)?;
+                let event = FeedEvent::of_log(stored, &self.urls).map_err(AppError::internal)?;
                 events.push(Arc::new(event));
             }
             // Everything up to the head of a moment ago was read; the rest is in memory by now. Others who reconnect have
@@ -191,14 +195,14 @@ impl RoomFeeds {
 
     /// Publishes a durable event that this instance wrote, as the store returned it for `actor`: here, and on every other
     /// instance with subscribers of the room.
-    pub fn publish(self: &Arc<Self>, stored: StoredEvent, actor: &Actor) {
+    pub fn publish(self: &Arc<Self>, stored: StoredEvent, actor: &UserId) {
         let room = stored.room_id.clone();
         let feed = self.find(&room);
         if feed.is_none() && !self.bus.has_peers() {
             return;
         }
         let seq = stored.seq;
-        match FeedEvent::new(stored, &actor.user_id) {
+        match FeedEvent::new(stored, actor, &self.urls) {
             Ok(event) => {
                 self.bus.send(&topics::room(&room), &event);
                 if let Some(feed) = feed {
@@ -244,7 +248,10 @@ impl RoomFeeds {
     }
 
     async fn repair(&self, feed: &Arc<RoomFeed>, guard: RepairGuard, pause: Duration) {
-        match feed.repair(&self.store, &self.hub, guard, pause).await {
+        match feed
+            .repair(&self.store, &self.urls, &self.hub, guard, pause)
+            .await
+        {
             Repaired::Done => {}
             Repaired::RoomDeleted => self.close(feed.id()),
             Repaired::Overflow(seq) => self.start_over(feed, seq),

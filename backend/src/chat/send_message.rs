@@ -2,20 +2,22 @@
 
 use std::{sync::Arc, time::Instant};
 
-use protocol::{ErrorBody, ErrorCode, MessageSent, SendMessage};
-use storage::{Appended, Change, EventBody, NewEntry, StoreError};
+use protocol::{ErrorBody, ErrorCode, MessageSent, SendMessage, UserId};
+use storage::{Appended, Change, EventBody, NewEntry, StoreError, StoredAttachment};
 
 use super::{Chat, access, mentions};
 use crate::{auth::actor::Actor, error::AppError, wire};
 
-/// Queues the message for the room's log and returns. `done` is called once it is durable, before anybody else sees the
+/// Queues the message for the room's log and returns; `attachments` are those that it asks for. `done` is called once it is durable, before anybody else sees the
 /// message, or with the reason why it isn't.
 pub fn start(
     chat: &Arc<Chat>,
     actor: &Actor,
     request: SendMessage,
+    attachments: Vec<StoredAttachment>,
     done: impl FnOnce(Result<MessageSent, AppError>) + Send + 'static,
 ) {
+    let urls = chat.urls.clone();
     let entry = NewEntry {
         room_id: request.room_id,
         actor: actor.user_id.clone(),
@@ -24,9 +26,10 @@ pub fn start(
             body: request.body,
             reply_to: request.reply_to,
             mentions: request.mentions,
+            attachments,
         },
     };
-    append(chat, actor, entry, |result| {
+    append(chat, actor, entry, move |result| {
         done(result.and_then(|appended| {
             let EventBody::Sent(message) = &appended.event.body else {
                 return Err(AppError::internal(
@@ -34,7 +37,7 @@ pub fn start(
                 ));
             };
             Ok(MessageSent {
-                message: wire::message(message.clone(), Some(&message.sender.id)),
+                message: wire::message(message.clone(), Some(&message.sender.id), &urls),
                 duplicate: !appended.recorded,
             })
         }));
@@ -46,10 +49,11 @@ pub async fn start_with_mentions(
     chat: &Arc<Chat>,
     actor: &Actor,
     mut request: SendMessage,
+    attachments: Vec<StoredAttachment>,
     done: impl FnOnce(Result<MessageSent, AppError>) + Send + 'static,
 ) {
     match mentions::decide(&chat.store, &mut request).await {
-        Ok(()) => start(chat, actor, request, done),
+        Ok(()) => start(chat, actor, request, attachments, done),
         Err(error) => done(Err(error.into())),
     }
 }
@@ -64,9 +68,10 @@ pub async fn send(
     chat: &Arc<Chat>,
     actor: &Actor,
     request: SendMessage,
+    attachments: Vec<StoredAttachment>,
 ) -> Result<MessageSent, AppError> {
     let (sender, answer) = tokio::sync::oneshot::channel();
-    start_with_mentions(chat, actor, request, |result| {
+    start_with_mentions(chat, actor, request, attachments, |result| {
         // The one who asked may have gone; the message stays.
         drop(sender.send(result));
     })
@@ -95,7 +100,7 @@ pub(super) fn append(
             Ok(appended) => {
                 done(Ok(&appended));
                 if appended.recorded {
-                    publish(&chat, &actor, appended);
+                    publish(&chat, &actor.user_id, appended);
                     chat.delivery_seconds.record(begun.elapsed());
                 }
             }
@@ -121,7 +126,8 @@ pub(super) fn append(
     chat.store.append(entry, completed);
 }
 
-fn publish(chat: &Chat, actor: &Actor, appended: Appended) {
+/// Tells a room of what was recorded, in the order of its queue.
+pub(super) fn publish(chat: &Chat, actor: &UserId, appended: Appended) {
     let (room, seq) = (appended.event.room_id.clone(), appended.event.seq);
     chat.feeds.publish(appended.event, actor);
     chat.unread_notices.record_event(&room, seq);

@@ -9,18 +9,21 @@ use circuit_breaker::Settings;
 pub enum Dependency {
     /// The key sets of those who issue others' tokens.
     Jwks,
+    /// The bucket of images and files.
+    ObjectStore,
     /// PostgreSQL's primary and replicas.
     Postgresql,
 }
 
 impl Dependency {
     /// All, by name.
-    pub const ALL: [Self; 2] = [Self::Jwks, Self::Postgresql];
+    pub const ALL: [Self; 3] = [Self::Jwks, Self::ObjectStore, Self::Postgresql];
 
     /// As logs, metrics and administrators call it; `CIRCUIT_` and this in capitals is the variable with its settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Jwks => "jwks",
+            Self::ObjectStore => "object_store",
             Self::Postgresql => "postgresql",
         }
     }
@@ -43,6 +46,12 @@ impl Dependency {
             // Asked a few times an hour.
             Self::Jwks => Settings {
                 minimum_calls: 3,
+                ..settings
+            },
+            // Somebody waits for an image.
+            Self::ObjectStore => Settings {
+                recovery_timeout: Duration::from_secs(10),
+                window: Duration::from_secs(30),
                 ..settings
             },
             // What waits for it is short of time sooner than a minute. Where it is asked seldom, there are a few health checks and writes

@@ -7,6 +7,7 @@ mod circuits;
 mod emitter;
 mod external_tokens;
 mod fleet;
+mod media;
 mod postgres;
 mod reader;
 mod user_agents;
@@ -28,6 +29,7 @@ pub use audit::AuditConfig;
 pub use emitter::EmitterConfig;
 pub use external_tokens::{ClaimName, ExternalKeys, ExternalTokensConfig};
 pub use fleet::FleetConfig;
+pub use media::MediaConfig;
 use reader::Reader;
 pub use user_agents::UserAgentRules;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub publish_api_keys: Vec<Secret>,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Files and images.
+    pub media: MediaConfig,
     /// What of the official Redis emitter is taken.
     pub emitter: Option<EmitterConfig>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
@@ -176,6 +180,7 @@ impl Config {
             port: reader.parse("PORT", "a port number", 4000),
             external_tokens: reader.external_tokens(production, tls_ca_file.clone()),
             data_dir,
+            media: reader.media(tls_ca_file.as_ref()),
             emitter: reader.emitter(fleet.as_ref(), tls_ca_file),
             fleet,
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use gateway::{InstanceId, Peers};
 use redis_client::{Options, RedisClient, Subscriber};
-use storage::{AuditStore, MessageStore, OpenError, Postgres, Sessions, Sql};
+use storage::{AuditStore, MessageStore, ObjectStore, OpenError, Postgres, Sessions, Sql};
 
 use self::{
     bus::{Bus, Link, LinkTasks},
@@ -57,6 +57,8 @@ pub struct BackEnds {
     pub audit: Arc<Audit>,
     /// What is relational, unless a fleet keeps none of it.
     pub sql: Option<Sql>,
+    /// What people upload, unless a fleet has no bucket for it.
+    pub objects: Option<ObjectStore>,
     /// Of an instance of a fleet.
     pub fleet: Option<Fleet>,
 }
@@ -114,6 +116,15 @@ impl BackEnds {
                 return Err(error);
             }
         };
+        let objects = match open_objects(config).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                store.close().await;
+                audit_store.close().await;
+                sql.close().await;
+                return Err(error);
+            }
+        };
         #[expect(clippy::expect_used, reason = "a store in a directory is embedded")]
         let sessions = Sessions::embedded(&store).expect("the store is embedded");
         let own = InstanceId::random();
@@ -132,6 +143,7 @@ impl BackEnds {
             circuits: Circuits::alone(config.circuits.clone()),
             limits: Limits::in_memory(&config.rate_limits),
             sql: Some(sql),
+            objects: Some(objects),
             fleet: None,
         })
     }
@@ -204,6 +216,7 @@ impl BackEnds {
             peers,
             audit: Arc::new(audit),
             sql: postgres.clone().map(Sql::postgres),
+            objects: bucket(all)?,
             fleet: Some(Fleet {
                 redis,
                 redis_sessions,
@@ -215,6 +228,28 @@ impl BackEnds {
             }),
         })
     }
+}
+
+/// The bucket, or a directory beside what else is kept.
+async fn open_objects(config: &Config) -> Result<ObjectStore, OpenError> {
+    match bucket(config)? {
+        Some(bucket) => Ok(bucket),
+        None => ObjectStore::local(config.data_dir.join("objects")).await,
+    }
+}
+
+/// `None` if there is none; of a fleet, which nothing can be uploaded to then, this is said once.
+fn bucket(config: &Config) -> Result<Option<ObjectStore>, OpenError> {
+    let Some(s3) = &config.media.s3 else {
+        if config.fleet.is_some() {
+            tracing::info!("S3_BUCKET isn't set: nothing can be uploaded to this fleet");
+        }
+        return Ok(None);
+    };
+    let opened = ObjectStore::s3(s3);
+    opened
+        .map(Some)
+        .map_err(|error| OpenError::Address(error.to_string()))
 }
 
 /// `None` if nothing relational is kept, which is said once.

@@ -20,6 +20,7 @@ use crate::{
     auth::actor::Actor,
     chat::{history, send_message},
     error::AppError,
+    media,
 };
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -80,7 +81,10 @@ pub async fn post(
         mentions: request.mentions,
         attachments: request.attachments,
     };
-    let sent = send_message::send(&app.chat, &actor, message).await?;
+    let sent = match message.attachments.is_empty() {
+        true => send_message::send(&app.chat, &actor, message, Vec::new()).await?,
+        false => media::send_and_wait(app.media.as_ref(), &actor, message).await?,
+    };
     Ok((StatusCode::CREATED, Json(sent)))
 }
 

@@ -36,6 +36,10 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// How long a client is kept waiting for an answer.
 const TIME: Duration = Duration::from_secs(30);
 
+/// Where the bytes of uploads come in, which take as long as the client's network needs; a pause ends them sooner.
+pub const UPLOADS: &str = "/media/uploads/{uploadId}";
+const UPLOAD_TIME: Duration = Duration::from_secs(15 * 60);
+
 /// Serves a request of the table: in time, once the server has started, within its rate limits, observed, and with what every answer says.
 pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -44,6 +48,11 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map(MatchedPath::as_str);
+    let time = if path == Some(UPLOADS) {
+        UPLOAD_TIME
+    } else {
+        TIME
+    };
     let hsts = security_headers::hsts(&app.config, request.headers());
     let mut response = if let Some(refused) = refuse_bot(&app, &request) {
         refused
@@ -53,7 +62,7 @@ pub async fn serve(State(app): State<SharedApp>, mut request: Request, next: Nex
         match rate_limit::admit(&app, &mut request, path.unwrap_or_default()).await {
             Ok(admitted) => {
                 let (grant, unfinished) = admitted.unzip();
-                let mut response = run(request, next, unfinished).await;
+                let mut response = run(request, next, unfinished, time).await;
                 if let Some(grant) = grant {
                     rate_limit::add_headers(&mut response, grant);
                 }
@@ -111,8 +120,13 @@ fn is_early(app: &SharedApp, request: &Request) -> bool {
 /// Answers in time. A request that isn't answered at once goes on in a task of its own, whether the client waits for the answer or
 /// not: what follows a write (telling who was removed, cutting a revoked session's connections) must not depend on that, a search
 /// keeps its permits for as long as it runs, and the databases' drivers lose connections with what is dropped. A read ends
-/// after [`TIME`] all the same. Its place among those of its user is its own until then.
-async fn run(request: Request, next: Next, place: Option<UnfinishedRequest>) -> Response {
+/// after `time` all the same. Its place among those of its user is its own until then.
+async fn run(
+    request: Request,
+    next: Next,
+    place: Option<UnfinishedRequest>,
+    time: Duration,
+) -> Response {
     let reads = request.method().is_safe();
     let mut serving = Box::pin(async move {
         let response = next.run(request).await;
@@ -129,9 +143,9 @@ async fn run(request: Request, next: Next, place: Option<UnfinishedRequest>) -> 
         Err(panic) => return panicked(&*panic),
     }
     let served = if reads {
-        tokio::spawn(tokio::time::timeout(TIME, serving)).await
+        tokio::spawn(tokio::time::timeout(time, serving)).await
     } else {
-        match tokio::time::timeout(TIME, tokio::spawn(serving)).await {
+        match tokio::time::timeout(time, tokio::spawn(serving)).await {
             Ok(served) => served.map(Ok),
             Err(elapsed) => Ok(Err(elapsed)),
         }
@@ -205,7 +219,7 @@ mod tests {
     {
         let route = get(handler.clone()).post(handler);
         let router = Router::new().route("/", route);
-        router.layer(from_fn(|request, next| run(request, next, None)))
+        router.layer(from_fn(|request, next| run(request, next, None, TIME)))
     }
 
     #[tokio::test(start_paused = true)]

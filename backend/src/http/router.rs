@@ -40,11 +40,11 @@ use tower_http::{
 };
 
 use super::{
-    admin, audit, auth, blocks, health, me, members, messages, notifications,
+    admin, audit, auth, blocks, health, me, media, members, messages, notifications,
     pages::{documents, web_client},
     pipeline, publish,
     request_id::{REQUEST_ID, RequestId},
-    rooms, security_headers, sessions, users,
+    rooms, security_headers, sessions, uploads, users,
 };
 use crate::{app::SharedApp, audit::actions, config::Config};
 
@@ -154,6 +154,15 @@ fn table() -> Vec<Row> {
         ),
         row(Get, "/api/v1/admin/audit", admin::audit::list),
         row(Get, "/api/v1/admin/audit/export", admin::audit::export),
+        row(Post, "/api/v1/uploads", uploads::create),
+        row(Get, "/api/v1/uploads/{uploadId}", uploads::read),
+        row(
+            Post,
+            "/api/v1/uploads/{uploadId}/complete",
+            uploads::complete,
+        ),
+        row(Put, pipeline::UPLOADS, uploads::put),
+        row(Get, "/media/{key}", media::read),
         row(Get, "/health", health::ready),
         row(Get, "/health/live", health::live),
         row(Get, "/health/ready", health::ready),
@@ -279,7 +288,10 @@ async fn method_not_allowed() -> Response {
 }
 
 fn worth_compressing() -> impl Predicate {
-    SizeAbove::new(COMPRESS_FROM).and(NotForContentType::IMAGES)
+    // Files are compressed already, mostly, and their parts can't be.
+    SizeAbove::new(COMPRESS_FROM)
+        .and(NotForContentType::IMAGES)
+        .and(NotForContentType::const_new("application/octet-stream"))
 }
 
 /// Pages of allowed origins may use all of the server, with whatever headers and credentials: nothing is granted for a

@@ -9,12 +9,18 @@ use std::{
 };
 
 use futures_util::future::join;
-use job_queue::{Handlers, InProcess, JobQueue, KindCounts};
+use job_queue::{Handler, Handlers, InProcess, JobQueue, KindCounts, KindSettings, Retries};
 use storage::JobStore;
 use tokio::{sync::watch, time::sleep};
 
 use self::waiting::Waiting;
-use crate::app::{App, SharedApp};
+use crate::{
+    app::{App, SharedApp},
+    media::{
+        Media,
+        processing::{self, ProcessImage},
+    },
+};
 
 /// What runs may take to end when the process stops; the others are given back.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -31,12 +37,33 @@ pub struct Jobs {
 
 /// What runs each kind of job.
 fn handlers(app: &App) -> Handlers {
-    let handlers = Handlers::default();
+    let mut handlers = Handlers::default();
+    if let Some(media) = &app.media {
+        handlers.add(image_handler(media, app.config.media.image_processes));
+    }
     for (kind, counts) in handlers.counts() {
         let took = app.metrics.job_seconds(kind);
         counts.observe(move |duration| took.record(duration));
     }
     handlers
+}
+
+/// As many wait for a process as decode in one, so that the next one is in memory when it ends.
+fn image_handler(media: &Arc<Media>, processes: usize) -> Handler {
+    let settings = KindSettings {
+        concurrency: 2 * processes,
+        time_limit: Duration::from_secs(180),
+        retries: Retries::PATIENT,
+    };
+    let (run, give_up) = (media.clone(), media.clone());
+    Handler::new(settings, move |job: ProcessImage, attempt| {
+        let media = run.clone();
+        async move { processing::process(&media, job, attempt.number).await }
+    })
+    .when_given_up(move |job: ProcessImage, _| {
+        let media = give_up.clone();
+        async move { processing::given_up(&media, job).await }
+    })
 }
 
 impl Jobs {

@@ -372,6 +372,24 @@ const NOTIFICATIONS: &[Metric] = &[
     NOTIFICATION_POSITIONS_LOST,
 ];
 
+metrics! {
+    counter UPLOADS "uploads_total" [] "Uploads of files and images that were completed here"
+    counter UPLOADED_BYTES "uploaded_bytes_total" [] "Their bytes"
+    counter IMAGES "images_processed_total" ["outcome"] "Images that were processed here: ready, failed (they can't be shown)"
+    gauge IMAGES_IN_PROGRESS "images_in_progress" [] "Images that are being decoded here, or wait for it"
+    counter IMAGES_RESIZED "images_resized_total" [] "Copies of images that were made because somebody asked for another size"
+    counter UPLOADS_REMOVED "uploads_removed_total" [] "Times that the objects of an upload were removed here, after its message or because nobody attached it"
+}
+
+const MEDIA: &[Metric] = &[
+    UPLOADS,
+    UPLOADED_BYTES,
+    IMAGES,
+    IMAGES_IN_PROGRESS,
+    IMAGES_RESIZED,
+    UPLOADS_REMOVED,
+];
+
 /// All metrics, in groups with a heading each.
 pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
     vec![
@@ -390,6 +408,7 @@ pub fn groups() -> Vec<(&'static str, &'static [Metric])> {
         ("Audit log", AUDIT),
         ("Jobs", JOBS),
         ("Notifications", NOTIFICATIONS),
+        ("Files and images", MEDIA),
         ("Sessions", SESSION_MONITOR),
         ("Tokens of another application", EXTERNAL_TOKENS),
         ("The process", telemetry::PROCESS),

@@ -18,6 +18,7 @@ use crate::{
     audit::Audit,
     jobs::Jobs,
     limits::{Limits, TierStats},
+    media::Media,
     metrics::catalogue as of,
     notifications::Notifications,
 };
@@ -71,6 +72,9 @@ pub(super) fn read(
     circuits(app, scrape);
     if let Some(pools) = &app.postgres {
         postgres(pools, scrape);
+    }
+    if let Some(uploads) = &app.media {
+        media(uploads, scrape);
     }
     if app.config.emitter.is_some() {
         emitters(app, scrape);
@@ -389,6 +393,21 @@ fn postgres(pools: &Postgres, scrape: &Scrape<'_>) {
     let lag = replicas.filter_map(|replica| replica.lag_bytes).max();
     let lag = lag.map_or(f64::NAN, |lag| lag as f64);
     scrape.gauge(&of::POSTGRES_LAG_BYTES, &[], lag);
+}
+
+fn media(media: &Media, scrape: &Scrape<'_>) {
+    let counts = media.counts();
+    scrape.counter(&of::UPLOADS, &[], counts.uploads());
+    scrape.counter(&of::UPLOADED_BYTES, &[], counts.bytes());
+    scrape.counter(&of::IMAGES, &["ready"], counts.processed());
+    scrape.counter(&of::IMAGES, &["failed"], counts.failed());
+    scrape.gauge(
+        &of::IMAGES_IN_PROGRESS,
+        &[],
+        media.images_in_progress() as f64,
+    );
+    scrape.counter(&of::IMAGES_RESIZED, &[], counts.resized());
+    scrape.counter(&of::UPLOADS_REMOVED, &[], counts.removed());
 }
 
 fn emitters(app: &App, scrape: &Scrape<'_>) {

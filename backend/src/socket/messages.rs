@@ -4,7 +4,10 @@ use gateway::Handled;
 use protocol::SendMessage;
 
 use super::{Asked, ChatSession, read, refuse, reply};
-use crate::chat::{change_message, mentions, send_message};
+use crate::{
+    chat::{change_message, mentions, send_message},
+    media,
+};
 
 /// Reads the event and starts the rule; a refusal is answered at once.
 macro_rules! start {
@@ -26,16 +29,25 @@ pub(super) fn send(session: &ChatSession, asked: Asked) -> Handled {
     let request = read::<SendMessage>(&asked);
     let ack = asked.into_answer();
     match request {
+        // They have to be taken first.
+        Ok(request) if !request.attachments.is_empty() => {
+            let (app, actor) = (session.app.clone(), session.actor.clone());
+            Some(Box::pin(async move {
+                let done = |result| reply(ack, result);
+                media::send(app.media.as_ref(), &actor, request, done).await;
+            }))
+        }
         Ok(request) if mentions::has_any(&request) => {
             let (app, actor) = (session.app.clone(), session.actor.clone());
             Some(Box::pin(async move {
                 let done = |result| reply(ack, result);
-                send_message::start_with_mentions(&app.chat, &actor, request, done).await;
+                send_message::start_with_mentions(&app.chat, &actor, request, Vec::new(), done)
+                    .await;
             }))
         }
         Ok(request) => {
             let done = |result| reply(ack, result);
-            send_message::start(&session.app.chat, &session.actor, request, done);
+            send_message::start(&session.app.chat, &session.actor, request, Vec::new(), done);
             None
         }
         Err(error) => {
@@ -61,8 +73,8 @@ pub(super) fn delete(session: &ChatSession, asked: Asked) -> Handled {
         Ok(request) => {
             let (app, actor) = (session.app.clone(), session.actor.clone());
             Some(Box::pin(async move {
-                change_message::delete(&app.chat, &actor, request, |result| reply(ack, result))
-                    .await;
+                let done = |result| reply(ack, result);
+                media::delete(app.media.as_ref(), &app.chat, &actor, request, done).await;
             }))
         }
         Err(error) => {

@@ -6,6 +6,7 @@
 
 mod asked;
 mod connect;
+mod images;
 mod messages;
 mod notifications;
 mod resume;
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use protocol::{
     self as wire, ClientEvent, CreateRoom, DeleteMessage, EditMessage, ErrorCode, EventsRequest,
     GetPresence, HistoryRequest, JoinRoom, LeaveRoom, ReactToMessage, RoomId, SearchRequest,
-    SendMessage, SetRead, SetTyping,
+    SendMessage, SetRead, SetTyping, UploadImage,
 };
 
 use crate::{
@@ -55,9 +56,11 @@ impl Session for ChatSession {
 
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled {
         let tier = match event.name() {
-            SendMessage::NAME | EditMessage::NAME | DeleteMessage::NAME | ReactToMessage::NAME => {
-                Tier::Messages
-            }
+            SendMessage::NAME
+            | EditMessage::NAME
+            | DeleteMessage::NAME
+            | ReactToMessage::NAME
+            | UploadImage::NAME => Tier::Messages,
             _ => Tier::Events,
         };
         let asked = Asked::new(&self, &socket, event);
@@ -126,6 +129,7 @@ impl ChatSession {
             EditMessage::NAME => messages::edit(&self, asked),
             DeleteMessage::NAME => messages::delete(&self, asked),
             ReactToMessage::NAME => messages::react(&self, asked),
+            UploadImage::NAME => images::upload(&self, socket, asked),
 
             CreateRoom::NAME => rooms::create(self, socket, asked),
             JoinRoom::NAME => rooms::join(self, socket, asked),

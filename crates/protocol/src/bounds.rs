@@ -4,9 +4,9 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::limits::{
-    AVATAR_URL_MAX, CLIENT_ID_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, EMOJI_MAX, MESSAGE_BODY_MAX,
-    PASSWORD_MAX, PASSWORD_MIN, ROOM_NAME_MAX, SEARCH_QUERY_MAX, SEQ_MAX, USERNAME_MAX,
-    USERNAME_MIN,
+    AVATAR_URL_MAX, CLIENT_ID_MAX, CONTENT_TYPE_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, EMOJI_MAX,
+    FILE_NAME_MAX, MESSAGE_BODY_MAX, PASSWORD_MAX, PASSWORD_MIN, ROOM_NAME_MAX, SEARCH_QUERY_MAX,
+    SEQ_MAX, USERNAME_MAX, USERNAME_MIN,
 };
 use crate::request::Invalid;
 use crate::secret::Secret;
@@ -100,6 +100,15 @@ pub(crate) const URL_PATTERN: &str = trimmed_pattern!("https?://[^", control!(),
 /// A message.
 pub(crate) const BODY_PATTERN: &str =
     concat!("^[", space!(), "]*[^", r"\u0000", space!(), r"][^\u0000]*$");
+
+/// A media type, without parameters.
+pub(crate) const CONTENT_TYPE_PATTERN: &str = "^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$";
+
+/// The type of an image that is taken.
+pub(crate) const IMAGE_TYPE_PATTERN: &str = "^image/(jpeg|png|gif|webp)$";
+
+/// The text of a message that may have none, since something is attached.
+pub(crate) const OPTIONAL_BODY_PATTERN: &str = concat!("^[^", r"\u0000", "]*$");
 
 /// A reaction.
 pub(crate) const EMOJI_PATTERN: &str = concat!("^[^", control!(), space!(), "]+$");
@@ -217,6 +226,39 @@ pub(crate) fn message_body(field: &str, text: &str) -> Checked {
         return Err(Invalid::new(field, "expected no NUL character"));
     }
     Ok(())
+}
+
+/// As [`message_body`], but for white space alone, or nothing.
+pub(crate) fn optional_message_body(field: &str, text: &str) -> Checked {
+    match text.trim().is_empty() {
+        true => {
+            characters(field, text, 0, MESSAGE_BODY_MAX)?;
+            Ok(())
+        }
+        false => message_body(field, text),
+    }
+}
+
+/// As it is sent; what of it is kept is decided where it is stored.
+pub(crate) fn file_name(field: &str, text: &str) -> Checked {
+    characters(field, text, 1, FILE_NAME_MAX)
+}
+
+pub(crate) fn content_type(field: &str, text: &str) -> Checked {
+    let is_token = |part: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_allowed)
+    };
+    let parts = text.split_once('/');
+    match parts.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+        && text.len() <= CONTENT_TYPE_MAX
+    {
+        true => Ok(()),
+        false => Err(Invalid::new(
+            field,
+            "expected a media type such as image/png",
+        )),
+    }
 }
 
 pub(crate) fn emoji(field: &str, text: &str) -> Checked {

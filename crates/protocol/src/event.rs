@@ -26,8 +26,11 @@ use crate::presence::{
 };
 use crate::request::Request;
 use crate::room::{CreateRoom, RoomBody, RoomUnread, RoomUpdated};
-use crate::room_event::{MessageDeleted, MessageEdited, MessageReacted, RoomVoid};
+use crate::room_event::{
+    ImageFailed, ImageReady, MessageDeleted, MessageEdited, MessageReacted, RoomVoid,
+};
 use crate::schema::{SchemaOf, schema_of};
+use crate::upload::{ImageAccepted, ImageAck, UploadImage};
 
 /// A client event: the payload type, with its name and the body of its ack.
 pub trait ClientEvent: Request + Serialize + JsonSchema {
@@ -107,7 +110,7 @@ client_events! {
     "room:events" EventsRequest => EventPage,
         "Get a page of a room's event log", [NotFound];
     "message:send" SendMessage => MessageSent,
-        "Send a message; a successful ack means that it is stored durably", [Forbidden, NotFound];
+        "Send a message; a successful ack means that it is stored durably", [Forbidden, NotFound, Conflict];
     "message:edit" EditMessage => EditAccepted,
         "Edit your own message", [Forbidden, NotFound, Conflict];
     "message:delete" DeleteMessage => ChangeAccepted,
@@ -118,6 +121,8 @@ client_events! {
         "Get a page of messages in their current state", [NotFound];
     "message:search" SearchRequest => MessagesFound,
         "Search a room's messages", [NotFound];
+    "image:upload" UploadImage => ImageAccepted,
+        "Send a small image as a message", [Forbidden, NotFound, Conflict];
     "typing:set" SetTyping => Done,
         "Report that you started or stopped typing", [Forbidden, NotFound];
     "read:set" SetRead => ReadAccepted,
@@ -157,6 +162,9 @@ server_events! {
     "message:edited" MessageEdited, "A message was edited";
     "message:deleted" MessageDeleted, "A message was deleted";
     "message:reacted" MessageReacted, "A reaction was added or removed";
+    "image:ack" ImageAck, "The message of your image is stored";
+    "image:ready" ImageReady, "An image of a message can be shown";
+    "image:failed" ImageFailed, "An image of a message can't be shown";
     "room:void" RoomVoid, "A `seq` of the log that holds nothing";
     "room:updated" RoomUpdated, "A room was updated";
     "room:member" RoomMemberChanged, "A user joined or left a room, or got another role";

@@ -37,6 +37,7 @@ pub mod secret;
 pub mod session;
 pub mod timestamp;
 pub mod tokens;
+pub mod upload;
 pub mod user;
 
 pub use ack::Ack;
@@ -71,4 +72,5 @@ pub use secret::Secret;
 pub use session::*;
 pub use timestamp::Timestamp;
 pub use tokens::*;
+pub use upload::*;
 pub use user::*;

@@ -42,6 +42,16 @@ pub const MESSAGE_BODY_MAX: usize = 16_000;
 pub const CLIENT_ID_MAX: usize = 64;
 /// Users mentioned by one message, at most.
 pub const MENTIONS_MAX: usize = 50;
+/// Attachments of one message, at most.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// Characters of the name of an uploaded file, at most.
+pub const FILE_NAME_MAX: usize = 255;
+/// Characters of a media type, at most.
+pub const CONTENT_TYPE_MAX: usize = 127;
+/// Bytes of an uploaded file, at most, whatever a server takes: what a bucket takes at once.
+pub const UPLOAD_MAX: u64 = 5 << 30;
+/// Bytes of an uploaded image, at most.
+pub const IMAGE_MAX: u64 = 20 << 20;
 /// Bytes of an emoji in UTF-8, at most: a couple with two skin tones takes 35.
 pub const EMOJI_MAX: usize = 64;
 

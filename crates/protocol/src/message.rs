@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::error::{ErrorBody, ErrorCode};
 use crate::id::{AttachmentId, MessageId, RoomId, UserId};
-use crate::limits::{CLIENT_ID_MAX, EMOJI_MAX, MENTIONS_MAX, MESSAGE_BODY_MAX, SEQ_MAX};
+use crate::limits::{
+    ATTACHMENTS_MAX, CLIENT_ID_MAX, EMOJI_MAX, MENTIONS_MAX, MESSAGE_BODY_MAX, SEQ_MAX,
+};
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 use crate::timestamp::Timestamp;
@@ -75,11 +77,16 @@ pub struct Reaction {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = absent_not_null)]
 pub struct Attachment {
-    /// Never changes.
+    /// That of its upload.
     pub id: AttachmentId,
     /// How to display it.
     pub kind: AttachmentKind,
-    /// Its URL, once it is ready.
+    /// What its sender calls it.
+    pub file_name: String,
+    /// Bytes of what was uploaded.
+    pub size: u64,
+    /// Its URL, once it is ready: relative to the server's address, unless there is a CDN. In a private room it is good for an hour
+    /// or two; the message read again has a new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// For an image, in pixels.
@@ -91,8 +98,33 @@ pub struct Attachment {
     /// Smaller copies of an image, smallest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variants: Option<Vec<ImageVariant>>,
+    /// The ThumbHash of an image, in Base64: what to show until it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placeholder: Option<String>,
+    /// For an image, whether it moves; its variants are still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub animated: Option<bool>,
     /// Whether it can be downloaded yet.
     pub status: AttachmentStatus,
+    /// Why processing failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<AttachmentFailure>,
+}
+
+/// Why an attachment can't be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachmentFailure {
+    /// It isn't a JPEG, PNG, GIF or WebP image.
+    NotAnImage,
+    /// It is cut off or damaged.
+    Malformed,
+    /// It has too many pixels or frames.
+    TooLarge,
+    /// Processing took too long, or too much memory.
+    TimedOut,
+    /// What was uploaded isn't there any more.
+    Missing,
 }
 
 /// How to display an attachment.
@@ -140,8 +172,8 @@ pub struct SendMessage {
     /// The sender's id for the message: new for every message, the same for every retry.
     #[schemars(length(min = 1, max = CLIENT_ID_MAX), regex(pattern = bounds::LINE_PATTERN))]
     pub client_id: String,
-    /// The text, stored as it is.
-    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
+    /// The text, stored as it is. May be empty if something is attached.
+    #[schemars(length(max = MESSAGE_BODY_MAX), regex(pattern = bounds::OPTIONAL_BODY_PATTERN))]
     pub body: String,
     /// The `seq` of the message it replies to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,13 +187,13 @@ pub struct SendMessage {
     )]
     #[schemars(with = "Option<Vec<UserId>>", length(max = MENTIONS_MAX))]
     pub mentions: Vec<UserId>,
-    /// Attachments aren't supported yet.
+    /// What to attach: your own uploads, which are complete and aren't attached to another message.
     #[serde(
         default,
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(with = "Option<Vec<AttachmentId>>", length(max = 0))]
+    #[schemars(with = "Option<Vec<AttachmentId>>", length(max = ATTACHMENTS_MAX))]
     pub attachments: Vec<AttachmentId>,
 }
 
@@ -181,8 +213,8 @@ pub struct PostMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = CLIENT_ID_MAX), regex(pattern = bounds::LINE_PATTERN))]
     pub client_id: Option<String>,
-    /// The text, stored as it is.
-    #[schemars(length(min = 1, max = MESSAGE_BODY_MAX), regex(pattern = bounds::BODY_PATTERN))]
+    /// The text, stored as it is. May be empty if something is attached.
+    #[schemars(length(max = MESSAGE_BODY_MAX), regex(pattern = bounds::OPTIONAL_BODY_PATTERN))]
     pub body: String,
     /// The `seq` of the message it replies to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,13 +228,13 @@ pub struct PostMessage {
     )]
     #[schemars(with = "Option<Vec<UserId>>", length(max = MENTIONS_MAX))]
     pub mentions: Vec<UserId>,
-    /// Attachments aren't supported yet.
+    /// What to attach: your own uploads, which are complete and aren't attached to another message.
     #[serde(
         default,
         deserialize_with = "bounds::list",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(with = "Option<Vec<AttachmentId>>", length(max = 0))]
+    #[schemars(with = "Option<Vec<AttachmentId>>", length(max = ATTACHMENTS_MAX))]
     pub attachments: Vec<AttachmentId>,
 }
 
@@ -237,14 +269,13 @@ fn content(
     mentions: &[UserId],
     attachments: &[AttachmentId],
 ) -> Result<(), Invalid> {
-    bounds::message_body("body", body)?;
+    match attachments.is_empty() {
+        true => bounds::message_body("body", body)?,
+        false => bounds::optional_message_body("body", body)?,
+    }
     reply_to.map_or(Ok(()), |seq| bounds::seq("replyTo", seq))?;
     bounds::at_most("mentions", mentions, MENTIONS_MAX)?;
-    if attachments.is_empty() {
-        Ok(())
-    } else {
-        Err(Invalid::new("attachments", "nothing can be attached yet"))
-    }
+    bounds::at_most("attachments", attachments, ATTACHMENTS_MAX)
 }
 
 /// The message was stored durably.

@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::event::ServerEvent;
-use crate::id::{RoomId, UserId};
-use crate::message::Message;
+use crate::id::{AttachmentId, MessageId, RoomId, UserId};
+use crate::message::{AttachmentFailure, ImageVariant, Message};
+use crate::schema::absent_not_null;
 
 /// The text of a message changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,54 @@ pub struct MessageDeleted {
     pub of: u64,
 }
 
+/// An image of a message can be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = absent_not_null)]
+pub struct ImageReady {
+    /// The message.
+    pub message_id: MessageId,
+    /// The room.
+    pub room_id: RoomId,
+    /// The place of this event in the room's log.
+    pub seq: u64,
+    /// The `seq` of the message.
+    pub of: u64,
+    /// Which of its attachments.
+    pub attachment_id: AttachmentId,
+    /// Its URL.
+    pub url: String,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Smaller copies, smallest first.
+    pub variants: Vec<ImageVariant>,
+    /// Its ThumbHash, in Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placeholder: Option<String>,
+    /// Whether it moves; its variants are still.
+    pub animated: bool,
+}
+
+/// An image of a message can't be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageFailed {
+    /// The message.
+    pub message_id: MessageId,
+    /// The room.
+    pub room_id: RoomId,
+    /// The place of this event in the room's log.
+    pub seq: u64,
+    /// The `seq` of the message.
+    pub of: u64,
+    /// Which of its attachments.
+    pub attachment_id: AttachmentId,
+    /// Why.
+    pub reason: AttachmentFailure,
+}
+
 /// An emoji was put to a message, or taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -52,7 +101,7 @@ pub struct MessageReacted {
     pub on: bool,
 }
 
-/// A place in the log that its writer lost: nothing is there, and nobody need wait for it.
+/// A place in the log that its writer lost, or whose subject is gone: nothing is there, and nobody need wait for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomVoid {
@@ -79,6 +128,12 @@ pub enum RoomEvent {
     /// A reaction was put or taken back.
     #[serde(rename = "message:reacted")]
     Reacted(MessageReacted),
+    /// An image of a message can be shown.
+    #[serde(rename = "image:ready")]
+    ImageReady(ImageReady),
+    /// An image of a message can't be shown.
+    #[serde(rename = "image:failed")]
+    ImageFailed(ImageFailed),
     /// Nothing is here.
     #[serde(rename = "room:void")]
     Void(RoomVoid),
@@ -92,6 +147,8 @@ impl RoomEvent {
             Self::Edited(_) => MessageEdited::NAME,
             Self::Deleted(_) => MessageDeleted::NAME,
             Self::Reacted(_) => MessageReacted::NAME,
+            Self::ImageReady(_) => ImageReady::NAME,
+            Self::ImageFailed(_) => ImageFailed::NAME,
             Self::Void(_) => RoomVoid::NAME,
         }
     }
@@ -103,6 +160,8 @@ impl RoomEvent {
             Self::Edited(edited) => &edited.room_id,
             Self::Deleted(deleted) => &deleted.room_id,
             Self::Reacted(reacted) => &reacted.room_id,
+            Self::ImageReady(ready) => &ready.room_id,
+            Self::ImageFailed(failed) => &failed.room_id,
             Self::Void(void) => &void.room_id,
         }
     }
@@ -114,6 +173,8 @@ impl RoomEvent {
             Self::Edited(edited) => edited.seq,
             Self::Deleted(deleted) => deleted.seq,
             Self::Reacted(reacted) => reacted.seq,
+            Self::ImageReady(ready) => ready.seq,
+            Self::ImageFailed(failed) => failed.seq,
             Self::Void(void) => void.seq,
         }
     }
@@ -135,6 +196,8 @@ impl Serialize for RoomEventPayload<'_> {
             RoomEvent::Edited(edited) => edited.serialize(serializer),
             RoomEvent::Deleted(deleted) => deleted.serialize(serializer),
             RoomEvent::Reacted(reacted) => reacted.serialize(serializer),
+            RoomEvent::ImageReady(ready) => ready.serialize(serializer),
+            RoomEvent::ImageFailed(failed) => failed.serialize(serializer),
             RoomEvent::Void(void) => void.serialize(serializer),
         }
     }

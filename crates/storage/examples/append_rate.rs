@@ -233,6 +233,7 @@ impl Senders {
                 body: text(number),
                 reply_to: None,
                 mentions: Vec::new(),
+                attachments: Vec::new(),
             },
         })
     }

@@ -141,6 +141,7 @@ async fn send(
             body,
             reply_to: None,
             mentions: Vec::new(),
+            attachments: Vec::new(),
         },
     };
     store.append(entry, |result| drop(done.send(result.map(drop))));

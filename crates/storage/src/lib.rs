@@ -1,7 +1,7 @@
 //! The durable state of Tertulia. [`MessageStore`] holds accounts, rooms and the rooms' logs, [`Sessions`] the sessions of
 //! users who are signed in; in the embedded default both are one SQLite file in the data directory, in a fleet a MongoDB
 //! replica set and Redis. [`AuditStore`] holds the audit log, [`Sql`] the other tables, each in a SQLite file of its own or
-//! in [`Postgres`].
+//! in [`Postgres`]; [`ObjectStore`] what people upload, in a directory or in a bucket of S3.
 //!
 //! What must stay true:
 //! - what was answered with success is durable, and what was not is never visible in part;
@@ -15,11 +15,13 @@ mod error;
 mod job_store;
 mod message_store;
 mod notification_store;
+mod object_store;
 mod postgres;
 mod preference_store;
 mod sessions;
 mod sql;
 mod sqlite;
+mod upload_store;
 mod verified_emails;
 
 pub use audit_store::*;
@@ -34,6 +36,7 @@ pub use message_store::*;
 pub use notification_store::{
     NewNotification, NotificationStore, Outlet, StoredNotification, UNREAD_NOTIFICATIONS_MAX,
 };
+pub use object_store::*;
 pub use postgres::{
     Freshness, PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats,
     PostgresUrl, ReplicaState, ReplicaStats,
@@ -41,4 +44,5 @@ pub use postgres::{
 pub use preference_store::{PreferenceStore, StoredPreferences, StoredQuietHours};
 pub use sessions::*;
 pub use sql::{Effect, FromValue, Row, Sql, Statement, Value, Written};
+pub use upload_store::*;
 pub use verified_emails::VerifiedEmails;

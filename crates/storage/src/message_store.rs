@@ -3,6 +3,7 @@
 
 mod api_keys;
 mod append;
+mod attachment;
 mod blocks;
 mod change_rules;
 mod follow;
@@ -30,6 +31,7 @@ use protocol::limits::PAGE_BYTES_MAX;
 use api_keys::{API_KEYS_MAX, too_many_api_keys};
 pub use api_keys::{ApiKeyHash, StoredApiKey};
 pub use append::{Appended, Change, NewEntry};
+pub use attachment::{AttachmentState, StoredAttachment, StoredMedia, StoredVariant};
 pub use follow::{EXCERPT_MAX, FollowedBody, FollowedEntry, FollowedMessage};
 pub use log::{EventBody, Head, StoredEvent};
 pub use members::{Departure, Membership, Removal, SMALL_ROOM, StoredMember};

@@ -22,6 +22,8 @@ export type {
   ClientEvents,
   ErrorCode,
   EventPage,
+  ImageFailed,
+  ImageReady,
   Message,
   MessageDeleted,
   MessageEdited,

@@ -13,6 +13,8 @@ export interface RoomEvents {
   "message:edited": ServerEvents["message:edited"];
   "message:deleted": ServerEvents["message:deleted"];
   "message:reacted": ServerEvents["message:reacted"];
+  "image:ready": ServerEvents["image:ready"];
+  "image:failed": ServerEvents["image:failed"];
   /**
    * What is shown is too old to be caught up with, or of another life of the room: read `Room.history` again.
    * Events go on after `room.seq`.

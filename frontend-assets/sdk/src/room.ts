@@ -281,6 +281,8 @@ export class Room {
       case "message:edited":
       case "message:deleted":
       case "message:reacted":
+      case "image:ready":
+      case "image:failed":
       case "room:void":
         this.#log.push({ ...payload, type: name } as RoomEvent);
         this.#tell();

@@ -1,6 +1,7 @@
 //! What a fleet promises when a part of it fails, and the commands for those who run it.
 
 mod audit;
+mod bucket_away;
 mod clocks;
 mod commands;
 mod crowd;

@@ -144,9 +144,41 @@ fn events(room: &str) -> Vec<(&'static str, Value, Vec<Field>)> {
                 },
                 but_optional(number("replyTo", &[json!(0)])),
                 user_ids("mentions", 50),
-                optional(
-                    "attachments",
-                    &[json!("x"), json!(["upload-1"]), json!([1])],
+                user_ids("attachments", 10),
+            ],
+        ),
+        (
+            "image:upload",
+            json!({
+                "roomId": room, "clientId": "c", "fileName": "a.png", "contentType": "image/png",
+                "data": { "_placeholder": true, "num": 0 },
+            }),
+            vec![
+                room_id(),
+                text("clientId", 64),
+                required(
+                    "fileName",
+                    &[json!(""), json!(1), json!({}), json!("x".repeat(256))],
+                ),
+                required(
+                    "contentType",
+                    &[
+                        json!(""),
+                        json!("png"),
+                        json!("a/b/c"),
+                        json!("image/svg+xml"),
+                    ],
+                ),
+                required(
+                    "data",
+                    &[
+                        json!("x"),
+                        json!([1]),
+                        json!({}),
+                        json!({ "_placeholder": true }),
+                        json!({ "_placeholder": false, "num": 0 }),
+                        json!({ "_placeholder": true, "num": 1 }),
+                    ],
                 ),
             ],
         ),
@@ -294,7 +326,7 @@ async fn what_isnt_an_event_is_answered_and_does_no_harm() {
         "message",
         "message:new",
         "session:revoked",
-        "image:upload",
+        "image:ready",
         "",
         "🦊",
         "room:join ",
@@ -415,7 +447,7 @@ async fn attachments_that_nobody_expects_are_a_mistake_in_their_field() {
         (
             "image:upload",
             json!({ "roomId": room, "data": placeholder }),
-            "event",
+            "clientId",
         ),
         ("no:such:event", placeholder.clone(), "event"),
     ]

@@ -101,6 +101,17 @@ impl ChatClient {
         id
     }
 
+    /// Sends an event with bytes beside it, for which a placeholder stands, and returns the id of its ack.
+    pub async fn start_binary(&mut self, event: &str, payload: Value, bytes: &[u8]) -> u64 {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.socket
+            .send(&format!("451-{id}{}", json!([event, payload])))
+            .await;
+        self.socket.send_binary(bytes).await;
+        id
+    }
+
     /// Sends a packet as it is.
     pub async fn send_raw(&mut self, packet: &str) {
         self.socket.send(packet).await;
@@ -151,8 +162,12 @@ impl ChatClient {
 
     /// The next event of a room's log, whatever it is, with its name.
     pub async fn next_of_log(&mut self) -> Told {
-        self.event_that(|(event, _)| event.starts_with("message:") || event == "room:void")
-            .await
+        self.event_that(|(event, _)| {
+            ["message:", "image:ready", "image:failed", "room:void"]
+                .iter()
+                .any(|of_log| event.starts_with(of_log))
+        })
+        .await
     }
 
     /// The next event of which this is true; those before it are kept.

@@ -18,6 +18,7 @@ mod hang_ups;
 mod history;
 mod http;
 mod logs;
+mod media;
 mod members;
 mod messages;
 mod metrics;

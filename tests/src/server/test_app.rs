@@ -12,8 +12,8 @@ use tertulia::{
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::api::Api;
 pub use super::api::{Answer, Person, person};
+use super::{api::Api, server_process::PROGRAM};
 use crate::deadline::within;
 
 /// A running server, or fleet. Dropping it leaves its clients to the end of the test; [`stop`](Self::stop) ends it
@@ -82,6 +82,11 @@ impl TestApp {
     /// A server that is alone, for what only concerns its file.
     pub async fn start_embedded() -> Self {
         Self::start_on(Arc::new(TempDir::new().unwrap()), Vec::new()).await
+    }
+
+    /// The same with these environment variables.
+    pub async fn start_alone_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_on(Arc::new(TempDir::new().unwrap()), owned(variables)).await
     }
 
     async fn start_on(data: Arc<TempDir>, variables: Vec<(String, String)>) -> Self {
@@ -165,6 +170,13 @@ impl TestApp {
         Self::start_on(data, variables).await
     }
 
+    /// Stops the server, lets somebody at its directory, and starts another one on it.
+    pub async fn changed_while_stopped<T>(self, change: impl FnOnce(&Path) -> T) -> (Self, T) {
+        let (data, variables) = self.stop_all().await;
+        let changed = change(data.path());
+        (Self::start_on(data, variables).await, changed)
+    }
+
     /// Registers `name` and makes them an administrator. A server that is alone is stopped for it and started again.
     pub async fn with_administrator(self, name: &str) -> (Self, Person) {
         self.register(name).await;
@@ -210,6 +222,8 @@ fn configuration(data: &TempDir, variables: &[(String, String)]) -> Config {
             ("DRAIN_SECONDS", None) => Some("1".into()),
             ("HOST", None) => Some("127.0.0.1".into()),
             ("PORT" | "METRICS_PORT", None) => Some("0".into()),
+            // This program is that of the tests.
+            ("IMAGE_PROGRAM", None) => Some(PROGRAM.into()),
             // Tests ask again and again until something has happened, all of them from one address.
             ("RATE_LIMIT_STRANGERS" | "RATE_LIMIT_PEOPLE" | "RATE_LIMIT_READS", None) => {
                 Some("100000/1m".into())

@@ -1,7 +1,7 @@
 //! A durable event of a room as its subscribers get it: encoded once for all, and once more for the one who sees it
 //! differently.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Instant};
 
 use gateway::Frame;
 use protocol::{RoomEvent, UserId};
@@ -9,6 +9,7 @@ use storage::{EventBody, StoredEvent};
 
 use crate::{
     fleet::bus::{Kind, Malformed, Message, Reader, Writer},
+    media_urls::MediaUrls,
     wire,
 };
 
@@ -18,6 +19,8 @@ pub struct FeedEvent {
     pub seq: u64,
     /// The message whose text it changed: events that hold the former text aren't replayed any more.
     pub(super) rewrites: Option<u64>,
+    /// When it was made, and the URLs in it.
+    pub(super) made: Instant,
     name: Cow<'static, str>,
     pub(super) frame: Frame,
     /// The variant for the sender, with its `clientId`.
@@ -29,13 +32,21 @@ impl FeedEvent {
     ///
     /// # Errors
     /// Never for what the store holds; encoding as such can fail.
-    pub fn new(stored: StoredEvent, actor: &UserId) -> Result<Self, gateway::EncodeError> {
-        Self::seen_by(stored, Some(actor))
+    pub fn new(
+        stored: StoredEvent,
+        actor: &UserId,
+        urls: &MediaUrls,
+    ) -> Result<Self, gateway::EncodeError> {
+        Self::seen_by(stored, Some(actor), urls)
     }
 
-    fn seen_by(stored: StoredEvent, actor: Option<&UserId>) -> Result<Self, gateway::EncodeError> {
-        let own = wire::event(stored.clone(), actor);
-        let mut shared = wire::event(stored, None);
+    fn seen_by(
+        stored: StoredEvent,
+        actor: Option<&UserId>,
+        urls: &MediaUrls,
+    ) -> Result<Self, gateway::EncodeError> {
+        let own = wire::event(stored.clone(), actor, urls);
+        let mut shared = wire::event(stored, None, urls);
         if let RoomEvent::New(message)
         | RoomEvent::Edited(protocol::MessageEdited { message, .. }) = &mut shared
         {
@@ -52,6 +63,7 @@ impl FeedEvent {
                 RoomEvent::Deleted(deleted) => Some(deleted.of),
                 _ => None,
             },
+            made: Instant::now(),
             name: Cow::Borrowed(shared.name()),
             frame: frame(&shared)?,
             own: match actor {
@@ -65,15 +77,18 @@ impl FeedEvent {
     ///
     /// # Errors
     /// As there.
-    pub fn of_log(stored: StoredEvent) -> Result<Self, gateway::EncodeError> {
+    pub fn of_log(stored: StoredEvent, urls: &MediaUrls) -> Result<Self, gateway::EncodeError> {
         let actor = match &stored.body {
             EventBody::Sent(message) | EventBody::Edited { message, .. } => {
                 Some(message.sender.id.clone())
             }
             // These are the same for everybody.
-            EventBody::Deleted { .. } | EventBody::Reacted { .. } | EventBody::Tombstone => None,
+            EventBody::Processed { .. }
+            | EventBody::Deleted { .. }
+            | EventBody::Reacted { .. }
+            | EventBody::Tombstone => None,
         };
-        Self::seen_by(stored, actor.as_ref())
+        Self::seen_by(stored, actor.as_ref(), urls)
     }
 
     /// Reads an event that another instance sent.
@@ -89,6 +104,7 @@ impl FeedEvent {
         Ok(Self {
             seq,
             rewrites: (rewrites > 0).then_some(rewrites),
+            made: Instant::now(),
             name: Cow::Owned(name.to_owned()),
             frame: shared,
             own: (!actor.is_empty()).then(|| (UserId::trusted(actor), frame(own))),

@@ -8,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 use gateway::Hub;
 use storage::{MessageStore, StoreError};
 
+use crate::media_urls::MediaUrls;
+
 use super::{FeedEvent, Released, RepairGuard, RoomFeed};
 
 /// Another instance's event is usually here a moment after the one that overtook it.
@@ -35,12 +37,13 @@ impl RoomFeed {
     pub(in crate::chat) async fn repair(
         self: &Arc<Self>,
         store: &MessageStore,
+        urls: &MediaUrls,
         hub: &Hub,
         mut guard: RepairGuard,
         pause: Duration,
     ) -> Repaired {
         loop {
-            let repaired = self.read_log(store, hub, pause).await;
+            let repaired = self.read_log(store, urls, hub, pause).await;
             drop(guard);
             if repaired != Repaired::Done {
                 return repaired;
@@ -53,7 +56,13 @@ impl RoomFeed {
         }
     }
 
-    async fn read_log(&self, store: &MessageStore, hub: &Hub, mut pause: Duration) -> Repaired {
+    async fn read_log(
+        &self,
+        store: &MessageStore,
+        urls: &MediaUrls,
+        hub: &Hub,
+        mut pause: Duration,
+    ) -> Repaired {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
@@ -67,7 +76,7 @@ impl RoomFeed {
                 Ok(page) => {
                     for stored in page.items {
                         let seq = stored.seq;
-                        match FeedEvent::of_log(stored) {
+                        match FeedEvent::of_log(stored, urls) {
                             Ok(event) => {
                                 if self.release(hub, event) == Released::TooMany {
                                     return Repaired::Overflow(seq);

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     auth::signing_secret::SigningSecret,
     fleet::bus::{Link, round_trip},
+    media_urls::MediaUrls,
 };
 
 fn message(seq: u64, sender: &UserId) -> StoredMessage {
@@ -27,6 +28,7 @@ fn message(seq: u64, sender: &UserId) -> StoredMessage {
         client_id: Some(format!("c-{seq}")),
         reply_to: None,
         mentions: Vec::new(),
+        attachments: Vec::new(),
         edited_at: None,
         deleted_at: None,
         reactions: Vec::new(),
@@ -47,7 +49,14 @@ fn long(seq: u64, length: usize) -> FeedEvent {
         seq,
         body: EventBody::Sent(message),
     };
-    FeedEvent::new(stored, &ana).unwrap()
+    FeedEvent::new(stored, &ana, &urls()).unwrap()
+}
+
+fn urls() -> MediaUrls {
+    MediaUrls::new(
+        SigningSecret::from_bytes("a secret").mac_for("media urls"),
+        "",
+    )
 }
 
 fn feed() -> RoomFeed {
@@ -254,6 +263,7 @@ fn a_client_id_and_ones_own_reactions_are_for_the_actor_alone() {
             },
         },
         &ana,
+        &urls(),
     )
     .unwrap();
     let json = |viewer: &UserId| {

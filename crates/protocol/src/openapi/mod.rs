@@ -37,13 +37,14 @@ impl Method {
 
 /// What the routes are about, in the order of the document: the first part of the path under
 /// `/api/v1`, or the server itself.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("auth", "Signing in, refreshing tokens and signing out."),
     ("me", "Your own user, rooms and blocks."),
     ("users", "Other users."),
     ("sessions", "Your sessions, one for each sign-in."),
     ("rooms", "Rooms, their members and messages."),
     ("notifications", "What happened while you looked elsewhere."),
+    ("uploads", "Files and images to attach to messages."),
     ("publish", "Events from other programs."),
     ("admin", "Administration, for users with the role `admin`."),
     ("server", "The server itself."),
@@ -105,6 +106,8 @@ pub enum Content {
     Json(SchemaOf),
     /// `application/x-ndjson`: a JSON value of this schema on each line.
     JsonLines(SchemaOf),
+    /// Bytes of any type.
+    Bytes,
     /// `text/html`.
     Page,
     /// No body.
@@ -237,6 +240,10 @@ fn answer(status: u16, content: &Content, schemas: &mut Schemas) -> Value {
         Content::JsonLines(schema) => json!({
             "description": description,
             "content": { "application/x-ndjson": { "schema": schema(&mut schemas.answers) } },
+        }),
+        Content::Bytes => json!({
+            "description": description,
+            "content": { "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } },
         }),
         Content::Page => json!({
             "description": description,

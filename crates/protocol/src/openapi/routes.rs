@@ -13,7 +13,7 @@ use crate::health::HealthReport;
 use crate::history::{
     EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
-use crate::id::{ApiKeyId, CircuitName, NotificationId, RoomId, SessionId, UserId};
+use crate::id::{ApiKeyId, AttachmentId, CircuitName, NotificationId, RoomId, SessionId, UserId};
 use crate::instance::InstancePage;
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
@@ -29,6 +29,7 @@ use crate::session::SessionPage;
 use crate::tokens::{
     GuestRequest, LoginRequest, PasswordChange, RefreshRequest, RegisterRequest, Tokens,
 };
+use crate::upload::{CreateUpload, MediaQuery, UploadBody, UploadCreated};
 use crate::user::{ListBlocks, ListUsers, UpdateMe, UserBody, UserPage};
 
 const TOKENS: Content = Content::Json(schema_of::<Tokens>);
@@ -36,6 +37,7 @@ const USER: Content = Content::Json(schema_of::<UserBody>);
 const ROOM: Content = Content::Json(schema_of::<RoomBody>);
 const ROOMS: Content = Content::Json(schema_of::<RoomPage>);
 const PREFERENCES: Content = Content::Json(schema_of::<Preferences>);
+const UPLOAD: Content = Content::Json(schema_of::<UploadBody>);
 const HEALTH: Content = Content::Json(schema_of::<HealthReport>);
 const DOCUMENT: Content = Content::Json(schema_of::<Map<String, Value>>);
 
@@ -424,6 +426,48 @@ pub const ROUTES: &[Route] = &[
     .answers(&[(200, Content::JsonLines(schema_of::<AuditEntry>))])
     .refuses(&[NotFound]),
     route(
+        Post,
+        "/api/v1/uploads",
+        "createUpload",
+        "Begin an upload of a file or an image",
+    )
+    .body(schema_of::<CreateUpload>)
+    .answers(&[(201, Content::Json(schema_of::<UploadCreated>))])
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/uploads/{uploadId}",
+        "getUpload",
+        "Get one of your uploads",
+    )
+    .answers(&[(200, UPLOAD)]),
+    route(
+        Post,
+        "/api/v1/uploads/{uploadId}/complete",
+        "completeUpload",
+        "Say that all bytes of an upload have been sent; an image is processed then",
+    )
+    .answers(&[(202, UPLOAD)])
+    .refuses(&[Conflict]),
+    route(
+        Put,
+        "/media/uploads/{uploadId}",
+        "putUpload",
+        "Send the bytes of an upload, as the answer to its beginning says",
+    )
+    .open()
+    .query(schema_of::<MediaQuery>)
+    .refuses(&[Conflict]),
+    route(
+        Get,
+        "/media/{key}",
+        "getMedia",
+        "Get an image or a file, by a URL of a message",
+    )
+    .open()
+    .query(schema_of::<MediaQuery>)
+    .answers(&[(200, Content::Bytes)]),
+    route(
         Get,
         "/health",
         "health",
@@ -562,6 +606,8 @@ pub(super) fn path_parameter(name: &str) -> Option<SchemaOf> {
         "userId" => Some(schema_of::<UserId>),
         "keyId" => Some(schema_of::<ApiKeyId>),
         "circuitName" => Some(schema_of::<CircuitName>),
+        "uploadId" => Some(schema_of::<AttachmentId>),
+        "key" => Some(schema_of::<String>),
         "sessionId" => Some(schema_of::<SessionId>),
         "notificationId" => Some(schema_of::<NotificationId>),
         _ => None,

@@ -105,6 +105,17 @@ fn usual(request: &Value) -> Value {
 /// Whether a name is one of those that no pattern tells from others: with letters that aren't seen, or with a heap of
 /// marks.
 fn is_beyond_patterns(request: &Value) -> bool {
+    // Whether a message may be empty depends on what is attached.
+    let attached = request["attachments"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty());
+    if request["body"]
+        .as_str()
+        .is_some_and(|body| body.trim().is_empty())
+        && !attached
+    {
+        return true;
+    }
     ["name", "displayName"].iter().any(|field| {
         let name = request[*field].as_str().unwrap_or_default();
         let name = name.trim();

@@ -186,6 +186,7 @@ fn errors_are_problems_of_their_status() {
 fn every_event_is_documented() {
     let document = asyncapi();
     let client = [
+        "image:upload",
         "message:delete",
         "message:edit",
         "message:history",
@@ -201,6 +202,9 @@ fn every_event_is_documented() {
         "typing:set",
     ];
     let server = [
+        "image:ack",
+        "image:failed",
+        "image:ready",
         "message:deleted",
         "message:edited",
         "message:new",
@@ -280,7 +284,7 @@ fn names_are_tied_to_types() {
 fn nothing_of_what_is_not_served() {
     for document in [openapi(), asyncapi()] {
         let text = document.to_string().to_lowercase();
-        for absent in ["upload", "/orders", "product", "image:", "/media"] {
+        for absent in ["/orders", "product"] {
             assert!(!text.contains(absent), "{absent}");
         }
     }

@@ -412,7 +412,18 @@ fn bounds_of_content<T: Request>(base: &Value) {
     accepts::<T>(base, "mentions", [json!([]), ids(MENTIONS_MAX)]);
     refuses::<T>(base, "mentions", [ids(MENTIONS_MAX + 1), json!("u1")]);
     accepts::<T>(base, "attachments", [json!([])]);
-    refuses::<T>(base, "attachments", [json!(["a1"]), json!("a1")]);
+    accepts::<T>(base, "attachments", [json!(["a1"]), ids(ATTACHMENTS_MAX)]);
+    let wrong = [ids(ATTACHMENTS_MAX + 1), json!("a1")];
+    refuses::<T>(base, "attachments", wrong);
+    // What is attached may speak for itself.
+    let mut attached = base.clone();
+    attached["attachments"] = json!(["a1"]);
+    accepts::<T>(&attached, "body", [json!(""), json!(" ")]);
+    refuses::<T>(
+        &attached,
+        "body",
+        [json!("\0"), json!("x".repeat(MESSAGE_BODY_MAX + 1))],
+    );
 }
 
 #[track_caller]

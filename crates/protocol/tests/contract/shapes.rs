@@ -211,6 +211,8 @@ fn messages() {
         attachments: vec![Attachment {
             id: AttachmentId::trusted("a1"),
             kind: AttachmentKind::Image,
+            file_name: "a.jpg".to_owned(),
+            size: 5,
             url: Some("/media/a1".to_owned()),
             width: Some(800),
             height: Some(600),
@@ -220,7 +222,10 @@ fn messages() {
                 url: "/media/a1?w=200".to_owned(),
                 content_type: "image/webp".to_owned(),
             }]),
+            placeholder: Some("hash".to_owned()),
+            animated: Some(true),
             status: AttachmentStatus::Ready,
+            reason: Some(AttachmentFailure::NotAnImage),
         }],
         reactions: vec![Reaction {
             emoji: "👍".to_owned(),
@@ -235,11 +240,11 @@ fn messages() {
     literal["editedAt"] = json!(AT);
     literal["deletedAt"] = json!(AT);
     literal["attachments"] = json!([{
-        "id": "a1", "kind": "image", "url": "/media/a1", "width": 800, "height": 600,
+        "id": "a1", "kind": "image", "fileName": "a.jpg", "size": 5, "url": "/media/a1", "width": 800, "height": 600,
         "variants": [{
             "width": 200, "height": 150, "url": "/media/a1?w=200", "contentType": "image/webp",
         }],
-        "status": "ready",
+        "placeholder": "hash", "animated": true, "status": "ready", "reason": "not_an_image",
     }]);
     literal["reactions"] = json!([{ "emoji": "👍", "count": 2, "mine": true }]);
     same(&full, literal);
@@ -282,6 +287,42 @@ fn room_events_carry_their_payload_and_type() {
             "message:reacted",
             json!({
                 "roomId": "r1", "seq": 8, "of": 7, "emoji": "👍", "userId": "u1", "on": true,
+            }),
+        ),
+        (
+            RoomEvent::ImageReady(ImageReady {
+                message_id: MessageId::trusted("m1"),
+                room_id: room_id.clone(),
+                seq: 8,
+                of: 7,
+                attachment_id: AttachmentId::trusted("a1"),
+                url: "/media/a1".to_owned(),
+                width: 800,
+                height: 600,
+                variants: Vec::new(),
+                placeholder: Some("hash".to_owned()),
+                animated: false,
+            }),
+            "image:ready",
+            json!({
+                "messageId": "m1", "roomId": "r1", "seq": 8, "of": 7, "attachmentId": "a1",
+                "url": "/media/a1", "width": 800, "height": 600, "variants": [],
+                "placeholder": "hash", "animated": false,
+            }),
+        ),
+        (
+            RoomEvent::ImageFailed(ImageFailed {
+                message_id: MessageId::trusted("m1"),
+                room_id: room_id.clone(),
+                seq: 8,
+                of: 7,
+                attachment_id: AttachmentId::trusted("a1"),
+                reason: AttachmentFailure::TimedOut,
+            }),
+            "image:failed",
+            json!({
+                "messageId": "m1", "roomId": "r1", "seq": 8, "of": 7, "attachmentId": "a1",
+                "reason": "timed_out",
             }),
         ),
         (

@@ -8,10 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::{RoomId, UserId};
+use protocol::{AttachmentId, RoomId, UserId};
 
 use super::message::full_spelling;
-use super::{Backend, MessageStore, Operation, StoredEvent};
+use super::{Backend, MessageStore, Operation, StoredAttachment, StoredEvent};
 use crate::StoreError;
 
 /// Something to be written to a room's log.
@@ -32,7 +32,14 @@ impl NewEntry {
         const OVERHEAD: usize = 512;
         OVERHEAD
             + match &self.change {
-                Change::Send { body, .. } | Change::Edit { body, .. } => body.len(),
+                Change::Send {
+                    body, attachments, ..
+                } => {
+                    let attachments = attachments.iter().map(StoredAttachment::bytes);
+                    body.len() + attachments.sum::<usize>()
+                }
+                Change::Edit { body, .. } => body.len(),
+                Change::Process { attachment, .. } => attachment.bytes(),
                 Change::Delete { .. } | Change::React { .. } => 0,
             }
     }
@@ -53,6 +60,8 @@ pub enum Change {
         /// The users who are mentioned. Those with a block between them and the sender are removed; otherwise they
         /// aren't checked.
         mentions: Vec<UserId>,
+        /// What is attached.
+        attachments: Vec<StoredAttachment>,
     },
     /// The sender changes the text of a message.
     Edit {
@@ -61,7 +70,14 @@ pub enum Change {
         /// The text from now on.
         body: String,
     },
-    /// A message is deleted: its text and reactions are removed, its `seq` stays.
+    /// What is attached to a message was processed. The actor is the message's sender, who needn't be a member any more.
+    Process {
+        /// The `seq` of the message.
+        of: u64,
+        /// What became of it; one of the message's attachments that was being processed is replaced by it.
+        attachment: Box<StoredAttachment>,
+    },
+    /// A message is deleted: its text, attachments and reactions are removed, its `seq` stays.
     Delete {
         /// The `seq` of the message.
         of: u64,
@@ -85,6 +101,7 @@ impl fmt::Debug for Change {
         match self {
             Self::Send { .. } => f.write_str("Send"),
             Self::Edit { of, .. } => write!(f, "Edit({of})"),
+            Self::Process { of, .. } => write!(f, "Process({of})"),
             Self::Delete { of, .. } => write!(f, "Delete({of})"),
             Self::React { of, on, .. } => write!(f, "React({of}, {on})"),
         }
@@ -100,6 +117,8 @@ pub struct Appended {
     /// the message of that `clientId`, the deletion, the reaction. Removing a reaction that was never added returns
     /// the `seq` of the message.
     pub recorded: bool,
+    /// What was attached to a message that this has deleted. After a failure it may be missing here though it's gone.
+    pub removed: Vec<AttachmentId>,
 }
 
 impl MessageStore {
@@ -107,8 +126,8 @@ impl MessageStore {
     /// task that writes, for each room in the order of `seq`; it must not block. If the queue is
     /// full or the store closed, it runs before this returns.
     ///
-    /// Errors: `NotFound` unless the actor is a member and, but for a new message, the message
-    /// exists; `Forbidden` for changing another's message, and in a direct room where one has
+    /// Errors: `NotFound` unless the actor is a member (but see [`Change::Process`]) and, but for a new message, the message
+    /// or the attachment exists; `Forbidden` for changing another's message, and in a direct room where one has
     /// blocked the other; `Conflict` for a `replyTo` that isn't a message
     /// of the room; `Conflict` for changing a deleted message and for too many different emoji;
     /// `Unavailable` if it isn't known to be durable.
@@ -122,7 +141,10 @@ impl MessageStore {
         }
         let operation = match entry.change {
             Change::Send { .. } => Operation::Append,
-            Change::Edit { .. } | Change::Delete { .. } | Change::React { .. } => Operation::Change,
+            Change::Edit { .. }
+            | Change::Process { .. }
+            | Change::Delete { .. }
+            | Change::React { .. } => Operation::Change,
         };
         let (operations, began) = (Arc::clone(&self.operations), Instant::now());
         let done = move |result| {

@@ -1,5 +1,6 @@
 //! What may be done to a message that is in a log, and what it changes: the same for every back end. Pure.
 
+use super::{AttachmentState, StoredAttachment};
 use crate::StoreError;
 
 /// Different emoji on one message, at most.
@@ -53,6 +54,35 @@ impl Target {
             Some(seq) => Ok(Effect::None(seq)),
             None if self.blocked => Err(StoreError::Forbidden),
             None => Ok(Effect::Change(())),
+        }
+    }
+
+    /// An attachment that was processed takes its place among the others of its message, at this `seq`.
+    pub(super) fn process(
+        &self,
+        attachments: &mut [StoredAttachment],
+        processed: &StoredAttachment,
+        seq: u64,
+    ) -> Result<Effect<()>, StoreError> {
+        self.must_not_be_deleted()?;
+        let place = attachments
+            .iter_mut()
+            .find(|attachment| attachment.id == processed.id)
+            .ok_or(StoreError::NotFound)?;
+        match (&place.state, place.processed_seq) {
+            (AttachmentState::Processing, _) => {
+                *place = StoredAttachment {
+                    processed_seq: Some(seq),
+                    ..processed.clone()
+                };
+                Ok(Effect::Change(()))
+            }
+            (_, Some(earlier)) => Ok(Effect::None(earlier)),
+            // It was ready when it was sent.
+            (_, None) => Err(StoreError::conflict(
+                "attachments",
+                "it was processed before",
+            )),
         }
     }
 

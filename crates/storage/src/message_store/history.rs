@@ -22,6 +22,16 @@ impl MessageStore {
         on_backend!(self, History: history.history(room, before, after, limit, viewer))
     }
 
+    /// The message that a user sent under an idempotency key, if there is one. `NotFound` if there is no such room.
+    pub async fn message_of_client(
+        &self,
+        room: &RoomId,
+        sender: &UserId,
+        client_id: &str,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        on_backend!(self, Read: history.message_of_client(room, sender, client_id))
+    }
+
     /// One message. `NotFound` if the room has no message of this `seq`. Membership isn't checked.
     pub async fn message(
         &self,

@@ -1,8 +1,8 @@
 //! Reading a room's log: its head, and its events in order.
 
-use protocol::{Epoch, RoomId, UserId};
+use protocol::{Epoch, MessageId, RoomId, UserId};
 
-use super::{Backend, MessageStore, Page, StoredMessage, on_backend};
+use super::{Backend, MessageStore, Page, StoredAttachment, StoredMessage, on_backend};
 use crate::StoreError;
 
 /// How far a room's log goes.
@@ -38,6 +38,15 @@ pub enum EventBody {
         /// The message.
         message: StoredMessage,
     },
+    /// What is attached to a message was processed. Once that is deleted, a [`EventBody::Tombstone`] is in this one's place.
+    Processed {
+        /// The `seq` of the message.
+        of: u64,
+        /// The message.
+        message_id: MessageId,
+        /// The attachment.
+        attachment: StoredAttachment,
+    },
     /// A message was deleted.
     Deleted {
         /// The `seq` of the message.
@@ -54,8 +63,23 @@ pub enum EventBody {
         /// Added (`true`) or removed.
         on: bool,
     },
-    /// The writer that had reserved this `seq` never wrote it (`room:void` on the wire).
+    /// The writer that had reserved this `seq` never wrote it, or what it was about is gone (`room:void` on the wire).
     Tombstone,
+}
+
+impl EventBody {
+    /// What became of an attachment, from its message's present state.
+    pub(super) fn processed(of: u64, message: StoredMessage, attachment: &str) -> Self {
+        let mut attachments = message.attachments.into_iter();
+        match attachments.find(|known| known.id.as_str() == attachment) {
+            Some(attachment) => Self::Processed {
+                of,
+                message_id: message.id,
+                attachment,
+            },
+            None => Self::Tombstone,
+        }
+    }
 }
 
 impl MessageStore {

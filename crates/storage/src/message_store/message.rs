@@ -4,6 +4,8 @@ use std::fmt;
 
 use protocol::{MessageId, Reaction, RoomId, Sender, Timestamp, UserId};
 
+use super::StoredAttachment;
+
 /// A message in its present state.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredMessage {
@@ -25,12 +27,22 @@ pub struct StoredMessage {
     pub reply_to: Option<u64>,
     /// The users who are mentioned; empty once deleted.
     pub mentions: Vec<UserId>,
+    /// What is attached; empty once deleted.
+    pub attachments: Vec<StoredAttachment>,
     /// When the text was last changed.
     pub edited_at: Option<Timestamp>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
     /// Its reactions by emoji, the one first added first; empty once deleted.
     pub reactions: Vec<Reaction>,
+}
+
+impl StoredMessage {
+    /// About how many bytes of a page it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let attachments = self.attachments.iter().map(StoredAttachment::bytes);
+        self.body.len() + attachments.sum::<usize>()
+    }
 }
 
 /// An emoji as it is stored and shown. Entries may be older than the rule that there is one spelling.

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use super::{
     API_KEYS_MAX, ApiKeyHash, Appended, Change, Credentials, Departure, EventBody, ExternalSignIn,
     ExternalSignedIn, ExternalUser, Head, MadeRoom, Membership, NewEntry, NewRoom, NewUser, Page,
-    ProfileChange, Removal, RoomViewer, StoreStats, StoredApiKey, StoredEvent, StoredMember,
-    StoredMessage, StoredRoom, StoredUser, changed_meanwhile, too_many_api_keys,
+    ProfileChange, Removal, RoomViewer, StoreStats, StoredApiKey, StoredAttachment, StoredEvent,
+    StoredMember, StoredMessage, StoredRoom, StoredUser, changed_meanwhile, too_many_api_keys,
 };
 use crate::sqlite::{Database, Migrations, Step};
 use crate::{OpenError, StoreError};
@@ -39,6 +39,7 @@ const MIGRATIONS: Migrations = Migrations(&[
     Step::Sql(include_str!("sqlite/sign_in_versions.sql")),
     Step::Sql(include_str!("sqlite/external_users.sql")),
     Step::Sql(include_str!("sqlite/api_keys.sql")),
+    Step::Sql(include_str!("sqlite/attachments.sql")),
 ]);
 
 // What `renew` makes of names and messages is of this version.

@@ -35,4 +35,5 @@ macro_rules! migrations {
 migrations! {
     "0002_notifications"
     "0003_jobs"
+    "0004_uploads"
 }

@@ -197,7 +197,7 @@ async fn check_state(store: &MessageStore, room: &RoomId, events: &[StoredEvent]
     let mut reactions: HashMap<u64, BTreeMap<String, HashSet<UserId>>> = HashMap::new();
     for event in events {
         match &event.body {
-            EventBody::Sent(_) | EventBody::Tombstone => {}
+            EventBody::Sent(_) | EventBody::Processed { .. } | EventBody::Tombstone => {}
             EventBody::Edited { of, .. } => drop(edited.insert(*of)),
             EventBody::Deleted { of } => {
                 assert!(deleted.insert(*of), "{of} is deleted twice");
@@ -363,6 +363,7 @@ impl Writer {
             Ok(Appended {
                 event,
                 recorded: true,
+                ..
             }) => self.acked.push(Acked {
                 room: room.clone(),
                 seq: event.seq,

@@ -182,6 +182,7 @@ pub(crate) fn send(client_id: &str, body: &str) -> Change {
         body: body.to_owned(),
         reply_to: None,
         mentions: Vec::new(),
+        attachments: Vec::new(),
     }
 }
 

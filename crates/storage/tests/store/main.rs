@@ -21,6 +21,7 @@ macro_rules! on_each {
 }
 
 mod accounts;
+mod attachments;
 mod audit;
 mod database;
 mod durability;
@@ -28,11 +29,13 @@ mod history;
 mod instances;
 mod log;
 mod members;
+mod objects;
 mod rooms;
 mod search;
 mod sessions;
 mod stats;
 mod unread;
+mod uploads;
 
 use std::path::Path;
 
@@ -241,6 +244,7 @@ pub(crate) fn send(body: &str) -> Change {
         body: body.to_owned(),
         reply_to: None,
         mentions: Vec::new(),
+        attachments: Vec::new(),
     }
 }
 
@@ -250,6 +254,7 @@ pub(crate) fn send_as(client_id: &str, body: &str) -> Change {
         body: body.to_owned(),
         reply_to: None,
         mentions: Vec::new(),
+        attachments: Vec::new(),
     }
 }
 

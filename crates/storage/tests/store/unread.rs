@@ -120,6 +120,7 @@ async fn counting_stops(fixture: Fixture) {
             body: "hello".to_owned(),
             reply_to: None,
             mentions: Vec::new(),
+            attachments: Vec::new(),
         };
         let entry = NewEntry {
             room_id: room.clone(),

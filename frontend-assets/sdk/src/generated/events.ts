@@ -5,6 +5,10 @@
  */
 export type RoomId = string;
 /**
+ * The id of a message, unique in the whole system.
+ */
+export type MessageId = string;
+/**
  * Why a request was refused.
  */
 export type ErrorCode =
@@ -30,13 +34,13 @@ export type AttachmentId = string;
  */
 export type AttachmentKind = "image" | "file";
 /**
+ * Why an attachment can't be had.
+ */
+export type AttachmentFailure = "not_an_image" | "malformed" | "too_large" | "timed_out" | "missing";
+/**
  * Whether an attachment can be downloaded.
  */
 export type AttachmentStatus = "processing" | "ready" | "failed";
-/**
- * The id of a message, unique in the whole system.
- */
-export type MessageId = string;
 /**
  * The id of a user.
  */
@@ -70,6 +74,12 @@ export type RoomEvent =
   | (MessageReacted & {
       type: "message:reacted";
     })
+  | (ImageReady & {
+      type: "image:ready";
+    })
+  | (ImageFailed & {
+      type: "image:failed";
+    })
   | (RoomVoid & {
       type: "room:void";
     });
@@ -97,6 +107,22 @@ export interface Contract {
  * What a client sends, and how it is answered.
  */
 export interface ClientEvents {
+  /**
+   * Send a small image as a message
+   */
+  "image:upload": {
+    payload: UploadImage;
+    ack:
+      | ({
+          ok: true;
+        } & ImageAccepted)
+      | {
+          error: ErrorBody & {
+            code?: "invalid" | "forbidden" | "not_found" | "conflict" | "rate_limited" | "internal" | "unavailable";
+          };
+          ok: false;
+        };
+  };
   /**
    * Delete a message
    */
@@ -188,7 +214,7 @@ export interface ClientEvents {
         } & MessageSent)
       | {
           error: ErrorBody & {
-            code?: "invalid" | "forbidden" | "not_found" | "rate_limited" | "internal" | "unavailable";
+            code?: "invalid" | "forbidden" | "not_found" | "conflict" | "rate_limited" | "internal" | "unavailable";
           };
           ok: false;
         };
@@ -307,24 +333,40 @@ export interface ClientEvents {
   };
 }
 /**
- * Deletes your own message, or any message as a moderator.
+ * Sends a small image as a message of its own, in one event. The ack says that the message is stored; the image is processed then.
  */
-export interface DeleteMessage {
+export interface UploadImage {
+  /**
+   * The sender's id for the message: new for every message, the same for every retry.
+   */
+  clientId: string;
+  /**
+   * Its media type.
+   */
+  contentType: string;
+  /**
+   * The file. With all that is around it, it has to fit into the largest payload of a connection.
+   */
+  data: ArrayBuffer | ArrayBufferView | Blob;
+  /**
+   * What to call the file; directories in front of it are left out.
+   */
+  fileName: string;
   /**
    * The room.
    */
   roomId: RoomId;
+}
+/**
+ * The message of an image is stored durably.
+ */
+export interface ImageAccepted {
   /**
    * The message.
    */
-  seq: number;
-}
-/**
- * The answer to a deletion or a reaction.
- */
-export interface ChangeAccepted {
+  messageId: MessageId;
   /**
-   * The position of the change in the room's log, or of the earlier change if there was nothing to do.
+   * Its position in the room's log.
    */
   seq: number;
 }
@@ -348,6 +390,28 @@ export interface ErrorBody {
    * Whether the same request may succeed later.
    */
   retryable: boolean;
+}
+/**
+ * Deletes your own message, or any message as a moderator.
+ */
+export interface DeleteMessage {
+  /**
+   * The room.
+   */
+  roomId: RoomId;
+  /**
+   * The message.
+   */
+  seq: number;
+}
+/**
+ * The answer to a deletion or a reaction.
+ */
+export interface ChangeAccepted {
+  /**
+   * The position of the change in the room's log, or of the earlier change if there was nothing to do.
+   */
+  seq: number;
 }
 /**
  * Edits your own message.
@@ -437,11 +501,19 @@ export interface Message {
  */
 export interface Attachment {
   /**
+   * For an image, whether it moves; its variants are still.
+   */
+  animated?: boolean;
+  /**
+   * What its sender calls it.
+   */
+  fileName: string;
+  /**
    * For an image, in pixels.
    */
   height?: number;
   /**
-   * Never changes.
+   * That of its upload.
    */
   id: AttachmentId;
   /**
@@ -449,11 +521,24 @@ export interface Attachment {
    */
   kind: AttachmentKind;
   /**
+   * The ThumbHash of an image, in Base64: what to show until it is there.
+   */
+  placeholder?: string;
+  /**
+   * Why processing failed.
+   */
+  reason?: AttachmentFailure;
+  /**
+   * Bytes of what was uploaded.
+   */
+  size: number;
+  /**
    * Whether it can be downloaded yet.
    */
   status: AttachmentStatus;
   /**
-   * Its URL, once it is ready.
+   * Its URL, once it is ready: relative to the server's address, unless there is a CDN. In a private room it is good for an hour
+   * or two; the message read again has a new one.
    */
   url?: string;
   /**
@@ -617,13 +702,13 @@ export interface MessagesFound {
  */
 export interface SendMessage {
   /**
-   * Attachments aren't supported yet.
+   * What to attach: your own uploads, which are complete and aren't attached to another message.
    *
-   * @maxItems 0
+   * @maxItems 10
    */
   attachments?: AttachmentId[] | null;
   /**
-   * The text, stored as it is.
+   * The text, stored as it is. May be empty if something is attached.
    */
   body: string;
   /**
@@ -879,7 +964,85 @@ export interface MessageReacted {
   userId: UserId;
 }
 /**
- * A place in the log that its writer lost: nothing is there, and nobody need wait for it.
+ * An image of a message can be shown.
+ */
+export interface ImageReady {
+  /**
+   * Whether it moves; its variants are still.
+   */
+  animated: boolean;
+  /**
+   * Which of its attachments.
+   */
+  attachmentId: AttachmentId;
+  /**
+   * In pixels.
+   */
+  height: number;
+  /**
+   * The message.
+   */
+  messageId: MessageId;
+  /**
+   * The `seq` of the message.
+   */
+  of: number;
+  /**
+   * Its ThumbHash, in Base64.
+   */
+  placeholder?: string;
+  /**
+   * The room.
+   */
+  roomId: RoomId;
+  /**
+   * The place of this event in the room's log.
+   */
+  seq: number;
+  /**
+   * Its URL.
+   */
+  url: string;
+  /**
+   * Smaller copies, smallest first.
+   */
+  variants: ImageVariant[];
+  /**
+   * In pixels.
+   */
+  width: number;
+}
+/**
+ * An image of a message can't be shown.
+ */
+export interface ImageFailed {
+  /**
+   * Which of its attachments.
+   */
+  attachmentId: AttachmentId;
+  /**
+   * The message.
+   */
+  messageId: MessageId;
+  /**
+   * The `seq` of the message.
+   */
+  of: number;
+  /**
+   * Why.
+   */
+  reason: AttachmentFailure;
+  /**
+   * The room.
+   */
+  roomId: RoomId;
+  /**
+   * The place of this event in the room's log.
+   */
+  seq: number;
+}
+/**
+ * A place in the log that its writer lost, or whose subject is gone: nothing is there, and nobody need wait for it.
  */
 export interface RoomVoid {
   /**
@@ -966,6 +1129,9 @@ export interface SetTyping {
  * What the server sends.
  */
 export interface ServerEvents {
+  "image:ack": ImageAck;
+  "image:failed": ImageFailed;
+  "image:ready": ImageReady;
   "message:deleted": MessageDeleted;
   "message:edited": MessageEdited;
   "message:new": Message;
@@ -982,6 +1148,15 @@ export interface ServerEvents {
   "server:draining": ServerDraining;
   "session:revoked": SessionRevoked;
   "typing:changed": TypingChanged;
+}
+/**
+ * The message of your image is stored durably, and the image is going to be processed.
+ */
+export interface ImageAck {
+  /**
+   * The message.
+   */
+  messageId: MessageId;
 }
 /**
  * A member went online or offline. Delivered at most once.

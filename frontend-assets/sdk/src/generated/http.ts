@@ -677,6 +677,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin an upload of a file or an image */
+        post: operations["createUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/uploads/{uploadId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get one of your uploads */
+        get: operations["getUpload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/uploads/{uploadId}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say that all bytes of an upload have been sent; an image is processed then */
+        post: operations["completeUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -779,6 +830,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/media/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get an image or a file, by a URL of a message */
+        get: operations["getMedia"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/media/uploads/{uploadId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Send the bytes of an upload, as the answer to its beginning says */
+        put: operations["putUpload"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ready": {
         parameters: {
             query?: never;
@@ -831,18 +916,34 @@ export interface components {
         };
         /** @description An attachment. */
         Attachment: {
+            /** @description For an image, whether it moves; its variants are still. */
+            animated?: boolean;
+            /** @description What its sender calls it. */
+            fileName: string;
             /**
              * Format: uint32
              * @description For an image, in pixels.
              */
             height?: number;
-            /** @description Never changes. */
+            /** @description That of its upload. */
             id: components["schemas"]["AttachmentId"];
             /** @description How to display it. */
             kind: components["schemas"]["AttachmentKind"];
+            /** @description The ThumbHash of an image, in Base64: what to show until it is there. */
+            placeholder?: string;
+            /** @description Why processing failed. */
+            reason?: components["schemas"]["AttachmentFailure"];
+            /**
+             * Format: uint64
+             * @description Bytes of what was uploaded.
+             */
+            size: number;
             /** @description Whether it can be downloaded yet. */
             status: components["schemas"]["AttachmentStatus"];
-            /** @description Its URL, once it is ready. */
+            /**
+             * @description Its URL, once it is ready: relative to the server's address, unless there is a CDN. In a private room it is good for an hour
+             *     or two; the message read again has a new one.
+             */
             url?: string;
             /** @description Smaller copies of an image, smallest first. */
             variants?: components["schemas"]["ImageVariant"][];
@@ -852,6 +953,8 @@ export interface components {
              */
             width?: number;
         };
+        /** @description Why an attachment can't be had. */
+        AttachmentFailure: "not_an_image" | "malformed" | "too_large" | "timed_out" | "missing";
         /** @description The id of an attachment. */
         AttachmentId: string;
         /** @description How to display an attachment. */
@@ -966,6 +1069,18 @@ export interface components {
             /** @description The name; a direct room needs none. Leading and trailing white space is removed. */
             name?: string | null;
         };
+        /** @description Begins an upload. Send its bytes as the answer says, then complete it. */
+        CreateUpload: {
+            /** @description Its media type. JPEG, PNG, GIF and WebP are shown as images. */
+            contentType: string;
+            /** @description What to call the file; directories in front of it are left out. */
+            fileName: string;
+            /**
+             * Format: uint64
+             * @description Its exact number of bytes. A server may take less than this bound.
+             */
+            size: number;
+        };
         /** @description The life of a room's log. It changes when the room was restored to an earlier point; a client whose epoch differs reloads the room. */
         Epoch: string;
         /** @description Why a request was refused. */
@@ -1012,6 +1127,64 @@ export interface components {
         };
         /** @description A health status. */
         HealthStatus: "ok" | "degraded" | "unavailable";
+        /** @description An image of a message can't be shown. */
+        ImageFailed: {
+            /** @description Which of its attachments. */
+            attachmentId: components["schemas"]["AttachmentId"];
+            /** @description The message. */
+            messageId: components["schemas"]["MessageId"];
+            /**
+             * Format: uint64
+             * @description The `seq` of the message.
+             */
+            of: number;
+            /** @description Why. */
+            reason: components["schemas"]["AttachmentFailure"];
+            /** @description The room. */
+            roomId: components["schemas"]["RoomId"];
+            /**
+             * Format: uint64
+             * @description The place of this event in the room's log.
+             */
+            seq: number;
+        };
+        /** @description An image of a message can be shown. */
+        ImageReady: {
+            /** @description Whether it moves; its variants are still. */
+            animated: boolean;
+            /** @description Which of its attachments. */
+            attachmentId: components["schemas"]["AttachmentId"];
+            /**
+             * Format: uint32
+             * @description In pixels.
+             */
+            height: number;
+            /** @description The message. */
+            messageId: components["schemas"]["MessageId"];
+            /**
+             * Format: uint64
+             * @description The `seq` of the message.
+             */
+            of: number;
+            /** @description Its ThumbHash, in Base64. */
+            placeholder?: string;
+            /** @description The room. */
+            roomId: components["schemas"]["RoomId"];
+            /**
+             * Format: uint64
+             * @description The place of this event in the room's log.
+             */
+            seq: number;
+            /** @description Its URL. */
+            url: string;
+            /** @description Smaller copies, smallest first. */
+            variants: components["schemas"]["ImageVariant"][];
+            /**
+             * Format: uint32
+             * @description In pixels.
+             */
+            width: number;
+        };
         /** @description A copy of an image in another size. */
         ImageVariant: {
             /** @description Its media type. */
@@ -1252,9 +1425,9 @@ export interface components {
          *     needed to make retries safe.
          */
         PostMessage: {
-            /** @description Attachments aren't supported yet. */
+            /** @description What to attach: your own uploads, which are complete and aren't attached to another message. */
             attachments?: components["schemas"]["AttachmentId"][] | null;
-            /** @description The text, stored as it is. */
+            /** @description The text, stored as it is. May be empty if something is attached. */
             body: string;
             /** @description The sender's id for the message, if there is no `Idempotency-Key` header. */
             clientId?: string | null;
@@ -1443,7 +1616,7 @@ export interface components {
          * @description A durable event of a room, as `missed` and `events` hold it: the payload of the server event of
          *     that name, with the name beside it as `type`.
          */
-        RoomEvent: components["schemas"]["Message"] | components["schemas"]["MessageEdited"] | components["schemas"]["MessageDeleted"] | components["schemas"]["MessageReacted"] | components["schemas"]["RoomVoid"];
+        RoomEvent: components["schemas"]["Message"] | components["schemas"]["MessageEdited"] | components["schemas"]["MessageDeleted"] | components["schemas"]["MessageReacted"] | components["schemas"]["ImageReady"] | components["schemas"]["ImageFailed"] | components["schemas"]["RoomVoid"];
         /** @description The id of a room. */
         RoomId: string;
         /** @description Who may find and join a room. */
@@ -1476,7 +1649,7 @@ export interface components {
         };
         /** @description What a member may do in a room. */
         RoomRole: "member" | "moderator" | "owner";
-        /** @description A place in the log that its writer lost: nothing is there, and nobody need wait for it. */
+        /** @description A place in the log that its writer lost, or whose subject is gone: nothing is there, and nobody need wait for it. */
         RoomVoid: {
             /** @description The room. */
             roomId: components["schemas"]["RoomId"];
@@ -1609,6 +1782,44 @@ export interface components {
             /** @description The name. Leading and trailing white space is removed. */
             name?: string | null;
         };
+        /** @description An upload. */
+        Upload: {
+            /** @description What the file is called. */
+            fileName: string;
+            /** @description Its id. */
+            id: components["schemas"]["AttachmentId"];
+            /** @description How it will be displayed. */
+            kind: components["schemas"]["AttachmentKind"];
+            /** @description Why it failed. */
+            reason?: components["schemas"]["AttachmentFailure"];
+            /**
+             * Format: uint64
+             * @description Its bytes.
+             */
+            size: number;
+            /** @description How far it has come. */
+            status: components["schemas"]["UploadState"];
+        };
+        /** @description An upload, as an answer. */
+        UploadBody: {
+            /** @description The upload. */
+            upload: components["schemas"]["Upload"];
+        };
+        /** @description How to send the bytes of an upload, within a quarter of an hour. */
+        UploadCreated: {
+            /** @description Headers to send. `Content-Length` has to be the size that was announced. */
+            headers: {
+                [key: string]: string;
+            };
+            /** @description The method. */
+            method: string;
+            /** @description The upload, and the attachment of a message later. */
+            uploadId: components["schemas"]["AttachmentId"];
+            /** @description Where to: relative to the server's address, or the URL of a store. */
+            url: string;
+        };
+        /** @description How far an upload has come. */
+        UploadState: "awaited" | "processing" | "ready" | "failed";
         /** @description A user. */
         User: {
             /** @description The URL of the avatar, if there is one. */
@@ -3297,6 +3508,92 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    createUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateUpload"];
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadCreated"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["too_large"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    getUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uploadId: components["schemas"]["AttachmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadBody"];
+                };
+            };
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    completeUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uploadId: components["schemas"]["AttachmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadBody"];
+                };
+            };
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     listUsers: {
         parameters: {
             query: {
@@ -3455,6 +3752,79 @@ export interface operations {
                     "application/json": components["schemas"]["HealthReport"];
                 };
             };
+        };
+    };
+    getMedia: {
+        parameters: {
+            query?: {
+                /** @description When the URL ends, in seconds since 1970. */
+                e?: number;
+                /** @description Likewise the height. */
+                h?: number;
+                /** @description What the file is called. */
+                n?: string;
+                /** @description The quality of the copy: 60, 80 (the default) or 90. */
+                q?: number;
+                /** @description Its signature. */
+                s?: string;
+                /** @description Of an image, the width that a copy is made to fit into: 100, 200, 400, 800 or 1600. */
+                w?: number;
+            };
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            400: components["responses"]["invalid"];
+            404: components["responses"]["not_found"];
+        };
+    };
+    putUpload: {
+        parameters: {
+            query?: {
+                /** @description When the URL ends, in seconds since 1970. */
+                e?: number;
+                /** @description Likewise the height. */
+                h?: number;
+                /** @description What the file is called. */
+                n?: string;
+                /** @description The quality of the copy: 60, 80 (the default) or 90. */
+                q?: number;
+                /** @description Its signature. */
+                s?: string;
+                /** @description Of an image, the width that a copy is made to fit into: 100, 200, 400, 800 or 1600. */
+                w?: number;
+            };
+            header?: never;
+            path: {
+                uploadId: components["schemas"]["AttachmentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
         };
     };
     ready: {

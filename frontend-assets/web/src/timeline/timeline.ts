@@ -2,7 +2,7 @@
 //
 // What must stay true: rows that are shown are replaced, never changed, so that only what changed is drawn again.
 
-import type { Message, MessageReacted, OutgoingMessage, Room, RoomEvent, TertuliaError, Unsubscribe } from "@tertulia/sdk";
+import type { Attachment, Message, MessageReacted, OutgoingMessage, Room, RoomEvent, TertuliaError, Unsubscribe } from "@tertulia/sdk";
 import { Store } from "../store.ts";
 import { isMe } from "../tertulia.ts";
 import { withReaction } from "./reactions.ts";
@@ -225,15 +225,33 @@ export class Timeline {
         this.#change(event.of, (message) => ({ ...message, body: event.message.body, editedAt: event.message.editedAt }));
         break;
       case "message:deleted":
-        this.#change(event.of, (message) => ({ ...message, body: "", reactions: [], deletedAt: new Date().toISOString() }));
+        this.#change(event.of, (message) => ({ ...message, body: "", attachments: [], reactions: [], deletedAt: new Date().toISOString() }));
         break;
       case "message:reacted":
         this.#react(event);
+        break;
+      case "image:ready": {
+        const { url, width, height, variants, placeholder, animated } = event;
+        this.#changeAttachment(event.of, event.attachmentId, (known) => ({
+          ...known,
+          ...{ url, width, height, variants, placeholder, animated, status: "ready" },
+        }));
+        break;
+      }
+      case "image:failed":
+        this.#changeAttachment(event.of, event.attachmentId, (known) => ({ ...known, status: "failed", reason: event.reason }));
         break;
       case "room:void":
         return;
     }
     this.#publishSoon();
+  }
+
+  #changeAttachment(seq: number, id: string, change: (known: Attachment) => Attachment): void {
+    this.#change(seq, (message) => ({
+      ...message,
+      attachments: message.attachments.map((known) => (known.id === id ? change(known) : known)),
+    }));
   }
 
   #react(event: MessageReacted): void {

@@ -116,7 +116,9 @@ async fn bad_messages_are_refused_by_field() {
         ("replyTo", json!("1")),
         ("mentions", json!(many)),
         ("mentions", json!("ada")),
-        ("attachments", json!(["a"])),
+        ("attachments", json!("a")),
+        ("attachments", json!(["a b"])),
+        ("attachments", json!(vec!["a"; 11])),
     ];
     each_is_invalid(
         &app,

@@ -150,6 +150,7 @@ fn message(body: &str) -> Change {
         body: body.to_owned(),
         reply_to: None,
         mentions: Vec::new(),
+        attachments: Vec::new(),
     }
 }
 

@@ -4,16 +4,17 @@
 //! The steps of one append are counted: a message takes one look-up and one insert, plus its part
 //! of the search index at the end of the group.
 
+use super::super::attachment;
 use super::super::change_rules::{self, Effect, OwnReaction, check_emoji, no_such_message};
 use super::super::ids::new_id;
 use super::columns::room_kind;
 use super::entry::{SEQ_MAX, entry, seq_of};
-use super::message::{id_list, load};
+use super::message::{attachments, id_list, load};
 use super::{Appended, Change, NewEntry};
-use super::{EventBody, SqliteStore, StoredEvent, StoredMessage, blocks, search};
+use super::{EventBody, SqliteStore, StoredAttachment, StoredEvent, StoredMessage, blocks, search};
 use crate::StoreError;
 use crate::sqlite::{Outcome, Transaction};
-use protocol::{MessageId, RoomId, RoomKind, Sender, UserId};
+use protocol::{AttachmentId, MessageId, RoomId, RoomKind, Sender, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
 impl SqliteStore {
@@ -36,14 +37,16 @@ fn append(transaction: &Transaction<'_>, entry: NewEntry) -> Outcome<Appended> {
         actor,
         change,
     } = entry;
-    let log = Log::open(transaction, room_id, actor)?;
+    let log = Log::open(transaction, room_id, actor, &change)?;
     match change {
         Change::Send {
             client_id,
             body,
             reply_to,
             mentions,
-        } => log.send(client_id, body, reply_to, mentions),
+            attachments,
+        } => log.send(client_id, body, reply_to, mentions, attachments),
+        Change::Process { of, attachment } => log.process(of, *attachment),
         Change::Edit { of, body } => log.edit(of, body),
         Change::Delete { of, moderator } => log.delete(of, moderator),
         Change::React { of, emoji, on } => log.react(of, emoji, on),
@@ -69,7 +72,12 @@ struct Target {
 }
 
 impl<'a> Log<'a> {
-    fn open(transaction: &'a Transaction<'a>, room_id: RoomId, actor: UserId) -> Outcome<Self> {
+    fn open(
+        transaction: &'a Transaction<'a>,
+        room_id: RoomId,
+        actor: UserId,
+        change: &Change,
+    ) -> Outcome<Self> {
         const SQL: &str = "
             SELECT r.no, r.kind, u.no, u.display_name, u.guest, h.head_seq
             FROM rooms r
@@ -77,7 +85,18 @@ impl<'a> Log<'a> {
             CROSS JOIN members m ON m.room = r.no AND m.user = u.no
             CROSS JOIN room_heads h ON h.room = r.no
             WHERE r.id = ?1 AND r.deleted_at IS NULL AND u.id = ?2";
-        let mut statement = transaction.prepare_cached(SQL)?;
+        // Whoever has sent it may have left since.
+        const OF_FORMER_MEMBERS: &str = "
+            SELECT r.no, r.kind, u.no, u.display_name, u.guest, h.head_seq
+            FROM rooms r
+            CROSS JOIN users u
+            CROSS JOIN room_heads h ON h.room = r.no
+            WHERE r.id = ?1 AND r.deleted_at IS NULL AND u.id = ?2";
+        let sql = match change {
+            Change::Process { .. } => OF_FORMER_MEMBERS,
+            _ => SQL,
+        };
+        let mut statement = transaction.prepare_cached(sql)?;
         let log = statement
             .query_row([room_id.as_str(), actor.as_str()], |row| {
                 Ok(Self {
@@ -108,10 +127,11 @@ impl<'a> Log<'a> {
         body: String,
         reply_to: Option<u64>,
         mentions: Vec<UserId>,
+        attachments: Vec<StoredAttachment>,
     ) -> Outcome<Appended> {
         const SQL: &str = "
-            INSERT INTO messages (entry, sender, at, reply_to, id, client_id, mentions, body)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            INSERT INTO messages (entry, sender, at, reply_to, id, client_id, mentions, body, attachments)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
             ON CONFLICT (room, sender, client_id) WHERE client_id IS NOT NULL DO NOTHING";
         if let Err(refusal) = self.may_send(reply_to) {
             // What was sent stays sent, even if it couldn't be sent now.
@@ -130,6 +150,7 @@ impl<'a> Log<'a> {
             &client_id,
             id_list(&mentions),
             &body,
+            attachment::to_text(&attachments),
         ))?;
         if inserted == 0 {
             let missing = || StoreError::internal("a duplicate has no original");
@@ -148,6 +169,7 @@ impl<'a> Log<'a> {
             client_id,
             reply_to,
             mentions,
+            attachments,
             edited_at: None,
             deleted_at: None,
             reactions: Vec::new(),
@@ -165,15 +187,51 @@ impl<'a> Log<'a> {
             .execute((target.entry, &body, at))?;
         search::remove(self.transaction, target.entry);
         search::put(self.transaction, target.entry, body);
-        self.insert_change("edited", of, None)?;
+        self.insert_change("edited", of, None, None)?;
         let message = load(self.transaction, &self.room_id, target.entry, self.actor)?
             .ok_or(StoreError::NotFound)?;
         Ok(self.recorded(EventBody::Edited { of, message }))
     }
 
+    fn process(self, of: u64, processed: StoredAttachment) -> Outcome<Appended> {
+        const ATTACHMENTS: &str = "SELECT id, attachments FROM messages WHERE entry = ?1";
+        const SET: &str = "UPDATE messages SET attachments = ?2 WHERE entry = ?1";
+        let target = self.target(of)?;
+        let (id, mut attachments): (String, _) = self
+            .transaction
+            .prepare_cached(ATTACHMENTS)?
+            .query_row([target.entry], |row| {
+                Ok((row.get(0)?, attachments(row, 1)?))
+            })?;
+        let effect = target
+            .rules
+            .process(&mut attachments, &processed, self.next)?;
+        let attachment = attachments
+            .iter()
+            .find(|attachment| attachment.id == processed.id)
+            .cloned()
+            .ok_or(StoreError::NotFound)?;
+        let attachment_id = attachment.id.clone();
+        let body = EventBody::Processed {
+            of,
+            message_id: MessageId::trusted(id),
+            attachment,
+        };
+        if let Effect::None(seq) = effect {
+            return Ok(self.nothing_new(seq, body));
+        }
+        let row = (target.entry, attachment::to_text(&attachments));
+        self.transaction.prepare_cached(SET)?.execute(row)?;
+        self.insert_change("processed", of, None, Some(&attachment_id))?;
+        Ok(self.recorded(body))
+    }
+
     fn delete(self, of: u64, moderator: bool) -> Outcome<Appended> {
+        const ATTACHMENTS: &str = "
+            SELECT attachments FROM messages WHERE entry = ?1 AND attachments IS NOT NULL";
         const SQL: &str = "
-            UPDATE messages SET body = '', mentions = NULL, deleted_at = ?2, deleted_seq = ?3
+            UPDATE messages
+            SET body = '', mentions = NULL, attachments = NULL, deleted_at = ?2, deleted_seq = ?3
             WHERE entry = ?1";
         let target = self.target(of)?;
         if let Effect::None(seq) = target.rules.delete(moderator)? {
@@ -181,13 +239,24 @@ impl<'a> Log<'a> {
         }
         let transaction = self.transaction;
         let at = transaction.at().unix_ms();
+        let removed = transaction
+            .prepare_cached(ATTACHMENTS)?
+            .query_row([target.entry], |row| attachments(row, 0))
+            .optional()?
+            .unwrap_or_default();
         transaction
             .prepare_cached(SQL)?
             .execute((target.entry, at, self.next))?;
         remove_reactions(transaction, target.entry)?;
         search::remove(transaction, target.entry);
-        self.insert_change("deleted", of, None)?;
-        Ok(self.recorded(EventBody::Deleted { of }))
+        self.insert_change("deleted", of, None, None)?;
+        Ok(Appended {
+            removed: removed
+                .into_iter()
+                .map(|attachment| attachment.id)
+                .collect(),
+            ..self.recorded(EventBody::Deleted { of })
+        })
     }
 
     fn react(self, of: u64, emoji: String, on: bool) -> Outcome<Appended> {
@@ -212,7 +281,12 @@ impl<'a> Log<'a> {
             let row = (target.entry, self.actor, spelling, on, self.next);
             self.transaction.prepare_cached(SET)?.execute(row)?;
         }
-        self.insert_change(if on { "reacted" } else { "unreacted" }, of, Some(&emoji))?;
+        self.insert_change(
+            if on { "reacted" } else { "unreacted" },
+            of,
+            Some(&emoji),
+            None,
+        )?;
         Ok(self.recorded(reacted(emoji)))
     }
 
@@ -339,15 +413,22 @@ impl<'a> Log<'a> {
         Ok(Target { entry, rules })
     }
 
-    fn insert_change(&self, kind: &str, of: u64, emoji: Option<&str>) -> Outcome<()> {
+    fn insert_change(
+        &self,
+        kind: &str,
+        of: u64,
+        emoji: Option<&str>,
+        attachment: Option<&AttachmentId>,
+    ) -> Outcome<()> {
         const SQL: &str = "
-            INSERT INTO changes (entry, kind, of_seq, actor, at, emoji)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            INSERT INTO changes (entry, kind, of_seq, actor, at, emoji, attachment)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let attachment = attachment.map(AttachmentId::as_str);
         let at = self.transaction.at().unix_ms();
         let key = entry(self.room, self.next);
         self.transaction
             .prepare_cached(SQL)?
-            .execute((key, kind, of, self.actor, at, emoji))?;
+            .execute((key, kind, of, self.actor, at, emoji, attachment))?;
         Ok(())
     }
 
@@ -367,6 +448,7 @@ impl<'a> Log<'a> {
         Appended {
             event,
             recorded: false,
+            removed: Vec::new(),
         }
     }
 }

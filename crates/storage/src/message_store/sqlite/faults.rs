@@ -57,6 +57,7 @@ impl Fixture {
                     body: format!("number {name} {}", "filler ".repeat(200)),
                     reply_to: None,
                     mentions: Vec::new(),
+                    attachments: Vec::new(),
                 },
             };
             self.store.append(entry, move |result| {

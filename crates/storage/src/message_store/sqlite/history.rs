@@ -6,7 +6,7 @@ use super::message::{from_row, load, message_columns, with_reactions};
 use super::{Page, SqliteStore, StoredMessage};
 use crate::StoreError;
 use protocol::{RoomId, UserId};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 impl SqliteStore {
     pub async fn history(
@@ -40,7 +40,7 @@ impl SqliteStore {
             let rows = statement.query_map((first, end, u64::from(limit) + 1), |row| {
                 from_row(row, &room)
             })?;
-            let mut page = Page::fill(rows, limit, |(_, message)| message.body.len())?;
+            let mut page = Page::fill(rows, limit, |(_, message)| message.bytes())?;
             if after.is_none() {
                 page.items.reverse();
             }
@@ -49,6 +49,31 @@ impl SqliteStore {
                 items,
                 has_more: page.has_more,
             })
+        };
+        self.database.read(read).await
+    }
+
+    pub async fn message_of_client(
+        &self,
+        room: &RoomId,
+        sender: &UserId,
+        client_id: &str,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        const SQL: &str = "
+            SELECT m.entry FROM users u
+            CROSS JOIN messages m ON m.room = ?1 AND m.sender = u.no AND m.client_id = ?3
+            WHERE u.id = ?2";
+        let (room, sender, client_id) = (room.clone(), sender.clone(), client_id.to_owned());
+        let read = move |connection: &Connection| {
+            let no = room_no(connection, &room)?;
+            let found: Option<i64> = connection
+                .prepare_cached(SQL)?
+                .query_row((no, sender.as_str(), &client_id), |row| row.get(0))
+                .optional()?;
+            match found {
+                Some(entry) => Ok(load(connection, &room, entry, 0)?),
+                None => Ok(None),
+            }
         };
         self.database.read(read).await
     }

@@ -101,6 +101,7 @@ struct ChangeRow {
     of: u64,
     actor: UserId,
     emoji: Option<String>,
+    attachment: Option<String>,
 }
 
 fn rows(
@@ -111,12 +112,12 @@ fn rows(
     // Both halves come in the order of their keys, so they are merged without sorting. The length of a text is read
     // without the text.
     const SQL: &str = "
-        SELECT entry, octet_length(body), NULL, NULL, NULL, NULL
+        SELECT entry, octet_length(body), NULL, NULL, NULL, NULL, NULL
         FROM messages WHERE entry > ?1 AND entry <= ?2
         UNION ALL
         SELECT c.entry, CASE c.kind WHEN 'edited' THEN (
                 SELECT octet_length(m.body) FROM messages m WHERE m.entry = (c.entry >> 32 << 32 | c.of_seq)
-            ) ELSE 0 END, c.kind, c.of_seq, u.id, c.emoji
+            ) ELSE 0 END, c.kind, c.of_seq, u.id, c.emoji, c.attachment
         FROM changes c CROSS JOIN users u ON u.no = c.actor WHERE c.entry > ?1 AND c.entry <= ?2
         ORDER BY 1 LIMIT ?3";
     let mut statement = connection.prepare_cached(SQL)?;
@@ -133,6 +134,7 @@ impl EntryRow {
                 of: row.get(3)?,
                 actor: user_id(row, 4)?,
                 emoji: row.get(5)?,
+                attachment: row.get(6)?,
             }),
         };
         Ok(Self {
@@ -146,13 +148,24 @@ impl EntryRow {
     fn message(&self, room: i64) -> Option<i64> {
         match &self.change {
             None => Some(self.entry),
-            Some(change) => (change.kind == "edited").then(|| entry(room, change.of)),
+            Some(change) => {
+                matches!(&*change.kind, "edited" | "processed").then(|| entry(room, change.of))
+            }
         }
     }
 
     fn event(self, room: &RoomId, message: Option<StoredMessage>) -> Outcome<StoredEvent> {
         let body = match (self.change, message) {
             (None, Some(message)) => EventBody::Sent(message),
+            (
+                Some(ChangeRow {
+                    kind,
+                    of,
+                    attachment: Some(attachment),
+                    ..
+                }),
+                Some(message),
+            ) if kind == "processed" => EventBody::processed(of, message, &attachment),
             (Some(ChangeRow { of, .. }), Some(message)) => EventBody::Edited { of, message },
             (Some(ChangeRow { kind, of, .. }), None) if kind == "deleted" => {
                 EventBody::Deleted { of }
@@ -163,6 +176,7 @@ impl EntryRow {
                     of,
                     actor,
                     emoji: Some(emoji),
+                    ..
                 }),
                 None,
             ) => EventBody::Reacted {

@@ -1,9 +1,10 @@
 //! Messages in their present state, as every reader and every append returns them.
 
+use super::super::attachment;
 use super::super::message::merged;
 use super::columns::{timestamp, timestamp_option, user_id};
 use super::entry::seq_of;
-use super::{Page, StoredMessage};
+use super::{Page, StoredAttachment, StoredMessage};
 use protocol::{MessageId, Reaction, RoomId, Sender, UserId};
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -12,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 macro_rules! message_columns {
     () => {
         "m.entry, m.id, u.id, u.display_name, u.guest, m.body, m.at, m.client_id, m.reply_to, \
-         m.mentions, m.edited_at, m.deleted_at"
+         m.mentions, m.edited_at, m.deleted_at, m.attachments"
     };
 }
 pub(super) use message_columns;
@@ -36,6 +37,7 @@ pub(super) fn from_row(row: &Row<'_>, room_id: &RoomId) -> rusqlite::Result<(i64
         mentions: parse_mentions(row.get_ref(9)?.as_str_or_null()?)?,
         edited_at: timestamp_option(row, 10)?,
         deleted_at: timestamp_option(row, 11)?,
+        attachments: attachments(row, 12)?,
         reactions: Vec::new(),
     };
     Ok((entry, message))
@@ -102,7 +104,7 @@ pub(super) fn load_page(
     );
     let mut statement = connection.prepare_cached(SQL)?;
     let rows = statement.query_map([json(entries)], |row| from_row(row, room_id))?;
-    let page = Page::fill(rows, limit, |(_, message)| message.body.len())?;
+    let page = Page::fill(rows, limit, |(_, message)| message.bytes())?;
     Ok(Page {
         items: with_reactions(connection, page.items, viewer)?,
         has_more: page.has_more,
@@ -168,11 +170,16 @@ pub(super) fn id_list(mentions: &[UserId]) -> Option<String> {
 
 fn parse_mentions(text: Option<&str>) -> rusqlite::Result<Vec<UserId>> {
     text.map_or(Ok(Vec::new()), serde_json::from_str)
-        .map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(
-                9,
-                Type::Text,
-                Box::new(FromSqlError::Other(Box::new(error))),
-            )
-        })
+        .map_err(|error| malformed(9, error))
+}
+
+/// The attachments in a column.
+pub(super) fn attachments(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<StoredAttachment>> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    attachment::from_text(text).map_err(|error| malformed(column, error))
+}
+
+fn malformed(column: usize, error: serde_json::Error) -> rusqlite::Error {
+    let error = FromSqlError::Other(Box::new(error));
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }

@@ -6,7 +6,7 @@
 
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use protocol::limits::SEQ_MAX;
-use protocol::{RoomId, Timestamp, UserId};
+use protocol::{AttachmentId, RoomId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::super::super::ids::new_id;
@@ -44,6 +44,7 @@ pub enum Kind {
     Deleted,
     Reacted,
     Unreacted,
+    Processed,
     /// A tombstone, which fills a gap.
     Void,
 }
@@ -56,6 +57,7 @@ impl Kind {
             Self::Deleted => "deleted",
             Self::Reacted => "reacted",
             Self::Unreacted => "unreacted",
+            Self::Processed => "processed",
             Self::Void => "void",
         }
     }
@@ -85,6 +87,9 @@ pub struct EntryDocument {
     pub reply_to: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
+    /// What is attached, as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<DateTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,6 +109,9 @@ pub struct EntryDocument {
     pub actor_id: Option<UserId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emoji: Option<String>,
+    /// The attachment of the message that was processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<AttachmentId>,
 }
 
 impl EntryDocument {
@@ -124,6 +132,7 @@ impl EntryDocument {
             body: None,
             reply_to: None,
             mentions: Vec::new(),
+            attachments: None,
             edited_at: None,
             deleted_at: None,
             deleted_seq: None,
@@ -131,6 +140,7 @@ impl EntryDocument {
             of: None,
             actor_id: None,
             emoji: None,
+            attachment: None,
         }
     }
 
@@ -145,7 +155,8 @@ impl EntryDocument {
 
     /// Bytes of its text.
     pub fn body_bytes(&self) -> usize {
-        self.body.as_ref().map_or(0, String::len)
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        text(&self.body) + text(&self.attachments)
     }
 }
 

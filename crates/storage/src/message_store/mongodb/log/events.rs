@@ -45,7 +45,7 @@ impl Events {
             .await?;
         let edited = self.edited_bytes(room, &entries).await?;
         let page = Page::of(entries, limit, |entry| match (entry.kind, entry.of) {
-            (Kind::Edited, Some(of)) => edited.get(&of).copied().unwrap_or(0),
+            (Kind::Edited | Kind::Processed, Some(of)) => edited.get(&of).copied().unwrap_or(0),
             _ => entry.body_bytes(),
         });
         Ok(Page {
@@ -117,7 +117,8 @@ impl Events {
         if !elsewhere.is_empty() {
             let collections = self.database.collections().await?;
             let log = collections.room_log.clone_with_type::<Length>();
-            let bytes = doc! { "$strLenBytes": { "$ifNull": ["$body", ""] } };
+            let length = |field| doc! { "$strLenBytes": { "$ifNull": [field, ""] } };
+            let bytes = doc! { "$add": [length("$body"), length("$attachments")] };
             let find = log
                 .find(at_seqs(room, elsewhere))
                 .projection(doc! { "_id": 0, "seq": 1, "bytes": bytes });
@@ -160,11 +161,11 @@ impl Events {
     }
 }
 
-/// The messages that entries are edits of, as far as they are wanted.
+/// The messages that entries are edits of, or whose attachments they are about, as far as they are wanted.
 fn edited(entries: &[EntryDocument], wanted: impl Fn(i64) -> bool) -> Vec<u64> {
     let mut edited: Vec<u64> = entries
         .iter()
-        .filter(|entry| entry.kind == Kind::Edited)
+        .filter(|entry| matches!(entry.kind, Kind::Edited | Kind::Processed))
         .filter_map(|entry| entry.of)
         .filter(|of| wanted(*of))
         .map(i64::unsigned_abs)
@@ -185,6 +186,10 @@ fn event(entry: EntryDocument, messages: &HashMap<u64, StoredMessage>) -> Outcom
             of: of()?,
             message: carried(of()?)?,
         },
+        Kind::Processed => {
+            let attachment = entry.attachment.ok_or_else(incomplete)?;
+            EventBody::processed(of()?, carried(of()?)?, attachment.as_str())
+        }
         Kind::Deleted => EventBody::Deleted { of: of()? },
         Kind::Reacted | Kind::Unreacted => EventBody::Reacted {
             of: of()?,

@@ -70,6 +70,24 @@ impl History {
         }
     }
 
+    pub async fn message_of_client(
+        &self,
+        room: &RoomId,
+        sender: &UserId,
+        client_id: &str,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        self.heads.of(room).await?;
+        let filter = doc! {
+            "roomId": room.as_str(),
+            "senderId": sender.as_str(),
+            "clientId": client_id,
+        };
+        let log = &self.database.collections().await?.room_log;
+        let found = bounded(log.find_one(filter)).await?;
+        let found = found.into_iter().collect();
+        Ok(self.messages.as_seen_by(room, found, None).await?.pop())
+    }
+
     pub async fn message(
         &self,
         room: &RoomId,

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use mongodb::bson::{Bson, doc};
 use protocol::{MessageId, Reaction, RoomId, Sender, UserId};
 
-use super::super::super::StoredMessage;
+use super::super::super::attachment;
 use super::super::super::message::merged;
+use super::super::super::{StoredAttachment, StoredMessage};
 use super::super::cached::People;
 use super::super::database::Database;
 use super::super::documents::{EntryDocument, ReactionCount, ReactionDocument, reaction_key};
@@ -108,8 +109,17 @@ pub fn stored_message(
         client_id: entry.client_id,
         reply_to: entry.reply_to.map(i64::unsigned_abs),
         mentions: entry.mentions,
+        attachments: attachments(entry.attachments.as_deref()),
         edited_at: entry.edited_at.map(timestamp),
         deleted_at: entry.deleted_at.map(timestamp),
         reactions: merged(entry.reactions.into_iter().map(reaction)),
     }
+}
+
+/// Attachments that can't be read are left out: the message is worth more than they are.
+fn attachments(text: Option<&str>) -> Vec<StoredAttachment> {
+    attachment::from_text(text).unwrap_or_else(|error| {
+        tracing::error!(%error, "the attachments of a message can't be read");
+        Vec::new()
+    })
 }

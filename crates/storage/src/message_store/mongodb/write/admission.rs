@@ -7,6 +7,8 @@ use std::sync::Arc;
 use protocol::{RoomId, Sender, Timestamp, UserId};
 
 use super::super::super::Change;
+use super::super::super::StoredAttachment;
+use super::super::super::attachment;
 use super::super::super::change_rules::no_such_message;
 use super::super::cached::{BlockLookup, MembershipLookup, MembershipStatus, People};
 use super::super::documents::{EntryDocument, Kind, stored_seq};
@@ -23,6 +25,7 @@ struct Candidate {
     body: String,
     reply_to: Option<u64>,
     mentions: Vec<UserId>,
+    attachments: Vec<StoredAttachment>,
 }
 
 impl Candidate {
@@ -42,6 +45,7 @@ impl Candidate {
                 body,
                 reply_to,
                 mentions,
+                attachments,
             } => {
                 let sender = job.entry.actor.clone();
                 let key = client_id.map(|client_id| IdempotencyKey { sender, client_id });
@@ -51,6 +55,7 @@ impl Candidate {
                     body,
                     reply_to,
                     mentions,
+                    attachments,
                 })
             }
             _ => Err(job),
@@ -65,6 +70,7 @@ impl Candidate {
             body,
             reply_to,
             mentions,
+            attachments,
         } = self;
         let entry = EntryDocument {
             sender_id: Some(sender.id.clone()),
@@ -72,6 +78,7 @@ impl Candidate {
             body: Some(body),
             reply_to: reply_to.map(stored_seq),
             mentions,
+            attachments: attachment::to_text(&attachments),
             ..EntryDocument::new(room, 0, Kind::Message, job.id.clone(), at)
         };
         PendingInsert::new(job, key, sender, entry)

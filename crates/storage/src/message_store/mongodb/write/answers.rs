@@ -106,5 +106,9 @@ fn sent(message: StoredMessage, recorded: bool) -> Appended {
         seq: message.seq,
         body: EventBody::Sent(message),
     };
-    Appended { event, recorded }
+    Appended {
+        event,
+        recorded,
+        removed: Vec::new(),
+    }
 }

@@ -112,6 +112,9 @@ fn state_of(message: &EntryDocument) -> Outcome<Document> {
         serialize_to_document(count).map_err(|error| Failure::from(Error::from(error)))
     });
     state.insert("reactions", reactions.collect::<Outcome<Vec<_>>>()?);
+    if let Some(attachments) = &message.attachments {
+        state.insert("attachments", attachments);
+    }
     if let Some(at) = message.edited_at {
         state.insert("editedAt", at);
     }

@@ -3,17 +3,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use protocol::{RoomId, Timestamp, UserId};
+use protocol::{AttachmentId, RoomId, Timestamp, UserId};
 
 use super::super::super::Change;
+use super::super::super::attachment;
 use super::super::super::change_rules::{Effect, OwnReaction, Target, check_emoji};
 use super::super::documents::{
     EntryDocument, Kind, ReactionCount, ReactionDocument, ReactionKey, stored_seq,
 };
 use super::super::values::time;
 use crate::StoreError;
+use crate::error::cause;
 
-/// A change that a member has requested.
+/// The attachments of a message that had some.
+const NO_ATTACHMENTS: &str = "[]";
+
+/// A change that a member has requested, or what became of an attachment.
 #[derive(Clone)]
 pub struct Proposal {
     /// The id of its entry.
@@ -28,7 +33,10 @@ impl Proposal {
     /// The `seq` of the message.
     pub fn of(&self) -> u64 {
         match self.change {
-            Change::Edit { of, .. } | Change::Delete { of, .. } | Change::React { of, .. } => of,
+            Change::Edit { of, .. }
+            | Change::Process { of, .. }
+            | Change::Delete { of, .. }
+            | Change::React { of, .. } => of,
             Change::Send { .. } => 0,
         }
     }
@@ -49,10 +57,14 @@ pub enum Decision {
     Refused(StoreError),
     /// It has been so since the change at this `seq`.
     Nothing(u64),
+    /// Likewise of an attachment: its message as it is.
+    Processed(u64, Box<EntryDocument>),
     Recorded {
         seq: u64,
         /// Of an edit the message after it.
         message: Option<Box<EntryDocument>>,
+        /// Of a deletion what was attached to the message.
+        removed: Vec<AttachmentId>,
     },
 }
 
@@ -126,14 +138,43 @@ impl Plan {
                 let message = Some(Box::new(message.clone()));
                 self.messages.insert(of);
                 self.enter(room, proposal, Kind::Edited, None, seq, at);
-                Ok(Decision::Recorded { seq, message })
+                Ok(Decision::Recorded {
+                    seq,
+                    message,
+                    removed: Vec::new(),
+                })
+            }
+            Change::Process {
+                attachment: processed,
+                ..
+            } => {
+                let mut attachments = attachment::from_text(message.attachments.as_deref())
+                    .map_err(|error| StoreError::Corrupt(cause(error)))?;
+                if let Effect::None(seq) = target.process(&mut attachments, processed, seq)? {
+                    return Ok(Decision::Processed(seq, Box::new(message.clone())));
+                }
+                message.attachments = attachment::to_text(&attachments);
+                let message = Some(Box::new(message.clone()));
+                self.messages.insert(of);
+                self.enter(room, proposal, Kind::Processed, None, seq, at);
+                Ok(Decision::Recorded {
+                    seq,
+                    message,
+                    removed: Vec::new(),
+                })
             }
             Change::Delete { moderator, .. } => {
                 if let Effect::None(seq) = target.delete(*moderator)? {
                     return Ok(Decision::Nothing(seq));
                 }
+                let removed = attachment::from_text(message.attachments.as_deref())
+                    .map_err(|error| StoreError::Corrupt(cause(error)))?;
                 message.body = Some(String::new());
                 message.mentions = Vec::new();
+                // Kept as a field, for the update to replace it.
+                if let Some(text) = &mut message.attachments {
+                    *text = NO_ATTACHMENTS.to_owned();
+                }
                 message.reactions = Vec::new();
                 message.deleted_at = Some(time(at));
                 message.deleted_seq = Some(stored_seq(seq));
@@ -144,7 +185,14 @@ impl Plan {
                     .reactions
                     .retain(|(message, ..), _| *message != of);
                 self.enter(room, proposal, Kind::Deleted, None, seq, at);
-                Ok(Decision::Recorded { seq, message: None })
+                Ok(Decision::Recorded {
+                    seq,
+                    message: None,
+                    removed: removed
+                        .into_iter()
+                        .map(|attachment| attachment.id)
+                        .collect(),
+                })
             }
             Change::React { emoji, on, .. } => {
                 let reactions = &mut self.state.reactions;
@@ -171,7 +219,11 @@ impl Plan {
                 self.messages.insert(of);
                 let kind = if *on { Kind::Reacted } else { Kind::Unreacted };
                 self.enter(room, proposal, kind, Some(emoji.clone()), seq, at);
-                Ok(Decision::Recorded { seq, message: None })
+                Ok(Decision::Recorded {
+                    seq,
+                    message: None,
+                    removed: Vec::new(),
+                })
             }
             Change::Send { .. } => Err(StoreError::internal("a message among changes")),
         }
@@ -189,6 +241,10 @@ impl Plan {
         self.entries.push(EntryDocument {
             of: Some(stored_seq(proposal.of())),
             actor_id: Some(proposal.actor.clone()),
+            attachment: match &proposal.change {
+                Change::Process { attachment, .. } => Some(attachment.id.clone()),
+                _ => None,
+            },
             emoji,
             ..EntryDocument::new(room, seq, kind, proposal.id.clone(), at)
         });

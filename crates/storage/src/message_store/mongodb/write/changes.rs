@@ -84,7 +84,7 @@ impl ChangeWriter {
         for (job, status) in jobs.into_iter().zip(statuses) {
             if job.is_stale() {
                 job.complete(Err(StoreError::unavailable("it waited too long")));
-            } else if status.role.is_none() {
+            } else if status.role.is_none() && !is_processing(&job.entry.change) {
                 job.complete(Err(StoreError::NotFound));
             } else {
                 proposals.push(Proposal {
@@ -328,8 +328,21 @@ impl ChangeWriter {
                     let recorded = seqs.contains(&seq);
                     self.changed(room, proposal, seq, None, recorded).await
                 }
-                Decision::Recorded { seq, message } => {
-                    self.changed(room, proposal, seq, message, true).await
+                Decision::Processed(seq, message) => {
+                    let recorded = seqs.contains(&seq);
+                    self.changed(room, proposal, seq, Some(message), recorded)
+                        .await
+                }
+                Decision::Recorded {
+                    seq,
+                    message,
+                    removed,
+                } => {
+                    let changed = self.changed(room, proposal, seq, message, true).await;
+                    changed.map(|appended| Appended {
+                        removed,
+                        ..appended
+                    })
                 }
             };
             job.complete(result);
@@ -360,6 +373,12 @@ impl ChangeWriter {
                     message: shown.ok_or_else(missing)?,
                 }
             }
+            Change::Process { of, attachment } => {
+                let message = vec![*message.ok_or_else(missing)?];
+                let shown = self.messages.as_seen_by(room, message, None).await?.pop();
+                let shown = shown.ok_or_else(missing)?;
+                EventBody::processed(of, shown, attachment.id.as_str())
+            }
             Change::Delete { of, .. } => EventBody::Deleted { of },
             Change::React { of, emoji, on } => EventBody::Reacted {
                 of,
@@ -373,8 +392,17 @@ impl ChangeWriter {
             seq,
             body,
         };
-        Ok(Appended { event, recorded })
+        Ok(Appended {
+            event,
+            recorded,
+            removed: Vec::new(),
+        })
     }
+}
+
+/// What became of an attachment is recorded also if its sender has left.
+fn is_processing(change: &Change) -> bool {
+    matches!(change, Change::Process { .. })
 }
 
 /// `seq`s that were reserved for changes.

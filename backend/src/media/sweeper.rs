@@ -1,0 +1,143 @@
+//! Looks after uploads: each has a time at which somebody looks whether all is as it should be. So nothing that was begun depends on
+//! the process that began it.
+
+use std::{sync::Arc, time::Duration};
+
+use protocol::{AttachmentId, Timestamp};
+use storage::{AttachedTo, StoreError, StoredUpload, UploadStatus};
+
+use super::{
+    Media, UNATTACHED, after,
+    announcement::announce,
+    attaching::{UNKNOWN, told_place},
+    objects,
+    processing::ProcessImage,
+};
+
+/// Between two looks for uploads that are due.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// When somebody looks again after something that ought to be done at once.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// How often somebody looks whether the message of an upload is still there.
+pub const CHECK_MESSAGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// For how long a message may still be being stored, though nobody waits for it any more.
+const STORING: Duration = Duration::from_secs(180);
+
+/// How long a job may take until another is made; the queue itself loses none.
+const JOB: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub async fn run(media: &Arc<Media>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        match media.uploads.take_due(Timestamp::now()).await {
+            Ok(due) => {
+                for upload in due {
+                    if let Err(error) = see_to(media, &upload).await {
+                        tracing::debug!(%error, upload = %upload.id, "an upload is seen to later");
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "uploads can't be looked after"),
+        }
+    }
+}
+
+async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreError> {
+    let id = &upload.id;
+    if upload.status == UploadStatus::Removed {
+        remove_objects(media, id).await?;
+        media.counts.count_removed(1);
+        // Until then it counts among those of its day.
+        let counted = upload.created_at.unix_ms() + UNATTACHED.as_millis() as i64;
+        return match counted > Timestamp::now().unix_ms() {
+            true => {
+                let at = Timestamp::from_unix_ms(counted);
+                media.uploads.check_later(id, at).await
+            }
+            false => media.uploads.forget(id).await,
+        };
+    }
+    match &upload.attached_to {
+        // Nobody wanted it.
+        None => remove(media, id).await,
+        Some(to) => match to.seq {
+            None => find_message(media, upload, to).await,
+            Some(seq) => check_message(media, upload, to, seq).await,
+        },
+    }
+}
+
+async fn remove(media: &Media, id: &AttachmentId) -> Result<(), StoreError> {
+    media
+        .uploads
+        .remove(std::slice::from_ref(id), Timestamp::now())
+        .await
+}
+
+/// Removes all objects that an upload may have.
+pub async fn remove_objects(media: &Media, id: &AttachmentId) -> Result<(), StoreError> {
+    // Of an id that can't be a key there are none.
+    for key in objects::all(id).unwrap_or_default() {
+        media.objects.delete(&key).await?;
+    }
+    Ok(())
+}
+
+/// Nobody heard whether the message was stored.
+async fn find_message(
+    media: &Arc<Media>,
+    upload: &StoredUpload,
+    to: &AttachedTo,
+) -> Result<(), StoreError> {
+    let id = std::slice::from_ref(&upload.id);
+    let sender = &upload.owner_id;
+    let found = media
+        .store
+        .message_of_client(&to.room_id, sender, &to.client_id);
+    match found.await {
+        Ok(Some(message)) => told_place(media, id, to, message.seq, id).await,
+        Ok(None) if to.at.unix_ms() + STORING.as_millis() as i64 > Timestamp::now().unix_ms() => {
+            media.uploads.check_later(&upload.id, after(UNKNOWN)).await
+        }
+        Ok(None) => media.uploads.detach(id, to, after(UNATTACHED)).await,
+        Err(StoreError::NotFound) => remove(media, &upload.id).await,
+        Err(error) => Err(error),
+    }
+}
+
+async fn check_message(
+    media: &Arc<Media>,
+    upload: &StoredUpload,
+    to: &AttachedTo,
+    seq: u64,
+) -> Result<(), StoreError> {
+    match media.store.message(&to.room_id, seq, None).await {
+        Ok(message) => {
+            let mut attachments = message.attachments.iter();
+            if !attachments.any(|attachment| attachment.id == upload.id) {
+                return remove(media, &upload.id).await;
+            }
+        }
+        Err(StoreError::NotFound) => return remove(media, &upload.id).await,
+        Err(error) => return Err(error),
+    }
+    match upload.status {
+        UploadStatus::Processing => {
+            let created = upload.created_at.unix_ms() + JOB.as_millis() as i64;
+            if created < Timestamp::now().unix_ms() {
+                media.queue.enqueue(&ProcessImage::of(&upload.id)).await?;
+            }
+            media.uploads.check_later(&upload.id, after(JOB)).await
+        }
+        _ if upload.announced => {
+            media
+                .uploads
+                .check_later(&upload.id, after(CHECK_MESSAGE))
+                .await
+        }
+        _ => announce(media, upload).await,
+    }
+}

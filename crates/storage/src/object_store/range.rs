@@ -1,0 +1,44 @@
+//! Parts of objects.
+
+use std::ops::Range;
+
+use crate::StoreError;
+
+/// Which bytes of an object are wanted, before its size is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From one on, to the end.
+    From(u64),
+    /// From one to another, which is included.
+    Between(u64, u64),
+    /// The last so many.
+    Last(u64),
+}
+
+impl ByteRange {
+    /// The bytes of an object of this size.
+    pub(super) fn of(self, size: u64) -> Result<Range<u64>, StoreError> {
+        let range = match self {
+            Self::From(first) => first..size,
+            Self::Between(first, last) => first..size.min(last.saturating_add(1)),
+            Self::Last(count) => size.saturating_sub(count)..size,
+        };
+        match range.is_empty() {
+            true => Err(unsatisfiable()),
+            false => Ok(range),
+        }
+    }
+
+    /// As the header `Range` has it.
+    pub(super) fn header(self) -> String {
+        match self {
+            Self::From(first) => format!("bytes={first}-"),
+            Self::Between(first, last) => format!("bytes={first}-{last}"),
+            Self::Last(count) => format!("bytes=-{count}"),
+        }
+    }
+}
+
+pub(super) fn unsatisfiable() -> StoreError {
+    StoreError::invalid("range", "the object is shorter")
+}
