@@ -68,6 +68,7 @@ export default defineConfig({
   server: {
     proxy: {
       "/api": server,
+      "/media": server,
       "/socket.io": { target: server, ws: true },
     },
   },

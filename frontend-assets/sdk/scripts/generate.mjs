@@ -82,6 +82,7 @@ function bounds({ SendMessage, ConnectAuth, EventsRequest }) {
   const values = {
     bodyCharacters: SendMessage.properties.body.maxLength,
     mentions: SendMessage.properties.mentions.maxItems,
+    attachments: SendMessage.properties.attachments.maxItems,
     resumedRooms: ConnectAuth.properties.resume.maxProperties,
     eventsPerPage: EventsRequest.properties.limit.maximum,
   };

@@ -1,6 +1,6 @@
 // HTTP calls, typed by the generated paths. Every failure is a `TertuliaError`.
 
-import { TertuliaError, type TertuliaErrorCode } from "./error.js";
+import { TertuliaError } from "./error.js";
 import type { components, paths } from "./generated/http.js";
 
 const TIMEOUT_MS = 30_000;
@@ -40,7 +40,9 @@ type Answers<O> = O extends { responses: infer A }
     ? Json<T>
     : A extends { 201: infer T }
       ? Json<T>
-      : undefined
+      : A extends { 202: infer T }
+        ? Json<T>
+        : undefined
   : never;
 
 /** What a route answers; nothing where it answers without content. */
@@ -90,7 +92,8 @@ export function sender(origin: string, fetch: typeof globalThis.fetch): Send {
     try {
       const response = await fetch(`${origin}/api/v1/${filled}${search}`, request);
       if (!response.ok) throw await problem(response);
-      return response.status === 204 ? undefined : await response.json();
+      // An answer without content has no type either.
+      return response.headers.has("content-type") ? await response.json() : undefined;
     } catch (error) {
       if (error instanceof TertuliaError) throw error;
       if (signal?.aborted) throw signal.reason;
@@ -104,24 +107,12 @@ async function problem(response: Response): Promise<TertuliaError> {
   // What stands between may answer something else than the server would.
   const body = (await response.json().catch(() => ({}))) as Partial<components["schemas"]["Problem"]>;
   const seconds = Number(response.headers.get("retry-after") ?? NaN);
+  const plain = TertuliaError.ofStatus(status, seconds >= 0 ? seconds * 1_000 : undefined);
   return new TertuliaError({
-    code: body.code ?? codeOf(status),
-    message: body.detail ?? `the server answered ${status}`,
-    retryable: body.retryable ?? (status === 429 || (status >= 502 && status <= 504)),
-    retryAfterMs: body.retryAfterMs ?? (seconds >= 0 ? seconds * 1_000 : undefined),
+    code: body.code ?? plain.code,
+    message: body.detail ?? plain.message,
+    retryable: body.retryable ?? plain.retryable,
+    retryAfterMs: body.retryAfterMs ?? plain.retryAfterMs,
     status,
   });
-}
-
-function codeOf(status: number): TertuliaErrorCode {
-  const codes: Record<number, TertuliaErrorCode> = {
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    409: "conflict",
-    413: "too_large",
-    429: "rate_limited",
-    500: "internal",
-  };
-  return codes[status] ?? (status > 500 ? "unavailable" : "invalid");
 }

@@ -13,12 +13,14 @@ import {
   type ServerEvents,
 } from "./generated/events.js";
 import type { components } from "./generated/http.js";
+import { Notifications } from "./notifications.js";
 import { Outbox, type Draft, type OutgoingMessage, type Sending } from "./outbox.js";
 import { Room, type RoomHost } from "./room.js";
 import { Session, type SignedOutReason, type User } from "./session.js";
 import { officialClient } from "./socket.js";
 import { indexedDbStorage, memoryStorage, type Storage } from "./storage.js";
 import { Transports } from "./transports.js";
+import { putBytes, Uploads, type PutBytes } from "./uploads.js";
 
 /** Further behind than this, reading the end of a room anew is quicker than following it there. */
 const MAX_BEHIND = 5_000;
@@ -36,6 +38,8 @@ export interface TertuliaOptions {
    */
   maxBehind?: number;
   fetch?: typeof globalThis.fetch;
+  /** Another way to send the bytes of uploads than `XMLHttpRequest` or `fetch`, for tests. */
+  putBytes?: PutBytes;
   /** Another socket than the official client's, for tests. */
   socket?: SocketFactory;
 }
@@ -68,6 +72,10 @@ type Schemas = components["schemas"];
 export class Tertulia {
   /** The HTTP routes, as who is signed in. */
   readonly api: Api;
+  /** Files and images, to be attached to messages. */
+  readonly uploads: Uploads;
+  /** What happened while the user looked elsewhere. */
+  readonly notifications: Notifications;
   readonly #events = new Emitter<TertuliaEvents>();
   readonly #storage: Storage;
   readonly #session: Session;
@@ -99,6 +107,8 @@ export class Tertulia {
         for (const room of this.#rooms.values()) room.disconnected();
       },
       event: (event) => this.#receive(event),
+      attended: () => this.notifications.connected(),
+      notification: (name, payload) => this.notifications.receive(name, payload),
       state: (state) => this.#events.emit("connection", state),
     });
     this.#host = this.#roomHost(options.maxBehind ?? MAX_BEHIND);
@@ -115,6 +125,8 @@ export class Tertulia {
       patch: route("patch"),
       delete: route("delete"),
     };
+    this.uploads = new Uploads(this.api, origin, options.putBytes ?? putBytes(fetch));
+    this.notifications = new Notifications(this.api);
   }
 
   /** Who is signed in. */
@@ -243,6 +255,7 @@ export class Tertulia {
   }
 
   #clear(): void {
+    this.notifications.signedOut();
     for (const room of this.#rooms.values()) room.signedOut();
     this.#rooms.clear();
     void this.#outbox?.close();

@@ -29,6 +29,8 @@ export interface ConnectionState {
 
 /** What this package uses of a socket of `socket.io-client`. */
 export interface SocketLike {
+  /** A socket of another namespace over the same transport, which comes and goes with this one. */
+  beside?(namespace: string, auth: (answer: (auth: ConnectAuth) => void) => void): NamespaceSocket;
   connect(way: Way): unknown;
   disconnect(): unknown;
   emit(event: string, payload: unknown, answer: (ack: unknown) => void): unknown;
@@ -39,6 +41,13 @@ export interface SocketLike {
   readonly transport?: string | undefined;
   /** Whether it changed to another transport, by which nothing has come yet. */
   readonly isSilent?: boolean;
+}
+
+/** What this package uses of a socket of another namespace. */
+export interface NamespaceSocket {
+  connect(): unknown;
+  on(event: "connect", listener: () => void): unknown;
+  onAny(listener: (...event: any[]) => void): unknown;
 }
 
 /** Makes a socket that doesn't connect before it is told to, nor again by itself. */
@@ -57,11 +66,15 @@ export interface ConnectionListener {
   connected(): void;
   disconnected(): void;
   event(event: ServerEvent): void;
+  /** The namespace of notifications is connected, too. */
+  attended(): void;
+  notification(name: string, payload: unknown): void;
   state(state: ConnectionState): void;
 }
 
 export class Connection {
   readonly #socket: SocketLike;
+  readonly #notifications: NamespaceSocket | undefined;
   readonly #transports: Transports;
   readonly #on: ConnectionListener;
   #state: ConnectionState = { status: "stopped" };
@@ -92,6 +105,9 @@ export class Connection {
     socket.on("connect_error", (error: Error & { data?: Partial<ErrorBody> }) => this.#failed(error));
     socket.on("disconnect", (reason: string) => this.#disconnected(reason));
     socket.onAny((...event) => this.#event(event as ServerEvent));
+    this.#notifications = socket.beside?.("/notifications", (answer) => answer({ token: this.#token }));
+    this.#notifications?.on("connect", () => on.attended());
+    this.#notifications?.onAny((name: string, payload: unknown) => on.notification(name, payload));
   }
 
   get state(): ConnectionState {
@@ -214,6 +230,8 @@ export class Connection {
     this.#comeBackAt = 0;
     this.#become({ status: "connected" });
     this.#on.connected();
+    // Unless it came with the transport; a server that has no such namespace refuses it, and nothing else.
+    this.#notifications?.connect();
     for (const settle of [...this.#whenConnected]) settle();
   }
 

@@ -61,6 +61,26 @@ export class TertuliaError extends Error {
     return new TertuliaError({ code: "signed_out", message: "nobody is signed in" });
   }
 
+  /** @internal An answer of which nothing but the status is understood. */
+  static ofStatus(status: number, retryAfterMs?: number): TertuliaError {
+    const codes: Record<number, ErrorCode> = {
+      401: "unauthenticated",
+      403: "forbidden",
+      404: "not_found",
+      409: "conflict",
+      413: "too_large",
+      429: "rate_limited",
+      500: "internal",
+    };
+    return new TertuliaError({
+      code: codes[status] ?? (status > 500 ? "unavailable" : "invalid"),
+      message: `the server answered ${status}`,
+      retryable: status === 429 || (status >= 502 && status <= 504),
+      retryAfterMs,
+      status,
+    });
+  }
+
   /** @internal */
   static from(error: unknown): TertuliaError {
     if (error instanceof TertuliaError) return error;

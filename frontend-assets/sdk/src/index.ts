@@ -11,6 +11,14 @@ export type { Draft, OutgoingMessage, Sending } from "./outbox.js";
 export type { SignedOutReason, Tokens, User } from "./session.js";
 export type { Answer, ConnectionState, SocketFactory, SocketLike } from "./connection.js";
 export type { Api, ApiAnswer, ApiRequest, Route } from "./api.js";
+export type {
+  NotificationEvents,
+  NotificationPage,
+  NotificationPreferences,
+  Notifications,
+  Notify,
+} from "./notifications.js";
+export type { PutBytes, Upload, UploadOptions, Uploads } from "./uploads.js";
 export type { Unsubscribe } from "./emitter.js";
 export { TertuliaError, type TertuliaErrorCode } from "./error.js";
 export { indexedDbStorage, memoryStorage, type Storage } from "./storage.js";
@@ -30,6 +38,8 @@ export type {
   MessagePage,
   MessageReacted,
   MessagesFound,
+  Notification,
+  NotificationsRead,
   Presence,
   Reaction,
   Room as RoomInfo,

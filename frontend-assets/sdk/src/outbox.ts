@@ -14,8 +14,10 @@ const WAITING_MAX = 1_000;
 
 /** What somebody wrote. */
 export interface Draft {
-  /** 1 to 16,000 characters. */
+  /** 1 to 16,000 characters; none are needed beside attachments. */
   body: string;
+  /** Ids of uploads that are complete (see `Tertulia.uploads`), at most 10. */
+  attachments?: readonly string[];
   /** The `seq` of the message it answers. */
   replyTo?: number;
   /** Ids of members that it calls by name, at most 50. */
@@ -56,7 +58,7 @@ export interface Sending {
 
 /** What is kept in the storage. */
 interface Kept {
-  message: Pick<OutgoingMessage, "clientId" | "roomId" | "body" | "replyTo" | "mentions" | "createdAt">;
+  message: Pick<OutgoingMessage, "clientId" | "roomId" | "body" | "attachments" | "replyTo" | "mentions" | "createdAt">;
   /** Why it was refused for good. */
   error?: { code: TertuliaErrorCode; message: string };
 }
@@ -133,8 +135,8 @@ export class Outbox {
     return list;
   }
 
-  add(roomId: string, { body, replyTo, mentions }: Draft): Sending {
-    check(body, mentions);
+  add(roomId: string, { body, attachments, replyTo, mentions }: Draft): Sending {
+    check(body, attachments, mentions);
     if (this.#entries.size >= WAITING_MAX) {
       throw new TertuliaError({ code: "outbox_full", message: "too many messages wait to be sent" });
     }
@@ -144,6 +146,7 @@ export class Outbox {
         clientId,
         roomId,
         body,
+        ...(attachments?.length && { attachments: [...attachments] }),
         ...(replyTo !== undefined && { replyTo }),
         ...(mentions?.length && { mentions: [...mentions] }),
         createdAt: new Date().toISOString(),
@@ -240,9 +243,10 @@ export class Outbox {
     const first = this.of(roomId).find(({ state }) => state === "queued" || state === "sending");
     const entry = first && this.#entries.get(first.clientId);
     if (!entry || entry.message.state === "sending" || entry.timer !== undefined || !this.#on.ready(roomId)) return;
-    const { clientId, body, replyTo, mentions, attempts } = entry.message;
+    const { clientId, body, attachments, replyTo, mentions, attempts } = entry.message;
     this.#change(entry, { ...entry.message, state: "sending", attempts: attempts + 1 });
     const payload: SendMessage = { roomId, clientId, body };
+    if (attachments) payload.attachments = [...attachments];
     if (replyTo !== undefined) payload.replyTo = replyTo;
     if (mentions) payload.mentions = [...mentions];
     this.#on.send(payload, (error, answer) => {
@@ -312,13 +316,14 @@ export class Outbox {
   }
 
   #save({ key, message }: Entry): void {
-    const { clientId, roomId, body, replyTo, mentions, createdAt, state, error } = message;
+    const { clientId, roomId, body, attachments, replyTo, mentions, createdAt, state, error } = message;
     const kept: Kept = {
       message: {
         clientId,
         roomId,
         body,
         createdAt,
+        ...(attachments && { attachments }),
         ...(replyTo !== undefined && { replyTo }),
         ...(mentions && { mentions }),
       },
@@ -339,11 +344,13 @@ function delivered({ message, waiters }: Entry): Promise<Message> {
 }
 
 /** What no server would take isn't tried: a message beyond the largest payload would end every connection. */
-function check(body: string, mentions: readonly string[] = []): void {
+function check(body: string, attachments: readonly string[] = [], mentions: readonly string[] = []): void {
   // Characters as the server counts them.
   const length = body.length > bounds.bodyCharacters ? [...body].length : body.length;
   let message: string | undefined;
-  if (length < 1 || length > bounds.bodyCharacters) message = `body: expected 1 to ${bounds.bodyCharacters} characters`;
+  const least = attachments.length > 0 ? 0 : 1;
+  if (length < least || length > bounds.bodyCharacters) message = `body: expected ${least} to ${bounds.bodyCharacters} characters`;
+  else if (attachments.length > bounds.attachments) message = `attachments: expected at most ${bounds.attachments}`;
   else if (mentions.length > bounds.mentions) message = `mentions: expected at most ${bounds.mentions}`;
   if (message) throw new TertuliaError({ code: "invalid", message });
 }

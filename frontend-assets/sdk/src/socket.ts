@@ -23,13 +23,27 @@ export function officialClient(origin: string): SocketFactory {
         if (engine.transport.name === "websocket") isSilent = false;
       });
     });
+    const others: (typeof socket)[] = [];
     return {
+      beside(namespace, auth) {
+        const other = manager.socket(namespace, { auth: (answer) => auth(answer) });
+        others.push(other);
+        return {
+          connect: () => other.connected || other.active || other.connect(),
+          on: (event, listener) => other.on(event, listener),
+          onAny: (listener) => other.onAny(listener),
+        };
+      },
       connect({ transports, upgrade }) {
         // Read whenever a connection is begun.
         Object.assign(manager.opts, { transports: [...transports], upgrade });
         socket.connect();
       },
-      disconnect: () => socket.disconnect(),
+      disconnect() {
+        // The transport closes with the last of them.
+        for (const other of others) other.disconnect();
+        socket.disconnect();
+      },
       emit: (event, payload, answer) => socket.emit(event, payload, answer),
       on: (event, listener) => socket.on(event, listener),
       onAny: (listener) => socket.onAny(listener),

@@ -5,6 +5,7 @@ import { Link, Route, Switch, useLocation, useRoute } from "wouter";
 import { RoomPage } from "./rooms/RoomPage.tsx";
 import { Sidebar } from "./rooms/Sidebar.tsx";
 import { inOrder } from "./rooms/order.ts";
+import { badge } from "./notifications/favicon.ts";
 import { myRooms } from "./rooms/my-rooms.ts";
 import { useStore } from "./store.ts";
 import { useMe } from "./tertulia.ts";
@@ -17,10 +18,11 @@ const BrowseRooms = lazy(() => import("./rooms/BrowseRooms.tsx"));
 const CreateRoom = lazy(() => import("./rooms/CreateRoom.tsx"));
 const FindPeople = lazy(() => import("./rooms/FindPeople.tsx"));
 const GoTo = lazy(() => import("./rooms/GoTo.tsx"));
+const NotificationList = lazy(() => import("./notifications/NotificationList.tsx"));
 const Settings = lazy(() => import("./account/Settings.tsx"));
 
 /** What can be open over the page. */
-export type Overlay = "browse" | "create" | "people" | "go-to" | "settings";
+export type Overlay = "browse" | "create" | "people" | "go-to" | "notifications" | "settings";
 
 export function Shell() {
   const [overlay, setOverlay] = useState<Overlay>();
@@ -48,6 +50,7 @@ export function Shell() {
         {overlay === "create" && <CreateRoom onClose={close} />}
         {overlay === "people" && <FindPeople onClose={close} />}
         {overlay === "go-to" && <GoTo onClose={close} />}
+        {overlay === "notifications" && <NotificationList onClose={close} />}
         {overlay === "settings" && <Settings onClose={close} />}
       </Suspense>
     </div>
@@ -88,12 +91,21 @@ function NotFound() {
   );
 }
 
-/** The number of unread messages in the page's title. */
+/** The number of unread messages in the page's title and on its icon. */
 function useTitle() {
   const unread = useStore(myRooms, ({ entries }) => [...entries.values()].reduce((sum, entry) => sum + entry.unread, 0));
   useEffect(() => {
     document.title = unread > 0 ? `(${unread > 999 ? "999+" : unread}) Tertulia` : "Tertulia";
+    void badge(unread);
   }, [unread]);
+  // Whoever signs in next has their own.
+  useEffect(
+    () => () => {
+      document.title = "Tertulia";
+      void badge(0);
+    },
+    [],
+  );
 }
 
 function useShortcuts(open: (overlay: Overlay) => void) {

@@ -16,12 +16,13 @@ const INDEX: &str = "index.html";
 
 const API_VIEWER: &str = "api-docs.html";
 
-/// What the pages may do. Everything comes from this server. Nothing inline runs or styles.
+/// What the pages may do. Everything comes from this server, but for pictures that are about to be uploaded, which are shown
+/// from where they are. Nothing inline runs or styles.
 const POLICIES: [(&str, &str); 2] = [
     (
         INDEX,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
     ),
     // Its style has pictures in it, and it makes HTML of the Markdown in the document.
     (

@@ -1492,6 +1492,7 @@ export interface UnreadNotifications {
 export const bounds = {
   bodyCharacters: 16000,
   mentions: 50,
+  attachments: 10,
   resumedRooms: 200,
   eventsPerPage: 500,
 } as const;

@@ -152,6 +152,29 @@ test("a room that is deleted, with a connection and without", async () => {
   expect(lost).toMatchObject([{ code: "not_found" }]);
 });
 
+test("notifications are heard over the same connection, which still ends with it", async () => {
+  const [ana, bruno] = [await registered(), await registered()];
+  await until(() => ana.notifications.unread === 0);
+  const room = await ana.createRoom({ name: "kitchen", kind: "public" });
+  await entered(ana, room);
+  const brunos = await entered(bruno, room);
+  const heard: string[] = [];
+  ana.notifications.on("new", ({ body }) => heard.push(body));
+  brunos.send({ body: `@${ana.user?.username} hello` });
+  await until(() => heard.length > 0);
+  expect(heard).toEqual([`@${ana.user?.username} hello`]);
+  expect(ana.notifications.unread).toBe(1);
+
+  const gone: string[] = [];
+  brunos.on("presence:changed", ({ userId, online }) => !online && gone.push(userId));
+  ana.disconnect();
+  await until(() => gone.length > 0);
+  ana.connect();
+  await until(() => ana.notifications.unread === 1 && ana.connection.status === "connected");
+  await ana.notifications.readAll();
+  expect((await ana.notifications.list()).unread).toBe(0);
+});
+
 test("a session that another device revokes", async () => {
   const phone = await registered();
   const laptop = open();

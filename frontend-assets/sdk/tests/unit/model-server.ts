@@ -1,7 +1,7 @@
 // A model of the server at the level of sockets and HTTP: rooms with their logs, sessions with their tokens, and a
 // switch for everything that can break on the way. It keeps the contract; tests break it on purpose.
 
-import type { SocketFactory, SocketLike } from "../../src/connection.js";
+import type { NamespaceSocket, SocketFactory, SocketLike } from "../../src/connection.js";
 import type { Transport, Way } from "../../src/transports.js";
 import type {
   ConnectAuth,
@@ -89,6 +89,19 @@ class ModelSocket implements SocketLike {
     this.#listeners.set(event, listener);
   }
 
+  /** The namespace of notifications: connected with the rest, unless the server has none. */
+  beside(_: string, auth: (answer: (auth: ConnectAuth) => void) => void): NamespaceSocket {
+    let connected = (): void => {};
+    return {
+      connect: () => auth(({ token }) => this.server.tokens.has(token) && this.server.hasNotifications && connected()),
+      on: (_, listener) => void (connected = listener),
+      onAny: (listener) => void (this.notify = listener),
+    };
+  }
+
+  /** Tells something in the namespace of notifications. */
+  notify: (event: string, payload: unknown) => void = () => {};
+
   onAny(listener: (event: string, payload: unknown) => void): void {
     this.#any = listener;
   }
@@ -151,6 +164,7 @@ interface Sent {
 
 export class ModelServer {
   reachable = true;
+  hasNotifications = true;
   /** Transports by which nothing comes through, nor fails. */
   readonly swallows = new Set<Transport>();
   /** One way, in milliseconds. */
@@ -176,6 +190,8 @@ export class ModelServer {
   resumeFault: ErrorBody | "swallow" | undefined;
   /** Answers an HTTP route otherwise. */
   readonly http = new Map<string, (request: RequestInit) => Response | Promise<Response>>();
+  /** Notifications that weren't read. */
+  unread = 0;
   #tokens = 0;
 
   room(id: string): ModelRoom {
@@ -327,6 +343,9 @@ export class ModelServer {
     if (userId === undefined) return problem("unauthenticated", 401);
     if (key === "POST auth/logout") return new Response(null, { status: 204 });
     if (key === "GET me") return json(200, { user: { id: userId, username: userId, displayName: `${userId}!` } });
+    if (key.startsWith("GET notifications") && this.hasNotifications) {
+      return json(200, { notifications: [], unread: this.unread, hasMore: false });
+    }
     return problem("not_found", 404);
   };
 

@@ -4,7 +4,7 @@ import * as Ariakit from "@ariakit/react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { forgetDrafts } from "../composer/drafts.ts";
-import { canNotify } from "../notifications.ts";
+import { NotificationSettings } from "../notifications/NotificationSettings.tsx";
 import { prefer, preferences, type Theme } from "../preferences.ts";
 import { useBlocks } from "../rooms/people.ts";
 import { useStore } from "../store.ts";
@@ -26,7 +26,7 @@ import styles from "./settings.module.css";
 const SECTIONS = {
   profile: Profile,
   appearance: Appearance,
-  notifications: Notifications,
+  notifications: NotificationSettings,
   devices: Devices,
   blocked: Blocked,
   keyboard: Keyboard,
@@ -186,27 +186,6 @@ function Appearance() {
         <span className={controls.label}>{text.languageLabel}</span>
         <LanguageSwitch />
       </div>
-    </>
-  );
-}
-
-function Notifications() {
-  const text = useText();
-  const { notify } = useStore(preferences);
-  const [permission, setPermission] = useState(canNotify ? Notification.permission : "denied");
-  if (!canNotify) return <p>{text.notifyMissing}</p>;
-  const set = async (on: boolean) => {
-    const permission = on ? await Notification.requestPermission() : Notification.permission;
-    setPermission(permission);
-    prefer({ notify: on && permission === "granted" });
-  };
-  return (
-    <>
-      <label className={controls.check}>
-        <input type="checkbox" checked={notify && permission === "granted"} onChange={({ target }) => void set(target.checked)} />
-        {text.notifyMe}
-      </label>
-      {permission === "denied" && <p className={controls.note}>{text.notifyDenied}</p>}
     </>
   );
 }

@@ -1,12 +1,15 @@
 // Where messages are written. What is in it survives a reload, and the room being left.
 
 import { bounds, type Message, type RoomMember } from "@tertulia/sdk";
-import { SendHorizontal, Smile, X } from "lucide-react";
+import { Paperclip, SendHorizontal, Smile, X } from "lucide-react";
 import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
+import { AttachmentTray } from "../attachments/AttachmentTray.tsx";
+import { summary } from "../attachments/summary.ts";
+import { attach, post, trayOf, trays } from "../attachments/tray.ts";
+import { useStore } from "../store.ts";
 import { useRoom } from "../timeline/context.ts";
 import { edit as changeText, editOf, edits } from "../timeline/edits.ts";
 import { EmojiPicker } from "../timeline/EmojiPicker.tsx";
-import { plain } from "../timeline/markup.ts";
 import { isOutgoing } from "../timeline/timeline.ts";
 import { useText } from "../text/index.ts";
 import { isolated, nameOf } from "../text/names.ts";
@@ -42,7 +45,9 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
   const { offered, called } = useMentions(room, members, call, me.id);
   const length = [...body].length;
   const left = bounds.bodyCharacters - length;
-  const canSend = body.trim() !== "" && left >= 0;
+  const hasAttached = useStore(trays, (all) => trayOf(all, room.id).items.length > 0);
+  const canSend = (body.trim() !== "" || (hasAttached && !editing)) && left >= 0;
+  const picker = useRef<HTMLInputElement>(null);
 
   useEffect(() => {
     if (!editing) keepDraft(me.id, room.id, body);
@@ -99,7 +104,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     }
     const mentions = called(body);
     try {
-      room.send({
+      post(room.id, {
         body: body.trimEnd(),
         ...(replyTo && { replyTo: replyTo.seq }),
         ...(mentions.length > 0 && { mentions: mentions.slice(0, bounds.mentions) }),
@@ -160,7 +165,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
         <div className={styles.about}>
           <span className={controls.grow}>
             <b>{editing ? text.editing : text.replyTo(replyTo ? isolated(nameOf(replyTo.sender)) : text.somebody)}</b>
-            {replyTo && !editing && <span className={styles.quoted} dir="auto">{plain(replyTo.body)}</span>}
+            {replyTo && !editing && <span className={styles.quoted} dir="auto">{summary(replyTo, 300)}</span>}
           </span>
           <button type="button" className={controls.icon} onClick={onPlain} aria-label={text.cancel} title={text.cancel}>
             <X size={16} aria-hidden />
@@ -188,7 +193,32 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
           ))}
         </ul>
       )}
+      <AttachmentTray />
       <div className={styles.box}>
+        {!editing && (
+          <button
+            type="button"
+            className={controls.icon}
+            onClick={() => picker.current?.click()}
+            aria-label={text.attach}
+            title={text.attach}
+          >
+            <Paperclip size={19} aria-hidden />
+          </button>
+        )}
+        <input
+          ref={picker}
+          type="file"
+          multiple
+          hidden
+          data-picker="attachments"
+          onChange={({ currentTarget }) => {
+            attach(room.id, [...(currentTarget.files ?? [])]);
+            // The same file again is a change, too.
+            currentTarget.value = "";
+            field.current?.focus();
+          }}
+        />
         <textarea
           ref={field}
           dir="auto"
@@ -203,6 +233,13 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
           aria-invalid={left < 0}
           onChange={({ target }) => write(target.value, target.selectionStart)}
           onKeyDown={pressed}
+          onPaste={(event) => {
+            const { files } = event.clipboardData;
+            // What is text too, such as cells of a table, is pasted as text.
+            if (editing || files.length === 0 || event.clipboardData.types.includes("text/plain")) return;
+            event.preventDefault();
+            attach(room.id, [...files]);
+          }}
           onBlur={() => setCall(undefined)}
           onSelect={({ currentTarget }) => setCall(calledAt(currentTarget.value, currentTarget.selectionStart))}
         />

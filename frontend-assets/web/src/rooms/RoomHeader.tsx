@@ -1,10 +1,12 @@
 // A room's name, who is there, and what can be done with it.
 
 import type { RoomInfo, User } from "@tertulia/sdk";
-import { ArrowLeft, Ban, Hash, Lock, LogOut, MoreVertical, Pencil, Search, Trash2, UserPlus, Users } from "lucide-react";
+import { ArrowLeft, Ban, Bell, Hash, Lock, LogOut, MoreVertical, Pencil, Search, Trash2, UserPlus, Users } from "lucide-react";
 import { lazy, Suspense, useEffect, useState, type FormEvent } from "react";
 import { Link, useLocation } from "wouter";
 import { ConnectionBadge } from "../ConnectionState.tsx";
+import { unreadNotifications } from "../notifications/unread.ts";
+import { useStore } from "../store.ts";
 import { tertulia } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
 import { isolated, nameOf, roomName } from "../text/names.ts";
@@ -22,6 +24,8 @@ import styles from "./room-header.module.css";
 
 const AddPeople = lazy(async () => ({ default: (await import("./FindPeople.tsx")).AddPeople }));
 
+const RoomNotifications = lazy(() => import("../notifications/RoomNotifications.tsx"));
+
 export type Panel = "members" | "search" | undefined;
 
 interface Props {
@@ -34,7 +38,7 @@ interface Props {
   onPanel: (panel: Panel) => void;
 }
 
-type Asking = "rename" | "add" | "leave" | "delete" | "block";
+type Asking = "notifications" | "rename" | "add" | "leave" | "delete" | "block";
 
 export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: Props) {
   const text = useText();
@@ -44,6 +48,7 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
   const close = () => setAsking(undefined);
   const isDirect = info.kind === "direct";
   const canModerate = !isDirect && (info.role === "moderator" || info.role === "owner");
+  const hasNotifications = useStore(unreadNotifications, (unread) => unread !== undefined);
   const isBlocked = peer !== undefined && blocked.has(peer.id);
 
   useEffect(() => {
@@ -66,6 +71,7 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
     const run = () => (isBlocked ? void set(peer.id, false).catch(complain) : setAsking("block"));
     actions.push({ label: isBlocked ? text.unblock : text.block, icon: Ban, isDangerous: !isBlocked, run });
   }
+  if (hasNotifications) actions.push({ label: text.roomNotifications, icon: Bell, run: () => setAsking("notifications") });
   if (!isDirect) actions.push({ label: text.leave, icon: LogOut, run: () => setAsking("leave") });
   if (!isDirect && info.role === "owner")
     actions.push({ label: text.deleteRoom, icon: Trash2, isDangerous: true, run: () => setAsking("delete") });
@@ -124,6 +130,7 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
         </Menu>
       )}
       {asking === "rename" && <Rename info={info} onClose={close} />}
+      <Suspense>{asking === "notifications" && <RoomNotifications room={info} onClose={close} />}</Suspense>
       <Suspense>{asking === "add" && <AddPeople room={info} onClose={close} />}</Suspense>
       {asking === "leave" && (
         <Ask

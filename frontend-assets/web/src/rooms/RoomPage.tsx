@@ -2,8 +2,9 @@
 
 import { useQuery } from "@tanstack/react-query";
 import type { Message, RoomInfo } from "@tertulia/sdk";
-import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
-import { Link } from "wouter";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
+import { Link, useLocation, useSearch } from "wouter";
+import { DropArea } from "../attachments/DropArea.tsx";
 import { Composer } from "../composer/Composer.tsx";
 import { ConnectionLine } from "../ConnectionState.tsx";
 import { useStore } from "../store.ts";
@@ -23,6 +24,8 @@ import { add, followShown, lostRooms, myRooms, type Entry } from "./my-rooms.ts"
 import { useBlocks, useMembers, usePresence, useReadSeqs, useTyping } from "./people.ts";
 import { RoomHeader, type Panel } from "./RoomHeader.tsx";
 import styles from "./room-page.module.css";
+
+const Lightbox = lazy(() => import("../attachments/Lightbox.tsx"));
 
 export function RoomPage({ id }: { id: string }) {
   const entry = useStore(myRooms, ({ entries }) => entries.get(id));
@@ -47,6 +50,8 @@ function OpenRoom({ entry }: { entry: Entry }) {
   const [panel, setPanel] = useState<Panel>();
   const [replyTo, setReplyTo] = useState<Message>();
   const [editing, setEditing] = useState<Message>();
+  const [image, setImage] = useState<string>();
+  const closeImage = useCallback(() => setImage(undefined), []);
   const members = useMembers(room);
   const presence = usePresence(room);
   const { blocked } = useBlocks();
@@ -57,6 +62,15 @@ function OpenRoom({ entry }: { entry: Entry }) {
   const peer = isDirect ? members.members.find(({ user }) => !isMe(user.id))?.user : undefined;
 
   const jumpTo = useCallback((seq: number) => list.current?.jumpTo(seq), []);
+  // Where a notification leads.
+  const [, navigate] = useLocation();
+  const wanted = Number(new URLSearchParams(useSearch()).get("message") ?? NaN);
+  useEffect(() => {
+    if (!(wanted > 0)) return;
+    jumpTo(wanted);
+    // The same may be wanted once more.
+    navigate(`/rooms/${info.id}`, { replace: true });
+  }, [wanted, jumpTo, navigate, info.id]);
   const context = useMemo<RoomContext>(
     () => ({
       room,
@@ -74,13 +88,14 @@ function OpenRoom({ entry }: { entry: Entry }) {
         setEditing(message);
       },
       jumpTo,
+      openImage: setImage,
     }),
     [room, timeline, isDirect, canModerate, me, blocked, jumpTo],
   );
 
   return (
     <RoomContextProvider value={context}>
-      <section className={panel ? `${styles.room} ${styles.besidePanel}` : styles.room} aria-label={roomName(info)}>
+      <DropArea className={panel ? `${styles.room} ${styles.besidePanel}` : styles.room} label={roomName(info)} roomId={info.id}>
         <RoomHeader info={info} peer={peer} peerOnline={entry.peerOnline} online={presence.count} panel={panel} onPanel={setPanel} />
         <ConnectionLine />
         <MessageList
@@ -104,7 +119,8 @@ function OpenRoom({ entry }: { entry: Entry }) {
           }}
           onSent={() => list.current?.answered()}
         />
-      </section>
+      </DropArea>
+      <Suspense>{image !== undefined && <Lightbox id={image} onOpen={setImage} onClose={closeImage} />}</Suspense>
       {panel === "members" && <MembersPanel info={info} members={members} online={presence.online} onClose={() => setPanel(undefined)} />}
       {panel === "search" && <SearchPanel onClose={() => setPanel(undefined)} />}
     </RoomContextProvider>

@@ -1,10 +1,11 @@
 // One's rooms and people, what is unread, and how the connection is.
 
-import { Compass, Hash, Lock, PenLine, Plus, Search, Settings } from "lucide-react";
+import { Bell, Compass, Hash, Lock, PenLine, Plus, Search, Settings } from "lucide-react";
 import { memo, useMemo, useState } from "react";
 import { Link, useRoute } from "wouter";
 import { ConnectionBadge } from "../ConnectionState.tsx";
 import type { Overlay } from "../Shell.tsx";
+import { unreadNotifications } from "../notifications/unread.ts";
 import { useStore } from "../store.ts";
 import { useMe } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
@@ -85,11 +86,30 @@ export function Sidebar({ className, onOpen }: Props) {
           </span>
           <span className={controls.faint}>{me.guest ? text.guestBadge : `@${me.username}`}</span>
         </span>
+        {!me.guest && <Notifications onOpen={() => onOpen("notifications")} />}
         <button type="button" className={controls.icon} onClick={() => onOpen("settings")} aria-label={text.settings} title={text.settings}>
           <Settings size={18} aria-hidden />
         </button>
       </footer>
     </nav>
+  );
+}
+
+/** Nothing where the server has no notifications. */
+function Notifications({ onOpen }: { onOpen: () => void }) {
+  const text = useText();
+  const unread = useStore(unreadNotifications);
+  if (unread === undefined) return null;
+  const label = unread > 0 ? `${text.notifications}, ${text.unread(unread)}` : text.notifications;
+  return (
+    <button type="button" className={`${controls.icon} ${styles.bell}`} onClick={onOpen} aria-label={label} title={label}>
+      <Bell size={18} aria-hidden />
+      {unread > 0 && (
+        <span className={styles.bellCount} aria-hidden="true">
+          {unread > 99 ? "99+" : unread}
+        </span>
+      )}
+    </button>
   );
 }
 

@@ -4,7 +4,7 @@
 
 import type { Message, Room, RoomInfo, TertuliaError, Unsubscribe } from "@tertulia/sdk";
 import { mentionsIn } from "../timeline/markup.ts";
-import { notifyOf } from "../notifications.ts";
+import { notifyOf } from "../notifications/notify.ts";
 import { Store } from "../store.ts";
 import { connection, isMe, session, tertulia } from "../tertulia.ts";
 

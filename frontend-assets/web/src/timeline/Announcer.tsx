@@ -3,6 +3,7 @@
 import { useEffect, useState } from "react";
 import { isMe } from "../tertulia.ts";
 import { nameOf } from "../text/names.ts";
+import { summary } from "../attachments/summary.ts";
 import { useRoom } from "./context.ts";
 
 const SPOKEN = 300;
@@ -12,8 +13,10 @@ export function Announcer() {
   const [words, setWords] = useState("");
   useEffect(
     () =>
-      room.on("message:new", ({ sender, body }) => {
-        if (!isMe(sender.id) && !blocked.has(sender.id) && !document.hidden) setWords(`${nameOf(sender)}: ${body.slice(0, SPOKEN)}`);
+      room.on("message:new", (message) => {
+        const { sender, body } = message;
+        if (isMe(sender.id) || blocked.has(sender.id) || document.hidden) return;
+        setWords(`${nameOf(sender)}: ${body.slice(0, SPOKEN) || summary(message, 0)}`);
       }),
     [room, blocked],
   );

@@ -8,6 +8,7 @@ import controls from "../ui/controls.module.css";
 import { Ask } from "../ui/Dialog.tsx";
 import { Menu, type MenuAction } from "../ui/Menu.tsx";
 import { complain, say } from "../ui/toasts.tsx";
+import { summary } from "../attachments/summary.ts";
 import { useRoom } from "./context.ts";
 import { EmojiPicker } from "./EmojiPicker.tsx";
 import styles from "./message-actions.module.css";
@@ -25,9 +26,9 @@ export function MessageActions({ message, isActive }: { message: Message; isActi
     const isOn = message.reactions.some((reaction) => reaction.emoji === emoji && reaction.mine);
     void room.react(seq, emoji, !isOn).catch(complain);
   };
-  const actions: MenuAction[] = [
-    { label: text.copy, icon: Copy, run: () => void navigator.clipboard.writeText(body).then(() => say(text.copied), complain) },
-  ];
+  const actions: MenuAction[] = [];
+  if (body !== "")
+    actions.push({ label: text.copy, icon: Copy, run: () => void navigator.clipboard.writeText(body).then(() => say(text.copied), complain) });
   if (isMine) actions.unshift({ label: text.edit, icon: Pencil, run: () => edit(message) });
   if (isMine || canModerate) actions.push({ label: text.delete, icon: Trash2, isDangerous: true, run: () => setAsking(true) });
 
@@ -49,7 +50,7 @@ export function MessageActions({ message, isActive }: { message: Message; isActi
           onClose={() => setAsking(false)}
           onAgree={() => void room.delete(seq).catch(complain)}
         >
-          <span dir="auto">{body.slice(0, 200)}</span>
+          <span dir="auto">{body.slice(0, 200) || summary(message, 0)}</span>
         </Ask>
       )}
     </div>

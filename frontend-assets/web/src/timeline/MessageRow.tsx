@@ -1,7 +1,7 @@
 // One message: who, when, what, what others put to it, and what became of one's own on its way.
 
 import { useQuery } from "@tanstack/react-query";
-import { bounds, type Message, type OutgoingMessage } from "@tertulia/sdk";
+import { bounds, type Attachment, type Message, type OutgoingMessage } from "@tertulia/sdk";
 import { AlertCircle, Check, CheckCheck, Clock, CornerUpRight, RotateCcw, X } from "lucide-react";
 import { memo, useState } from "react";
 import { useStore } from "../store.ts";
@@ -15,10 +15,15 @@ import controls from "../ui/controls.module.css";
 import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { PersonMenu } from "../rooms/PersonMenu.tsx";
+import { Attachments } from "../attachments/Attachments.tsx";
+import { localOf, outgoing } from "../attachments/locals.ts";
+import { guessAttachments } from "../attachments/sizes.ts";
+import { summary } from "../attachments/summary.ts";
+import { resend } from "../attachments/tray.ts";
 import { Body } from "./Body.tsx";
 import { useRoom } from "./context.ts";
 import { discardEdit, edit, editOf, edits, type Edit } from "./edits.ts";
-import { mentionsIn, plain } from "./markup.ts";
+import { mentionsIn } from "./markup.ts";
 import { MessageActions } from "./MessageActions.tsx";
 import styles from "./message-row.module.css";
 import { isOutgoing, type Row } from "./timeline.ts";
@@ -112,7 +117,7 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
           ) : message?.deletedAt ? (
             <p className={styles.gone}>{text.deleted}</p>
           ) : (
-            <Body body={changed?.body ?? row.body} me={me.username} />
+            <Contents row={row} body={changed?.body ?? row.body} me={me.username} isMine={isMine} />
           )}
           {message?.editedAt && !message.deletedAt && !changed && (
             <span className={styles.edited} title={full(message.editedAt)}>
@@ -129,6 +134,21 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
   );
 });
 
+/** What a message says and what is attached to it; one of both may be missing. */
+function Contents({ row, body, me, isMine }: { row: Row; body: string; me: string; isMine: boolean }) {
+  const attachments = attachmentsOf(row);
+  return (
+    <>
+      {body !== "" && <Body body={body} me={me} />}
+      {attachments.length > 0 && (
+        <Attachments attachments={attachments} seq={isOutgoing(row) ? undefined : row.seq} isMine={isMine} />
+      )}
+    </>
+  );
+}
+
+const attachmentsOf = (row: Row): readonly Attachment[] => (isOutgoing(row) ? (row.attachments ?? []).map(outgoing) : row.attachments);
+
 /** Characters that fit into a line of a message on a wide screen. */
 const LINE_CHARACTERS = 110;
 /** Heights in pixels at the usual size of type: of a line, and of what may stand around them. */
@@ -142,8 +162,9 @@ const ROW_MIN = 27;
 export function guessHeight(row: Row, previous: Row | undefined, me: Message["sender"]): number {
   const beginsDay = !previous || !isSameDay(timeOf(previous), timeOf(row));
   const beginsGroup = beginsDay || row.replyTo !== undefined || !continues(previous, row, me);
-  const lines = row.body.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / LINE_CHARACTERS)), 0);
-  return Math.max(ROW_MIN, lines * LINE + 3) + (beginsGroup ? HEADER : 0) + (beginsDay ? DAY : 0);
+  const attachments = attachmentsOf(row);
+  const lines = row.body === "" && attachments.length > 0 ? 0 : row.body.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / LINE_CHARACTERS)), 0);
+  return Math.max(ROW_MIN, lines * LINE + 3 + guessAttachments(attachments)) + (beginsGroup ? HEADER : 0) + (beginsDay ? DAY : 0);
 }
 
 const timeOf = (row: Row): string => (isOutgoing(row) ? row.createdAt : row.at);
@@ -172,7 +193,7 @@ function Replied({ seq }: { seq: number }) {
       <CornerUpRight size={14} aria-hidden />
       <span className="unseen">{original ? text.replied(isolated(nameOf(original.sender))) : text.goToReplied}</span>
       <b aria-hidden="true">{original && <Name>{nameOf(original.sender)}</Name>}</b>
-      <span dir="auto">{original ? (original.deletedAt ? text.deleted : plain(original.body.slice(0, 160))) : text.original}</span>
+      <span dir="auto">{original ? (original.deletedAt ? text.deleted : summary(original, 160)) : text.original}</span>
     </button>
   );
 }
@@ -215,13 +236,21 @@ function Fate({ row }: { row: OutgoingMessage }) {
         ? text.errors.sendGone
         : isRefused(row.error, "too_large")
           ? text.tooLong(Math.max(1, row.body.length - bounds.bodyCharacters))
-          : explain(row.error, text);
+          : row.attachments && isRefused(row.error, "conflict")
+            ? text.errors.attachmentRefused
+            : explain(row.error, text);
+    const canResend = row.attachments?.every((id) => localOf(id)) && isRefused(row.error, "conflict");
     return (
       <div className={`${styles.fate} ${styles.failed}`} role="alert" data-fate="failed">
         <AlertCircle size={14} aria-hidden />
         <span>
           {text.failed} {why}
         </span>
+        {canResend && (
+          <button type="button" className={controls.link} onClick={() => resend(room.id, row)}>
+            {text.sendAsFile}
+          </button>
+        )}
         <button type="button" className={controls.link} onClick={() => room.retry(row.clientId)}>
           <RotateCcw size={13} aria-hidden /> {text.retry}
         </button>

@@ -14,6 +14,8 @@ export interface RoomContext {
   readonly reply: (message: Message) => void;
   readonly edit: (message: Message) => void;
   readonly jumpTo: (seq: number) => void;
+  /** Shows a picture of the room as large as the window. */
+  readonly openImage: (attachmentId: string) => void;
 }
 
 const Context = createContext<RoomContext | null>(null);

@@ -159,6 +159,17 @@ export class Timeline {
     this.#publish();
   }
 
+  /** Reads a message anew, whose addresses of pictures and files may have ended. */
+  async reread(seq: number): Promise<Message | undefined> {
+    const page = await this.room.history({ after: seq - 1, limit: 1 }).catch(() => undefined);
+    const read = page?.messages[0];
+    if (read?.seq !== seq) return undefined;
+    this.#noteRead([read]);
+    this.#change(seq, () => read);
+    this.#publishSoon();
+    return read;
+  }
+
   message(seq: number): Message | undefined {
     const message = this.#messages[find(this.#messages, seq)];
     return message?.seq === seq ? message : undefined;
@@ -273,15 +284,8 @@ export class Timeline {
   async #rereadSome(): Promise<void> {
     const seqs = [...this.#reread];
     this.#reread.clear();
-    for (const seq of seqs) {
-      // Without an answer the count stays as it was read; the next load of the room has it.
-      const page = await this.room.history({ after: seq - 1, limit: 1 }).catch(() => undefined);
-      const read = page?.messages[0];
-      if (read?.seq !== seq) continue;
-      this.#noteRead([read]);
-      this.#change(seq, () => read);
-      this.#publishSoon();
-    }
+    // Without an answer the count stays as it was read; the next load of the room has it.
+    for (const seq of seqs) await this.reread(seq);
   }
 
   #change(seq: number, change: (message: Message) => Message): void {

@@ -2,10 +2,10 @@
 
 import type { Message, RoomInfo } from "@tertulia/sdk";
 import { navigate } from "wouter/use-browser-location";
-import { preferences } from "./preferences.ts";
-import { text } from "./text/index.ts";
-import { isolated, nameOf, roomName } from "./text/names.ts";
-import { plain } from "./timeline/markup.ts";
+import { summary } from "../attachments/summary.ts";
+import { preferences } from "../preferences.ts";
+import { text } from "../text/index.ts";
+import { isolated, nameOf, roomName } from "../text/names.ts";
 
 const PREVIEW = 140;
 
@@ -17,7 +17,7 @@ export function notifyOf(message: Message, room: RoomInfo, mentioned: boolean): 
   if (!isDirect && !mentioned) return;
   const { notice } = text();
   const name = isolated(nameOf(message.sender));
-  const words = plain(message.body);
+  const words = summary(message, message.body.length);
   const body = words.length > PREVIEW ? `${words.slice(0, PREVIEW)}…` : words;
   let shown: Notification;
   try {

@@ -1,0 +1,138 @@
+// The pictures of a room one by one, as large as the window. Arrows go on and back, Escape closes.
+
+import * as Ariakit from "@ariakit/react";
+import type { Attachment, Message } from "@tertulia/sdk";
+import { ChevronLeft, ChevronRight, Download, X } from "lucide-react";
+import { useEffect, useState, type KeyboardEvent } from "react";
+import { useRoom } from "../timeline/context.ts";
+import { isOutgoing, type Row } from "../timeline/timeline.ts";
+import { useStore } from "../store.ts";
+import { full } from "../text/dates.ts";
+import { useText } from "../text/index.ts";
+import { isolated, nameOf } from "../text/names.ts";
+import controls from "../ui/controls.module.css";
+import { srcSet } from "./Attachments.tsx";
+import styles from "./lightbox.module.css";
+import { Placeholder } from "./Placeholder.tsx";
+
+interface Shown {
+  readonly image: Attachment;
+  readonly message: Message;
+}
+
+export default function Lightbox({ id, onOpen, onClose }: { id: string; onOpen: (id: string) => void; onClose: () => void }) {
+  const text = useText();
+  const { timeline } = useRoom();
+  const all = imagesIn(useStore(timeline.view).rows);
+  const index = all.findIndex(({ image }) => image.id === id);
+  const shown = all[index];
+  // Deleted while it was looked at.
+  useEffect(() => {
+    if (!shown) onClose();
+  }, [shown, onClose]);
+  const beside = [all[index - 1], all[index + 1]];
+  useEffect(() => {
+    for (const next of beside) if (next?.image.url) new Image().src = next.image.url;
+  });
+  if (!shown) return null;
+
+  const { image, message } = shown;
+  const go = (to: number) => {
+    const next = all[to];
+    if (next) onOpen(next.image.id);
+  };
+  const pressed = (event: KeyboardEvent) => {
+    const to = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    go(to);
+  };
+  return (
+    <Ariakit.Dialog open onClose={onClose} backdrop={<div className={styles.veil} />} className={styles.lightbox} onKeyDown={pressed}>
+      <header className={styles.bar}>
+        <div className={controls.grow}>
+          <Ariakit.DialogHeading className={styles.name}>
+            <bdi>{image.fileName}</bdi>
+          </Ariakit.DialogHeading>
+          <p aria-live="polite">
+            {text.pictureOf(isolated(nameOf(message.sender)), full(message.at))}
+            {all.length > 1 && ` · ${text.nth(index + 1, all.length)}`}
+          </p>
+        </div>
+        <a className={controls.icon} href={image.url} download={image.fileName} aria-label={text.download} title={text.download}>
+          <Download size={20} aria-hidden />
+        </a>
+        <Ariakit.DialogDismiss className={controls.icon} aria-label={text.close} title={text.close}>
+          <X size={22} aria-hidden />
+        </Ariakit.DialogDismiss>
+      </header>
+      <div className={styles.stage} onClick={(event) => event.target === event.currentTarget && onClose()}>
+        <Large key={image.id} image={image} message={message} />
+        {index > 0 && (
+          <button
+            type="button"
+            className={`${controls.icon} ${styles.step} ${styles.back}`}
+            onClick={() => go(index - 1)}
+            aria-label={text.previousPicture}
+            title={text.previousPicture}
+          >
+            <ChevronLeft size={28} aria-hidden />
+          </button>
+        )}
+        {index < all.length - 1 && (
+          <button
+            type="button"
+            className={`${controls.icon} ${styles.step} ${styles.on}`}
+            onClick={() => go(index + 1)}
+            aria-label={text.nextPicture}
+            title={text.nextPicture}
+          >
+            <ChevronRight size={28} aria-hidden />
+          </button>
+        )}
+      </div>
+    </Ariakit.Dialog>
+  );
+}
+
+function Large({ image, message }: Shown) {
+  const text = useText();
+  const { timeline } = useRoom();
+  const [state, setState] = useState<"loading" | "loaded" | "broken">("loading");
+  const { url = "", width = 4, height = 3, placeholder, animated } = image;
+  const variants = (image.variants ?? []).filter(({ contentType }) => contentType === "image/webp");
+  const failed = () => {
+    setState("broken");
+    void timeline.reread(message.seq).then((read) => {
+      const now = read?.attachments.find(({ id }) => id === image.id)?.url;
+      if (now && now !== url) setState("loading");
+    });
+  };
+  return (
+    <div className={styles.frame} style={{ aspectRatio: `${width} / ${height}`, width: `min(100%, ${width}px, 100cqh * ${width / height})` }}>
+      {state !== "loaded" && placeholder && <Placeholder hash={placeholder} />}
+      {state === "broken" ? (
+        <p className={styles.missing}>{text.pictureMissing}</p>
+      ) : (
+        <img
+          key={url}
+          src={url}
+          {...(!animated && variants.length > 0 && { srcSet: srcSet([...variants, { url, width }]), sizes: "100vw" })}
+          width={width}
+          height={height}
+          alt={image.fileName}
+          onLoad={() => setState("loaded")}
+          onError={failed}
+        />
+      )}
+    </div>
+  );
+}
+
+function imagesIn(rows: readonly Row[]): readonly Shown[] {
+  return rows.flatMap((row) =>
+    isOutgoing(row) || row.deletedAt
+      ? []
+      : row.attachments.filter(({ kind, url }) => kind === "image" && url).map((image) => ({ image, message: row })),
+  );
+}

@@ -1,0 +1,235 @@
+// What is being attached in each room: uploads go on while another room is shown, and a message that was sent before its
+// uploads are there goes as soon as they are.
+//
+// What must stay true: an upload that was taken away sends nothing more; a message goes with all of its attachments, or
+// stays where its writer can see why.
+
+import { bounds, type Attachment, type Draft, type OutgoingMessage, TertuliaError } from "@tertulia/sdk";
+import { Store } from "../store.ts";
+import { session, tertulia } from "../tertulia.ts";
+import { text } from "../text/index.ts";
+import { complain, say } from "../ui/toasts.tsx";
+import { forgetLocals, keepLocal, localOf } from "./locals.ts";
+
+export interface Item {
+  readonly id: number;
+  readonly file: File;
+  readonly isImage: boolean;
+  /** Of an image, its address in this browser. */
+  readonly preview: string | undefined;
+  readonly state: "uploading" | "ready" | "failed";
+  /** Bytes that have left. */
+  readonly sent: number;
+  readonly uploadId?: string;
+  readonly error?: unknown;
+  /** Why the server can't show the picture; it may be sent as a file. */
+  readonly reason?: Attachment["reason"];
+}
+
+/** A message that waits for its uploads. */
+export interface Parcel {
+  readonly id: number;
+  readonly draft: Draft;
+  readonly items: readonly Item[];
+}
+
+export interface Tray {
+  readonly items: readonly Item[];
+  readonly parcels: readonly Parcel[];
+}
+
+const EMPTY: Tray = { items: [], parcels: [] };
+
+/** Uploads at a time; a browser has few connections to a server. */
+const AT_ONCE = 3;
+/** Larger images are taken as files only. */
+const IMAGE_BYTES = 20 << 20;
+const IMAGE_TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+export const trays = new Store<ReadonlyMap<string, Tray>>(new Map());
+
+export const trayOf = (all: ReadonlyMap<string, Tray>, roomId: string): Tray => all.get(roomId) ?? EMPTY;
+
+const aborts = new Map<number, AbortController>();
+const queue: (() => void)[] = [];
+let running = 0;
+let nextId = 1;
+
+/** Begins to upload files for the next message in a room. */
+export function attach(roomId: string, files: Iterable<File>, asFile = false): void {
+  const { errors } = text();
+  for (const file of files) {
+    if (file.size === 0) {
+      say(errors.emptyFile(file.name), true);
+      continue;
+    }
+    if (trayOf(trays.get(), roomId).items.length >= bounds.attachments) {
+      say(errors.tooManyFiles(bounds.attachments), true);
+      return;
+    }
+    const item = newItem(file, asFile);
+    change(roomId, (tray) => ({ ...tray, items: [...tray.items, item] }));
+    upload(roomId, item);
+  }
+}
+
+function newItem(file: File, asFile: boolean): Item {
+  const isImage = !asFile && IMAGE_TYPES.includes(file.type) && file.size <= IMAGE_BYTES;
+  const preview = isImage ? URL.createObjectURL(file) : undefined;
+  return { id: nextId++, file, isImage, preview, state: "uploading", sent: 0 };
+}
+
+/** Uploads again what failed; a picture that can't be shown, as a file. */
+export function retry(roomId: string, id: number): void {
+  const item = find(roomId, id);
+  if (item?.state !== "failed") return;
+  if (item.reason && item.preview) URL.revokeObjectURL(item.preview);
+  const again: Item = item.reason ? newItem(item.file, true) : { ...item, state: "uploading", sent: 0 };
+  set(roomId, id, { ...again, id, error: undefined, reason: undefined });
+  upload(roomId, { ...again, id });
+}
+
+/** Sends a message again that was refused because of its pictures: they go as files. */
+export function resend(roomId: string, { clientId, body, replyTo, mentions, attachments = [] }: OutgoingMessage): void {
+  const items = attachments.flatMap((id) => {
+    const file = localOf(id)?.file;
+    return file ? [newItem(file, true)] : [];
+  });
+  tertulia.room(roomId).discard(clientId);
+  const draft = { body, ...(replyTo !== undefined && { replyTo }), ...(mentions && { mentions }) };
+  change(roomId, (tray) => ({ ...tray, parcels: [...tray.parcels, { id: nextId++, draft, items }] }));
+  for (const item of items) upload(roomId, item);
+}
+
+/** Takes a file away, however far it has come. */
+export function remove(roomId: string, id: number): void {
+  const item = find(roomId, id);
+  aborts.get(id)?.abort();
+  if (item?.preview) URL.revokeObjectURL(item.preview);
+  const without = (items: readonly Item[]) => items.filter((item) => item.id !== id);
+  change(roomId, ({ items, parcels }) => ({
+    items: without(items),
+    parcels: parcels
+      .map((parcel) => ({ ...parcel, items: without(parcel.items) }))
+      .filter(({ items, draft }) => items.length > 0 || draft.body !== ""),
+  }));
+  dispatch(roomId);
+}
+
+/** Sends a message with what is in the tray, at once or as soon as it has been uploaded. */
+export function post(roomId: string, draft: Draft): void {
+  const { items } = trayOf(trays.get(), roomId);
+  if (items.length === 0) return void tertulia.room(roomId).send(draft);
+  change(roomId, ({ parcels }) => ({ items: [], parcels: [...parcels, { id: nextId++, draft, items }] }));
+  dispatch(roomId);
+}
+
+/** Takes a message away that waits. */
+export function discard(roomId: string, parcelId: number): void {
+  const parcel = trayOf(trays.get(), roomId).parcels.find(({ id }) => id === parcelId);
+  change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcelId) }));
+  for (const { id, preview } of parcel?.items ?? []) {
+    aborts.get(id)?.abort();
+    if (preview) URL.revokeObjectURL(preview);
+  }
+}
+
+/** Sends the messages whose uploads are there. */
+function dispatch(roomId: string): void {
+  for (const parcel of trayOf(trays.get(), roomId).parcels) {
+    if (parcel.items.some(({ state }) => state !== "ready")) continue;
+    const attachments = parcel.items.flatMap(({ uploadId }) => uploadId ?? []);
+    try {
+      tertulia.room(roomId).send({ ...parcel.draft, attachments });
+    } catch (error) {
+      complain(error);
+      continue;
+    }
+    change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcel.id) }));
+  }
+}
+
+function upload(roomId: string, { id, file, isImage, preview }: Item): void {
+  const abort = new AbortController();
+  aborts.set(id, abort);
+  const run = async () => {
+    try {
+      const upload = await tertulia.uploads.send(file, {
+        fileName: file.name || "file",
+        contentType: isImage ? file.type : notImage(file.type),
+        signal: abort.signal,
+        progress: (sent) => set(roomId, id, { sent }),
+      });
+      keepLocal(upload.id, { file, isImage, preview });
+      set(roomId, id, { state: "ready", sent: file.size, uploadId: upload.id });
+      dispatch(roomId);
+      if (upload.status === "processing" && find(roomId, id)) void watch(roomId, id, upload.id);
+    } catch (error) {
+      if (!abort.signal.aborted) set(roomId, id, { state: "failed", error });
+    } finally {
+      aborts.delete(id);
+      running--;
+      next();
+    }
+  };
+  queue.push(() => (abort.signal.aborted ? aborts.delete(id) : (running++, void run())));
+  next();
+}
+
+/** A picture that can't be shown says so before its message is sent, if that takes long enough. */
+async function watch(roomId: string, id: number, uploadId: string): Promise<void> {
+  const { status, reason } = await tertulia.uploads.settled(uploadId).catch(() => ({ status: "processing", reason: undefined }));
+  if (status === "failed") set(roomId, id, { state: "failed", reason: reason ?? "malformed" });
+}
+
+function next(): void {
+  while (running < AT_ONCE && queue.length > 0) queue.shift()?.();
+}
+
+/** A picture that is sent as a file is announced as one. */
+const notImage = (type: string): string => (IMAGE_TYPES.includes(type) ? "application/octet-stream" : type);
+
+const every = ({ items, parcels }: Tray): readonly Item[] => [...items, ...parcels.flatMap(({ items }) => items)];
+
+const find = (roomId: string, id: number): Item | undefined => every(trayOf(trays.get(), roomId)).find((item) => item.id === id);
+
+function set(roomId: string, id: number, changes: { [K in keyof Item]?: Item[K] | undefined }): void {
+  const changed = (items: readonly Item[]) =>
+    items.some((item) => item.id === id) ? items.map((item) => (item.id === id ? ({ ...item, ...changes } as Item) : item)) : items;
+  change(roomId, ({ items, parcels }) => ({
+    items: changed(items),
+    parcels: parcels.map((parcel) => ({ ...parcel, items: changed(parcel.items) })),
+  }));
+}
+
+function change(roomId: string, by: (tray: Tray) => Tray): void {
+  const tray = by(trayOf(trays.get(), roomId));
+  const all = new Map(trays.get());
+  if (tray.items.length + tray.parcels.length > 0) all.set(roomId, tray);
+  else all.delete(roomId);
+  trays.set(all);
+}
+
+/** Why a file didn't get there. */
+export function explainUpload({ error, reason }: Pick<Item, "error" | "reason">): string | undefined {
+  if (reason) return text().failures[reason];
+  if (!(error instanceof TertuliaError)) return undefined;
+  const { errors } = text();
+  if (error.code === "not_found") return errors.noUploads;
+  if (error.code === "too_large" || error.field === "size") return errors.fileTooLarge;
+  return undefined;
+}
+
+// What somebody else attached isn't for who comes after.
+session.subscribe(() => {
+  if (session.get()) return;
+  for (const abort of aborts.values()) abort.abort();
+  for (const tray of trays.get().values()) for (const { preview } of every(tray)) if (preview) URL.revokeObjectURL(preview);
+  trays.set(new Map());
+  forgetLocals();
+});
+
+addEventListener("beforeunload", (event) => {
+  // What isn't there yet would be lost with the page.
+  for (const tray of trays.get().values()) if (every(tray).some(({ state }) => state === "uploading")) event.preventDefault();
+});

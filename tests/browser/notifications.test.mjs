@@ -1,0 +1,113 @@
+// What happened while one looked elsewhere: told on every device, in the list, and on the page's icon.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { connected, launch, message, mustBeAccessible, open, signIn } from "./browser.mjs";
+import { api, makeRoom, register } from "./people.mjs";
+import { Server } from "./server.mjs";
+
+let server, browser, ana, bruno, kitchen, garden, anas, phone;
+
+before(async () => {
+  [server, browser] = await Promise.all([Server.start(), launch()]);
+  ana = await register(server, "ana", "Ana Lafuente");
+  bruno = await register(server, "bruno", "Bruno Díaz");
+  kitchen = await makeRoom(server, bruno, "kitchen");
+  garden = await makeRoom(server, bruno, "garden");
+  for (const { id } of [kitchen, garden]) await api(server, bruno.accessToken, "PUT", `rooms/${id}/members/${ana.user.id}`, {});
+  anas = await open(browser, server);
+  phone = await open(browser, server, { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true, colorScheme: "dark" });
+  await signIn(anas, "ana");
+  await signIn(phone, "ana");
+  // Those two were invitations.
+  await bell(anas, 2).waitFor();
+  await api(server, ana.accessToken, "POST", "notifications/read-all");
+  await bell(anas, 0).waitFor();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+const say = ({ id }, body) => api(server, bruno.accessToken, "POST", `rooms/${id}/messages`, { body });
+const bell = (page, unread) =>
+  page.getByRole("button", { name: unread > 0 ? `Notifications, ${unread} unread` : "Notifications", exact: true });
+
+test("a mention is told on every device, leads to its message, and is read on all of them", async () => {
+  await say(garden, "nothing for anybody");
+  await say(kitchen, "@ana can you bring the keys?");
+  for (const page of [anas, phone]) await bell(page, 1).waitFor();
+  await bell(anas, 1).click();
+  await anas.getByRole("dialog").getByRole("button", { name: /Mention.*Bruno Díaz.*can you bring the keys/ }).click();
+  await anas.getByRole("heading", { name: "kitchen", exact: true }).waitFor();
+  await message(anas, "can you bring the keys?").waitFor();
+  for (const page of [anas, phone]) await bell(page, 0).waitFor();
+});
+
+test("all are marked as read at once", async () => {
+  await anas.goto("/");
+  await connected(anas);
+  for (const body of ["@ana one", "@ana two"]) await say(garden, body);
+  await bell(phone, 2).click();
+  const dialog = phone.getByRole("dialog", { name: "Notifications" });
+  await dialog.getByRole("button", { name: /@ana two/ }).waitFor();
+  await mustBeAccessible(phone, "notifications");
+  await dialog.getByRole("button", { name: "Mark all as read" }).click();
+  await dialog.getByText("0 unread").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await bell(anas, 0).waitFor();
+});
+
+test("the page's icon and title count what is unread", async () => {
+  const icon = () => anas.evaluate(() => document.querySelector('link[rel="icon"]').href);
+  await anas.waitForFunction(() => /^\(\d+\) /.test(document.title));
+  await anas.waitForFunction(() => document.querySelector('link[rel="icon"]').href.startsWith("blob:"));
+  const first = await icon();
+  await say(garden, "one more");
+  await anas.waitForFunction((first) => document.querySelector('link[rel="icon"]').href !== first, first);
+  for (const name of [/kitchen/, /garden/]) await anas.getByRole("link", { name }).first().click();
+  await anas.waitForFunction(() => document.title === "Tertulia");
+  await anas.waitForFunction(() => document.querySelector('link[rel="icon"]').href.endsWith("/favicon.svg"));
+});
+
+test("a room tells of what its reader wants", async () => {
+  await anas.getByRole("link", { name: /garden/ }).first().click();
+  await anas.getByRole("button", { name: "Room menu" }).click();
+  await anas.getByRole("menuitem", { name: "Notifications of this room" }).click();
+  const dialog = anas.getByRole("dialog", { name: "Notifications of this room" });
+  await dialog.getByRole("radio", { name: "Mentions of me and answers to me" }).waitFor();
+  assert.ok(await dialog.getByRole("radio", { name: "Mentions of me and answers to me" }).isChecked());
+  await mustBeAccessible(anas, "notifications of a room");
+  await dialog.getByRole("radio", { name: "Nothing" }).check();
+  const set = () => api(server, ana.accessToken, "GET", `rooms/${garden.id}/preferences`);
+  for (let tries = 0; (await set()).notify !== "nothing"; tries++) assert.ok(tries < 100, "the room's preference is stored");
+  await anas.keyboard.press("Escape");
+  await anas.goto("/");
+  await connected(anas);
+  await say(garden, "@ana not for you");
+  await say(kitchen, "@ana for you");
+  await bell(anas, 1).click();
+  await anas.getByRole("dialog").getByRole("button", { name: /for you/ }).waitFor();
+  assert.equal(await anas.getByRole("dialog").getByText("not for you").count(), 0);
+  await anas.keyboard.press("Escape");
+});
+
+test("quiet hours are chosen, with the time zone of the browser", async () => {
+  await anas.getByRole("button", { name: "Settings" }).click();
+  await anas.getByRole("tab", { name: "Notifications" }).click();
+  await anas.getByRole("checkbox", { name: "Don’t disturb me at certain hours" }).check();
+  await anas.getByLabel("from").fill("23:30");
+  const stored = () => api(server, ana.accessToken, "GET", "me/preferences");
+  for (let tries = 0; (await stored()).quietHours?.from !== "23:30"; tries++) assert.ok(tries < 200, "quiet hours are stored");
+  assert.deepEqual((await stored()).quietHours, { from: "23:30", to: "08:00", timeZone: "Europe/Madrid" });
+  await mustBeAccessible(anas, "settings of notifications");
+  await anas.getByRole("checkbox", { name: "Don’t disturb me at certain hours" }).uncheck();
+  for (let tries = 0; (await stored()).quietHours; tries++) assert.ok(tries < 200, "they are gone");
+  await anas.keyboard.press("Escape");
+});
+
+test("nothing was written to either console", () => {
+  anas.mustBeClean();
+  phone.mustBeClean();
+});
