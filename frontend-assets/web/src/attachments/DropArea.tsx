@@ -1,7 +1,8 @@
 // A room into which files can be dragged.
 
 import { useState, type DragEvent, type ReactNode } from "react";
-import { useText } from "../text/index.ts";
+import { text, useText } from "../text/index.ts";
+import { say } from "../ui/toasts.tsx";
 import styles from "./drop-area.module.css";
 import { attach } from "./tray.ts";
 
@@ -33,7 +34,7 @@ export function DropArea({ className, label, roomId, children }: Props) {
         if (!hasFiles(event)) return;
         event.preventDefault();
         setOver(false);
-        attach(roomId, [...event.dataTransfer.files]);
+        attach(roomId, dropped(event.dataTransfer));
       }}
     >
       {children}
@@ -44,4 +45,15 @@ export function DropArea({ className, label, roomId, children }: Props) {
       )}
     </section>
   );
+}
+
+/** The files among what was dropped; a folder would be one that can't be read. */
+function dropped({ items }: DataTransfer): File[] {
+  return [...items].flatMap((item) => {
+    const file = item.getAsFile();
+    if (!file) return [];
+    if (!item.webkitGetAsEntry()?.isDirectory) return [file];
+    say(text().errors.emptyFile(file.name), true);
+    return [];
+  });
 }
