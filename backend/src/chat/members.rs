@@ -44,18 +44,19 @@ pub async fn list(
     })
 }
 
-/// Makes a user a member of a public room, and announces it to the room.
+/// Makes a user a member of a public room, and announces it to the room. False if they were one.
 ///
 /// # Errors
 /// What the store says.
-pub async fn join(chat: &Arc<Chat>, room: &RoomId, user: &UserId) -> Result<(), AppError> {
+pub async fn join(chat: &Arc<Chat>, room: &RoomId, user: &UserId) -> Result<bool, AppError> {
     let (chat, room, user) = (chat.clone(), room.clone(), user.clone());
     run_to_completion(async move {
         let (role, now) = (RoomRole::Member, Timestamp::now());
-        if chat.store.add_member(&room, &user, role, now).await? {
+        let is_new = chat.store.add_member(&room, &user, role, now).await?;
+        if is_new {
             announce(&chat, &room, &user, role);
         }
-        Ok(())
+        Ok(is_new)
     })
     .await
 }

@@ -227,8 +227,8 @@ async fn members_to_notify(chat: &Chat, room: &RoomId) -> Result<Vec<UserId>, Ap
     }
 }
 
-/// `room:join`: makes the actor a member of a public room, and subscribes the connection. `begin` gets the room and
-/// what was missed before any later event reaches the socket.
+/// `room:join`: makes the actor a member of a public room, and subscribes the connection. `begin` gets the room,
+/// what was missed, and whether the actor became a member, before any later event reaches the socket.
 ///
 /// # Errors
 /// `not_found` for a room that the actor may not join, and as those of [`super::subscriptions::Subscriptions::subscribe`].
@@ -239,14 +239,14 @@ pub async fn join(
     socket: &Socket,
     room_id: &RoomId,
     since: Option<(u64, Option<Epoch>)>,
-    begin: impl FnOnce(Room, Replay),
+    begin: impl FnOnce(Room, Replay, bool),
 ) -> Result<(), AppError> {
     let reserved = if socket.is_subscribed(&topics::room(room_id)) {
         Reserved::since(chat.subscriptions.mark())
     } else {
         chat.subscriptions.reserve(socket)?
     };
-    let room = joined(chat, actor, room_id).await?;
+    let (room, is_new) = joined(chat, actor, room_id).await?;
     let since = since.map(|(seq, epoch)| Since {
         seq,
         epoch,
@@ -255,7 +255,7 @@ pub async fn join(
     let begin = |replay: Replay| {
         let mut room = wire::room(room);
         room.head_seq = replay.head_seq;
-        begin(room, replay);
+        begin(room, replay, is_new);
     };
     // Whoever leaves on another connection meanwhile becomes a member again.
     let check = || async move { joined(chat, actor, room_id).await.map(drop) };
@@ -269,14 +269,18 @@ pub async fn join(
         .await
 }
 
-/// A room, of which the actor is made a member unless they are one.
-async fn joined(chat: &Arc<Chat>, actor: &Actor, room_id: &RoomId) -> Result<StoredRoom, AppError> {
+/// A room, of which the actor is made a member unless they are one; true if they weren't.
+async fn joined(
+    chat: &Arc<Chat>,
+    actor: &Actor,
+    room_id: &RoomId,
+) -> Result<(StoredRoom, bool), AppError> {
     let room = visible(chat, actor, room_id).await?;
     if room.viewer.is_some() {
-        return Ok(room);
+        return Ok((room, false));
     }
-    members::join(chat, room_id, &actor.user_id).await?;
-    visible(chat, actor, room_id).await
+    let is_new = members::join(chat, room_id, &actor.user_id).await?;
+    Ok((visible(chat, actor, room_id).await?, is_new))
 }
 
 /// Subscribes a connection to a room that the actor is a member of.

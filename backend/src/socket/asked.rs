@@ -96,6 +96,11 @@ impl Answer {
         }
     }
 
+    /// Nothing is recorded: a client that comes back subscribes to each of its rooms.
+    pub(super) fn changed_nothing(&mut self) {
+        self.pending = None;
+    }
+
     /// The ack, after it was done.
     pub(super) fn done(mut self) -> Option<Ack> {
         self.end(None);

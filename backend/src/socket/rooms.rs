@@ -42,8 +42,11 @@ pub(super) fn join(session: Arc<ChatSession>, socket: Socket, asked: Asked) -> H
             let since = request.since.map(|seq| (seq, request.epoch));
             // The answer is sent under the feed's lock, ahead of every later event; a refusal afterwards.
             let mut ack = Some(ack);
-            let begin = |room: Room, replay: Replay| {
-                if let Some(ack) = ack.take() {
+            let begin = |room: Room, replay: Replay, is_new_member: bool| {
+                if let Some(mut ack) = ack.take() {
+                    if !is_new_member {
+                        ack.changed_nothing();
+                    }
                     send_joined(ack, &room, &replay, &actor.user_id);
                 }
             };
