@@ -34,10 +34,11 @@ RELEASE := cargo build --release --package tertulia
 # Without Node, or with one that is too old, everything but the web client works.
 WEB_WHERE_NODE_IS := if scripts/prerequisites node; then $(MAKE) web; else echo "The server is built without the web client." >&2; fi
 
-fleet: ## Start three instances behind nginx on the stack, and print their address (scripts/fleet)
-	@scripts/prerequisites rust libcurl nginx openssl postgresql python redis
+fleet: ## Start three instances behind nginx and a worker on the stack, and print their address (scripts/fleet)
+	@scripts/prerequisites rust libcurl nginx openssl postgresql python rabbitmq redis
 	@$(WEB_WHERE_NODE_IS)
 	$(RELEASE)
+	cargo build --release --package tertulia-worker
 	scripts/fleet up 3
 	@echo "make fleet-down ends it." >&2
 
@@ -45,7 +46,7 @@ fleet-down: ## Stop them, and the stack
 	scripts/fleet down
 	scripts/stack down
 
-stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL (scripts/stack)
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL, RabbitMQ (scripts/stack)
 	scripts/stack up
 
 stack-down: stack-of-faults-down ## Stop them and delete what they hold
@@ -56,7 +57,7 @@ stack-of-faults-down: ## Likewise those that the tests break, which the tests st
 
 # Says at once what is missing and can't be installed, rather than after half an hour.
 test: ## Install what the tests need, run all of them, and end the services that were started for it
-	scripts/prerequisites rust node chromium faketime libcurl nginx openssl postgresql python redis
+	scripts/prerequisites rust node chromium faketime libcurl nginx openssl postgresql python rabbitmq redis
 	@if [ -e target/stack/env ]; then end=stack-of-faults-down; else end=stack-down; fi; \
 	trap "$(MAKE) --no-print-directory $$end" EXIT; \
 	$(MAKE) test-rust test-fleet test-sdk test-browser
@@ -66,7 +67,7 @@ test-quick: web $(SDK)/node_modules/.package-lock.json ## Of the tests, those th
 	cd $(SDK) && npm test
 
 # What the names of tests have in them that need services, or the official clients.
-OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients postgres redis
+OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients postgres rabbitmq redis
 
 # The features of the whole workspace are used by every step, so that nothing is built twice. The server that the tests
 # start is built along with them (target/debug/server-under-test), and holds the web client.
@@ -119,16 +120,16 @@ bench: bench-peers ## Measure the server beside its peers, and its shared servic
 	$(MAKE) --no-print-directory bench-services
 
 # Each says itself what it measures.
-SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate
+SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate job_rate
 
-bench-services: ## Measure limits, circuit breakers, tokens, cache, health and audit log, on the stack (writes target/bench/services.md)
-	scripts/stack up redis postgresql
-	cargo build --release --package rate-limiter --package circuit-breaker --package storage --package tertulia \
+bench-services: ## Measure limits, circuit breakers, tokens, cache, health, audit log and jobs, on the stack (writes target/bench/services.md)
+	scripts/stack up redis postgresql rabbitmq
+	cargo build --release --package rate-limiter --package circuit-breaker --package storage --package job-queue --package tertulia \
 		$(addprefix --example ,$(SERVICES_MEASURED))
 	mkdir -p target/bench
 	set -a; . target/stack/env; set +a; \
 	for example in $(SERVICES_MEASURED); do \
-		case $$example in audit_pipeline) where=$$REDIS_SINGLE_URL ;; audit_rate) where=$$DATABASE_URL ;; *) where= ;; esac; \
+		case $$example in audit_pipeline) where=$$REDIS_SINGLE_URL ;; audit_rate) where=$$DATABASE_URL ;; job_rate) where=$$RABBITMQ_URL ;; *) where= ;; esac; \
 		echo; echo "## $$example"; target/release/examples/$$example $$where; \
 	done | tee target/bench/services.md
 

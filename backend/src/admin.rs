@@ -7,9 +7,13 @@ use std::{
 };
 
 use gateway::{InstanceId, Peers};
+pub use protocol::DeadJobAction;
 use protocol::{ApiKeyId, AuditOutcome, CreateApiKey, Request, Role, Secret};
 use redis_client::RedisClient;
-use storage::{AuditStore, MessageStore, OpenError, Postgres, StoreError, StoredApiKey};
+use storage::{
+    AuditStore, DEAD_JOBS_SETTLED, DeadJob, JobStore, MessageStore, OpenError, Postgres, Sql,
+    StoreError, StoredApiKey,
+};
 
 use crate::{
     audit::record::Record,
@@ -249,6 +253,93 @@ pub async fn restored(config: &Config) -> Result<u64, AdminError> {
     };
     let renewed = renewed.await;
     opened.close(renewed).await
+}
+
+/// The jobs that failed for good, of a kind or of all, a line each, the latest first.
+///
+/// # Errors
+/// If a server is running on the directory, or the database isn't reached.
+pub async fn dead_jobs(config: &Config, kind: Option<&str>) -> Result<Vec<String>, AdminError> {
+    let tables = Tables::open(config).await?;
+    let dead = tables.jobs.dead(kind, 1, DEAD_JOBS_SETTLED).await;
+    tables.close().await;
+    let line = |job: DeadJob| {
+        let (kind, id, at, attempts) = (job.kind, job.id, job.died_at, job.attempts);
+        format!("{kind}  {id}  failed {at}, run {attempts}: {}", job.error)
+    };
+    Ok(dead?.0.into_iter().map(line).collect())
+}
+
+/// Enqueues such a job again, or forgets it; all of its kind without an id. Says how many there were.
+///
+/// # Errors
+/// If a server is running on the directory, the database isn't reached, or there is no such job.
+pub async fn settle_dead_jobs(
+    config: &Config,
+    action: DeadJobAction,
+    kind: &str,
+    id: Option<&str>,
+) -> Result<u32, AdminError> {
+    let tables = Tables::open(config).await?;
+    let settled = tables.jobs.settle_dead(action, kind, id).await;
+    tables.close().await;
+    let settled = settled?;
+    if settled == 0 {
+        return Err(AdminError::Invalid(format!(
+            "no such job has failed for good: {kind} {}",
+            id.unwrap_or_default()
+        )));
+    }
+    let mut done = Record::new("job.settle", AuditOutcome::Succeeded)
+        .by_system()
+        .on("job", kind)
+        .with("jobs", settled);
+    let action = match action {
+        DeadJobAction::Replay => "replay",
+        DeadJobAction::Drop => "drop",
+    };
+    done.set_detail("action", action);
+    if let Some(id) = id {
+        done.set_detail("id", id);
+    }
+    record(config, done).await?;
+    Ok(settled)
+}
+
+/// The tables of a configuration, for one command.
+struct Tables {
+    sql: Sql,
+    jobs: JobStore,
+    postgres: Option<Postgres>,
+}
+
+impl Tables {
+    async fn open(config: &Config) -> Result<Self, AdminError> {
+        let (sql, postgres) = match &config.fleet {
+            None => (Sql::open(&config.data_dir).await?, None),
+            Some(fleet) => {
+                let config = fleet.postgres.as_ref().ok_or_else(|| {
+                    let why = "this fleet keeps no jobs: DATABASE_URL isn't set";
+                    AdminError::Invalid(why.to_owned())
+                })?;
+                let postgres = Postgres::connect(config.clone())?;
+                (Sql::postgres(postgres.clone()), Some(postgres))
+            }
+        };
+        let jobs = JobStore::new(sql.clone());
+        Ok(Self {
+            sql,
+            jobs,
+            postgres,
+        })
+    }
+
+    async fn close(&self) {
+        self.sql.close().await;
+        if let Some(postgres) = &self.postgres {
+            postgres.close().await;
+        }
+    }
 }
 
 /// Joins the registry of instances for a moment, which tells of the others.

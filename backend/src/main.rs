@@ -1,21 +1,17 @@
 //! The command line: one server, and the commands for those who run it.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use tertulia::{
-    admin,
+    admin::{self, DeadJobAction},
     config::Config,
     health::probe,
     logging,
     media::image_process,
+    process::{complain, run, say, stop_signal},
     server::{self, Listeners},
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify};
 
 const USAGE: &str = "\
 usage: tertulia [COMMAND]
@@ -29,6 +25,12 @@ usage: tertulia [COMMAND]
                          make a key for another program and print it; SCOPES is publish, or publish:/ for a namespace
   admin keys list        list the keys of other programs
   admin keys revoke ID   revoke one
+  admin jobs list [KIND]
+                         list jobs that failed for good, the latest first
+  admin jobs replay KIND [ID]
+                         enqueue such a job again, or all of its kind
+  admin jobs drop KIND [ID]
+                         forget it, or all of its kind
   version, --version     print the version
   help, --help           print this
 
@@ -61,6 +63,20 @@ fn main() -> ExitCode {
             let id = id.to_owned();
             run(|config| revoke_key(config, id))
         }
+        ["admin", "jobs", "list"] => run(|config| list_jobs(config, None)),
+        ["admin", "jobs", "list", kind] => {
+            let kind = kind.to_owned();
+            run(|config| list_jobs(config, Some(kind)))
+        }
+        ["admin", "jobs", command @ ("replay" | "drop"), kind] => {
+            let (command, kind) = (command.to_owned(), kind.to_owned());
+            run(|config| settle_jobs(config, command, kind, None))
+        }
+        ["admin", "jobs", command @ ("replay" | "drop"), kind, id] => {
+            let (command, kind) = (command.to_owned(), kind.to_owned());
+            let id = id.to_owned();
+            run(|config| settle_jobs(config, command, kind, Some(id)))
+        }
         ["version" | "--version" | "-V"] => {
             say(&format!("tertulia {}", env!("CARGO_PKG_VERSION")));
             Ok(())
@@ -74,32 +90,10 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            // Nobody is left to tell if that fails.
-            drop(writeln!(io::stderr(), "{message}"));
+            complain(&message);
             ExitCode::FAILURE
         }
     }
-}
-
-/// Prints a line; says whether anybody can have read it. `println!` would panic where nobody does.
-fn say(line: &str) -> bool {
-    let mut output = io::stdout().lock();
-    writeln!(output, "{line}")
-        .and_then(|()| output.flush())
-        .is_ok()
-}
-
-fn run<F>(command: impl FnOnce(Config) -> F) -> Result<(), String>
-where
-    F: Future<Output = Result<(), String>>,
-{
-    let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| e.to_string())?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = config.worker_threads {
-        runtime.worker_threads(workers);
-    }
-    let runtime = runtime.enable_all().build().map_err(|e| e.to_string())?;
-    runtime.block_on(command(config))
 }
 
 async fn serve(config: Config) -> Result<(), String> {
@@ -146,23 +140,6 @@ fn greeting(config: &Config, port: u16, operations: SocketAddr) -> String {
     )
 }
 
-/// Ends at SIGTERM or SIGINT. Without handlers for them the process would end anyway, only less gently.
-async fn stop_signal() {
-    let signals = (
-        tokio::signal::unix::signal(SignalKind::terminate()),
-        tokio::signal::unix::signal(SignalKind::interrupt()),
-    );
-    match signals {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
-    }
-}
-
 /// For container health checks, where no HTTP client is installed.
 async fn health(config: Config) -> Result<(), String> {
     let address = probe::address(config.host, config.port).map_err(|e| e.to_string())?;
@@ -204,7 +181,7 @@ async fn create_key(config: Config, name: String, scopes: String) -> Result<(), 
     say(key.secret.expose());
     if let Some(error) = key.unrecorded {
         // Not a failure: whoever reads the key from the output has to take it.
-        drop(writeln!(io::stderr(), "warning: {error}"));
+        complain(&format!("warning: {error}"));
     }
     Ok(())
 }
@@ -221,5 +198,34 @@ async fn revoke_key(config: Config, id: String) -> Result<(), String> {
         .await
         .map_err(|e| e.to_string())?;
     say(&format!("The key {id} is revoked."));
+    Ok(())
+}
+
+async fn list_jobs(config: Config, kind: Option<String>) -> Result<(), String> {
+    let dead = admin::dead_jobs(&config, kind.as_deref()).await;
+    for line in dead.map_err(|e| e.to_string())? {
+        say(&line);
+    }
+    Ok(())
+}
+
+async fn settle_jobs(
+    config: Config,
+    command: String,
+    kind: String,
+    id: Option<String>,
+) -> Result<(), String> {
+    let settling = if command == "replay" {
+        DeadJobAction::Replay
+    } else {
+        DeadJobAction::Drop
+    };
+    let settled = admin::settle_dead_jobs(&config, settling, &kind, id.as_deref()).await;
+    let jobs = settled.map_err(|e| e.to_string())?;
+    let done = match settling {
+        DeadJobAction::Replay => "enqueued again",
+        DeadJobAction::Drop => "dropped",
+    };
+    say(&format!("{jobs} {done}."));
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
-use job_queue::JobQueue;
 use protocol::{ServerDraining, ServerEvent};
 use storage::{OpenError, UploadStore};
 use tokio::{
@@ -27,7 +26,7 @@ use crate::{
     cache::Cache,
     chat::{Chat, ChatFleet, ChatParts, blocked_rooms::BlockedRooms},
     circuits::Dependency,
-    config::Config,
+    config::{Config, FleetConfig},
     delivery::{Delivery, user_sockets::UserSockets},
     fleet::{
         BackEnds, Fleet,
@@ -36,7 +35,7 @@ use crate::{
     },
     health::Health,
     http,
-    jobs::{self, Jobs},
+    jobs::{self, Jobs, Role},
     media::{Media, MediaParts},
     media_urls::MediaUrls,
     metrics::Metrics,
@@ -76,6 +75,9 @@ pub enum StartError {
     /// Other instances couldn't reach this one.
     #[error("{0}")]
     Internal(String),
+    /// The configuration isn't one of a worker.
+    #[error("{0}")]
+    Worker(String),
     /// The metrics.
     #[error(transparent)]
     Metrics(#[from] telemetry::RegistryError),
@@ -154,7 +156,7 @@ pub async fn start_and_notify(
     let shared = app.clone();
     background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
     let (stop_jobs, jobs_stopped) = watch::channel(false);
-    let running_jobs = tokio::spawn(jobs::run(app.clone(), jobs_stopped));
+    let running_jobs = tokio::spawn(jobs::run(app.clone(), Role::Server, jobs_stopped));
     let mut bus_tasks = JoinSet::new();
     match fleet {
         None => spawn_tasks(&mut background, &app),
@@ -169,6 +171,7 @@ pub async fn start_and_notify(
                     instances: &shared.instances,
                     store: &shared.store,
                     revocations: &shared.auth.revocations,
+                    serves_clients: true,
                 };
                 shared.startup.wait(&dependencies).await;
                 // Which topics a connection joins depends on whether there are any.
@@ -236,6 +239,17 @@ pub async fn start_and_notify(
         notifications.step_down().await;
     }
     app.auth.last_seen.flush().await;
+    close_stores(&app, audit_tasks).await;
+    app.instances.leave().await;
+    bus_tasks.shutdown().await;
+    if let Some(postgres) = &app.postgres {
+        postgres.close().await;
+    }
+    Ok(served?)
+}
+
+/// Writes what is to be written yet, and tells it the others.
+pub(crate) async fn close_stores(app: &App, mut audit_tasks: JoinSet<()>) {
     app.store.close().await;
     app.audit.settle(LAST_ENTRIES).await;
     audit_tasks.shutdown().await;
@@ -248,12 +262,6 @@ pub async fn start_and_notify(
     app.cache.flush(LAST_INVALIDATIONS).await;
     // The last writes are still being published.
     app.bus.flush().await;
-    app.instances.leave().await;
-    bus_tasks.shutdown().await;
-    if let Some(postgres) = &app.postgres {
-        postgres.close().await;
-    }
-    Ok(served?)
 }
 
 async fn components(
@@ -269,11 +277,8 @@ async fn components(
                         .into(),
                 )
             })?;
-            let secret = SigningSecret::open(&config)?;
-            let metrics = Metrics::new()?;
-            let back_ends = BackEnds::of_fleet(&config, fleet, &secret, address, &metrics).await?;
-            let blocked_rooms = BlockedRooms::of_fleet(back_ends.store.clone());
-            Ok(assemble(config, &secret, back_ends, blocked_rooms, metrics))
+            let fleet = fleet.clone();
+            of_fleet(config, &fleet, address).await
         }
         _ => {
             let metrics = Metrics::new()?;
@@ -291,6 +296,29 @@ async fn components(
             Ok((started?, None))
         }
     }
+}
+
+async fn of_fleet(
+    config: Config,
+    fleet: &FleetConfig,
+    address: SocketAddr,
+) -> Result<(SharedApp, Option<Fleet>), StartError> {
+    let secret = SigningSecret::open(&config)?;
+    let metrics = Metrics::new()?;
+    let back_ends = BackEnds::of_fleet(&config, fleet, &secret, address, &metrics).await?;
+    let blocked_rooms = BlockedRooms::of_fleet(back_ends.store.clone());
+    Ok(assemble(config, &secret, back_ends, blocked_rooms, metrics))
+}
+
+/// Those of a worker. Other instances don't learn of its address.
+pub(crate) async fn worker_components(
+    config: Config,
+    address: SocketAddr,
+) -> Result<(SharedApp, Fleet), StartError> {
+    let alone = || StartError::Worker("MONGODB_URI, REDIS_URL: expected by a worker".to_owned());
+    let fleet = config.fleet.clone().ok_or_else(alone)?;
+    let (app, fleet) = of_fleet(config, &fleet, address).await?;
+    Ok((app, fleet.ok_or_else(alone)?))
 }
 
 /// The components of a single instance, which knows everything that it has to before it accepts clients.
@@ -331,6 +359,7 @@ fn assemble(
         audit,
         sql,
         objects,
+        jobs,
         fleet,
     } = back_ends;
     store.observe(metrics.store_observer());
@@ -427,7 +456,6 @@ fn assemble(
     if let Some(objects) = objects.as_ref().filter(|objects| objects.is_remote()) {
         objects.guard(circuits.breaker(Dependency::ObjectStore));
     }
-    let jobs = sql.clone().map(|sql| Jobs::new(JobQueue::new(sql)));
     let media = sql.clone().zip(jobs.as_ref()).zip(objects);
     let media = media.map(|((sql, jobs), objects)| {
         Arc::new(Media::new(MediaParts {
@@ -448,7 +476,8 @@ fn assemble(
             postgres.clone(),
             circuits.clone(),
         )
-        .with_audit(audit.embedded_store()),
+        .with_audit(audit.embedded_store())
+        .with_broker(jobs.as_ref().and_then(Jobs::broker)),
         audit,
         jobs,
         media,
@@ -483,7 +512,7 @@ fn assemble(
 }
 
 /// Those who take the messages of other instances.
-fn receivers(app: &App) -> Receivers {
+pub(crate) fn receivers(app: &App) -> Receivers {
     Receivers::new(vec![
         app.chat.clone(),
         app.accounts.clone(),
@@ -501,7 +530,7 @@ fn receivers(app: &App) -> Receivers {
     ])
 }
 
-fn gateway_config(app: &App) -> gateway::Config {
+pub(crate) fn gateway_config(app: &App) -> gateway::Config {
     let config = &app.config;
     let defaults = gateway::Config::default();
     gateway::Config {

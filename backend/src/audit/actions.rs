@@ -113,6 +113,7 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
         "/api/v1/admin/circuits/{circuitName}",
         Always("circuit.set"),
     ),
+    route(Post, "/api/v1/admin/jobs", Always("job.settle")),
     route(Get, "/api/v1/admin/audit", Always("audit.read")),
     route(Get, "/api/v1/admin/audit/export", Always("audit.export")),
 ];

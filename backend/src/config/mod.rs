@@ -7,6 +7,7 @@ mod circuits;
 mod emitter;
 mod external_tokens;
 mod fleet;
+mod jobs;
 mod media;
 mod postgres;
 mod reader;
@@ -29,6 +30,7 @@ pub use audit::AuditConfig;
 pub use emitter::EmitterConfig;
 pub use external_tokens::{ClaimName, ExternalKeys, ExternalTokensConfig};
 pub use fleet::FleetConfig;
+pub use jobs::JobsConfig;
 pub use media::MediaConfig;
 use reader::Reader;
 pub use user_agents::UserAgentRules;
@@ -59,6 +61,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// Files and images.
     pub media: MediaConfig,
+    /// Where jobs are run.
+    pub jobs: JobsConfig,
     /// What of the official Redis emitter is taken.
     pub emitter: Option<EmitterConfig>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
@@ -181,6 +185,7 @@ impl Config {
             external_tokens: reader.external_tokens(production, tls_ca_file.clone()),
             data_dir,
             media: reader.media(tls_ca_file.as_ref()),
+            jobs: reader.jobs(tls_ca_file.as_ref()),
             emitter: reader.emitter(fleet.as_ref(), tls_ca_file),
             fleet,
             jwt_secret: reader.text("JWT_SECRET").map(Secret::from),

@@ -20,6 +20,7 @@ use crate::{
     auth::signing_secret::SigningSecret,
     circuits::Circuits,
     config::{Config, FleetConfig},
+    jobs::Jobs,
     limits::Limits,
     metrics::Metrics,
 };
@@ -59,6 +60,8 @@ pub struct BackEnds {
     pub sql: Option<Sql>,
     /// What people upload, unless a fleet has no bucket for it.
     pub objects: Option<ObjectStore>,
+    /// What is done later; likewise.
+    pub jobs: Option<Jobs>,
     /// Of an instance of a fleet.
     pub fleet: Option<Fleet>,
 }
@@ -142,6 +145,7 @@ impl BackEnds {
             peers: Peers::default(),
             circuits: Circuits::alone(config.circuits.clone()),
             limits: Limits::in_memory(&config.rate_limits),
+            jobs: Some(Jobs::new(sql.clone(), None)?),
             sql: Some(sql),
             objects: Some(objects),
             fleet: None,
@@ -215,6 +219,7 @@ impl BackEnds {
             bus,
             peers,
             audit: Arc::new(audit),
+            jobs: fleet_jobs(all, postgres.clone())?,
             sql: postgres.clone().map(Sql::postgres),
             objects: bucket(all)?,
             fleet: Some(Fleet {
@@ -263,6 +268,11 @@ fn open_postgres(config: &FleetConfig, metrics: &Metrics) -> Result<Option<Postg
     let postgres = Postgres::connect(config.clone())?;
     postgres.observe(metrics.postgres_observer());
     Ok(Some(postgres))
+}
+
+fn fleet_jobs(all: &Config, postgres: Option<Postgres>) -> Result<Option<Jobs>, OpenError> {
+    let jobs = |postgres| Jobs::new(Sql::postgres(postgres), all.jobs.broker.as_ref());
+    postgres.map(jobs).transpose()
 }
 
 fn fleet_audit(

@@ -78,6 +78,8 @@ pub struct Dependencies<'a> {
     pub store: &'a MessageStore,
     /// Revoked sessions, which have to be known before tokens are believed.
     pub revocations: &'a Revocations,
+    /// Whether it is to be one of the live instances.
+    pub serves_clients: bool,
 }
 
 impl Startup {
@@ -88,9 +90,16 @@ impl Startup {
             self.wait_for(dependencies, "store"),
             self.wait_for(dependencies, "sessions")
         );
-        dependencies.instances.introduce().await;
+        if dependencies.serves_clients {
+            dependencies.instances.introduce().await;
+        }
         *self.0.lock() = None;
-        tracing::info!(instance = %dependencies.instances.own(), "all dependencies are available; accepting clients");
+        let instance = dependencies.instances.own();
+        if dependencies.serves_clients {
+            tracing::info!(%instance, "all dependencies are available; accepting clients");
+        } else {
+            tracing::info!(%instance, "all dependencies are available");
+        }
     }
 
     async fn wait_for(&self, dependencies: &Dependencies<'_>, name: &'static str) {
@@ -105,7 +114,11 @@ impl Startup {
                 before.is_none_or(|before| before != shown)
             };
             if is_new {
-                tracing::warn!(dependency = name, error = %text, "waiting before clients are accepted");
+                if dependencies.serves_clients {
+                    tracing::warn!(dependency = name, error = %text, "waiting before clients are accepted");
+                } else {
+                    tracing::warn!(dependency = name, error = %text, "waiting before jobs are run");
+                }
             }
             let jitter = rand::rng().random_range(0.75..1.25);
             tokio::time::sleep(pause.mul_f64(jitter)).await;
@@ -136,7 +149,9 @@ impl Dependencies<'_> {
             Some(policy) if policy != "noeviction" => return Err(NotYet::Evicting(policy)),
             _ => {}
         }
-        self.instances.join().await?;
+        if self.serves_clients {
+            self.instances.join().await?;
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use job_queue::RabbitMq;
 use parking_lot::Mutex;
 use protocol::{HealthCheck, HealthStatus};
 use redis_client::RedisClient;
@@ -29,6 +30,7 @@ pub(super) enum Dependency {
     Redis(RedisClient),
     Postgres(Postgres),
     Audit(AuditStore),
+    RabbitMq(Arc<RabbitMq>),
     #[cfg(test)]
     Test(std::sync::Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, bool> + Send + Sync>),
 }
@@ -47,6 +49,7 @@ impl Dependency {
             },
             Self::Postgres(postgres) => postgres.ping().await.map_err(|_| "not reached"),
             Self::Audit(store) => store.ping().await.map_err(|_| "writes are not possible"),
+            Self::RabbitMq(broker) => broker.ping().await.map_err(|_| "not reached"),
             #[cfg(test)]
             Self::Test(answers) => answers().await.then_some(()).ok_or("not reached"),
         }
@@ -57,7 +60,9 @@ impl Dependency {
         match self {
             Self::Store(_) => HealthStatus::Unavailable,
             // Live connections and messages go on.
-            Self::Redis(_) | Self::Postgres(_) | Self::Audit(_) => HealthStatus::Degraded,
+            Self::Redis(_) | Self::Postgres(_) | Self::Audit(_) | Self::RabbitMq(_) => {
+                HealthStatus::Degraded
+            }
             #[cfg(test)]
             Self::Test(_) => HealthStatus::Degraded,
         }
@@ -78,6 +83,7 @@ impl Dependency {
             Self::Postgres(postgres) => postgres.stats().troubles(),
             // Its success is cached for a moment only.
             Self::Audit(_) => 0,
+            Self::RabbitMq(broker) => broker.counts().unpublished(),
             #[cfg(test)]
             Self::Test(_) => 0,
         }

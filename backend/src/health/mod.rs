@@ -22,6 +22,7 @@ use std::{
 
 use circuit_breaker::State;
 use futures_util::future::join_all;
+use job_queue::RabbitMq;
 use protocol::{HealthCheck, HealthReport, HealthStatus};
 use redis_client::RedisClient;
 use storage::{AuditStore, MessageStore, Postgres};
@@ -78,6 +79,16 @@ impl Health {
         let check =
             |store: &AuditStore| Check::new("audit", Dependency::Audit(store.clone()), LOCAL);
         self.checks.extend(store.map(check));
+        self
+    }
+
+    /// With the broker of jobs, if there is one.
+    #[must_use]
+    pub fn with_broker(mut self, broker: Option<&Arc<RabbitMq>>) -> Self {
+        let check = |broker: &Arc<RabbitMq>| {
+            Check::new("rabbitmq", Dependency::RabbitMq(broker.clone()), REMOTE)
+        };
+        self.checks.extend(broker.map(check));
         self
     }
 

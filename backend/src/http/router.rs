@@ -152,6 +152,8 @@ fn table() -> Vec<Row> {
             "/api/v1/admin/rate-limits",
             admin::rate_limits::delete,
         ),
+        row(Get, "/api/v1/admin/jobs", admin::jobs::list),
+        row(Post, "/api/v1/admin/jobs", admin::jobs::settle),
         row(Get, "/api/v1/admin/audit", admin::audit::list),
         row(Get, "/api/v1/admin/audit/export", admin::audit::export),
         row(Post, "/api/v1/uploads", uploads::create),

@@ -1,6 +1,10 @@
 //! Jobs: what the server does later, outside of what anybody waits for. This is an edge: a kind of job is handled by a function of
 //! its domain, and [`handlers`] says which.
+//!
+//! A server that is alone runs them itself, and so do the instances of a fleet without a broker. With one they publish them, and
+//! workers ([`crate::worker`]) run them.
 
+mod retention;
 pub mod waiting;
 
 use std::{
@@ -8,9 +12,12 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join;
-use job_queue::{Handler, Handlers, InProcess, JobQueue, KindCounts, KindSettings, Retries};
-use storage::JobStore;
+use futures_util::future::join4;
+use job_queue::{
+    Handler, Handlers, InProcess, JobQueue, KindCounts, KindSettings, RabbitMq, RabbitMqConfig,
+    Retries,
+};
+use storage::{OpenError, Sql};
 use tokio::{sync::watch, time::sleep};
 
 use self::waiting::Waiting;
@@ -23,7 +30,7 @@ use crate::{
 };
 
 /// What runs may take to end when the process stops; the others are given back.
-pub const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How often an instance looks whether it has started.
 const START: Duration = Duration::from_millis(200);
@@ -31,13 +38,26 @@ const START: Duration = Duration::from_millis(200);
 /// The jobs of one process.
 pub struct Jobs {
     queue: JobQueue,
+    broker: Option<Arc<RabbitMq>>,
     waiting: Waiting,
     handlers: OnceLock<Arc<Handlers>>,
 }
 
+/// What a process does with jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It publishes them, or runs them if there is no broker.
+    Server,
+    /// It takes them from the broker and runs them.
+    Worker,
+}
+
 /// What runs each kind of job.
-fn handlers(app: &App) -> Handlers {
+pub fn handlers(app: &App) -> Handlers {
     let mut handlers = Handlers::default();
+    if let Some(jobs) = &app.jobs {
+        handlers.add(retention::handler(jobs.queue().store().clone()));
+    }
     if let Some(media) = &app.media {
         handlers.add(image_handler(media, app.config.media.image_processes));
     }
@@ -67,23 +87,30 @@ fn image_handler(media: &Arc<Media>, processes: usize) -> Handler {
 }
 
 impl Jobs {
-    /// Jobs in this queue.
-    pub fn new(queue: JobQueue) -> Self {
-        Self {
+    /// Jobs in these tables, and behind a broker if there is one.
+    ///
+    /// # Errors
+    /// If the broker's address or its authorities can't be read.
+    pub fn new(sql: Sql, broker: Option<&RabbitMqConfig>) -> Result<Self, OpenError> {
+        let queue = JobQueue::new(sql);
+        let broker = broker.map(|config| RabbitMq::new(config.clone(), queue.clone()));
+        let wrong = |error| OpenError::Address(format!("RABBITMQ_URL: {error}"));
+        Ok(Self {
+            broker: broker.transpose().map_err(wrong)?.map(Arc::new),
             waiting: Waiting::new(queue.store().clone()),
             queue,
             handlers: OnceLock::new(),
-        }
-    }
-
-    /// What waits and what is dead.
-    pub fn store(&self) -> &JobStore {
-        self.queue.store()
+        })
     }
 
     /// Where jobs are put.
     pub fn queue(&self) -> &JobQueue {
         &self.queue
+    }
+
+    /// The broker, if there is one.
+    pub fn broker(&self) -> Option<&Arc<RabbitMq>> {
+        self.broker.as_ref()
     }
 
     /// What is waiting, as it was a moment ago.
@@ -93,15 +120,13 @@ impl Jobs {
 
     /// What was counted here, by kind.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, &KindCounts)> {
-        self.handlers
-            .get()
-            .into_iter()
-            .flat_map(|handlers| handlers.counts())
+        let handlers = self.handlers.get().into_iter();
+        handlers.flat_map(|handlers| handlers.counts())
     }
 }
 
-/// Runs jobs in this process until `stop` is true.
-pub async fn run(app: SharedApp, mut stop: watch::Receiver<bool>) {
+/// Does what this process does with jobs, until `stop` is true.
+pub async fn run(app: SharedApp, role: Role, mut stop: watch::Receiver<bool>) {
     let Some(jobs) = &app.jobs else { return };
     let started = async {
         while !app.startup.is_over() {
@@ -112,11 +137,44 @@ pub async fn run(app: SharedApp, mut stop: watch::Receiver<bool>) {
         () = started => {}
         _ = stop.wait_for(|stop| *stop) => return,
     }
-    let handlers = jobs.handlers.get_or_init(|| Arc::new(handlers(&app)));
+    let handlers = jobs.handlers.get_or_init(|| {
+        let handlers = handlers(&app);
+        Arc::new(match (&app.config.jobs.kinds, role) {
+            (Some(kinds), Role::Worker) => handlers.only(kinds),
+            _ => handlers,
+        })
+    });
     let (queue, handlers) = (jobs.queue.clone(), handlers.clone());
-    let runner = match app.config.fleet {
-        None => InProcess::alone(queue, handlers),
-        Some(_) => InProcess::shared(queue, handlers),
+    let running_stop = stop.clone();
+    let running = async {
+        match &jobs.broker {
+            None if app.config.fleet.is_none() => {
+                let runner = InProcess::alone(queue, handlers);
+                runner.run(running_stop, GRACE).await;
+            }
+            None => {
+                let runner = InProcess::shared(queue, handlers);
+                runner.run(running_stop, GRACE).await;
+            }
+            Some(broker) if role == Role::Worker => {
+                broker.consume(handlers, running_stop, GRACE).await;
+            }
+            Some(_) => {}
+        }
     };
-    join(runner.run(stop.clone(), GRACE), jobs.waiting.run(stop)).await;
+    let relaying = async {
+        if let Some(broker) = &jobs.broker {
+            broker.relay(stop.clone()).await;
+        }
+    };
+    join4(
+        running,
+        relaying,
+        jobs.waiting.run(stop.clone()),
+        retention::run(&jobs.queue, stop.clone()),
+    )
+    .await;
+    if let Some(broker) = &jobs.broker {
+        broker.close().await;
+    }
 }

@@ -10,9 +10,6 @@ use tokio::{sync::watch, time::sleep};
 /// Between two looks.
 const APART: Duration = Duration::from_secs(10);
 
-/// How long dead letters are kept.
-const DEAD_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-
 /// What waits, as it was a moment ago.
 pub struct Waiting {
     store: JobStore,
@@ -43,7 +40,7 @@ impl Waiting {
         self.seen.lock().clone()
     }
 
-    /// Looks, until `stop` is true, and removes what is dead for long.
+    /// Looks, until `stop` is true.
     pub(super) async fn run(&self, mut stop: watch::Receiver<bool>) {
         let look = async {
             loop {
@@ -63,12 +60,6 @@ impl Waiting {
 
     async fn look(&self) -> Result<Seen, StoreError> {
         let now = Timestamp::now();
-        let kept = i64::try_from(DEAD_KEPT.as_millis()).unwrap_or(i64::MAX);
-        let before = Timestamp::from_unix_ms(now.unix_ms() - kept);
-        let removed = self.store.drop_dead_before(before).await?;
-        if removed > 0 {
-            tracing::warn!(removed, "dead letters were removed for their age");
-        }
         Ok(Seen {
             at: Instant::now(),
             waiting: self.store.waiting(now).await?,

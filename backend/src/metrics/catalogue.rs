@@ -337,13 +337,16 @@ const POSTGRES: &[Metric] = &[
 ];
 
 metrics! {
-    gauge JOBS_WAITING "jobs_waiting" ["kind" "state"] "Jobs in the tables, of all instances, as of at most 10 s ago: due, later (put off, or being run)"
-    gauge JOBS_OLDEST "jobs_oldest_due_seconds" ["kind"] "For how long the first of those that are due has been"
+    gauge JOBS_WAITING "jobs_waiting" ["kind" "state"] "Jobs in the tables, of all instances, as of at most 10 s ago: due, later (put off, or being run); and, where a worker runs them, in RabbitMQ: queued"
+    gauge JOBS_OLDEST "jobs_oldest_due_seconds" ["kind"] "For how long the first of those that are due in the tables has been; of a worker, how long ago that one was enqueued which it took last from a queue that isn't empty, if that is longer"
     gauge JOBS_DEAD "jobs_dead" ["kind"] "Dead letters, as of at most 10 s ago"
     gauge JOBS_RUNNING "jobs_running" ["kind"] "Jobs that run here"
     counter JOB_RUNS "job_runs_total" ["kind" "outcome"] "Runs that ended here, by the outcome: succeeded, failed"
     counter JOB_RETRIES "job_retries_total" ["kind"] "Of those that failed, those after which the job was put off"
     counter JOBS_GIVEN_UP "jobs_given_up_total" ["kind"] "Jobs that became dead letters here"
+    counter BROKER_CONNECTS "rabbitmq_connects_total" [] "Connections made to RabbitMQ"
+    gauge BROKER_CONNECTED "rabbitmq_connected" ["use"] "1 if there is a connection to RabbitMQ, else 0, by its use: publish, consume (of a worker)"
+    counter BROKER_PUBLISHED "rabbitmq_published_total" ["outcome"] "Messages published, by the outcome: confirmed, unconfirmed (not taken, or not in time; published again)"
     latency JOB_SECONDS "job_seconds" ["kind"] "Time that a run took"
 }
 
@@ -356,6 +359,9 @@ const JOBS: &[Metric] = &[
     JOB_RETRIES,
     JOBS_GIVEN_UP,
     JOB_SECONDS,
+    BROKER_CONNECTED,
+    BROKER_CONNECTS,
+    BROKER_PUBLISHED,
 ];
 
 metrics! {

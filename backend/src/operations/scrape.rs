@@ -1,6 +1,6 @@
 //! Reads what the components count.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use circuit_breaker::State;
 use futures_util::future::join_all;
@@ -112,23 +112,44 @@ fn jobs(jobs: &Jobs, scrape: &Scrape<'_>) {
         scrape.counter(&of::JOB_RETRIES, &[kind], counts.retried());
         scrape.counter(&of::JOBS_GIVEN_UP, &[kind], counts.dead());
     }
+    let mut queues = BTreeMap::new();
+    if let Some(broker) = jobs.broker() {
+        let counts = broker.counts();
+        queues = counts.depths();
+        for (purpose, connected) in [
+            ("publish", counts.is_publishing()),
+            ("consume", counts.is_consuming()),
+        ] {
+            scrape.gauge(&of::BROKER_CONNECTED, &[purpose], f64::from(connected));
+        }
+        scrape.counter(&of::BROKER_CONNECTS, &[], counts.connects());
+        scrape.counter(&of::BROKER_PUBLISHED, &["confirmed"], counts.published());
+        let unconfirmed = counts.unpublished();
+        scrape.counter(&of::BROKER_PUBLISHED, &["unconfirmed"], unconfirmed);
+    }
     let Some(seen) = jobs.waiting().seen() else {
         return;
     };
+    let ago = |ms| (Timestamp::now().unix_ms() - ms) as f64 / 1_000.0;
     for (kind, _) in jobs.counts() {
         let waiting = seen.waiting.iter().find(|waiting| waiting.kind == kind);
         let (due, later) = waiting.map_or((0, 0), |waiting| (waiting.due, waiting.later));
         scrape.gauge(&of::JOBS_WAITING, &[kind, "due"], due as f64);
         scrape.gauge(&of::JOBS_WAITING, &[kind, "later"], later as f64);
-        let oldest = waiting.and_then(|waiting| waiting.due_since);
-        let oldest = oldest.map_or(0, |since| Timestamp::now().unix_ms() - since.unix_ms());
-        scrape.gauge(&of::JOBS_OLDEST, &[kind], oldest as f64 / 1_000.0);
+        let due_since = waiting.and_then(|waiting| waiting.due_since);
+        let mut oldest = due_since.map_or(0.0, |since| ago(since.unix_ms()));
+        if let Some(queue) = queues.get(kind) {
+            scrape.gauge(&of::JOBS_WAITING, &[kind, "queued"], queue.waiting.into());
+            if queue.waiting > 0
+                && let Some(enqueued_at) = queue.last_taken
+            {
+                oldest = oldest.max(ago(enqueued_at));
+            }
+        }
+        scrape.gauge(&of::JOBS_OLDEST, &[kind], oldest);
         let dead = seen.dead.iter().find(|(of, _)| of == kind);
-        scrape.gauge(
-            &of::JOBS_DEAD,
-            &[kind],
-            dead.map_or(0, |(_, count)| *count) as f64,
-        );
+        let dead = dead.map_or(0, |(_, count)| *count);
+        scrape.gauge(&of::JOBS_DEAD, &[kind], dead as f64);
     }
 }
 

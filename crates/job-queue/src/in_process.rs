@@ -27,8 +27,11 @@ use crate::{
 /// How long a job that another process has enqueued may go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How much longer a job is claimed than its run may take: for what has to be written afterwards.
+/// How much longer a job is claimed than its run may take: for what has to be written afterwards,
 const MARGIN: Duration = Duration::from_secs(15);
+
+/// and for clocks of others that are ahead, which may be by a minute.
+const CLOCKS: Duration = Duration::from_secs(60);
 
 /// The pause after the tables couldn't be asked.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ pub struct InProcess {
     handlers: Arc<Handlers>,
     /// Whether this process alone has the tables.
     is_alone: bool,
+    /// How much longer a job is claimed than its run may take.
+    margin: Duration,
 }
 
 /// The jobs that are run, with the claims by which this process has them.
@@ -51,6 +56,7 @@ impl InProcess {
             queue,
             handlers,
             is_alone: true,
+            margin: MARGIN,
         }
     }
 
@@ -58,8 +64,15 @@ impl InProcess {
     pub fn shared(queue: JobQueue, handlers: Arc<Handlers>) -> Self {
         Self {
             is_alone: false,
+            margin: MARGIN + CLOCKS,
             ..Self::alone(queue, handlers)
         }
+    }
+
+    /// Has jobs claimed for so much longer than their runs may take.
+    #[must_use]
+    pub fn with_margin(self, margin: Duration) -> Self {
+        Self { margin, ..self }
     }
 
     /// Runs jobs until `stop` is true. Those that run then have `grace` to end; what hasn't is given back.
@@ -67,32 +80,28 @@ impl InProcess {
         let store = self.queue.store();
         let running = Running::default();
         let mut tasks = JoinSet::new();
-        let work = async {
-            if self.is_alone {
-                self.release_all().await;
+        let mut is_failing = false;
+        let mut is_released = !self.is_alone;
+        // A claim isn't broken off: nobody would know of it.
+        while !*stop.borrow() {
+            let claimed = self.claim(&mut is_released, &running, &mut tasks).await;
+            if let Err(error) = &claimed
+                && !is_failing
+            {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, "jobs can't be read");
             }
-            loop {
-                let wait = match self.claim(&running, &mut tasks).await {
-                    Ok(wait) => wait,
-                    Err(error) => {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "jobs can't be read"
-                        );
-                        PAUSE
-                    }
-                };
-                tokio::select! {
-                    () = self.queue.added() => {}
-                    Some(_) = tasks.join_next() => {}
-                    () = sleep(wait) => {}
-                }
+            is_failing = claimed.is_err();
+            let wait = claimed.unwrap_or(PAUSE);
+            tokio::select! {
+                () = self.queue.added() => {}
+                Some(_) = tasks.join_next() => {}
+                () = sleep(wait) => {}
+                stopped = stop.wait_for(|stop| *stop) => if stopped.is_err() {
+                    // Nobody is left to say it.
+                    break;
+                },
             }
-        };
-        tokio::select! {
-            () = work => {}
-            // The sender is gone: that is the end as well.
-            _ = stop.wait_for(|stop| *stop) => {}
         }
         let ended = async { while tasks.join_next().await.is_some() {} };
         if timeout(grace, ended).await.is_err() {
@@ -106,20 +115,18 @@ impl InProcess {
         }
     }
 
-    async fn release_all(&self) {
-        while let Err(error) = self.queue.store().release_all().await {
-            tracing::warn!(%error, "jobs can't be read");
-            sleep(PAUSE).await;
-        }
-    }
-
     /// Begins what is due and may be run, and says how long to wait for more.
     async fn claim(
         &self,
+        is_released: &mut bool,
         running: &Running,
         tasks: &mut JoinSet<()>,
     ) -> Result<Duration, StoreError> {
         let store = self.queue.store();
+        if !*is_released {
+            store.release_all().await?;
+            *is_released = true;
+        }
         let now = Timestamp::now();
         match store.first_due().await? {
             None => return Ok(POLL),
@@ -138,7 +145,7 @@ impl InProcess {
                 continue;
             }
             let claim = Uuid::now_v7().simple().to_string();
-            let lasts = settings.time_limit + MARGIN;
+            let lasts = settings.time_limit + self.margin;
             let (began, now) = (Instant::now(), Timestamp::now());
             let until = now.unix_ms() + i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX / 4);
             let until = Timestamp::from_unix_ms(until);

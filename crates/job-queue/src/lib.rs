@@ -4,7 +4,8 @@
 //! is run by the [`Handler`] of its kind, at least once. One that fails is tried again, later each time; one that fails for good
 //! is a dead letter, which an administrator replays or drops.
 //!
-//! [`InProcess`] runs jobs from the table that they were put into.
+//! [`InProcess`] runs jobs from the table that they were put into. With [`RabbitMq`] that table is the outbox of a broker, from which other
+//! processes take them.
 
 mod counts;
 mod error;
@@ -13,6 +14,7 @@ mod in_process;
 mod job;
 pub mod outbox;
 mod queue;
+mod rabbitmq;
 mod retries;
 
 pub use counts::KindCounts;
@@ -21,4 +23,5 @@ pub use handlers::{Attempt, Handler, Handlers, KindSettings};
 pub use in_process::InProcess;
 pub use job::{Job, JobId};
 pub use queue::JobQueue;
+pub use rabbitmq::{BrokerCounts, QueueDepth, RabbitMq, RabbitMqConfig};
 pub use retries::Retries;

@@ -20,6 +20,7 @@ pub mod health;
 pub mod history;
 pub mod id;
 pub mod instance;
+pub mod job;
 pub mod limits;
 pub mod member;
 pub mod message;
@@ -57,6 +58,7 @@ pub use id::{
     SessionId, UserId,
 };
 pub use instance::*;
+pub use job::*;
 pub use member::*;
 pub use message::*;
 pub use notification::*;

@@ -4,7 +4,7 @@
 //!
 //! What must stay true: a job is removed by its claimant alone, and only once its effect, its next place or its failure is durable.
 
-use protocol::Timestamp;
+use protocol::{DeadJobAction, Timestamp};
 
 use crate::sql::{Row, Sql, Statement, Written};
 use crate::{Freshness, StoreError};
@@ -12,11 +12,14 @@ use crate::{Freshness, StoreError};
 /// The longest kind and id, in bytes.
 pub const JOB_KIND_MAX: usize = 64;
 /// The longest id, in bytes.
-pub const JOB_ID_MAX: usize = 256;
+pub const JOB_ID_MAX: usize = 255;
 /// The largest payload, in bytes.
 pub const JOB_PAYLOAD_MAX: usize = 64 << 10;
 /// What is kept of an error, in bytes.
 pub const JOB_ERROR_MAX: usize = 1_024;
+
+/// Dead letters that one call settles.
+pub const DEAD_JOBS_SETTLED: u32 = 1_000;
 
 /// How far dead letters are counted.
 pub const DEAD_JOBS_COUNTED: u64 = 10_000;
@@ -315,6 +318,31 @@ impl JobStore {
         let removed = dead_removal(kind, id).required();
         let written = self.sql.write(None, vec![inserted, removed]).await?;
         Ok(matches!(written, Written::All(_)))
+    }
+
+    /// Replays or drops a dead letter, or all of its kind, at most [`DEAD_JOBS_SETTLED`]. Says how many.
+    pub async fn settle_dead(
+        &self,
+        action: DeadJobAction,
+        kind: &str,
+        id: Option<&str>,
+    ) -> Result<u32, StoreError> {
+        let ids = match id {
+            Some(id) => vec![id.to_owned()],
+            None => {
+                let (dead, _) = self.dead(Some(kind), 1, DEAD_JOBS_SETTLED).await?;
+                dead.into_iter().map(|job| job.id).collect()
+            }
+        };
+        let mut settled = 0;
+        for id in ids {
+            let found = match action {
+                DeadJobAction::Replay => self.replay(kind, &id).await?,
+                DeadJobAction::Drop => self.drop_dead(kind, &id).await?,
+            };
+            settled += u32::from(found);
+        }
+        Ok(settled)
     }
 
     /// Removes a dead letter for ever; false if there is none.

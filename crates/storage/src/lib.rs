@@ -29,8 +29,8 @@ pub use cursor_store::{CursorStore, Lease};
 pub use device_store::{DeviceAddress, DeviceStore, StoredDevice};
 pub use error::{Cause, OpenError, StoreError};
 pub use job_store::{
-    Claim, ClaimedJob, DEAD_JOBS_COUNTED, DeadJob, JOB_ERROR_MAX, JOB_ID_MAX, JOB_KIND_MAX,
-    JOB_PAYLOAD_MAX, JobStore, NewJob, WaitingJobs,
+    Claim, ClaimedJob, DEAD_JOBS_COUNTED, DEAD_JOBS_SETTLED, DeadJob, JOB_ERROR_MAX, JOB_ID_MAX,
+    JOB_KIND_MAX, JOB_PAYLOAD_MAX, JobStore, NewJob, WaitingJobs,
 };
 pub use message_store::*;
 pub use notification_store::{

@@ -19,3 +19,4 @@ mod rights;
 mod scripts;
 mod start;
 mod store_away;
+mod worker;

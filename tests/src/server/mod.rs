@@ -17,6 +17,7 @@ mod external_tokens;
 mod hang_ups;
 mod history;
 mod http;
+mod jobs;
 mod logs;
 mod media;
 mod members;

@@ -202,6 +202,11 @@ impl TestApp {
         admin::migrate(&config).await.unwrap();
     }
 
+    /// Its configuration, for another program of the same fleet.
+    pub fn configuration(&self) -> Config {
+        configuration(&self.data, &self.variables)
+    }
+
     /// What it serves to operators.
     pub fn operations(&self) -> &Api {
         &self.operations

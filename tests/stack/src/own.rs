@@ -185,6 +185,30 @@ impl Stack {
         answer
     }
 
+    /// Has the broker do something, such as `set_vm_memory_high_watermark`.
+    ///
+    /// # Panics
+    /// If it doesn't.
+    pub fn rabbitmqctl(&self, arguments: &[&str]) {
+        let directory = self.directory.join("rabbitmq/broker");
+        let output = Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl")
+            .args(arguments)
+            .env("HOME", &directory)
+            .env("ERL_EPMD_PORT", self.port(24).to_string())
+            .env("RABBITMQ_CONF_ENV_FILE", directory.join("none"))
+            .env(
+                "RABBITMQ_NODENAME",
+                format!("tertulia-{}@localhost", self.port(0)),
+            )
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
     /// The numbers of the Redis Cluster's nodes that are masters, each by its own account.
     ///
     /// # Panics

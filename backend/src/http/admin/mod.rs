@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod circuits;
 pub mod instances;
+pub mod jobs;
 pub mod keys;
 pub mod rate_limits;
 pub mod sessions;

@@ -38,6 +38,7 @@ async fn a_stop_waits_for_runs_and_gives_back_the_others(fixture: Fixture) {
     running.stop().await;
     let after = Notes::default();
     let running = fixture.run(after.handler(PROMPT, |_| Ok(())));
+    eventually("it is run", async || after.jobs() == 1).await;
     fixture.drained().await;
     assert_eq!(after.jobs(), 1);
     let again = [after.attempts("ends"), after.attempts("hangs")].concat();
@@ -61,7 +62,7 @@ async fn a_job_whose_process_was_killed_is_run_again(fixture: Fixture) {
     running.kill().await;
     let after = Notes::default();
     let running = fixture.run(after.handler(settings, |_| Ok(())));
-    fixture.drained().await;
+    eventually("it is run again", async || after.of("cut off") == 1).await;
     assert_eq!(after.attempts("cut off")[0].number, 2);
     running.stop().await;
 }

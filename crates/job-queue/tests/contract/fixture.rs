@@ -7,7 +7,8 @@ use std::{
 };
 
 use job_queue::{
-    Attempt, Handler, Handlers, InProcess, Job, JobError, JobId, JobQueue, KindSettings, Retries,
+    Attempt, Handler, Handlers, InProcess, Job, JobError, JobId, JobQueue, KindSettings, RabbitMq,
+    RabbitMqConfig, Retries,
 };
 use parking_lot::Mutex;
 use protocol::Timestamp;
@@ -124,12 +125,15 @@ pub struct Fixture {
     pub queue: JobQueue,
     pub sql: Sql,
     place: Place,
+    /// Of those that run jobs.
+    handlers: Mutex<Vec<Arc<Handlers>>>,
 }
 
 /// What is removed with the fixture.
 enum Place {
     Directory { _directory: TempDir },
     Database { _database: PostgresDatabase },
+    Broker { _tables: TempDir, broker: Broker },
 }
 
 /// What runs jobs, until it is dropped as if its process died, or stopped.
@@ -158,13 +162,10 @@ impl Fixture {
     pub async fn embedded() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let sql = Sql::open(directory.path()).await.unwrap();
-        Self {
-            queue: JobQueue::new(sql.clone()),
-            sql,
-            place: Place::Directory {
-                _directory: directory,
-            },
-        }
+        let place = Place::Directory {
+            _directory: directory,
+        };
+        Self::new(sql, place)
     }
 
     pub async fn postgres() -> Self {
@@ -178,33 +179,94 @@ impl Fixture {
         };
         Postgres::migrate(&config()).await.unwrap();
         let sql = Sql::postgres(Postgres::connect(config()).unwrap());
+        let place = Place::Database {
+            _database: database,
+        };
+        Self::new(sql, place)
+    }
+
+    /// With tables in a directory, which is as good as any other, and the broker that all tests share.
+    pub async fn rabbitmq() -> Self {
+        Self::on_broker(&stack::address("RABBITMQ_URL")).await
+    }
+
+    pub async fn on_broker(url: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let sql = Sql::open(directory.path()).await.unwrap();
+        let place = Place::Broker {
+            _tables: directory,
+            broker: Broker::new(url),
+        };
+        Self::new(sql, place)
+    }
+
+    fn new(sql: Sql, place: Place) -> Self {
         Self {
             queue: JobQueue::new(sql.clone()),
             sql,
-            place: Place::Database {
-                _database: database,
-            },
+            place,
+            handlers: Mutex::default(),
         }
     }
 
     /// Runs jobs.
     pub fn run(&self, handlers: Handlers) -> Running {
-        let (queue, handlers) = (self.queue.clone(), Arc::new(handlers));
-        start(match &self.place {
-            Place::Directory { .. } => InProcess::alone(queue, handlers),
-            Place::Database { .. } => InProcess::shared(queue, handlers),
-        })
+        self.start(handlers, true)
     }
 
     /// Runs jobs beside others who do.
     pub fn run_beside(&self, handlers: Handlers) -> Running {
-        start(InProcess::shared(self.queue.clone(), Arc::new(handlers)))
+        self.start(handlers, false)
+    }
+
+    fn start(&self, handlers: Handlers, is_alone: bool) -> Running {
+        let (queue, handlers) = (self.queue.clone(), Arc::new(handlers));
+        self.handlers.lock().push(handlers.clone());
+        let (stop, stopped) = watch::channel(false);
+        let task = match &self.place {
+            Place::Broker { broker, .. } => {
+                let broker = RabbitMq::new(broker.config(), queue).unwrap();
+                tokio::spawn(async move {
+                    let consuming = broker.consume(handlers, stopped.clone(), GRACE);
+                    tokio::join!(broker.relay(stopped.clone()), consuming);
+                    broker.close().await;
+                })
+            }
+            place => {
+                let runner = match place {
+                    Place::Directory { .. } if is_alone => InProcess::alone(queue, handlers),
+                    _ => InProcess::shared(queue, handlers).with_margin(Duration::from_secs(2)),
+                };
+                tokio::spawn(async move { runner.run(stopped, GRACE).await })
+            }
+        };
+        Running { stop, task }
+    }
+
+    /// Has jobs go by another address; with a broker.
+    pub fn go_through(&mut self, url: &str) {
+        let Place::Broker { broker, .. } = &mut self.place else {
+            panic!("there is no broker");
+        };
+        broker.way = url.to_owned();
     }
 
     /// Jobs that wait or run.
     pub async fn left(&self) -> u64 {
+        self.left_of("test.note").await
+    }
+
+    pub async fn left_of(&self, kind: &str) -> u64 {
         let waiting = self.queue.store().waiting(Timestamp::now()).await.unwrap();
-        waiting.iter().map(|kind| kind.due + kind.later).sum()
+        let of_kind = waiting.iter().filter(|waiting| waiting.kind == kind);
+        let in_tables: u64 = of_kind.map(|waiting| waiting.due + waiting.later).sum();
+        let Place::Broker { broker, .. } = &self.place else {
+            return in_tables;
+        };
+        let handlers = self.handlers.lock().clone();
+        let counts = handlers.iter().flat_map(|handlers| handlers.counts());
+        let running: usize = counts.map(|(_, counts)| counts.running()).sum();
+        in_tables + broker.messages(kind).await + running as u64
     }
 
     /// Waits until nothing is left to be run.
@@ -213,8 +275,91 @@ impl Fixture {
     }
 }
 
-fn start(runner: InProcess) -> Running {
-    let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(async move { runner.run(stopped, GRACE).await });
-    Running { stop, task }
+/// A part of a broker for one test alone.
+struct Broker {
+    url: String,
+    /// The address by which jobs go.
+    way: String,
+    prefix: String,
+}
+
+impl Broker {
+    fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            way: url.to_owned(),
+            prefix: format!("test-{}", JobId::random()),
+        }
+    }
+
+    fn config(&self) -> RabbitMqConfig {
+        RabbitMqConfig {
+            url: self.way.clone().into(),
+            prefix: self.prefix.clone(),
+            ca_file: None,
+        }
+    }
+
+    async fn connection(&self) -> lapin::Result<lapin::Connection> {
+        lapin::Connection::connect(&self.url, lapin::ConnectionProperties::default()).await
+    }
+
+    /// What is in its queues of a kind, and in those of retries.
+    async fn messages(&self, kind: &str) -> u64 {
+        let connection = self.connection().await.unwrap();
+        let mut messages = 0;
+        for queue in queues(&self.prefix, kind) {
+            // One that isn't there closes it.
+            let channel = connection.create_channel().await.unwrap();
+            let options = lapin::options::QueueDeclareOptions {
+                passive: true,
+                ..Default::default()
+            };
+            let declared = channel.queue_declare(queue.into(), options, Default::default());
+            messages += declared.await.map_or(0, |queue| queue.message_count());
+        }
+        drop(connection.close(200, "OK".into()).await);
+        messages.into()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let (url, prefix) = (self.url.clone(), self.prefix.clone());
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(async {
+                let options = lapin::ConnectionProperties::default();
+                let connection = lapin::Connection::connect(&url, options).await?;
+                let channel = connection.create_channel().await?;
+                for queue in queues(&prefix, "test.note").chain(queues(&prefix, "test.other")) {
+                    let removed = channel.queue_delete(queue.into(), Default::default());
+                    removed.await?;
+                }
+                for exchange in queues(&prefix, "")
+                    .skip(2)
+                    .chain([format!("{prefix}.jobs"), format!("{prefix}.dead")])
+                {
+                    let removed = channel.exchange_delete(exchange.into(), Default::default());
+                    removed.await?;
+                }
+                lapin::Result::Ok(())
+            })
+        });
+        // A broker that the test has broken has nothing to keep.
+        drop(removed.join());
+    }
+}
+
+fn queues(prefix: &str, kind: &str) -> impl Iterator<Item = String> {
+    let retries = [1, 5, 30, 180, 1_200, 7_200, 86_400];
+    let retries = retries.map(|step| format!("{prefix}.retries.{step}"));
+    [
+        format!("{prefix}.jobs.{kind}"),
+        format!("{prefix}.dead.{kind}"),
+    ]
+    .into_iter()
+    .chain(retries)
 }

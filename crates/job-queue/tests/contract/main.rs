@@ -10,6 +10,12 @@ macro_rules! on_each {
                 super::$test(crate::Fixture::embedded().await).await;
             })*
         }
+        mod rabbitmq {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::Fixture::rabbitmq().await).await;
+            })*
+        }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
@@ -21,6 +27,7 @@ macro_rules! on_each {
 
 mod dead_letters;
 mod ends;
+#[expect(dead_code, reason = "tests of faults use more of it")]
 mod fixture;
 mod runs;
 

@@ -44,6 +44,7 @@ async fn a_job_of_an_id_that_waits_is_that_job(fixture: Fixture) {
     }
     let notes = Notes::default();
     let running = fixture.run(notes.handler(PROMPT, |_| Ok(())));
+    eventually("it is run", async || notes.of("same") >= 1).await;
     fixture.drained().await;
     assert_eq!(notes.of("same"), 1);
     // It is done: this is another one.
@@ -206,13 +207,7 @@ async fn kinds_that_nobody_here_runs_wait(fixture: Fixture) {
     let running = fixture.run(notes.handler(PROMPT, |_| Ok(())));
     fixture.queue.enqueue(&Note::new("known")).await.unwrap();
     eventually("the known one is run", async || notes.of("known") == 1).await;
+    fixture.drained().await;
     running.stop().await;
-    let waiting = fixture
-        .queue
-        .store()
-        .waiting(Timestamp::now())
-        .await
-        .unwrap();
-    let waiting: Vec<_> = waiting.iter().map(|w| (w.kind.as_str(), w.due)).collect();
-    assert_eq!(waiting, [("test.other", 1)]);
+    assert_eq!(fixture.left_of("test.other").await, 1);
 }

@@ -15,6 +15,7 @@ use crate::history::{
 };
 use crate::id::{ApiKeyId, AttachmentId, CircuitName, NotificationId, RoomId, SessionId, UserId};
 use crate::instance::InstancePage;
+use crate::job::{DeadJob, DeadJobsSettled, ListDeadJobs, SettleDeadJobs};
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
 use crate::notification::{
@@ -405,6 +406,26 @@ pub const ROUTES: &[Route] = &[
     )
     .for_administrators()
     .query(schema_of::<RateLimitSubject>),
+    route(
+        Get,
+        "/api/v1/admin/jobs",
+        "listDeadJobs",
+        "List jobs that failed for good, the latest first",
+    )
+    .for_administrators()
+    .query(schema_of::<ListDeadJobs>)
+    .answers(&[(200, Content::Json(schema_of::<NumberedPage<DeadJob>>))])
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/admin/jobs",
+        "settleDeadJobs",
+        "Enqueue jobs that failed for good again, or forget them",
+    )
+    .for_administrators()
+    .body(schema_of::<SettleDeadJobs>)
+    .answers(&[(200, Content::Json(schema_of::<DeadJobsSettled>))])
+    .refuses(&[NotFound]),
     route(
         Get,
         "/api/v1/admin/audit",
