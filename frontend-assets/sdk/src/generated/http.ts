@@ -153,6 +153,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List jobs that failed for good, the latest first */
+        get: operations["listDeadJobs"];
+        put?: never;
+        /** Enqueue jobs that failed for good again, or forget them */
+        post: operations["settleDeadJobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/keys": {
         parameters: {
             query?: never;
@@ -1081,6 +1099,34 @@ export interface components {
              */
             size: number;
         };
+        /** @description A job that failed for good. */
+        DeadJob: {
+            /**
+             * Format: uint32
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /** @description Since when it isn't tried any more. */
+            diedAt: components["schemas"]["Timestamp"];
+            /** @description Since when it was wanted. */
+            enqueuedAt: components["schemas"]["Timestamp"];
+            /** @description Why the last attempt failed. */
+            error: string;
+            /** @description Which one of its kind. */
+            id: string;
+            /** @description What it does, such as `image.process`. */
+            kind: string;
+        };
+        /** @description What is done about a job that failed for good. */
+        DeadJobAction: "replay" | "drop";
+        /** @description How many jobs it was done to. */
+        DeadJobsSettled: {
+            /**
+             * Format: uint32
+             * @description Their number.
+             */
+            jobs: number;
+        };
         /** @description The life of a room's log. It changes when the room was restored to an earlier point; a client whose epoch differs reloads the room. */
         Epoch: string;
         /** @description Why a request was refused. */
@@ -1385,6 +1431,13 @@ export interface components {
         Notify: "all" | "mentions" | "nothing";
         /** @description A numbered page of a list. */
         NumberedPage: {
+            /** @description The entries of this page; none beyond the last one. */
+            data: components["schemas"]["DeadJob"][];
+            /** @description Where this page lies. */
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description A numbered page of a list. */
+        NumberedPage2: {
             /** @description The entries of this page; none beyond the last one. */
             data: components["schemas"]["AuditEntry"][];
             /** @description Where this page lies. */
@@ -1737,6 +1790,15 @@ export interface components {
             /** @description What is to decide. */
             state: components["schemas"]["CircuitMode"];
         };
+        /** @description Enqueues jobs that failed for good again, or forgets them. */
+        SettleDeadJobs: {
+            /** @description What is done. */
+            action: components["schemas"]["DeadJobAction"];
+            /** @description Which one of that kind; all of them, a thousand at a time, without. */
+            id?: string;
+            /** @description Of which kind they are. */
+            kind: string;
+        };
         /**
          * Format: date-time
          * @description ISO 8601 in UTC with milliseconds.
@@ -2072,7 +2134,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NumberedPage"];
+                    "application/json": components["schemas"]["NumberedPage2"];
                 };
             };
             400: components["responses"]["invalid"];
@@ -2207,6 +2269,72 @@ export interface operations {
             };
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    listDeadJobs: {
+        parameters: {
+            query?: {
+                /** @description Only those of this kind. */
+                kind?: string;
+                /** @description The most entries of a page; 50 by default. */
+                limit?: number;
+                /** @description The number of the page; 1 by default. */
+                page?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NumberedPage"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    settleDeadJobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SettleDeadJobs"];
+            };
+        };
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadJobsSettled"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];
