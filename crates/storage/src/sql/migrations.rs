@@ -1,5 +1,5 @@
 //! Versions of the tables, for both back ends: files that are applied in order. They are written for SQLite, with `STRICT`
-//! and the types `TEXT`, `INTEGER` and `BLOB`, and put into PostgreSQL's words by [`dialect`](super::dialect). A file that
+//! and the types `TEXT`, `INTEGER` and `BLOB`, and put into PostgreSQL's words by [`dialect`]. A file that
 //! was released is never changed; a new one is added behind it.
 
 use super::dialect;
