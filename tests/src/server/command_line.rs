@@ -122,14 +122,19 @@ async fn what_is_kept_is_for_its_owner_alone() {
     let server = ServerProcess::start(&data, &[]).await;
     server.register("ana").await;
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&data), 0o700);
-    let files: Vec<_> = data.read_dir().unwrap().map(|file| file.unwrap()).collect();
-    assert!(files.len() >= 4, "{files:?}");
-    let audit = data.join("audit");
-    let of_audit = audit.read_dir().unwrap().map(|file| file.unwrap());
-    for file in files.into_iter().chain(of_audit) {
-        let expected = if file.path() == audit { 0o700 } else { 0o600 };
-        assert_eq!(mode(&file.path()), expected, "{file:?}");
+    let (mut directories, mut files) = (vec![data], 0);
+    while let Some(directory) = directories.pop() {
+        assert_eq!(mode(&directory), 0o700, "{directory:?}");
+        for entry in directory.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                assert_eq!(mode(&path), 0o600, "{path:?}");
+                files += 1;
+            }
+        }
     }
+    assert!(files >= 6, "{files}");
     server.kill().await;
 }

@@ -21,6 +21,12 @@ const PIECE: usize = 128 * 1024;
 /// Where files are until they are whole. No key begins with a dot.
 const UNFINISHED: &str = ".unfinished";
 
+/// Makes a directory, and those above it, for its owner alone: some of what people sent is for few.
+async fn make_directory(path: &Path) -> io::Result<()> {
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(path).await
+}
+
 /// A directory of objects.
 pub struct LocalObjects {
     directory: PathBuf,
@@ -34,7 +40,7 @@ impl LocalObjects {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            fs::create_dir_all(&unfinished).await
+            make_directory(&unfinished).await
         };
         match made.await {
             Ok(()) => Ok(Self { directory }),
@@ -63,7 +69,13 @@ impl LocalObjects {
     ) -> Result<(), StoreError> {
         let wrong_size = || StoreError::invalid("size", "there are more or fewer bytes");
         let unfinished = Unfinished::new(&self.directory);
-        let mut file = File::create_new(&unfinished.path).await.map_err(failed)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished.path)
+            .await
+            .map_err(failed)?;
         let mut written = 0;
         while let Some(piece) = body.next().await {
             let piece = piece?;
@@ -84,7 +96,7 @@ impl LocalObjects {
     /// Renames a whole file, durably.
     async fn place(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         let parent = to.parent().unwrap_or(&self.directory);
-        fs::create_dir_all(parent).await.map_err(failed)?;
+        make_directory(parent).await.map_err(failed)?;
         fs::rename(from, to).await.map_err(failed)?;
         // The name is in the directory, which is flushed as a file is; those above it may be new.
         for directory in parent.ancestors() {
