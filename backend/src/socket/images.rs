@@ -11,16 +11,17 @@ pub(super) fn upload(session: &ChatSession, socket: Socket, asked: Asked) -> Han
     let request = read::<UploadImage>(&asked);
     let attachments = asked.event.attachments();
     let ack = asked.into_answer();
-    let (media, request) = match (session.app.media(), request) {
-        (Ok(media), Ok(request)) => (media.clone(), request),
-        (Err(error), _) | (_, Err(error)) => {
+    let checked = request.and_then(|request| {
+        let data = attachments.get(request.data.num).cloned();
+        let data = data.ok_or_else(|| Invalid::new("data", "expected binary data"))?;
+        Ok((session.app.media()?.clone(), request, data))
+    });
+    let (media, request, data) = match checked {
+        Ok(checked) => checked,
+        Err(error) => {
             refuse(ack, error);
             return None;
         }
-    };
-    let Some(data) = attachments.get(request.data.num).cloned() else {
-        refuse(ack, Invalid::new("data", "expected binary data").into());
-        return None;
     };
     let actor = session.actor.clone();
     tokio::spawn(async move {

@@ -76,7 +76,6 @@ pub enum DeadJobAction {
 /// Enqueues jobs that failed for good again, or forgets them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = absent_not_null)]
 pub struct SettleDeadJobs {
     /// What is done.
     pub action: DeadJobAction,
