@@ -1795,7 +1795,7 @@ export interface components {
             /** @description What is done. */
             action: components["schemas"]["DeadJobAction"];
             /** @description Which one of that kind; all of them, a thousand at a time, without. */
-            id?: string;
+            id?: string | null;
             /** @description Of which kind they are. */
             kind: string;
         };
