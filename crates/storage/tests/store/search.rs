@@ -335,6 +335,7 @@ async fn an_older_database_is_opened_and_its_indexes_made_anew() {
              ALTER TABLE users DROP COLUMN external_claims_at;
              ALTER TABLE users DROP COLUMN external_valid_from;
              DROP TABLE api_keys;
+             ALTER TABLE messages DROP COLUMN attachments;
              PRAGMA user_version = 1;",
         )
         .unwrap();
