@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -38,38 +36,13 @@ impl Stream {
             return Ok(Self::Plain(tcp));
         }
         let name = ServerName::try_from(host.name.clone()).map_err(|error| error.to_string())?;
-        let stream = TlsConnector::from(Arc::new(tls_config(ca_file)?))
+        // Built at every connect: the files may have changed, and connects are rare.
+        let stream = TlsConnector::from(Arc::new(tls::trust_file_or_system(ca_file)?))
             .connect(name, tcp)
             .await
             .map_err(|error| error.to_string())?;
         Ok(Self::Tls(Box::new(stream)))
     }
-}
-
-/// Built at every connect: the files may have changed, and connects are rare.
-fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| named(&error))? {
-                let certificate = certificate.map_err(|error| named(&error))?;
-                roots.add(certificate).map_err(|error| named(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(named(&"no certificate in it"));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    // Named, not the process's default: nothing else in the process then decides which one this is.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl AsyncRead for Stream {

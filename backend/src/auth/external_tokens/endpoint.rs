@@ -11,10 +11,7 @@ use http::{
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -82,7 +79,7 @@ impl Endpoint {
         let name = ServerName::try_from(host).map_err(io::Error::other)?;
         let ca_file = self.ca_file.clone();
         // Reads files.
-        let config = tokio::task::spawn_blocking(move || tls_config(ca_file))
+        let config = tokio::task::spawn_blocking(move || tls::trust_system_and(ca_file.as_deref()))
             .await
             .map_err(io::Error::other)?
             .map_err(FetchError::Authorities)?;
@@ -131,22 +128,4 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(failure)
-}
-
-/// The system's authorities, and those of the file.
-fn tls_config(ca_file: Option<PathBuf>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| named(&error))? {
-            let certificate = certificate.map_err(|error| named(&error))?;
-            roots.add(certificate).map_err(|error| named(&error))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

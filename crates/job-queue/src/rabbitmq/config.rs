@@ -4,10 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 use protocol::Secret;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::ClientConfig;
 
 /// The longest prefix of names.
 const PREFIX_MAX: usize = 64;
@@ -58,21 +55,7 @@ impl RabbitMqConfig {
         if uris.iter().all(|uri| uri.scheme == AMQPScheme::AMQP) {
             return Ok(None);
         }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = &self.ca_file {
-            let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| named(&error))? {
-                let certificate = certificate.map_err(|error| named(&error))?;
-                roots.add(certificate).map_err(|error| named(&error))?;
-            }
-        }
-        // Named, not the process's default: nothing else in the process then decides which one this is.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
-        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let config = tls::trust_system_and(self.ca_file.as_deref())?;
         Ok(Some(Arc::new(config)))
     }
 }

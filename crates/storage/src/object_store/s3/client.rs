@@ -1,7 +1,5 @@
 //! Requests to a bucket: a few connections that are kept, times for everything, no redirects and no memory of bodies.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +15,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Pool, Error as SendError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use url::Url;
 
@@ -65,7 +61,7 @@ impl Client {
         http.set_connect_timeout(Some(CONNECT));
         http.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(ca_file)?)
+            .with_tls_config(tls::trust_system_and(ca_file)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -242,23 +238,4 @@ fn request_body(
 
 fn unavailable(error: SendError) -> StoreError {
     StoreError::Unavailable(cause(error))
-}
-
-/// The system's authorities, and those of the file.
-fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let file = File::open(path).map_err(|error| named(&error))?;
-        for certificate in CertificateDer::pem_reader_iter(BufReader::new(file)) {
-            let certificate = certificate.map_err(|error| named(&error))?;
-            roots.add(certificate).map_err(|error| named(&error))?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
