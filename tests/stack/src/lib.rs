@@ -17,6 +17,23 @@ use rustix::process::{Pid, Signal, kill_process};
 pub use own::Stack;
 pub use postgres::PostgresDatabase;
 
+/// Runs each test on each back end. A back end is a module with the constructor of `Fixture`, which is in scope, that has its name:
+/// `on_each!([embedded, postgres], [a_test, another]);`.
+#[macro_export]
+macro_rules! on_each {
+    ([$($back_end:ident),+], $tests:tt) => {
+        $($crate::on_each!($back_end, $tests);)+
+    };
+    ($back_end:ident, [$($test:ident),* $(,)?]) => {
+        mod $back_end {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Fixture::$back_end().await).await;
+            })*
+        }
+    };
+}
+
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 

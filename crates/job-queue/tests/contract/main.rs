@@ -3,26 +3,7 @@
 
 /// Runs each test on each back end.
 macro_rules! on_each {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::Fixture::embedded().await).await;
-            })*
-        }
-        mod rabbitmq {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::Fixture::rabbitmq().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::Fixture::postgres().await).await;
-            })*
-        }
-    };
+    ($($tests:tt)*) => { stack::on_each!([embedded, rabbitmq, postgres], [$($tests)*]); };
 }
 
 mod dead_letters;

@@ -93,31 +93,17 @@ fn set(id: &str, count: i64) -> Statement {
         .bind(count)
 }
 
-macro_rules! on_each {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::embedded().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::postgres().await).await;
-            })*
-        }
-    };
-}
-
-on_each!(
-    values_come_back_as_they_were_written,
-    a_null_is_one_whatever_came_before,
-    a_transaction_is_all_or_nothing,
-    what_is_required_must_have_affected_a_row,
-    a_fault_takes_the_transaction_back,
-    claims_are_returned_and_nobody_has_two,
-    what_was_written_is_there_later,
+stack::on_each!(
+    [embedded, postgres],
+    [
+        values_come_back_as_they_were_written,
+        a_null_is_one_whatever_came_before,
+        a_transaction_is_all_or_nothing,
+        what_is_required_must_have_affected_a_row,
+        a_fault_takes_the_transaction_back,
+        claims_are_returned_and_nobody_has_two,
+        what_was_written_is_there_later,
+    ]
 );
 
 async fn values_come_back_as_they_were_written(fixture: Fixture) {

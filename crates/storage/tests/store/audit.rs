@@ -70,33 +70,19 @@ fn config(database: &PostgresDatabase) -> PostgresConfig {
     }
 }
 
-macro_rules! on_each {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::embedded().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::postgres().await).await;
-            })*
-        }
-    };
-}
-
-on_each!(
-    an_entry_is_there_once_however_often_it_is_given,
-    everything_of_an_entry_is_kept,
-    what_breaks_a_bound_is_refused_as_a_whole,
-    filters_choose_by_each_of_their_fields,
-    pages_are_newest_first_and_counted,
-    what_is_counted_is_bounded,
-    an_export_goes_through_all_in_order,
-    the_oldest_are_removed_in_steps,
-    several_write_the_same_at_once,
+stack::on_each!(
+    [embedded, postgres],
+    [
+        an_entry_is_there_once_however_often_it_is_given,
+        everything_of_an_entry_is_kept,
+        what_breaks_a_bound_is_refused_as_a_whole,
+        filters_choose_by_each_of_their_fields,
+        pages_are_newest_first_and_counted,
+        what_is_counted_is_bounded,
+        an_export_goes_through_all_in_order,
+        the_oldest_are_removed_in_steps,
+        several_write_the_same_at_once,
+    ]
 );
 
 fn entry(action: &str, ms: i64) -> AuditEntry {

@@ -4,20 +4,7 @@
 
 /// Runs each test on each back end.
 macro_rules! on_each {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::Fixture::embedded().await).await;
-            })*
-        }
-        mod mongodb {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::Fixture::mongodb().await).await;
-            })*
-        }
-    };
+    ($($tests:tt)*) => { stack::on_each!([embedded, mongodb], [$($tests)*]); };
 }
 
 mod accounts;

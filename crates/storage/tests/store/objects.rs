@@ -77,30 +77,16 @@ fn config() -> S3Config {
     }
 }
 
-macro_rules! on_each {
-    ($($test:ident),* $(,)?) => {
-        mod local {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::local().await).await;
-            })*
-        }
-        mod s3 {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::s3().await).await;
-            })*
-        }
-    };
-}
-
-on_each!(
-    what_is_put_is_there_until_it_is_deleted,
-    ranges_are_parts,
-    an_object_is_stored_whole_or_not_at_all,
-    a_renamed_object_is_under_its_new_key_alone,
-    what_is_too_large_is_not_read,
-    large_objects_stream,
+stack::on_each!(
+    [local, s3],
+    [
+        what_is_put_is_there_until_it_is_deleted,
+        ranges_are_parts,
+        an_object_is_stored_whole_or_not_at_all,
+        a_renamed_object_is_under_its_new_key_alone,
+        what_is_too_large_is_not_read,
+        large_objects_stream,
+    ]
 );
 
 async fn what_is_put_is_there_until_it_is_deleted(fixture: Fixture) {

@@ -75,30 +75,16 @@ impl Fixture {
     }
 }
 
-macro_rules! on_each {
-    ($($test:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::embedded().await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Fixture::postgres().await).await;
-            })*
-        }
-    };
-}
-
-on_each!(
-    an_upload_goes_its_way,
-    nobody_has_more_than_the_quota,
-    an_upload_is_attached_to_one_message,
-    what_was_not_sent_is_free_again,
-    what_is_due_is_one_instances,
-    an_upload_and_its_job_are_one_change,
+stack::on_each!(
+    [embedded, postgres],
+    [
+        an_upload_goes_its_way,
+        nobody_has_more_than_the_quota,
+        an_upload_is_attached_to_one_message,
+        what_was_not_sent_is_free_again,
+        what_is_due_is_one_instances,
+        an_upload_and_its_job_are_one_change,
+    ]
 );
 
 const QUOTA: UploadQuota = UploadQuota {
