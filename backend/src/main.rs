@@ -8,7 +8,7 @@ use tertulia::{
     health::probe,
     logging,
     media::image_process,
-    process::{complain, run, say, stop_signal},
+    process::{complain, end, run, say, stop_signal},
     server::{self, Listeners},
 };
 use tokio::{net::TcpListener, sync::Notify};
@@ -87,13 +87,7 @@ fn main() -> ExitCode {
         }
         _ => Err(USAGE.to_owned()),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            complain(&message);
-            ExitCode::FAILURE
-        }
-    }
+    end(ended)
 }
 
 async fn serve(config: Config) -> Result<(), String> {

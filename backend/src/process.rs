@@ -1,6 +1,9 @@
 //! What the programs have in common as processes: their runtime, what they print, and how they are told to stop.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use tokio::signal::unix::SignalKind;
 
@@ -21,6 +24,17 @@ where
     }
     let runtime = runtime.enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(command(config))
+}
+
+/// What a program says and ends with after its command.
+pub fn end(ended: Result<(), String>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(&message);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Prints a line; says whether anybody can have read it. `println!` would panic where nobody does.

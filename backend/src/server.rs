@@ -1,6 +1,12 @@
 //! Start and stop: the only place where components are put together.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use gateway::{Frame, Gateway, Hub};
@@ -102,15 +108,9 @@ impl Listeners {
     /// # Errors
     /// If one can't be bound; says which.
     pub async fn bind(config: &Config) -> Result<Self, String> {
-        let bind = async |host, port, variable| {
-            let address = SocketAddr::new(host, port);
-            TcpListener::bind(address)
-                .await
-                .map_err(|e| format!("{variable}: can't listen on {address}: {e}"))
-        };
         Ok(Self {
             clients: bind(config.host, config.port, "PORT").await?,
-            operations: bind(config.metrics_host, config.metrics_port, "METRICS_PORT").await?,
+            operations: bind_operations(config).await?,
             internal: match &config.fleet {
                 Some(_) => {
                     Some(bind(config.internal_host, config.internal_port, "INTERNAL_PORT").await?)
@@ -119,6 +119,21 @@ impl Listeners {
             },
         })
     }
+}
+
+/// The listener for operators that the configuration names.
+///
+/// # Errors
+/// If it can't be bound; says which.
+pub async fn bind_operations(config: &Config) -> Result<TcpListener, String> {
+    bind(config.metrics_host, config.metrics_port, "METRICS_PORT").await
+}
+
+async fn bind(host: IpAddr, port: u16, variable: &str) -> Result<TcpListener, String> {
+    let address = SocketAddr::new(host, port);
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| format!("{variable}: can't listen on {address}: {e}"))
 }
 
 /// Serves on `listeners` until `shutdown` completes, then disconnects the clients and returns when everything is written.

@@ -1,16 +1,15 @@
 //! The command line of a worker. What it does is [`tertulia::worker`].
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use tertulia::{
     config::Config,
     health::probe,
     logging,
     media::image_process,
-    process::{complain, run, say, stop_signal},
-    worker,
+    process::{end, run, say, stop_signal},
+    server, worker,
 };
-use tokio::net::TcpListener;
 
 const USAGE: &str = "\
 usage: tertulia-worker [COMMAND]
@@ -43,21 +42,12 @@ pub fn main(arguments: &[&str]) -> ExitCode {
         }
         _ => Err(USAGE.to_owned()),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            complain(&message);
-            ExitCode::FAILURE
-        }
-    }
+    end(ended)
 }
 
 async fn run_jobs(config: Config) -> Result<(), String> {
     logging::init(&config).map_err(|e| e.to_string())?;
-    let address = SocketAddr::new(config.metrics_host, config.metrics_port);
-    let operations = TcpListener::bind(address).await;
-    let operations =
-        operations.map_err(|e| format!("METRICS_PORT: can't listen on {address}: {e}"))?;
+    let operations = server::bind_operations(&config).await?;
     let bound = operations.local_addr().map_err(|e| e.to_string())?;
     say(&format!(
         "Tertulia's worker runs jobs. Metrics: http://{bound}/metrics"

@@ -94,6 +94,14 @@ async fn has(app: &TestApp, person: &Person, count: usize) -> Vec<(String, Strin
     .await
 }
 
+async fn people(app: &TestApp) -> [Person; 3] {
+    [
+        app.register("ana").await,
+        app.register("bea").await,
+        app.register("eve").await,
+    ]
+}
+
 fn pair(kind: &str, body: &str) -> (String, String) {
     (kind.to_owned(), body.to_owned())
 }
@@ -101,11 +109,7 @@ fn pair(kind: &str, body: &str) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_a_message_concerns_is_told_once_on_every_device() {
     let (app, _database) = start().await;
-    let (ana, bea, eve) = (
-        app.register("ana").await,
-        app.register("bea").await,
-        app.register("eve").await,
-    );
+    let [ana, bea, eve] = people(&app).await;
     let room = hall(&app, &ana, &[&bea, &eve]).await;
     let mut devices = [
         Notified::connect(&app, &bea).await,
@@ -200,11 +204,7 @@ async fn whom_a_message_concerns_is_told_once_on_every_device() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rooms_are_told_of_as_each_wishes_and_blocks_hold() {
     let (app, _database) = start().await;
-    let (ana, bea, eve) = (
-        app.register("ana").await,
-        app.register("bea").await,
-        app.register("eve").await,
-    );
+    let [ana, bea, eve] = people(&app).await;
     let room = hall(&app, &ana, &[&bea, &eve]).await;
     let path = format!("/api/v1/rooms/{room}/preferences");
     let said = app.get(&path, Some(&bea)).await.expect(200);
