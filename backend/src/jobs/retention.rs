@@ -11,7 +11,8 @@ use tokio::{sync::watch, time::sleep};
 /// How long dead letters are kept.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// How often the job is enqueued: another process, or an earlier hour, may have done it, which makes it no second one while it waits.
+/// How often it is looked whether a day has begun. Another process may have enqueued the job of the day, which makes it no second
+/// one while it waits, and does no harm afterwards.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
 const SETTINGS: KindSettings = KindSettings {
@@ -56,11 +57,17 @@ pub(super) fn handler(store: JobStore) -> Handler {
 /// Enqueues the job of the day, until `stop` is true.
 pub(super) async fn run(queue: &JobQueue, mut stop: watch::Receiver<bool>) {
     let enqueue = async {
+        let mut last = String::new();
         loop {
             let mut day = Timestamp::now().to_string();
             day.truncate("2026-05-01".len());
-            if let Err(error) = queue.enqueue(&ExpireDeadJobs { day }).await {
-                tracing::debug!(%error, "the job of the day can't be enqueued");
+            if day != last {
+                match queue.enqueue(&ExpireDeadJobs { day: day.clone() }).await {
+                    Ok(()) => last = day,
+                    Err(error) => {
+                        tracing::warn!(%error, "removing old dead letters waits for an hour");
+                    }
+                }
             }
             sleep(EVERY).await;
         }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -54,12 +54,10 @@ impl KindCounts {
         self.dead.load(Relaxed)
     }
 
-    pub(crate) fn begin(&self) {
+    /// A run begins, and goes on until what is returned is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn end(&self) {
-        self.running.fetch_sub(1, Relaxed);
+        Running(self.clone())
     }
 
     pub(crate) fn ran(&self, took: Duration, succeeded: bool) {
@@ -80,5 +78,14 @@ impl KindCounts {
 
     pub(crate) fn count_dead(&self) {
         self.dead.fetch_add(1, Relaxed);
+    }
+}
+
+/// A run that isn't over.
+pub(crate) struct Running(Arc<KindCounts>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Relaxed);
     }
 }

@@ -153,7 +153,7 @@ impl InProcess {
             for job in claimed.await? {
                 let key = (job.kind.clone(), job.id.clone());
                 running.lock().insert(key.clone(), claim.clone());
-                handler.counts.begin();
+                let is_running = handler.counts.begin();
                 let run = Run {
                     store: store.clone(),
                     handler: handler.clone(),
@@ -162,9 +162,8 @@ impl InProcess {
                 };
                 let running = running.clone();
                 tasks.spawn(async move {
-                    let ended = Ended(run.handler.clone());
                     run.run(&job).await;
-                    drop(ended);
+                    drop(is_running);
                     let mut running = running.lock();
                     // It may be another's by now, or this process' once more.
                     if running.get(&key) == Some(&run.claim) {
@@ -174,15 +173,6 @@ impl InProcess {
             }
         }
         Ok(POLL)
-    }
-}
-
-/// A run counts as running until this is dropped.
-struct Ended(Arc<Handler>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.counts.end();
     }
 }
 

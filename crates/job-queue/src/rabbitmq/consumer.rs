@@ -238,9 +238,8 @@ impl Consumer {
         unsettled.lock().insert(tag, job.clone());
         let (handler, publisher) = (handler.clone(), self.publisher.clone());
         let unsettled = unsettled.clone();
-        handler.counts.begin();
+        let running = handler.counts.begin();
         tasks.spawn(async move {
-            let running = Running(handler.clone());
             run(&handler, &publisher, &job).await;
             drop(running);
             unsettled.lock().remove(&tag);
@@ -273,15 +272,6 @@ impl Consumer {
                 }
             }
         }
-    }
-}
-
-/// A run counts as running until this is dropped.
-struct Running(Arc<Handler>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.counts.end();
     }
 }
 

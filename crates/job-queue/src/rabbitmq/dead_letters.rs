@@ -1,6 +1,9 @@
 //! From the broker's dead letters to the tables, where they are listed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, future::try_join_all};
 use lapin::{
@@ -46,8 +49,12 @@ impl DeadLetters {
         let take = async {
             let mut back_off = BackOff::new();
             loop {
+                let began = Instant::now();
                 if let Err(error) = self.session().await {
                     tracing::debug!(%error, "dead letters aren't taken from RabbitMQ");
+                }
+                if began.elapsed() > super::LONGEST_PAUSE {
+                    back_off.succeeded();
                 }
                 back_off.failed();
                 sleep(back_off.wait()).await;

@@ -24,6 +24,8 @@ pub(super) struct Publisher {
 
 struct State {
     open: Option<Open>,
+    /// That were tried so far; the number of the last one.
+    connections: u64,
     back_off: BackOff,
 }
 
@@ -53,6 +55,7 @@ impl Publisher {
             shared,
             state: Mutex::new(State {
                 open: None,
+                connections: 0,
                 back_off,
             }),
         }
@@ -69,12 +72,13 @@ impl Publisher {
             open.channel.status().connected() && open.link.connection.status().connected()
         };
         if !state.open.as_ref().is_some_and(is_good) {
-            let number = state.open.take().map_or(0, |open| open.number + 1);
+            state.open = None;
             self.shared.counts.set_publishing(false);
             if !state.back_off.wait().is_zero() {
                 return Err(BrokerError::Away);
             }
-            match self.connect(number).await {
+            state.connections += 1;
+            match self.connect(state.connections).await {
                 Ok(open) => {
                     state.back_off.succeeded();
                     self.shared.counts.set_publishing(true);
