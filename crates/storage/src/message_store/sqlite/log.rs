@@ -112,11 +112,11 @@ fn rows(
     // Both halves come in the order of their keys, so they are merged without sorting. The length of a text is read
     // without the text.
     const SQL: &str = "
-        SELECT entry, octet_length(body), NULL, NULL, NULL, NULL, NULL
+        SELECT entry, octet_length(body) + ifnull(octet_length(attachments), 0), NULL, NULL, NULL, NULL, NULL
         FROM messages WHERE entry > ?1 AND entry <= ?2
         UNION ALL
-        SELECT c.entry, CASE c.kind WHEN 'edited' THEN (
-                SELECT octet_length(m.body) FROM messages m WHERE m.entry = (c.entry >> 32 << 32 | c.of_seq)
+        SELECT c.entry, CASE WHEN c.kind IN ('edited', 'processed') THEN (
+                SELECT octet_length(m.body) + ifnull(octet_length(m.attachments), 0) FROM messages m WHERE m.entry = (c.entry >> 32 << 32 | c.of_seq)
             ) ELSE 0 END, c.kind, c.of_seq, u.id, c.emoji, c.attachment
         FROM changes c CROSS JOIN users u ON u.no = c.actor WHERE c.entry > ?1 AND c.entry <= ?2
         ORDER BY 1 LIMIT ?3";
