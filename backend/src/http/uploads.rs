@@ -9,7 +9,10 @@ use axum::{
 use http::{StatusCode, header::CONTENT_TYPE};
 use protocol::{AttachmentId, CreateUpload, MediaQuery, UploadBody, UploadCreated};
 
-use super::request::{JsonBody, Path, Query};
+use super::{
+    rate_limit::network_key,
+    request::{JsonBody, Path, Query},
+};
 use crate::{app::SharedApp, auth::actor::Actor, error::AppError, media};
 
 /// How long the bytes of an upload may pause.
@@ -49,6 +52,9 @@ pub async fn put(
     Query(signed): Query<MediaQuery>,
     request: Request,
 ) -> Result<StatusCode, AppError> {
+    let network = network_key(request.extensions())?;
+    let max = app.config.max_requests_per_address;
+    let _unfinished = app.unfinished_requests.begin(network, max)?;
     let content_type = request.headers().get(CONTENT_TYPE);
     let content_type = content_type
         .and_then(|value| value.to_str().ok())

@@ -1,6 +1,6 @@
 //! Serving images and files to whoever has a URL that was given out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use images::exchange::{Done, Task};
@@ -28,7 +28,7 @@ pub enum Delivered {
 ///
 /// # Errors
 /// `not_found` for any other URL, one that has ended, or if nothing is there any more; `invalid` for a copy of what isn't an image, or
-/// a range that begins behind the end.
+/// a range that begins behind the end, `rate_limited` while many copies are being made.
 pub async fn deliver(
     media: &Arc<Media>,
     key: &str,
@@ -80,6 +80,10 @@ async fn copy(media: &Arc<Media>, key: &str, query: &MediaQuery) -> Result<Bytes
 async fn made(media: &Media, key: &str, task: Task) -> Result<Bytes, Arc<AppError>> {
     let absent = || Arc::new(AppError::not_found("file"));
     let object = objects::served(key).map_err(|_| absent())?;
+    let _permit = media.resizing.try_acquire().map_err(|_| {
+        let message = "too many images are being resized; try again";
+        Arc::new(AppError::rate_limited(message, Duration::from_secs(1)))
+    })?;
     let file = match media.objects.read(&object, 2 * IMAGE_MAX as usize).await {
         Ok(file) => file,
         Err(StoreError::NotFound) => return Err(absent()),

@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{ExitCode, Stdio},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -15,7 +16,7 @@ use images::{
     Refusal,
     exchange::{self, Done, OUTPUT_MAX, Task},
 };
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, nice, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -25,6 +26,9 @@ use tokio::{
 
 /// The argument that makes this program decode images.
 const ARGUMENT: &str = "decode-image";
+
+/// The signals by which programs are ended from outside.
+const ENDED: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
 /// This program, even if another has taken its place on the disk since.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -134,6 +138,13 @@ async fn exchanged(
     let status = child.wait().await?;
     match status.code() {
         Some(0) => {}
+        // As this server is, with which a supervisor or a terminal ends its children: another run may have the time.
+        None if ENDED
+            .map(|signal| Some(signal.as_raw()))
+            .contains(&status.signal()) =>
+        {
+            return Err(io::Error::other("it was ended").into());
+        }
         // By a signal: of its limits, or because it couldn't have more memory.
         None => return Err(ProcessError::Limit),
         Some(PANICKED) => return Ok(Err(Refusal::Malformed)),

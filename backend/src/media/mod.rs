@@ -51,6 +51,9 @@ const IMAGES_OF_USER: usize = 4;
 /// Bytes of copies of images in sizes that somebody asked for.
 const RESIZED_BYTES: u64 = 32 << 20;
 
+/// Copies that are made at a time, each of which holds its image in memory. More are refused for a moment: anybody with a URL can ask.
+const RESIZED_AT_ONCE: usize = 8;
+
 /// Everything that files and images are made of.
 pub struct Media {
     uploads: UploadStore,
@@ -63,6 +66,8 @@ pub struct Media {
     config: MediaConfig,
     /// Copies of images, by key and size: made once for all who ask.
     resized: Cache<String, Bytes>,
+    /// One permit for each copy that is made.
+    resizing: Semaphore,
     in_events: Semaphore,
     in_events_by_user: Mutex<HashMap<UserId, usize>>,
     counts: Counts,
@@ -113,6 +118,7 @@ impl Media {
                     u32::try_from(key.len() + copy.len()).unwrap_or(u32::MAX)
                 })
                 .build(),
+            resizing: Semaphore::new(RESIZED_AT_ONCE),
             in_events: Semaphore::new(IMAGES_AT_ONCE),
             in_events_by_user: Mutex::default(),
             counts: Counts::default(),

@@ -49,7 +49,6 @@ async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreEr
     let id = &upload.id;
     if upload.status == UploadStatus::Removed {
         remove_objects(media, id).await?;
-        media.counts.count_removed(1);
         // Until then it counts among those of its day.
         let counted = upload.created_at.unix_ms() + UNATTACHED.as_millis() as i64;
         return match counted > Timestamp::now().unix_ms() {
@@ -57,7 +56,11 @@ async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreEr
                 let at = Timestamp::from_unix_ms(counted);
                 media.uploads.check_later(id, at).await
             }
-            false => media.uploads.forget(id).await,
+            false => {
+                media.uploads.forget(id).await?;
+                media.counts.count_removed(1);
+                Ok(())
+            }
         };
     }
     match &upload.attached_to {
