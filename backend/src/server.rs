@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use gateway::{Frame, Gateway, Hub};
 use hyper_util::service::TowerToHyperService;
 use protocol::{ServerDraining, ServerEvent};
-use storage::{OpenError, UploadStore};
+use storage::{NotificationStore, OpenError, UploadStore};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -451,6 +451,7 @@ fn assemble(
         user_sockets: user_sockets.clone(),
         chat: chat.clone(),
         guests: config.guests,
+        notifications: sql.clone().map(NotificationStore::new),
     }));
     let notifications = sql.clone().map(|sql| {
         Arc::new(Notifications::new(NotificationParts {

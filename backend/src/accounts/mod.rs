@@ -14,7 +14,7 @@ pub mod users;
 use std::sync::Arc;
 
 use protocol::{ErrorCode, User, UserId, limits::TOKEN_MAX};
-use storage::{MessageStore, Sessions, StoreError, StoredUser};
+use storage::{MessageStore, NotificationStore, Sessions, StoreError, StoredUser};
 use tokio::task::JoinSet;
 
 use self::{
@@ -49,6 +49,8 @@ pub struct Accounts {
     external_connections: ExternalConnections,
     /// True if guests are allowed.
     guests: bool,
+    /// Where there are tables.
+    notifications: Option<NotificationStore>,
 }
 
 /// What accounts are built from.
@@ -71,6 +73,8 @@ pub struct AccountParts {
     pub chat: Arc<Chat>,
     /// True if guests are allowed.
     pub guests: bool,
+    /// What users are told of, and where; where there are tables.
+    pub notifications: Option<NotificationStore>,
 }
 
 /// Who acts with a token, as far as memory tells.
@@ -122,6 +126,7 @@ impl Accounts {
             user_sockets: parts.user_sockets,
             chat: parts.chat,
             guests: parts.guests,
+            notifications: parts.notifications,
         }
     }
 

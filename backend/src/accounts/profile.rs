@@ -140,8 +140,11 @@ pub async fn delete(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppEr
 }
 
 async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
-    // First, so that an account isn't deleted whose sessions can't be ended.
+    // First, so that an account isn't deleted whose sessions can't be ended, or whose notifications, devices and addresses would stay.
     sessions::end_before(accounts, user, None, 0).await?;
+    if let Some(notifications) = &accounts.notifications {
+        notifications.delete_user(user).await?;
+    }
     let now = Timestamp::now();
     let left = accounts.store.delete_user(user, now).await;
     if may_have_changed(&left) {
@@ -150,8 +153,13 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     for Departure { room, removal } in left.map_err(gone)? {
         members::announce_removal(&accounts.chat, &room, user, removal);
     }
-    // Again, and for good, because of sign-ins that were under way.
+    // Again, and for good, because of sign-ins that were under way, and of messages.
     end_all(accounts, user.clone(), None, NO_SIGN_IN).await;
+    if let Some(notifications) = &accounts.notifications
+        && let Err(error) = notifications.delete_user(user).await
+    {
+        tracing::warn!(%error, "a notification of a user who was just deleted may stay until it is too old");
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What has happened in rooms, for those who derive something of it away from the path of a message: which logs have gone
-//! on, who has read how far, and who was added by whom. Gathered in memory and bounded; whoever takes it finds in the store
-//! what was lost with the process.
+//! on, who has read how far, and who was added by whom. Gathered in memory and bounded. Logs that have gone on are found again
+//! in the store; read marks and invitations that were lost with the process aren't.
 
 use std::collections::HashMap;
 
@@ -75,7 +75,7 @@ impl News {
     }
 
     /// A member has read up to a place.
-    pub(super) fn read(&self, user: &UserId, room: &RoomId, seq: u64) {
+    pub fn read(&self, user: &UserId, room: &RoomId, seq: u64) {
         let mut read = self.read.lock();
         let key = (user.clone(), room.clone());
         if read.len() < WAITING || read.contains_key(&key) {

@@ -1,6 +1,6 @@
 //! From entries of the rooms' logs to notifications: who is mentioned, answered or written to, and wants to know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use protocol::{
     NotificationKind::{self, Direct, Mention, Message, Reply},
@@ -11,10 +11,13 @@ use storage::{
     Statement, StoreError,
 };
 
-use super::{InRoom, Notifications};
+use super::Notifications;
 
-/// Users of one room who want to know everything, at most; who has said so first.
+/// Users of one room who want to know everything, at most; the first by their ids.
 const LISTENERS: usize = 1_000;
+
+/// What users want to be told of in a room, as far as they have said so.
+type Wishes = BTreeMap<UserId, Notify>;
 
 /// What follows from entries.
 #[derive(Default)]
@@ -49,12 +52,18 @@ impl Notifications {
         }
         let ids: Vec<RoomId> = rooms.keys().map(|room| (*room).clone()).collect();
         let said = self.preferences.in_rooms(&ids).await?;
-        let said: HashMap<InRoom, Notify> = said
-            .into_iter()
-            .filter_map(|(room, user, notify)| Some(((room, user), Notify::named(&notify)?)))
-            .collect();
+        let mut wishes: HashMap<RoomId, Wishes> = HashMap::new();
+        for (room, user, notify) in said {
+            if let Some(notify) = Notify::named(&notify) {
+                wishes.entry(room).or_default().insert(user, notify);
+            }
+        }
+        let none = Wishes::new();
         for (room, messages) in rooms {
-            match self.derive_room(room, &messages, &said).await {
+            match self
+                .derive_room(room, &messages, wishes.get(room).unwrap_or(&none))
+                .await
+            {
                 Ok(new) => derived.new.extend(new),
                 // Deleted meanwhile.
                 Err(StoreError::NotFound) => {}
@@ -68,7 +77,7 @@ impl Notifications {
         &self,
         room: &RoomId,
         messages: &[(u64, &FollowedMessage)],
-        said: &HashMap<InRoom, Notify>,
+        wishes: &Wishes,
     ) -> Result<Vec<NewNotification>, StoreError> {
         let Some((_, first)) = messages.first() else {
             return Ok(Vec::new());
@@ -76,10 +85,10 @@ impl Notifications {
         let kind = self.store.membership(room, &first.sender_id).await?.kind;
         let listeners: Vec<&UserId> = match kind {
             RoomKind::Direct => Vec::new(),
-            _ => said
+            _ => wishes
                 .iter()
-                .filter(|((of, _), notify)| of == room && **notify == Notify::All)
-                .map(|((_, user), _)| user)
+                .filter(|(_, notify)| **notify == Notify::All)
+                .map(|(user, _)| user)
                 .take(LISTENERS)
                 .collect(),
         };
@@ -89,7 +98,7 @@ impl Notifications {
         };
         let mut addressed = Vec::new();
         for (seq, message) in messages {
-            let mut recipients = Recipients::new(room, kind, message, said);
+            let mut recipients = Recipients::new(kind, message, wishes);
             for user in &message.mentions {
                 recipients.add(user, Mention);
             }
@@ -231,25 +240,18 @@ impl Notifications {
 
 /// Whom one message concerns, each once and by what concerns them most.
 struct Recipients<'a> {
-    room: &'a RoomId,
     kind: RoomKind,
     sender: &'a UserId,
-    said: &'a HashMap<InRoom, Notify>,
+    wishes: &'a Wishes,
     found: Vec<(UserId, NotificationKind)>,
 }
 
 impl<'a> Recipients<'a> {
-    fn new(
-        room: &'a RoomId,
-        kind: RoomKind,
-        message: &'a FollowedMessage,
-        said: &'a HashMap<InRoom, Notify>,
-    ) -> Self {
+    fn new(kind: RoomKind, message: &'a FollowedMessage, wishes: &'a Wishes) -> Self {
         Self {
-            room,
             kind,
             sender: &message.sender_id,
-            said,
+            wishes,
             found: Vec::new(),
         }
     }
@@ -258,8 +260,8 @@ impl<'a> Recipients<'a> {
         if user == self.sender || self.found.iter().any(|(known, _)| known == user) {
             return;
         }
-        let said = self.said.get(&(self.room.clone(), user.clone())).copied();
-        let wanted = said.unwrap_or(match self.kind {
+        let wish = self.wishes.get(user).copied();
+        let wanted = wish.unwrap_or(match self.kind {
             RoomKind::Direct => Notify::All,
             _ => Notify::Mentions,
         });
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn each_is_told_once_by_what_concerns_them_most_and_as_they_wish() {
-        let (room, user) = (RoomId::trusted("r"), |id: &str| UserId::trusted(id));
+        let user = |id: &str| UserId::trusted(id);
         let message = FollowedMessage {
             sender_id: user("ana"),
             excerpt: String::new(),
@@ -290,13 +292,13 @@ mod tests {
             reply_to: None,
             mentions: Vec::new(),
         };
-        let said = HashMap::from([
-            ((room.clone(), user("all")), Notify::All),
-            ((room.clone(), user("none")), Notify::Nothing),
-            ((room.clone(), user("few")), Notify::Mentions),
+        let wishes = Wishes::from([
+            (user("all"), Notify::All),
+            (user("none"), Notify::Nothing),
+            (user("few"), Notify::Mentions),
         ]);
         let found = |kind, added: &[(&str, NotificationKind)]| {
-            let mut recipients = Recipients::new(&room, kind, &message, &said);
+            let mut recipients = Recipients::new(kind, &message, &wishes);
             for (id, about) in added {
                 recipients.add(&user(id), *about);
             }

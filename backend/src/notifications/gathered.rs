@@ -36,8 +36,13 @@ async fn mark_read(notifications: &Notifications) {
                 notifications.announce_read(&user, ids);
             }
         }
-        // The next mark of the room makes up for it.
-        Err(error) => tracing::debug!(%error, "notifications weren't marked as read"),
+        Err(error) => {
+            notifications.counts.failed();
+            tracing::debug!(%error, "notifications aren't marked as read yet");
+            for (user, room, seq) in &read {
+                notifications.news.read(user, room, *seq);
+            }
+        }
     }
 }
 
@@ -51,6 +56,7 @@ async fn invite(notifications: &Notifications) {
         match notifications.invite(&invitation).await {
             Ok(()) | Err(StoreError::NotFound) => {}
             Err(error) => {
+                notifications.counts.failed();
                 tracing::debug!(%error, "an invitation isn't stored yet");
                 left.push(invitation);
             }

@@ -17,7 +17,7 @@ mod quiet_hours;
 use std::{sync::Arc, time::Duration};
 
 use protocol::{
-    Notification, NotificationId, NotificationKind, NotificationsRead, RoomId, Timestamp, UserId,
+    Notification, NotificationId, NotificationKind, NotificationsRead, Timestamp, UserId,
 };
 use storage::{
     CursorStore, FollowedEntry, MessageStore, NewNotification, NotificationStore, PreferenceStore,
@@ -113,14 +113,6 @@ impl Notifications {
         }
     }
 
-    /// Removes everything of a user who is gone.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn forget_user(&self, user: &UserId) -> Result<(), StoreError> {
-        self.stored.delete_user(user).await
-    }
-
     /// Stores what follows from entries of logs, with what notes that they were read. False, and nothing happened, if that is
     /// required and refused.
     async fn add(
@@ -194,6 +186,3 @@ fn shown(stored: StoredNotification) -> Result<Notification, AppError> {
         read_at: stored.read_at,
     })
 }
-
-/// A room and a user.
-type InRoom = (RoomId, UserId);

@@ -127,7 +127,7 @@ impl PreferenceStore {
         rows.first().map(|row| row.get(0)).transpose()
     }
 
-    /// What was said of these rooms by anybody.
+    /// What was said of these rooms by anybody. If that is too much, those who want to hear of everything are left out first.
     pub async fn in_rooms(
         &self,
         rooms: &[RoomId],
@@ -138,7 +138,7 @@ impl PreferenceStore {
         let places: Vec<String> = (1..=rooms.len()).map(|place| format!("${place}")).collect();
         let select = format!(
             "SELECT room_id, user_id, notify FROM room_preferences WHERE room_id IN ({})
-             ORDER BY notify LIMIT {PER_READ}",
+             ORDER BY notify DESC LIMIT {PER_READ}",
             places.join(", ")
         );
         let select = rows_of(select, rooms);

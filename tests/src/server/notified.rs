@@ -381,3 +381,31 @@ async fn a_fleet_without_tables_has_none() {
     assert_eq!(refused["error"]["code"], "not_found");
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_deleted_account_stays() {
+    if on_a_fleet() {
+        return;
+    }
+    let app = TestApp::start_embedded().await;
+    let [ana, bea, _] = people(&app).await;
+    let room = hall(&app, &ana, &[&bea]).await;
+    let wish = json!({ "notify": "all" });
+    let path = format!("/api/v1/rooms/{room}/preferences");
+    app.put(&path, &bea, wish).await.expect(200);
+    say(&app, &ana, &room, "one").await;
+    has(&app, &bea, 1).await;
+    app.delete("/api/v1/me", &bea).await.expect(204);
+    let (app, left) = app
+        .changed_while_stopped(|data| {
+            let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
+            ["notifications", "room_preferences"].map(|table| {
+                let count = format!("SELECT count(*) FROM {table} WHERE user_id = ?1");
+                let left = tables.query_row(&count, [&bea.id], |row| row.get::<_, i64>(0));
+                left.unwrap()
+            })
+        })
+        .await;
+    assert_eq!(left, [0, 0]);
+    app.stop().await;
+}
