@@ -85,7 +85,7 @@ function Loaded({ image, seq, box, local }: { image: Attachment; seq: number | u
   const reread = () => {
     setState("broken");
     // Its address may have ended; the message read again has another.
-    if (seq !== undefined) void timeline.reread(seq);
+    if (seq !== undefined) timeline.reread(seq).catch(stayBroken);
   };
   const { url = "", placeholder, variants = [], animated } = image;
   const candidates = (type: string) => srcSet(variants.filter(({ contentType }) => contentType === type));
@@ -118,6 +118,9 @@ function Loaded({ image, seq, box, local }: { image: Attachment; seq: number | u
     </>
   );
 }
+
+/** What couldn't be read anew is shown as missing already. */
+export const stayBroken = (): undefined => undefined;
 
 export const srcSet = (variants: readonly { readonly url: string; readonly width: number }[]): string =>
   variants.map(({ url, width }) => `${url} ${width}w`).join(", ");

@@ -11,7 +11,7 @@ import { full } from "../text/dates.ts";
 import { useText } from "../text/index.ts";
 import { isolated, nameOf } from "../text/names.ts";
 import controls from "../ui/controls.module.css";
-import { srcSet } from "./Attachments.tsx";
+import { srcSet, stayBroken } from "./Attachments.tsx";
 import styles from "./lightbox.module.css";
 import { Placeholder } from "./Placeholder.tsx";
 
@@ -30,10 +30,10 @@ export default function Lightbox({ id, onOpen, onClose }: { id: string; onOpen: 
   useEffect(() => {
     if (!shown) onClose();
   }, [shown, onClose]);
-  const beside = [all[index - 1], all[index + 1]];
+  const [before, after] = [all[index - 1]?.image.url, all[index + 1]?.image.url];
   useEffect(() => {
-    for (const next of beside) if (next?.image.url) new Image().src = next.image.url;
-  });
+    for (const url of [before, after]) if (url) new Image().src = url;
+  }, [before, after]);
   if (!shown) return null;
 
   const { image, message } = shown;
@@ -103,10 +103,10 @@ function Large({ image, message }: Shown) {
   const variants = (image.variants ?? []).filter(({ contentType }) => contentType === "image/webp");
   const failed = () => {
     setState("broken");
-    void timeline.reread(message.seq).then((read) => {
+    timeline.reread(message.seq).then((read) => {
       const now = read?.attachments.find(({ id }) => id === image.id)?.url;
       if (now && now !== url) setState("loading");
-    });
+    }, stayBroken);
   };
   return (
     <div className={styles.frame} style={{ aspectRatio: `${width} / ${height}`, width: `min(100%, ${width}px, 100cqh * ${width / height})` }}>

@@ -104,8 +104,7 @@ export function resend(roomId: string, { clientId, body, replyTo, mentions, atta
 /** Takes a file away, however far it has come. */
 export function remove(roomId: string, id: number): void {
   const item = find(roomId, id);
-  aborts.get(id)?.abort();
-  if (item?.preview) URL.revokeObjectURL(item.preview);
+  if (item) drop(item);
   const without = (items: readonly Item[]) => items.filter((item) => item.id !== id);
   change(roomId, ({ items, parcels }) => ({
     items: without(items),
@@ -128,10 +127,12 @@ export function post(roomId: string, draft: Draft): void {
 export function discard(roomId: string, parcelId: number): void {
   const parcel = trayOf(trays.get(), roomId).parcels.find(({ id }) => id === parcelId);
   change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcelId) }));
-  for (const { id, preview } of parcel?.items ?? []) {
-    aborts.get(id)?.abort();
-    if (preview) URL.revokeObjectURL(preview);
-  }
+  parcel?.items.forEach(drop);
+}
+
+function drop({ id, preview }: Item): void {
+  aborts.get(id)?.abort();
+  if (preview) URL.revokeObjectURL(preview);
 }
 
 /** Sends the messages whose uploads are there. */
@@ -146,6 +147,8 @@ function dispatch(roomId: string): void {
       continue;
     }
     change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcel.id) }));
+    // What becomes of its pictures is told with the message.
+    for (const { id } of parcel.items) aborts.get(id)?.abort();
   }
 }
 
@@ -167,7 +170,7 @@ function upload(roomId: string, { id, file, isImage, preview }: Item): void {
     } catch (error) {
       if (!abort.signal.aborted) set(roomId, id, { state: "failed", error });
     } finally {
-      aborts.delete(id);
+      if (aborts.get(id) === abort) aborts.delete(id);
       running--;
       next();
     }
@@ -178,8 +181,12 @@ function upload(roomId: string, { id, file, isImage, preview }: Item): void {
 
 /** A picture that can't be shown says so before its message is sent, if that takes long enough. */
 async function watch(roomId: string, id: number, uploadId: string): Promise<void> {
-  const { status, reason } = await tertulia.uploads.settled(uploadId).catch(() => ({ status: "processing", reason: undefined }));
-  if (status === "failed") set(roomId, id, { state: "failed", reason: reason ?? "malformed" });
+  const abort = new AbortController();
+  aborts.set(id, abort);
+  const unknown = { status: "processing", reason: undefined };
+  const { status, reason } = await tertulia.uploads.settled(uploadId, abort.signal).catch(() => unknown);
+  if (aborts.get(id) === abort) aborts.delete(id);
+  if (status === "failed" && !abort.signal.aborted) set(roomId, id, { state: "failed", reason: reason ?? "malformed" });
 }
 
 function next(): void {
@@ -224,12 +231,13 @@ export function explainUpload({ error, reason }: Pick<Item, "error" | "reason">)
 session.subscribe(() => {
   if (session.get()) return;
   for (const abort of aborts.values()) abort.abort();
-  for (const tray of trays.get().values()) for (const { preview } of every(tray)) if (preview) URL.revokeObjectURL(preview);
+  for (const tray of trays.get().values()) every(tray).forEach(drop);
   trays.set(new Map());
   forgetLocals();
 });
 
 addEventListener("beforeunload", (event) => {
-  // What isn't there yet would be lost with the page.
-  for (const tray of trays.get().values()) if (every(tray).some(({ state }) => state === "uploading")) event.preventDefault();
+  // What isn't there yet would be lost with the page, and so would a message that waits.
+  for (const { items, parcels } of trays.get().values())
+    if (parcels.length > 0 || items.some(({ state }) => state === "uploading")) event.preventDefault();
 });

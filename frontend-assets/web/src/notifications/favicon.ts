@@ -16,7 +16,10 @@ export async function badge(unread: number): Promise<void> {
   const link = document.querySelector<HTMLLinkElement>('link[rel="icon"]');
   if (!link) return;
   const next = words === "" ? undefined : await draw(words).catch(() => undefined);
-  if (mine !== run) return;
+  if (mine !== run) {
+    if (next) URL.revokeObjectURL(next);
+    return;
+  }
   link.type = next ? "image/png" : "image/svg+xml";
   link.href = next ?? PLAIN;
   // The browser may be reading the one before.

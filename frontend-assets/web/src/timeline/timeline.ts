@@ -36,6 +36,8 @@ const KEPT = 400;
 /** A message read this lately may hold reactions whose events are still to come. */
 const READ_BACK_MS = 10_000;
 const REREAD_AFTER_MS = 150;
+/** Times that a message is read anew while things happen to it. */
+const REREAD_TRIES = 3;
 
 export class Timeline {
   readonly view = new Store<View>(EMPTY);
@@ -53,6 +55,7 @@ export class Timeline {
   #frame: number | undefined;
   readonly #readAt = new WeakMap<Message, number>();
   readonly #reread = new Set<number>();
+  readonly #rereading = new Map<number, Promise<Message | undefined>>();
   readonly #subscriptions: Unsubscribe[];
 
   constructor(readonly room: Room) {
@@ -160,14 +163,24 @@ export class Timeline {
   }
 
   /** Reads a message anew, whose addresses of pictures and files may have ended. */
-  async reread(seq: number): Promise<Message | undefined> {
-    const page = await this.room.history({ after: seq - 1, limit: 1 }).catch(() => undefined);
-    const read = page?.messages[0];
-    if (read?.seq !== seq) return undefined;
-    this.#noteRead([read]);
-    this.#change(seq, () => read);
-    this.#publishSoon();
-    return read;
+  reread(seq: number): Promise<Message | undefined> {
+    const reading = this.#rereading.get(seq) ?? this.#readAnew(seq).finally(() => this.#rereading.delete(seq));
+    this.#rereading.set(seq, reading);
+    return reading;
+  }
+
+  async #readAnew(seq: number): Promise<Message | undefined> {
+    for (let tries = 1; ; tries++) {
+      const before = this.message(seq);
+      const [read] = (await this.room.history({ after: seq - 1, limit: 1 })).messages;
+      if (read?.seq !== seq) return undefined;
+      // Something happened to it meanwhile, which the answer may be older than.
+      if (this.message(seq) !== before && tries < REREAD_TRIES) continue;
+      this.#noteRead([read]);
+      this.#change(seq, () => read);
+      this.#publishSoon();
+      return read;
+    }
   }
 
   message(seq: number): Message | undefined {
@@ -285,7 +298,7 @@ export class Timeline {
     const seqs = [...this.#reread];
     this.#reread.clear();
     // Without an answer the count stays as it was read; the next load of the room has it.
-    for (const seq of seqs) await this.reread(seq);
+    for (const seq of seqs) await this.reread(seq).catch(() => undefined);
   }
 
   #change(seq: number, change: (message: Message) => Message): void {
