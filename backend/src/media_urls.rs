@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use crate::auth::signing_secret::Mac;
 
-/// How much longer than this a URL of a private room is good is decided by the clock: up to twice as long.
+/// A URL of a private room is good for one to two of these, in seconds: until an hour ends.
 const HOUR: u64 = 3_600;
 
 /// Bytes of a signature, which are half of what the algorithm makes.

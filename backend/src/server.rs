@@ -263,7 +263,7 @@ pub async fn start_and_notify(
     Ok(served?)
 }
 
-/// Writes what is to be written yet, and tells it the others.
+/// Writes what is still to be written, and tells the other instances of it.
 pub(crate) async fn close_stores(app: &App, mut audit_tasks: JoinSet<()>) {
     app.store.close().await;
     app.audit.settle(LAST_ENTRIES).await;

@@ -85,7 +85,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The clients of Redis by their use, which may be three servers.
+    /// The clients of Redis by their use; each may have a server of its own.
     pub fn redis_by_use(&self) -> Vec<(&'static str, RedisClient)> {
         let mut clients = vec![
             (REDIS, self.redis.clone()),

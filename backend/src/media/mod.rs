@@ -3,7 +3,7 @@
 //!
 //! What must stay true: nothing that somebody sent is served as something that a browser runs; an upload is one user's until it is
 //! attached, and then one message's; what became of an image is shown in its message, whatever was away or died meanwhile; an
-//! object goes when its message does.
+//! object goes when its message is deleted, and within a week where its room or its sender's account is.
 
 mod announcement;
 mod attaching;

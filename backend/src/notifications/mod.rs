@@ -1,9 +1,8 @@
 //! Notifications: what concerns a user while they look elsewhere or are away. They are derived from the rooms' logs behind a
-//! durable cursor, stored once, told to all connections of the user, and after a while to the devices and the address of
-//! who hasn't read them.
+//! durable cursor, stored once, and told to all connections of the user.
 //!
 //! What must stay true: nothing of this is on the path of a message; a message that was acked is derived, whatever stops in
-//! between, and no notification is there twice; nobody sets out twice to push or mail one.
+//! between, and no notification is there twice.
 
 mod counts;
 mod derivation;

@@ -27,10 +27,10 @@ use crate::{
 /// How long a job that another process has enqueued may go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
 
-/// How much longer a job is claimed than its run may take: for what has to be written afterwards,
+/// How much longer a job is claimed than its run may take, for what has to be written afterwards.
 const MARGIN: Duration = Duration::from_secs(15);
 
-/// and for clocks of others that are ahead, which may be by a minute.
+/// And how much longer for the clocks of others, which may be ahead by a minute.
 const CLOCKS: Duration = Duration::from_secs(60);
 
 /// The pause after the tables couldn't be asked.

@@ -9,7 +9,7 @@ use protocol::{DeadJobAction, Timestamp};
 use crate::sql::{Row, Sql, Statement, Written};
 use crate::{Freshness, StoreError};
 
-/// The longest kind and id, in bytes.
+/// The longest kind, in bytes.
 pub const JOB_KIND_MAX: usize = 64;
 /// The longest id, in bytes.
 pub const JOB_ID_MAX: usize = 255;
@@ -127,7 +127,7 @@ pub struct WaitingJobs {
     pub due_since: Option<Timestamp>,
 }
 
-/// A name of a claim: of one taking.
+/// The name of one claim.
 pub type Claim = str;
 
 /// Jobs, durable. Cloning shares them.
@@ -305,7 +305,7 @@ impl JobStore {
         Ok((jobs.collect::<Result<_, _>>()?, total))
     }
 
-    /// Enqueues a dead letter again, with all its runs before it; false if there is none.
+    /// Enqueues a dead letter again, as if it had never run; false if there is none.
     pub async fn replay(&self, kind: &str, id: &str) -> Result<bool, StoreError> {
         let inserted = Statement::new(
             "INSERT INTO jobs (kind, id, payload, enqueued_at, due_at, attempts)

@@ -174,7 +174,7 @@ impl NotificationStore {
         rows.first().map_or(Ok(0), |row| row.get(0))
     }
 
-    /// Which of these unread notifications are a user's.
+    /// True if a user has this notification, read or not.
     pub async fn exists(&self, user: &UserId, id: &str) -> Result<bool, StoreError> {
         let select = "SELECT 1 FROM notifications WHERE id = $1 AND user_id = $2";
         let select = Statement::new(select).bind(id).bind(user);

@@ -111,7 +111,7 @@ impl DeadLetters {
         };
         let error = match &message.error {
             Some(error) => error.clone(),
-            // Not one of us: the broker gave it up.
+            // The broker gave it up, not a run of it.
             None => {
                 let run = Run {
                     id: &message.id,

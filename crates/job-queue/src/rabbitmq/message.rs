@@ -45,7 +45,7 @@ impl Message {
         }
     }
 
-    /// `None` if nobody of us has published it.
+    /// `None` if this program didn't publish it.
     pub(super) fn of_delivery(delivery: &Delivery) -> Option<Self> {
         let properties = &delivery.properties;
         let headers = properties.headers().as_ref()?.inner();
