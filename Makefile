@@ -69,6 +69,9 @@ test-quick: web $(SDK)/node_modules/.package-lock.json ## Of the tests, those th
 # What the names of tests have in them that need services, or the official clients.
 OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients postgres rabbitmq redis
 
+# A failed test is understood by its message, which frames of the runtime would push out of sight.
+test-rust test-fleet: export RUST_BACKTRACE = 0
+
 # The features of the whole workspace are used by every step, so that nothing is built twice. The server that the tests
 # start is built along with them (target/debug/server-under-test), and holds the web client.
 test-rust: web test-clients ## Of the tests, those in Rust; the services that they start go on running (make stack-down)

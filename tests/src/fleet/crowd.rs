@@ -5,8 +5,8 @@ use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdout},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStderr, ChildStdout},
 };
 
 use crate::{client::official, deadline::within, server::api::Person};
@@ -21,6 +21,8 @@ const STILL: u32 = 8;
 pub struct Crowd {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// What was wrong, once the process has ended.
+    errors: ChildStderr,
     /// Events of each room that everybody has seen.
     seen: Vec<u64>,
 }
@@ -41,13 +43,16 @@ impl Crowd {
             .env("PEOPLE", people.collect::<Value>().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("node");
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let errors = process.stderr.take().unwrap();
         Self {
             process,
             lines,
+            errors,
             seen: vec![0],
         }
     }
@@ -83,8 +88,7 @@ impl Crowd {
 
     /// Takes the next line of those that come all the time.
     async fn next(&mut self) {
-        let line = within("a line", self.lines.next_line()).await.unwrap();
-        let line = line.expect("the crowd found something wrong");
+        let line = self.line().await;
         let seen = line.strip_prefix("seen ").expect("what was seen");
         self.seen = seen.split(' ').map(|seen| seen.parse().unwrap()).collect();
     }
@@ -97,11 +101,19 @@ impl Crowd {
         let mut stdin = self.process.stdin.take().unwrap();
         stdin.write_all(b"stop\n").await.unwrap();
         loop {
-            let line = within("the check", self.lines.next_line()).await.unwrap();
-            let line = line.expect("the crowd found something wrong");
+            let line = self.line().await;
             if let Some(counts) = line.strip_prefix("checked ") {
                 return serde_json::from_str(counts).unwrap();
             }
         }
+    }
+
+    async fn line(&mut self) -> String {
+        if let Some(line) = within("a line", self.lines.next_line()).await.unwrap() {
+            return line;
+        }
+        let mut wrong = String::new();
+        self.errors.read_to_string(&mut wrong).await.unwrap();
+        panic!("the crowd found something wrong: {wrong}");
     }
 }

@@ -392,7 +392,7 @@ async fn nothing_of_a_deleted_account_stays() {
     let room = hall(&app, &ana, &[&bea]).await;
     let wish = json!({ "notify": "all" });
     let path = format!("/api/v1/rooms/{room}/preferences");
-    app.put(&path, &bea, wish).await.expect(200);
+    app.put(&path, &bea, wish).await.expect(204);
     say(&app, &ana, &room, "one").await;
     has(&app, &bea, 1).await;
     app.delete("/api/v1/me", &bea).await.expect(204);
