@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use protocol::{ErrorBody, ErrorCode, Invalid, Problem, UserId};
 use storage::StoreError;
 
-use crate::logging::LogThrottle;
+use crate::log_throttle::LogThrottle;
 
 /// The sources of an error, each after a colon: for the log and the command line.
 pub fn causes(error: &dyn std::error::Error) -> String {

@@ -20,6 +20,7 @@ pub mod health;
 pub mod http;
 pub mod jobs;
 pub mod limits;
+mod log_throttle;
 pub mod logging;
 pub mod media;
 pub mod media_urls;

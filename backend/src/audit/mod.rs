@@ -45,7 +45,7 @@ use self::{
     refusals::{RefusalCounts, RefusedActor},
     writer::Writer,
 };
-use crate::{limits::network::Network, logging::LogThrottle};
+use crate::{limits::network::Network, log_throttle::LogThrottle};
 
 /// The audit log of one instance.
 pub struct Audit {

@@ -9,7 +9,7 @@ use storage::{AuditEntry, AuditStore, StoreError};
 use tokio::time::sleep;
 
 use super::{counts::Counts, queue::Queue};
-use crate::logging::LogThrottle;
+use crate::log_throttle::LogThrottle;
 
 /// Entries that are written at once.
 const BATCH: usize = 1_000;

@@ -12,6 +12,7 @@ mod members;
 mod messages;
 mod notifications;
 mod pages;
+mod peer;
 mod pipeline;
 mod publish;
 mod rate_limit;

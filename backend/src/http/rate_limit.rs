@@ -4,17 +4,19 @@
 use std::time::{Duration, Instant};
 
 use axum::{extract::Request, response::Response};
-use gateway::PeerAddress;
-use http::{Extensions, Method};
+use http::Method;
 use protocol::ErrorBody;
 
-use super::request::{Authenticated, access_token};
+use super::{
+    peer::network_key,
+    request::{Authenticated, access_token},
+};
 use crate::{
     accounts::Identified,
     app::App,
     auth::actor::Actor,
     error::AppError,
-    limits::{Grant, Key, Tier, network::Network, tiers, unfinished::UnfinishedRequest},
+    limits::{Grant, Key, Tier, tiers, unfinished::UnfinishedRequest},
 };
 
 /// Counts a request of the table. `None` if it isn't limited here: pages and health aren't, publications are by their key,
@@ -105,14 +107,6 @@ fn tier_of(method: &Method, path: &str) -> Tier {
     } else {
         Tier::People
     }
-}
-
-/// The key of the network that a request comes from.
-pub fn network_key(extensions: &Extensions) -> Result<Key, AppError> {
-    let PeerAddress(peer) = extensions
-        .get()
-        .ok_or_else(|| AppError::internal("the request came without a peer address"))?;
-    Ok(tiers::of_network(Network::from(peer.ip())))
 }
 
 /// Says how much is left, unless a stricter limit has said so already.

@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::request::Parts,
 };
-use gateway::{BodyError, BodyReader, PeerAddress};
+use gateway::{BodyError, BodyReader};
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
@@ -15,7 +15,7 @@ use protocol::{ErrorBody, ErrorCode, Invalid, Role, read_json, read_query};
 use serde::de::DeserializeOwned;
 use storage::StoreError;
 
-use super::rate_limit::network_key;
+use super::peer::{self, network_key};
 use crate::{
     accounts::{Identified, sessions::Device},
     app::{App, SharedApp},
@@ -124,10 +124,7 @@ impl FromRequestParts<SharedApp> for Device {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, _: &SharedApp) -> Result<Self, AppError> {
-        let PeerAddress(peer) = parts
-            .extensions
-            .get()
-            .ok_or_else(|| AppError::internal("the request came without a peer address"))?;
+        let address = peer::address(&parts.extensions)?;
         let name = parts
             .headers
             .get(USER_AGENT)
@@ -135,7 +132,7 @@ impl FromRequestParts<SharedApp> for Device {
             .unwrap_or("unknown");
         Ok(Self {
             name: name.chars().take(DEVICE_NAME_MAX).collect(),
-            address: peer.ip().to_canonical(),
+            address,
         })
     }
 }

@@ -10,7 +10,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use protocol::{AttachmentId, CreateUpload, MediaQuery, UploadBody, UploadCreated};
 
 use super::{
-    rate_limit::network_key,
+    peer::network_key,
     request::{JsonBody, Path, Query},
 };
 use crate::{app::SharedApp, auth::actor::Actor, error::AppError, media};

@@ -9,6 +9,7 @@ mod connect;
 mod images;
 mod messages;
 mod notifications;
+mod registration;
 mod resume;
 mod rooms;
 
@@ -51,7 +52,7 @@ pub struct ChatSession {
 
 impl Session for ChatSession {
     fn connected(self: Arc<Self>, socket: Socket) -> Handled {
-        connect::connected(self, socket)
+        registration::connected(self, socket)
     }
 
     fn event(self: Arc<Self>, socket: Socket, event: Event) -> Handled {

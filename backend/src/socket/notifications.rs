@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use gateway::{Ack, CloseReason, Event, Handled, Session, Socket};
 use protocol::{ClientEvent, ErrorCode, Invalid, ListNotifications, ReadNotifications, read_json};
 
-use super::{Answer, connect, overloaded, refuse, reply};
+use super::{Answer, overloaded, refuse, registration, reply};
 use crate::{
     app::SharedApp,
     auth::actor::Actor,
@@ -70,7 +70,7 @@ impl Session for NotificationSession {
         if sockets.register_session(&actor.user_id, &actor.session_id, &socket)
             && socket.join(&everybody, 0).is_ok()
         {
-            connect::admit(app, actor, &socket);
+            registration::admit(app, actor, &socket);
         }
         None
     }

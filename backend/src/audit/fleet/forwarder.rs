@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     audit::{codec::Batch, counts::Counts, queue::Queue},
-    logging::LogThrottle,
+    log_throttle::LogThrottle,
 };
 
 /// Batches that were sent and aren't known to be stored: somewhat more than all streams hold.

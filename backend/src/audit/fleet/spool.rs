@@ -18,7 +18,7 @@ use std::{
 use uuid::Uuid;
 
 use super::segment;
-use crate::{audit::codec::Batch, logging::LogThrottle};
+use crate::{audit::codec::Batch, log_throttle::LogThrottle};
 
 /// A segment that has so many bytes is followed by another one, so that what is stored can be removed.
 const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
