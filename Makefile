@@ -46,7 +46,7 @@ fleet-down: ## Stop them, and the stack
 	scripts/fleet down
 	scripts/stack down
 
-stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL, RabbitMQ (scripts/stack)
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL, RabbitMQ, S3 (scripts/stack)
 	scripts/stack up
 
 stack-down: stack-of-faults-down ## Stop them and delete what they hold
@@ -67,7 +67,7 @@ test-quick: web $(SDK)/node_modules/.package-lock.json ## Of the tests, those th
 	cd $(SDK) && npm test
 
 # What the names of tests have in them that need services, or the official clients.
-OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: official_clients postgres rabbitmq redis
+OF_SERVICES := cluster:: emitter:: ends_are_forgotten fleet:: instances:: mongodb:: nginx:: objects::s3 official_clients postgres presigned rabbitmq redis
 
 # A failed test is understood by its message, which frames of the runtime would push out of sight.
 test-rust test-fleet: export RUST_BACKTRACE = 0
@@ -123,11 +123,11 @@ bench: bench-peers ## Measure the server beside its peers, and its shared servic
 	$(MAKE) --no-print-directory bench-services
 
 # Each says itself what it measures.
-SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate job_rate
+SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate job_rate photo
 
-bench-services: ## Measure limits, circuit breakers, tokens, cache, health, audit log and jobs, on the stack (writes target/bench/services.md)
+bench-services: ## Measure limits, circuit breakers, tokens, cache, health, audit log, jobs and images, on the stack (writes target/bench/services.md)
 	scripts/stack up redis postgresql rabbitmq
-	cargo build --release --package rate-limiter --package circuit-breaker --package storage --package job-queue --package tertulia \
+	cargo build --release --package rate-limiter --package circuit-breaker --package storage --package job-queue --package images --package tertulia \
 		$(addprefix --example ,$(SERVICES_MEASURED))
 	mkdir -p target/bench
 	set -a; . target/stack/env; set +a; \

@@ -136,6 +136,10 @@ async fn check_message(
             media.uploads.check_later(&upload.id, after(JOB)).await
         }
         _ if upload.announced => {
+            // Whoever had a URL for the bytes may have sent them again until it ended.
+            if let Ok(key) = objects::incoming(&upload.id) {
+                media.objects.delete(&key).await?;
+            }
             media
                 .uploads
                 .check_later(&upload.id, after(CHECK_MESSAGE))
