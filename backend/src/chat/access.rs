@@ -1,14 +1,22 @@
 //! Who may see a room and who may act in it. For those who may not see it, it doesn't exist: `not_found`.
 
 use protocol::{RoomId, RoomKind, RoomRole};
-use storage::{Membership, StoreError};
+use storage::{Membership, MessageStore, StoreError};
 
 use super::Chat;
 use crate::{auth::actor::Actor, error::AppError};
 
 /// The actor's membership in a room that the actor may see: a public one, or one that the actor is a member of.
 pub async fn see(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<Membership, AppError> {
-    let membership = match chat.store.membership(room, &actor.user_id).await {
+    visible(&chat.store, actor, room).await
+}
+
+async fn visible(
+    store: &MessageStore,
+    actor: &Actor,
+    room: &RoomId,
+) -> Result<Membership, AppError> {
+    let membership = match store.membership(room, &actor.user_id).await {
         Err(StoreError::NotFound) => return Err(AppError::not_found("room")),
         found => found?,
     };
@@ -20,10 +28,20 @@ pub async fn see(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<Membership
 
 /// The actor's role in a room that the actor is a member of.
 pub async fn member(chat: &Chat, actor: &Actor, room: &RoomId) -> Result<RoomRole, AppError> {
-    see(chat, actor, room)
-        .await?
-        .role
-        .ok_or_else(|| AppError::forbidden("join the room first"))
+    Ok(joined(&chat.store, actor, room).await?.0)
+}
+
+/// As [`member`], and the kind of the room; for domains beside chat.
+pub async fn joined(
+    store: &MessageStore,
+    actor: &Actor,
+    room: &RoomId,
+) -> Result<(RoomRole, RoomKind), AppError> {
+    let membership = visible(store, actor, room).await?;
+    match membership.role {
+        Some(role) => Ok((role, membership.kind)),
+        None => Err(AppError::forbidden("join the room first")),
+    }
 }
 
 /// The actor's role, if it is at least moderator.

@@ -19,7 +19,7 @@ use super::request::{Path, Query};
 use crate::{
     app::SharedApp,
     error::AppError,
-    media::{self, Delivered},
+    media::{self, Delivered, Wanted},
 };
 
 /// Even if a browser is made to take it for a page, it is one of no origin that may do nothing.
@@ -41,29 +41,24 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
     let media = app.media()?;
-    let is_copy = (query.w, query.h) != (None, None);
-    let tag = tag(&key, &query);
-    let known = tag
-        .to_str()
-        .is_ok_and(|tag| is_known(&headers, IF_NONE_MATCH, tag));
-    // A part of a copy is more work than the whole.
-    let range = wanted_range(&headers, &tag).filter(|_| !is_copy && !known);
-    let is_part = range.is_some();
-    let delivered = match media::deliver(media, &key, &query, range).await {
-        Err(error) if is_part && error.body().message.starts_with("range:") => {
-            let headers = [(ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response());
-        }
-        delivered => delivered?,
-    };
+    let wanted = Wanted::behind(media, &key, &query)?;
+    let (is_copy, tag) = (wanted.is_copy(), format!("\"{}\"", wanted.tag()));
     let mut sent = HeaderMap::new();
-    sent.insert(ETAG, tag);
     sent.insert(CACHE_CONTROL, caching(&query));
     sent.insert(CONTENT_SECURITY_POLICY, NOTHING);
     sent.insert(CROSS_ORIGIN.0, CROSS_ORIGIN.1);
-    if known {
+    sent.insert(
+        ETAG,
+        HeaderValue::from_str(&tag).map_err(AppError::internal)?,
+    );
+    // The tag names the content, which is the same for ever, so nothing is read or made to know it.
+    if is_known(&headers, IF_NONE_MATCH, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, sent).into_response());
     }
+    // A part of a copy is more work than the whole.
+    let range = wanted_range(&headers, &tag).filter(|_| !is_copy);
+    let is_part = range.is_some();
+    let delivered = media::deliver(media, wanted, range).await?;
     let content_type = content_type(&key, is_copy);
     sent.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if content_type == OCTETS {
@@ -71,6 +66,14 @@ pub async fn read(
     }
     match delivered {
         Delivered::Copy(bytes) => Ok((sent, bytes).into_response()),
+        Delivered::Shorter(size) => {
+            let range = HeaderValue::from_str(&format!("bytes */{size}"));
+            let headers = [
+                (CONTENT_RANGE, range.map_err(AppError::internal)?),
+                (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+            ];
+            Ok((StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response())
+        }
         Delivered::Object(Object { size, range, body }) => {
             sent.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
             sent.insert(CONTENT_LENGTH, (range.end - range.start).into());
@@ -86,16 +89,6 @@ pub async fn read(
             Ok((status, sent, Body::from_stream(body)).into_response())
         }
     }
-}
-
-/// A key names one content for ever, and so does a copy of it.
-fn tag(key: &str, query: &MediaQuery) -> HeaderValue {
-    let part = |name: &str, value: Option<u32>| {
-        value.map_or_else(String::new, |value| format!("-{name}{value}"))
-    };
-    let (w, h, q) = (part("w", query.w), part("h", query.h), part("q", query.q));
-    let tag = format!("\"{key}{w}{h}{q}\"");
-    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 fn is_known(headers: &HeaderMap, name: HeaderName, tag: &str) -> bool {
@@ -155,7 +148,7 @@ fn disposition(name: Option<&str>) -> HeaderValue {
 }
 
 /// The one range that is asked for; several, and what can't be read, are answered with the whole, which is allowed.
-fn wanted_range(headers: &HeaderMap, tag: &HeaderValue) -> Option<ByteRange> {
+fn wanted_range(headers: &HeaderMap, tag: &str) -> Option<ByteRange> {
     if headers.get(IF_RANGE).is_some_and(|known| known != tag) {
         return None;
     }
@@ -191,7 +184,7 @@ mod tests {
     fn one_range_is_understood() {
         let wanted = |text: &'static str| {
             let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(text))]);
-            wanted_range(&headers, &HeaderValue::from_static("\"a\""))
+            wanted_range(&headers, "\"a\"")
         };
         assert_eq!(wanted("bytes=0-0"), Some(ByteRange::Between(0, 0)));
         assert_eq!(wanted("bytes=5-"), Some(ByteRange::From(5)));

@@ -12,7 +12,7 @@ use storage::{AttachedTo, AttachmentState, StoreError, StoredAttachment};
 use super::{Media, UNATTACHED, after, announcement::announce, sweeper::CHECK_MESSAGE};
 use crate::{
     auth::actor::Actor,
-    chat::{change_message, send_message},
+    chat::{access, change_message, send_message},
     error::AppError,
 };
 
@@ -83,32 +83,14 @@ async fn place(
     room_id: &RoomId,
     client_id: &str,
 ) -> Result<AttachedTo, AppError> {
-    let membership = match media.store.membership(room_id, &actor.user_id).await {
-        Err(StoreError::NotFound) => return Err(AppError::not_found("room")),
-        membership => membership?,
-    };
-    if membership.role.is_none() {
-        return Err(match membership.kind {
-            RoomKind::Public => AppError::forbidden("join the room first"),
-            _ => AppError::not_found("room"),
-        });
-    }
+    let (_, kind) = access::joined(&media.store, actor, room_id).await?;
     Ok(AttachedTo {
         room_id: room_id.clone(),
         client_id: client_id.to_owned(),
-        private: membership.kind != RoomKind::Public,
+        private: kind != RoomKind::Public,
         seq: None,
         at: Timestamp::now(),
     })
-}
-
-/// Refuses who may not write in a room.
-pub(super) async fn may_write(
-    media: &Media,
-    actor: &Actor,
-    room_id: &RoomId,
-) -> Result<(), AppError> {
-    place(media, actor, room_id, "").await.map(drop)
 }
 
 async fn attach(

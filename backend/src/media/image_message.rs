@@ -3,44 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::{
-    CreateUpload, ImageAccepted, Invalid, MessageSent, SendMessage, UploadImage, UserId,
-};
+use protocol::{CreateUpload, ImageAccepted, Invalid, MessageSent, SendMessage, UploadImage};
 use storage::StoreError;
 
 use super::{IMAGES_OF_USER, Media, attaching, uploads};
-use crate::{auth::actor::Actor, error::AppError};
-
-/// One of the images of a user that are in memory.
-struct Place {
-    media: Arc<Media>,
-    user: UserId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_user = self.media.in_events_by_user.lock();
-        if let Some(count) = by_user.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                by_user.remove(&self.user);
-            }
-        }
-    }
-}
-
-fn take_place(media: &Arc<Media>, user: &UserId) -> Option<Place> {
-    let mut by_user = media.in_events_by_user.lock();
-    let count = by_user.entry(user.clone()).or_default();
-    if *count >= IMAGES_OF_USER {
-        return None;
-    }
-    *count += 1;
-    Some(Place {
-        media: media.clone(),
-        user: user.clone(),
-    })
-}
+use crate::{auth::actor::Actor, chat::access, error::AppError, limits::tiers};
 
 /// Stores an image and sends a message with it. The same `clientId` again is the same message.
 ///
@@ -57,7 +24,8 @@ pub async fn upload_image(
         let after = std::time::Duration::from_secs(1);
         AppError::rate_limited("too many images are being uploaded", after)
     };
-    let _of_user = take_place(media, &actor.user_id).ok_or_else(busy)?;
+    let user = tiers::of_user(&actor.user_id);
+    let _of_user = media.in_events_by_user.begin(user, IMAGES_OF_USER)?;
     let _of_all = media.in_events.try_acquire().map_err(|_| busy())?;
     if data.is_empty() {
         return Err(Invalid::new("data", "expected a file").into());
@@ -83,7 +51,7 @@ pub async fn upload_image(
         size: data.len() as u64,
     };
     // Nothing is stored of who may not write here.
-    attaching::may_write(media, actor, room).await?;
+    access::joined(&media.store, actor, room).await?;
     let new = uploads::begin(media, actor, &wanted).await?;
     let content_type = new.content_type.clone();
     media

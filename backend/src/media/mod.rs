@@ -17,21 +17,22 @@ pub mod processing;
 mod sweeper;
 mod uploads;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use job_queue::JobQueue;
 use moka::future::Cache;
-use parking_lot::Mutex;
-use protocol::{AttachmentId, Timestamp, UserId};
+use protocol::{AttachmentId, Timestamp};
 use storage::{MessageStore, ObjectStore, UploadStore};
 use tokio::sync::Semaphore;
 
-use crate::{chat::Chat, config::MediaConfig, media_urls::MediaUrls};
+use crate::{
+    chat::Chat, config::MediaConfig, limits::unfinished::UnfinishedRequests, media_urls::MediaUrls,
+};
 
 pub use attaching::{delete, send, send_and_wait};
 pub use counts::Counts;
-pub use delivery::{Delivered, deliver};
+pub use delivery::{Delivered, Wanted, deliver};
 pub use image_message::upload_image;
 pub use image_process::ImageProcess;
 pub use uploads::{complete, create, paced, read, receive};
@@ -69,7 +70,8 @@ pub struct Media {
     /// One permit for each copy that is made.
     resizing: Semaphore,
     in_events: Semaphore,
-    in_events_by_user: Mutex<HashMap<UserId, usize>>,
+    /// Of these, those of each user.
+    in_events_by_user: Arc<UnfinishedRequests>,
     counts: Counts,
 }
 
@@ -120,7 +122,7 @@ impl Media {
                 .build(),
             resizing: Semaphore::new(RESIZED_AT_ONCE),
             in_events: Semaphore::new(IMAGES_AT_ONCE),
-            in_events_by_user: Mutex::default(),
+            in_events_by_user: Arc::default(),
             counts: Counts::default(),
         }
     }

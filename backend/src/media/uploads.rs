@@ -163,22 +163,23 @@ pub async fn complete(
     if upload.status != UploadStatus::Awaited {
         return Ok(shown(upload));
     }
-    let absent = |message| AppError::new(ErrorCode::Conflict, message);
     match media.objects.head(&key(id)?).await {
         Ok(info) if info.size == upload.size => {}
-        Ok(_) => return Err(absent("there are more or fewer bytes than were announced")),
-        // Of a file that another call has completed meanwhile.
-        Err(StoreError::NotFound) if upload.kind == AttachmentKind::File => {
-            let kept = objects::public_key(id, objects::FILE_ENDING);
-            if media.objects.head(&served(&kept)?).await.is_err() {
-                return Err(absent("the bytes of the upload aren't there"));
-            }
+        Ok(_) => {
+            let message = "there are more or fewer bytes than were announced";
+            return Err(AppError::new(ErrorCode::Conflict, message));
         }
-        Err(StoreError::NotFound) => return Err(absent("the bytes of the upload aren't there")),
+        // Another call may have moved a file on meanwhile.
+        Err(StoreError::NotFound) if upload.kind == AttachmentKind::File => {}
+        Err(StoreError::NotFound) => return Err(not_there()),
         Err(error) => return Err(error.into()),
     }
     completed(media, &upload).await?;
     Ok(shown(own(media, &actor.user_id, id).await?))
+}
+
+fn not_there() -> AppError {
+    AppError::new(ErrorCode::Conflict, "the bytes of the upload aren't there")
 }
 
 /// Goes on with an upload whose object is there.
@@ -194,10 +195,11 @@ pub(super) async fn completed(media: &Media, upload: &StoredUpload) -> Result<()
         AttachmentKind::File => {
             // From where it is served nobody can put something else in its place.
             let kept = objects::public_key(id, objects::FILE_ENDING);
-            media
-                .objects
-                .rename(&key(id)?, &served(&kept)?, OCTETS)
-                .await?;
+            let (from, to) = (key(id)?, served(&kept)?);
+            match media.objects.rename(&from, &to, OCTETS).await {
+                Err(StoreError::NotFound) => return Err(not_there()),
+                moved => moved?,
+            }
             let file = StoredMedia {
                 key: kept,
                 content_type: upload.content_type.clone(),

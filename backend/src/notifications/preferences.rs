@@ -3,10 +3,10 @@
 use protocol::{
     Language, Notify, Preferences, QuietHours, RoomId, RoomKind, RoomPreferences, UpdatePreferences,
 };
-use storage::{StoreError, StoredPreferences, StoredQuietHours};
+use storage::{StoredPreferences, StoredQuietHours};
 
 use super::{Notifications, quiet_hours};
-use crate::{auth::actor::Actor, error::AppError};
+use crate::{auth::actor::Actor, chat::access, error::AppError};
 
 /// The actor's preferences.
 ///
@@ -81,7 +81,7 @@ pub async fn read_room(
     actor: &Actor,
     room: &RoomId,
 ) -> Result<RoomPreferences, AppError> {
-    let kind = member(notifications, actor, room).await?;
+    let (_, kind) = access::joined(&notifications.store, actor, room).await?;
     let said = notifications
         .preferences
         .in_room(room, &actor.user_id)
@@ -105,28 +105,11 @@ pub async fn put_room(
     room: &RoomId,
     request: RoomPreferences,
 ) -> Result<(), AppError> {
-    member(notifications, actor, room).await?;
+    access::joined(&notifications.store, actor, room).await?;
     let notify = request.notify.name();
     notifications
         .preferences
         .set_in_room(room, &actor.user_id, notify)
         .await?;
     Ok(())
-}
-
-/// The kind of a room that the actor is in.
-async fn member(
-    notifications: &Notifications,
-    actor: &Actor,
-    room: &RoomId,
-) -> Result<RoomKind, AppError> {
-    let membership = match notifications.store.membership(room, &actor.user_id).await {
-        Err(StoreError::NotFound) => return Err(AppError::not_found("room")),
-        found => found?,
-    };
-    match (membership.role, membership.kind) {
-        (Some(_), kind) => Ok(kind),
-        (None, RoomKind::Public) => Err(AppError::forbidden("join the room first")),
-        (None, _) => Err(AppError::not_found("room")),
-    }
 }

@@ -23,14 +23,7 @@ pub enum Task {
     /// All that is shown of a picture.
     Process,
     /// One copy.
-    Resize {
-        /// Pixels, at most.
-        width: u32,
-        /// Pixels, at most.
-        height: u32,
-        /// From 1 to 100.
-        quality: u8,
-    },
+    Resize(Resized),
 }
 
 /// What became of it.
@@ -94,21 +87,7 @@ pub fn answer(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     let done = match (task, file.len() > INPUT_MAX) {
         (_, true) => Err(Refusal::TooLarge),
         (Task::Process, _) => process(&file).map(Done::Processed),
-        (
-            Task::Resize {
-                width,
-                height,
-                quality,
-            },
-            _,
-        ) => {
-            let wanted = Resized {
-                width,
-                height,
-                quality,
-            };
-            resized(&file, wanted).map(Done::Resized)
-        }
+        (Task::Resize(wanted), _) => resized(&file, wanted).map(Done::Resized),
     };
     drop(file);
     let files: Vec<&Encoded> = match &done {

@@ -3,6 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use image::DynamicImage;
 use image::metadata::Orientation;
+use serde::{Deserialize, Serialize};
 
 use crate::encode::encode;
 use crate::picture::Picture;
@@ -39,7 +40,7 @@ pub struct Processed {
 }
 
 /// A copy in another size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resized {
     /// Pixels, at most.
     pub width: u32,

@@ -390,11 +390,11 @@ fn another_process_is_asked_and_answers() {
     let wanted = exchange::Done::Processed(process(&jpeg).unwrap());
     assert_eq!(exchange::read_answer(&answer).unwrap(), Ok(wanted));
     assert!(exchange::read_answer(&answer[..answer.len() - 1]).is_err());
-    let task = exchange::Task::Resize {
+    let task = exchange::Task::Resize(Resized {
         width: 50,
         height: 50,
         quality: 70,
-    };
+    });
     let Ok(exchange::Done::Resized(copy)) = exchange::read_answer(&ask(task, &jpeg)).unwrap()
     else {
         panic!("no copy")

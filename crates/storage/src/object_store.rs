@@ -21,7 +21,7 @@ use url::Url;
 
 pub use bytes::Bytes;
 pub use key::{MalformedKey, ObjectKey};
-pub use range::ByteRange;
+pub use range::{ByteRange, Unsatisfiable};
 pub use s3::{S3Config, S3Error};
 pub use upload::PresignedUpload;
 
@@ -143,15 +143,15 @@ impl ObjectStore {
         self.put(key, content_type, size, body).await
     }
 
-    /// An object, or a range of it.
+    /// An object, or a range of it unless that begins behind its end.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid` for a range that begins behind its end, `Unavailable`.
+    /// `NotFound`, `Unavailable`.
     pub async fn get(
         &self,
         key: &ObjectKey,
         range: Option<ByteRange>,
-    ) -> Result<Object, StoreError> {
+    ) -> Result<Result<Object, Unsatisfiable>, StoreError> {
         on_backend!(self.get(key, range))
     }
 
@@ -160,7 +160,8 @@ impl ObjectStore {
     /// # Errors
     /// As [`ObjectStore::get`], and `Invalid` if it has more than `max` bytes.
     pub async fn read(&self, key: &ObjectKey, max: usize) -> Result<Bytes, StoreError> {
-        let mut object = self.get(key, None).await?;
+        let got = self.get(key, None).await?;
+        let mut object = got.map_err(|_| StoreError::internal("a whole object is no range"))?;
         let too_large = || StoreError::invalid("size", "the object is too large");
         let size = usize::try_from(object.size)
             .ok()

@@ -9,21 +9,20 @@ use serde_json::{Value, json};
 use stack::PostgresDatabase;
 
 use super::{
-    api::Person,
+    api::{Api, Person},
     chat_client::ChatClient,
-    server_process::ServerProcess,
     test_app::{TestApp, on_a_fleet},
 };
 use crate::{client::http, deadline::within};
 
 /// What a server needs to keep what people upload: of a fleet, a database and a bucket.
-struct Place {
+pub struct Place {
     database: Option<PostgresDatabase>,
     bucket: Vec<(&'static str, String)>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let bucket = [
             "S3_ENDPOINT",
             "S3_BUCKET",
@@ -38,7 +37,7 @@ impl Place {
         }
     }
 
-    async fn start(&self, variables: &[(&str, &str)]) -> TestApp {
+    pub async fn start(&self, variables: &[(&str, &str)]) -> TestApp {
         let mut variables = variables.to_vec();
         if let Some(database) = &self.database {
             variables.push(("DATABASE_URL", &database.url));
@@ -57,7 +56,7 @@ impl Place {
 }
 
 /// A photo of 600 × 300 with a place on earth in it.
-static PHOTO: LazyLock<Vec<u8>> = LazyLock::new(|| {
+pub static PHOTO: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let picture = RgbImage::from_fn(600, 300, |x, y| Rgb([x as u8, y as u8, 100]));
     let mut bytes = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
@@ -68,7 +67,7 @@ static PHOTO: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// Begins an upload and sends its bytes.
-async fn put(app: &TestApp, person: &Person, name: &str, kind: &str, bytes: &[u8]) -> String {
+pub async fn put(app: &Api, person: &Person, name: &str, kind: &str, bytes: &[u8]) -> String {
     let upload = json!({ "fileName": name, "contentType": kind, "size": bytes.len() });
     let created = app
         .post("/api/v1/uploads", Some(person), upload)
@@ -79,7 +78,7 @@ async fn put(app: &TestApp, person: &Person, name: &str, kind: &str, bytes: &[u8
 }
 
 /// Sends bytes to where an upload's go.
-async fn sent(app: &TestApp, created: &Value, kind: &str, bytes: &[u8]) -> u16 {
+async fn sent(app: &Api, created: &Value, kind: &str, bytes: &[u8]) -> u16 {
     assert_eq!(created["method"], "PUT");
     let url = created["url"].as_str().unwrap();
     let (address, target) = match url.strip_prefix("http://") {
@@ -94,20 +93,20 @@ async fn sent(app: &TestApp, created: &Value, kind: &str, bytes: &[u8]) -> u16 {
     put.await.status.as_u16()
 }
 
-async fn complete(app: &TestApp, person: &Person, id: &str) -> Value {
+pub async fn complete(app: &Api, person: &Person, id: &str) -> Value {
     let path = format!("/api/v1/uploads/{id}/complete");
     app.post(&path, Some(person), json!({})).await.expect(202)["upload"].clone()
 }
 
 /// A complete upload.
-async fn upload(app: &TestApp, person: &Person, name: &str, kind: &str, bytes: &[u8]) -> String {
+pub async fn upload(app: &Api, person: &Person, name: &str, kind: &str, bytes: &[u8]) -> String {
     let id = put(app, person, name, kind, bytes).await;
     complete(app, person, &id).await;
     id
 }
 
 /// Waits until an upload is in this state.
-async fn until(app: &TestApp, person: &Person, id: &str, status: &str) -> Value {
+pub async fn until(app: &Api, person: &Person, id: &str, status: &str) -> Value {
     within("the end of processing", async {
         loop {
             let path = format!("/api/v1/uploads/{id}");
@@ -126,7 +125,7 @@ async fn until(app: &TestApp, person: &Person, id: &str, status: &str) -> Value 
 }
 
 /// What a URL of a message leads to.
-async fn fetch(app: &TestApp, url: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Vec<u8>) {
+pub async fn fetch(app: &Api, url: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Vec<u8>) {
     let answer = http::request(app.address(), Method::GET, url, headers, "").await;
     (answer.status.as_u16(), answer.headers, answer.body.to_vec())
 }
@@ -152,7 +151,7 @@ async fn two(app: &TestApp, kind: &str) -> (Person, Person, ChatClient, ChatClie
     (ana, bea, a, b, room)
 }
 
-fn with(room: &str, client_id: &str, attachments: &[&str]) -> Value {
+pub fn with(room: &str, client_id: &str, attachments: &[&str]) -> Value {
     json!({ "roomId": room, "clientId": client_id, "body": "", "attachments": attachments })
 }
 
@@ -462,6 +461,31 @@ async fn an_upload_is_of_the_size_and_type_that_were_announced() {
 }
 
 #[tokio::test]
+async fn an_upload_of_which_nothing_is_known_is_unavailable() {
+    if on_a_fleet() {
+        return;
+    }
+    let app = TestApp::start_embedded().await;
+    let ana = app.register("ana").await;
+    let upload = json!({ "fileName": "a.txt", "contentType": "text/plain", "size": 5 });
+    let created = app
+        .post("/api/v1/uploads", Some(&ana), upload)
+        .await
+        .expect(201);
+    let id = created["uploadId"].as_str().unwrap();
+    let complete = format!("/api/v1/uploads/{id}/complete");
+    // It can't be looked whether somebody has moved it on.
+    let served = app.data_dir().join("objects/media");
+    std::os::unix::fs::symlink(&served, &served).unwrap();
+    let answer = app.post(&complete, Some(&ana), json!({})).await;
+    assert_eq!(answer.code(), "unavailable");
+    std::fs::remove_file(&served).unwrap();
+    let answer = app.post(&complete, Some(&ana), json!({})).await;
+    assert_eq!(answer.code(), "conflict");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_file_is_saved_and_never_shown() {
     let place = Place::new();
     let app = place.start(&[]).await;
@@ -500,8 +524,9 @@ async fn a_file_is_saved_and_never_shown() {
         headers["content-range"],
         format!("bytes 2-8/{}", page.len())
     );
-    let (status, ..) = fetch(&app, url, &[("range", "bytes=1000-")]).await;
+    let (status, beyond, _) = fetch(&app, url, &[("range", "bytes=1000-")]).await;
     assert_eq!(status, 416);
+    assert_eq!(beyond["content-range"], format!("bytes */{}", page.len()));
     let tag = headers["etag"].to_str().unwrap();
     let (status, _, bytes) = fetch(&app, url, &[("if-none-match", tag)]).await;
     assert_eq!((status, bytes.len()), (304, 0));
@@ -574,6 +599,18 @@ async fn an_image_is_made_smaller_once_however_many_ask() {
         .unwrap()
         .to_owned();
     let small = format!("{url}&w=100&q=60");
+    let resized = async |expected: u32| {
+        if !on_a_fleet() {
+            let operators = app.operations().address();
+            let metrics = http::request(operators, Method::GET, "/metrics", &[], "").await;
+            let line = format!("tertulia_images_resized_total {expected}\n");
+            assert!(metrics.text().contains(&line), "{line}");
+        }
+    };
+    // Who has a copy from another instance, or from before, has what would be made.
+    let (status, ..) = fetch(&app, &small, &[("if-none-match", "*")]).await;
+    assert_eq!(status, 304);
+    resized(0).await;
     let asked = (0..20).map(|_| fetch(&app, &small, &[]));
     let answers = futures_util::future::join_all(asked).await;
     for (status, headers, bytes) in &answers {
@@ -585,11 +622,7 @@ async fn an_image_is_made_smaller_once_however_many_ask() {
     let tag = answers[0].1["etag"].to_str().unwrap();
     let (status, ..) = fetch(&app, &small, &[("if-none-match", tag)]).await;
     assert_eq!(status, 304);
-    if !on_a_fleet() {
-        let operators = app.operations().address();
-        let metrics = http::request(operators, Method::GET, "/metrics", &[], "").await;
-        assert!(metrics.text().contains("tertulia_images_resized_total 1\n"));
-    }
+    resized(1).await;
     for wrong in ["w=101", "h=-1", "w=200&q=1"] {
         let (status, ..) = fetch(&app, &format!("{url}&{wrong}"), &[]).await;
         assert_eq!(status, 400, "{wrong}");
@@ -666,47 +699,46 @@ async fn what_nobody_attached_is_removed() {
 }
 
 #[tokio::test]
-async fn an_image_is_processed_although_the_server_was_killed() {
+async fn what_is_sent_again_after_its_upload_is_complete_is_removed() {
     if on_a_fleet() {
         return;
     }
-    let data = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start(data.path(), &[]).await;
-    let ana = server.register("ana").await;
-    let mut client = server.connect(&ana).await;
+    let app = TestApp::start_embedded().await;
+    let ana = app.register("ana").await;
+    let mut client = app.connect(&ana).await;
     let room = client.create("private", "Photos").await;
-    let request = json!({
-        "roomId": room, "clientId": "c1", "fileName": "cat.jpg", "contentType": "image/jpeg",
-        "data": { "_placeholder": true, "num": 0 },
-    });
-    let id = client.start_binary("image:upload", request, &PHOTO).await;
-    let accepted = client.ack(id).await;
-    assert_eq!(accepted["ok"], true, "{accepted}");
-    // Acked, and perhaps being processed.
-    server.kill().await;
-    let server = ServerProcess::start(data.path(), &[]).await;
-    let page = format!("/api/v1/rooms/{room}/messages");
-    let attachment = within("an image that is ready", async {
-        loop {
-            let page = server.get(&page, Some(&ana)).await.expect(200);
-            let attachment = page["messages"][0]["attachments"][0].clone();
-            if attachment["status"] != "processing" {
-                return attachment;
-            }
+    let id = upload(&app, &ana, "cat.jpg", "image/jpeg", &PHOTO).await;
+    until(&app, &ana, &id, "ready").await;
+    client.done("message:send", with(&room, "c1", &[&id])).await;
+    let tables = app.data_dir().join("tables/tables.db");
+    let tables = rusqlite::Connection::open(tables).unwrap();
+    let announced = "SELECT announced FROM uploads WHERE id = ?1";
+    within("an upload whose message is known", async {
+        while tables.query_row(announced, [&id], |row| row.get(0)) != Ok(1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    drop(tables);
+    // As whoever has the URL to a bucket may do until it ends.
+    let (app, path) = app
+        .changed_while_stopped(|data| {
+            let incoming = data.join("objects/incoming");
+            std::fs::create_dir_all(&incoming).unwrap();
+            std::fs::write(incoming.join(&id), &*PHOTO).unwrap();
+            let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
+            let due = "UPDATE uploads SET check_at = 0 WHERE id = ?1";
+            assert_eq!(tables.execute(due, [&id]).unwrap(), 1);
+            incoming.join(&id)
+        })
+        .await;
+    within("the end of what was sent again", async {
+        while path.exists() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
     .await;
-    assert_eq!(attachment["status"], "ready", "{attachment}");
-    // What became of it is in the log once.
-    let events = format!("/api/v1/rooms/{room}/events");
-    let events = server.get(&events, Some(&ana)).await.expect(200);
-    let types: Vec<_> = events["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|e| &e["type"])
-        .collect();
-    assert_eq!(types, ["message:new", "image:ready"]);
-    server.stop().await;
+    // What is shown stays.
+    until(&app, &ana, &id, "ready").await;
+    app.stop().await;
 }

@@ -11,7 +11,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use super::{ByteRange, Bytes, Object, ObjectBody, ObjectInfo, ObjectKey};
+use super::{ByteRange, Bytes, Object, ObjectBody, ObjectInfo, ObjectKey, Unsatisfiable};
 use crate::error::cause;
 use crate::{OpenError, StoreError};
 
@@ -113,16 +113,16 @@ impl LocalObjects {
         &self,
         key: &ObjectKey,
         range: Option<ByteRange>,
-    ) -> Result<Object, StoreError> {
+    ) -> Result<Result<Object, Unsatisfiable>, StoreError> {
         let mut file = File::open(self.path(key)).await.map_err(failed)?;
         let metadata = file.metadata().await.map_err(failed)?;
         if !metadata.is_file() {
             return Err(StoreError::NotFound);
         }
         let size = metadata.len();
-        let range = match range {
-            Some(range) => range.of(size)?,
-            None => 0..size,
+        let range = match range.map_or(Ok(0..size), |range| range.of(size)) {
+            Ok(range) => range,
+            Err(unsatisfiable) => return Ok(Err(unsatisfiable)),
         };
         if range.start > 0 {
             file.seek(io::SeekFrom::Start(range.start))
@@ -143,11 +143,11 @@ impl LocalObjects {
             piece.truncate(read);
             Ok(Some((Bytes::from(piece), (file, left - read as u64))))
         });
-        Ok(Object {
+        Ok(Ok(Object {
             size,
             range,
             body: body.boxed(),
-        })
+        }))
     }
 
     pub async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo, StoreError> {

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use crate::StoreError;
-
 /// Which bytes of an object are wanted, before its size is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteRange {
@@ -15,16 +13,23 @@ pub enum ByteRange {
     Last(u64),
 }
 
+/// None of the bytes that were wanted is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsatisfiable {
+    /// Bytes of the object.
+    pub size: u64,
+}
+
 impl ByteRange {
     /// The bytes of an object of this size.
-    pub(super) fn of(self, size: u64) -> Result<Range<u64>, StoreError> {
+    pub(super) fn of(self, size: u64) -> Result<Range<u64>, Unsatisfiable> {
         let range = match self {
             Self::From(first) => first..size,
             Self::Between(first, last) => first..size.min(last.saturating_add(1)),
             Self::Last(count) => size.saturating_sub(count)..size,
         };
         match range.is_empty() {
-            true => Err(unsatisfiable()),
+            true => Err(Unsatisfiable { size }),
             false => Ok(range),
         }
     }
@@ -37,8 +42,4 @@ impl ByteRange {
             Self::Last(count) => format!("bytes=-{count}"),
         }
     }
-}
-
-pub(super) fn unsatisfiable() -> StoreError {
-    StoreError::invalid("range", "the object is shorter")
 }

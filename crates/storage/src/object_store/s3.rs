@@ -17,9 +17,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use url::Url;
 
-use super::range::unsatisfiable;
 use super::{ByteRange, Object, ObjectBody, ObjectInfo, ObjectKey, PresignedUpload};
-use super::{S3Credentials, S3Endpoint};
+use super::{S3Credentials, S3Endpoint, Unsatisfiable};
 use crate::StoreError;
 use client::{Answer, Client};
 
@@ -179,7 +178,7 @@ impl S3Objects {
         &self,
         key: &ObjectKey,
         range: Option<ByteRange>,
-    ) -> Result<Object, StoreError> {
+    ) -> Result<Result<Object, Unsatisfiable>, StoreError> {
         let action = self
             .bucket
             .get_object(Some(&self.credentials), key.as_str());
@@ -190,7 +189,11 @@ impl S3Objects {
             .await?;
         let malformed = || StoreError::unavailable("the object store's answer has no length");
         let (size, range) = match answer.status {
-            StatusCode::RANGE_NOT_SATISFIABLE => return Err(unsatisfiable()),
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                // Not every store says with it how large the object is.
+                let ObjectInfo { size } = self.head(key).await?;
+                return Ok(Err(Unsatisfiable { size }));
+            }
             StatusCode::PARTIAL_CONTENT => content_range(&answer.headers).ok_or_else(malformed)?,
             _ => {
                 let size = number(&answer.headers, &CONTENT_LENGTH).ok_or_else(malformed)?;
@@ -203,11 +206,11 @@ impl S3Objects {
                 }
             }
         };
-        Ok(Object {
+        Ok(Ok(Object {
             size,
             body: answer.pieces(range.end - range.start).boxed(),
             range,
-        })
+        }))
     }
 
     pub async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo, StoreError> {
