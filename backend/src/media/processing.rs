@@ -50,7 +50,7 @@ pub async fn process(media: &Arc<Media>, job: ProcessImage, run: u32) -> Result<
         return Ok(());
     };
     if upload.status != UploadStatus::Processing {
-        return Ok(announce(media, &upload).await?);
+        return tell(media, &upload).await;
     }
     let outcome = match original(media, id).await? {
         Ok(file) => made(media, id, file).await?,
@@ -172,17 +172,17 @@ async fn finish(
             .remove(std::slice::from_ref(id), Timestamp::now())
             .await?);
     }
-    remove_original(media, &upload).await;
-    Ok(announce(media, &upload).await?)
+    tell(media, &upload).await
 }
 
-/// What came in has metadata, and is never served. What stays for now goes with the other objects.
-async fn remove_original(media: &Media, upload: &StoredUpload) {
-    if let Ok(key) = objects::incoming(&upload.id)
-        && let Err(error) = media.objects.delete(&key).await
-    {
-        tracing::debug!(%error, "the original of an image stays for now");
+/// Tells the room what became of an image, and removes what came in, which has metadata and is never served. Whichever run noted
+/// what became of it may have ended before it did this.
+async fn tell(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), JobError> {
+    announce(media, upload).await?;
+    if let Ok(key) = objects::incoming(&upload.id) {
+        media.objects.delete(&key).await?;
     }
+    Ok(())
 }
 
 fn reason(refusal: Refusal) -> AttachmentFailure {

@@ -20,3 +20,4 @@ mod scripts;
 mod start;
 mod store_away;
 mod worker;
+mod worker_killed;

@@ -207,6 +207,11 @@ impl TestApp {
         configuration(&self.data, &self.variables)
     }
 
+    /// The variables that its configuration was read from, but for those of one process alone.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+
     /// What it serves to operators.
     pub fn operations(&self) -> &Api {
         &self.operations

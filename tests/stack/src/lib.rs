@@ -15,7 +15,7 @@ use std::{env, fs, path::PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use own::Stack;
-pub use postgres::PostgresDatabase;
+pub use postgres::{Held, PostgresDatabase};
 
 /// Runs each test on each back end. A back end is a module with the constructor of `Fixture`, which is in scope, that has its name:
 /// `on_each!([embedded, postgres], [a_test, another]);`.

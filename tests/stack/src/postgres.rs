@@ -1,11 +1,12 @@
 //! Databases in PostgreSQL, each for one test alone.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use crate::{Stack, address};
 
@@ -40,6 +41,50 @@ impl PostgresDatabase {
         )
     }
 
+    /// Runs statements, and returns the number that the last one selects, if any.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub fn run(&self, sql: &str) -> Option<i64> {
+        let (options, sql) = (self.options(), sql.to_owned());
+        apart(async move {
+            let mut connection = options.connect().await.unwrap();
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection);
+            let number = rows.await.unwrap().last().map(|row| row.get(0));
+            connection.close().await.unwrap();
+            number
+        })
+    }
+
+    /// Holds what a statement takes, such as a lock, until it is dropped.
+    ///
+    /// # Panics
+    /// If it can't be had.
+    pub fn hold(&self, sql: &str) -> Held {
+        let (options, sql) = (self.options(), sql.to_owned());
+        let (has, had) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let holding = thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let mut connection = runtime.block_on(options.connect()).unwrap();
+            let taking = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection);
+            runtime.block_on(taking).unwrap();
+            has.send(()).unwrap();
+            // Until the other end is dropped.
+            released.recv().ok();
+            drop(runtime.block_on(connection.close()));
+        });
+        had.recv().unwrap();
+        Held {
+            release: Some(release),
+            holding: Some(holding),
+        }
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        self.url.parse().unwrap()
+    }
+
     fn new(server: &str, replicas: &str) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -55,6 +100,21 @@ impl PostgresDatabase {
             replica_urls: replicas.collect::<Vec<_>>().join(","),
             name,
             server: server.to_owned(),
+        }
+    }
+}
+
+/// What a connection holds until this is dropped.
+pub struct Held {
+    release: Option<mpsc::Sender<()>>,
+    holding: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        if let Some(holding) = self.holding.take() {
+            drop(holding.join());
         }
     }
 }
@@ -79,18 +139,22 @@ fn in_database(url: &str, name: &str) -> String {
     format!("{server}/{name}{separator}{parameters}")
 }
 
-/// Runs a statement, on a runtime of its own: the test's can't be waited for where a value is dropped.
+/// Runs a statement.
 fn execute(url: &str, sql: String) {
     let options: PgConnectOptions = url.parse().unwrap();
-    let run = async move {
+    apart(async move {
         let mut connection = options.connect().await.unwrap();
         sqlx::query(AssertSqlSafe(sql))
             .execute(&mut connection)
             .await
             .unwrap();
         connection.close().await.unwrap();
-    };
-    thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(run))
+    });
+}
+
+/// On a runtime of its own: the test's can't be waited for where a value is dropped.
+fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(work))
         .join()
-        .unwrap();
+        .unwrap()
 }
