@@ -46,6 +46,9 @@ async fn instances_are_killed_stopped_and_replaced_behind_nginx() {
     let nginx = Nginx::start(&addresses).await;
     let mut crowd = Crowd::start(&[nginx.http], &people(&stays).await).await;
     crowd.go_on(20).await;
+    // So that whoever is on it waits for an answer when it is killed.
+    killed.pause();
+    crowd.stand_still().await;
     killed.kill().await;
     crowd.go_on(40).await;
     let new = fleet.start().await;

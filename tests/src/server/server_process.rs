@@ -128,6 +128,11 @@ impl ServerProcess {
         (status, text(&self.printed))
     }
 
+    /// Has it do nothing from here on.
+    pub fn pause(&self) {
+        rustix::process::kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
     /// Ends it without any warning.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
