@@ -89,7 +89,7 @@ test-sdk: $(SDK)/node_modules/.package-lock.json server-under-test ## Of the tes
 	cd $(SDK) && npm run size && npm test && npm run test:server
 
 test-browser: $(BROWSER)/node_modules/.package-lock.json server-under-test ## Of the tests, those that drive the web client in Chromium
-	scripts/prerequisites chromium
+	scripts/prerequisites chromium python
 	cd $(BROWSER) && npm test
 
 # With an example, cargo resolves the features as for the tests.

@@ -9,7 +9,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::Mac as _;
 use protocol::{AttachmentId, ImageVariant, MediaQuery, Timestamp};
 use storage::StoredVariant;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use crate::auth::signing_secret::Mac;
 
@@ -18,6 +18,13 @@ const HOUR: u64 = 3_600;
 
 /// Bytes of a signature, which are half of what the algorithm makes.
 const SIGNATURE: usize = 16;
+
+/// What all URLs begin with that have a CDN's in front.
+pub fn below(cdn: &Url) -> Url {
+    let mut below = cdn.clone();
+    below.set_path(&format!("{}/media/", cdn.path().trim_end_matches('/')));
+    below
+}
 
 /// Makes and checks URLs.
 #[derive(Clone)]

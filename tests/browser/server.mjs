@@ -33,12 +33,17 @@ async function freePort() {
   return port;
 }
 
+/** What a server has of the environment: none of its settings, nor of its services. */
+const INHERITED = ["HOME", "PATH", "RUST_BACKTRACE", "TMPDIR"];
+
 export class Server {
   #process;
   #log = "";
 
-  static async start() {
+  /** With other settings in `env`. */
+  static async start(env = {}) {
     const server = new Server();
+    server.env = env;
     server.directory = await mkdtemp(join(tmpdir(), "tertulia-browser-"));
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
@@ -49,7 +54,7 @@ export class Server {
   /** Starts, or starts again with what there is, and resolves once it is ready. */
   async run() {
     const env = {
-      ...process.env,
+      ...Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
       HOST: "127.0.0.1",
       PORT: String(this.port),
       METRICS_PORT: "0",
@@ -60,6 +65,7 @@ export class Server {
       DATA_DIR: this.directory,
       DRAIN_SECONDS: "1",
       LOG_LEVEL: "warn",
+      ...this.env,
     };
     const child = spawn(program(), ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;

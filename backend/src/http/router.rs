@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -21,7 +22,7 @@ use axum::{
 use futures_util::FutureExt;
 use gateway::Gateway;
 use http::{
-    HeaderName, StatusCode,
+    HeaderMap, HeaderName, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_TYPE, ORIGIN, RETRY_AFTER},
 };
 use hyper::body::Incoming;
@@ -41,7 +42,10 @@ use tower_http::{
 
 use super::{
     admin, audit, auth, blocks, health, me, media, members, messages, notifications,
-    pages::{documents, web_client},
+    pages::{
+        documents,
+        web_client::{self, WebClient},
+    },
     pipeline, publish,
     request_id::{REQUEST_ID, RequestId},
     rooms, security_headers, sessions, uploads, users,
@@ -198,8 +202,10 @@ pub fn router(app: SharedApp, gateway: Gateway) -> HttpRouter {
     let transport = gateway.config().path.clone();
     // Its path is written with more slashes or fewer by some, which no pattern of a route covers.
     let observed = app.clone();
+    let client = Arc::new(WebClient::new(&app.config.media));
+    let page = client.clone();
     let transport_or_file = move |request: Request| {
-        let (gateway, app) = (gateway.clone(), observed.clone());
+        let (gateway, app, client) = (gateway.clone(), observed.clone(), client.clone());
         async move {
             let (started, method) = (Instant::now(), request.method().clone());
             let id = RequestId::of(request.headers());
@@ -213,7 +219,7 @@ pub fn router(app: SharedApp, gateway: Gateway) -> HttpRouter {
             } else if let Some(refused) = pipeline::refuse_bot(&app, &request) {
                 refused
             } else {
-                let file = web_client::file(request).await.into_response();
+                let file = client.file(&request).into_response();
                 let took = started.elapsed();
                 app.metrics.answered(&method, None, file.status(), took);
                 file
@@ -234,7 +240,10 @@ pub fn router(app: SharedApp, gateway: Gateway) -> HttpRouter {
             };
             router.route(path, handler)
         })
-        .route("/", get(web_client::html))
+        .route(
+            "/",
+            get(move |headers: HeaderMap| async move { page.page(&headers) }),
+        )
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), pipeline::serve))
         .route(&transport, any(transport_or_file.clone()))

@@ -106,8 +106,7 @@ async function problem(response: Response): Promise<TertuliaError> {
   const { status } = response;
   // What stands between may answer something else than the server would.
   const body = (await response.json().catch(() => ({}))) as Partial<components["schemas"]["Problem"]>;
-  const seconds = Number(response.headers.get("retry-after") ?? NaN);
-  const plain = TertuliaError.ofStatus(status, seconds >= 0 ? seconds * 1_000 : undefined);
+  const plain = TertuliaError.ofStatus(status, response.headers.get("retry-after"));
   return new TertuliaError({
     code: body.code ?? plain.code,
     message: body.detail ?? plain.message,

@@ -61,8 +61,13 @@ export class TertuliaError extends Error {
     return new TertuliaError({ code: "signed_out", message: "nobody is signed in" });
   }
 
-  /** @internal An answer of which nothing but the status is understood. */
-  static ofStatus(status: number, retryAfterMs?: number): TertuliaError {
+  /**
+   * @internal An answer of which nothing but the status is understood, and its `Retry-After`: in seconds or as a date.
+   */
+  static ofStatus(status: number, retryAfter: string | null): TertuliaError {
+    const after = retryAfter?.trim() || undefined;
+    const ms = after === undefined ? NaN : /^\d+$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - Date.now();
+    const retryAfterMs = Number.isNaN(ms) ? undefined : Math.max(0, ms);
     const codes: Record<number, ErrorCode> = {
       401: "unauthenticated",
       403: "forbidden",

@@ -16,6 +16,9 @@ const TRIES = 5;
 const LONGEST_WAIT_MS = 60_000;
 /** A transfer of which nothing moves for so long has broken. */
 const STALLED_MS = 30_000;
+/** Where nothing tells how far it is, it has longer by its size, at this rate; the server's own bound ends it anyway. */
+const SLOWEST_BYTES_PER_MS = 16;
+const LONGEST_TRANSFER_MS = 15 * 60_000;
 
 /** How often it is asked what became of an image, and the first and the last pause between. */
 const LOOKS = 18;
@@ -168,8 +171,10 @@ const byXhr: PutBytes = ({ url, method, headers, body }, { progress, signal }) =
       progress(loaded);
     };
     request.onload = () => {
-      const after = request.getResponseHeader("retry-after");
-      end(request.status >= 200 && request.status < 300 ? undefined : refusal(request.status, after));
+      if (request.status >= 200 && request.status < 300) return end();
+      // Of a store on another origin only some headers can be read; asking for another one is an error on the console.
+      const after = /^retry-after:\s*(.+)$/im.exec(request.getAllResponseHeaders())?.[1];
+      end(TertuliaError.ofStatus(request.status, after ?? null));
     };
     request.onerror = () => end(TertuliaError.network());
     signal?.addEventListener("abort", abort, { once: true });
@@ -180,15 +185,19 @@ const byXhr: PutBytes = ({ url, method, headers, body }, { progress, signal }) =
 const byFetch =
   (fetch: typeof globalThis.fetch): PutBytes =>
   async ({ url, method, headers, body }, { progress, signal }) => {
-    const response = await fetch(url, { method, headers, body, ...(signal && { signal }) }).catch(() => {
-      throw signal?.aborted ? signal.reason : TertuliaError.network();
-    });
-    if (!response.ok) throw refusal(response.status, response.headers.get("retry-after"));
+    const timeout = new AbortController();
+    const patience = Math.min(LONGEST_TRANSFER_MS, STALLED_MS + body.size / SLOWEST_BYTES_PER_MS);
+    const timer = setTimeout(() => timeout.abort(), patience);
+    const either = signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal;
+    try {
+      const response = await fetch(url, { method, headers, body, signal: either }).catch(() => {
+        if (signal?.aborted) throw signal.reason;
+        throw timeout.signal.aborted ? TertuliaError.timeout() : TertuliaError.network();
+      });
+      // A store answers in words of its own; its status is all that is understood.
+      if (!response.ok) throw TertuliaError.ofStatus(response.status, response.headers.get("retry-after"));
+    } finally {
+      clearTimeout(timer);
+    }
     progress(body.size);
   };
-
-/** A store answers in words of its own; its status is all that is understood. */
-function refusal(status: number, after: string | null): TertuliaError {
-  const seconds = Number(after ?? NaN);
-  return TertuliaError.ofStatus(status, seconds >= 0 ? seconds * 1_000 : undefined);
-}

@@ -15,6 +15,7 @@ use http::{
 use sha2::{Digest, Sha256};
 
 /// A document with its media type and tag.
+#[derive(Clone)]
 pub struct Asset {
     content_type: &'static str,
     body: Bytes,

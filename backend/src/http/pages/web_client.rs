@@ -8,29 +8,38 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, Method, header::ACCEPT};
+use url::Url;
 
 use super::{asset::Asset, page};
-use crate::error::AppError;
+use crate::{config::MediaConfig, error::AppError};
 
 const INDEX: &str = "index.html";
 
 const API_VIEWER: &str = "api-docs.html";
 
-/// What the pages may do. Everything comes from this server, but for pictures that are about to be uploaded, which are shown
-/// from where they are. Nothing inline runs or styles.
-const POLICIES: [(&str, &str); 2] = [
-    (
-        INDEX,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-         img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
-    ),
-    // Its style has pictures in it, and it makes HTML of the Markdown in the document.
-    (
-        API_VIEWER,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-];
+/// What the page of the client may do. All that runs or styles comes from this server, and nothing inline. Pictures come from there
+/// too, from the CDN that stands in front of them, or from where they are about to be uploaded from; a bucket takes what is uploaded
+/// and shows nothing.
+fn client_policy(media: &MediaConfig) -> String {
+    let bucket = source(media.s3.as_ref().and_then(storage::S3Config::upload_base));
+    let cdn = source(media.cdn_url.as_ref().map(crate::media_urls::below));
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'{bucket}; img-src 'self' blob:{cdn}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+}
+
+/// What the page with the API's routes may do. Its style has pictures in it, and it makes HTML of the Markdown in the document.
+const VIEWER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A source of a policy, after others: everything below a URL. What would end it is escaped.
+fn source(base: Option<Url>) -> String {
+    base.map_or_else(String::new, |base| {
+        let base = base.as_str().replace(';', "%3B").replace(',', "%2C");
+        format!(" {base}")
+    })
+}
 
 /// Where files lie whose names hold a hash of their contents.
 const HASHED: &str = "assets/";
@@ -43,41 +52,66 @@ type Files = HashMap<&'static str, Asset>;
 static FILES: LazyLock<Files> =
     LazyLock::new(|| files(include!(concat!(env!("OUT_DIR"), "/web_client_files.rs"))));
 
-/// The page of the client.
-pub async fn html(headers: HeaderMap) -> Response {
-    page_of(&FILES, INDEX).answer(&headers)
+/// The client, with what its page may do on this server.
+pub struct WebClient {
+    page: Asset,
+}
+
+impl WebClient {
+    pub fn new(media: &MediaConfig) -> Self {
+        Self::of(&FILES, media)
+    }
+
+    fn of(files: &Files, media: &MediaConfig) -> Self {
+        let page = match files.get(INDEX) {
+            Some(index) => index.clone().with_policy(&client_policy(media)),
+            None => NOT_BUILT.clone(),
+        };
+        Self { page }
+    }
+
+    /// The page of the client.
+    pub fn page(&self, headers: &HeaderMap) -> Response {
+        self.page.answer(headers)
+    }
+
+    /// A file of the client, or its page at a path that it knows.
+    ///
+    /// # Errors
+    /// `not_found` for everything else.
+    pub fn file(&self, request: &Request) -> Result<Response, AppError> {
+        self.answer(&FILES, request)
+            .ok_or_else(|| AppError::not_found("route"))
+    }
+
+    fn answer(&self, files: &Files, request: &Request) -> Option<Response> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return None;
+        }
+        let path = request.uri().path().trim_start_matches('/');
+        let is_built = files.contains_key(INDEX);
+        let is_page = path == INDEX || is_page(path, request.headers());
+        let asset = match files.get(path).filter(|_| path != INDEX) {
+            Some(file) => file,
+            None if is_page && is_built => &self.page,
+            None => return None,
+        };
+        Some(asset.answer(request.headers()))
+    }
 }
 
 /// The page on which the API's routes can be read and tried.
 pub async fn api_viewer(headers: HeaderMap) -> Response {
-    page_of(&FILES, API_VIEWER).answer(&headers)
+    api_viewer_of(&FILES).answer(&headers)
 }
 
-/// A page of the build. Where nothing was built, a page that says how it is.
-fn page_of<'a>(files: &'a Files, name: &str) -> &'a Asset {
-    static NOT_BUILT: LazyLock<Asset> =
-        LazyLock::new(|| page::page("Tertulia", include_str!("not_built.html")));
-    files.get(name).unwrap_or(&NOT_BUILT)
+fn api_viewer_of(files: &Files) -> &Asset {
+    files.get(API_VIEWER).unwrap_or(&NOT_BUILT)
 }
 
-/// A file of the client, or its page at a path that it knows.
-///
-/// # Errors
-/// `not_found` for everything else.
-pub async fn file(request: Request) -> Result<Response, AppError> {
-    answer(&FILES, &request).ok_or_else(|| AppError::not_found("route"))
-}
-
-fn answer(files: &Files, request: &Request) -> Option<Response> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return None;
-    }
-    let path = request.uri().path().trim_start_matches('/');
-    let file = files
-        .get(path)
-        .or_else(|| is_page(path, request.headers()).then(|| files.get(INDEX))?)?;
-    Some(file.answer(request.headers()))
-}
+/// Where nothing was built, a page that says how it is.
+static NOT_BUILT: LazyLock<Asset> =
+    LazyLock::new(|| page::page("Tertulia", include_str!("not_built.html")));
 
 /// True if a browser navigates to this path.
 fn is_page(path: &str, headers: &HeaderMap) -> bool {
@@ -103,8 +137,8 @@ fn files(built: &[(&'static str, &'static [u8])]) -> Files {
                     asset = asset.encoded(encoding, body);
                 }
             }
-            if let Some((_, policy)) = POLICIES.iter().find(|(page, _)| *page == name) {
-                asset = asset.with_policy(policy);
+            if name == API_VIEWER {
+                asset = asset.with_policy(VIEWER_POLICY);
             } else if name.starts_with(HASHED) {
                 asset = asset.unchanging();
             }
@@ -154,7 +188,17 @@ mod tests {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        answer(&built(), &request.body(Body::empty()).unwrap())
+        let files = built();
+        let client = WebClient::of(&files, &media(&[]));
+        client.answer(&files, &request.body(Body::empty()).unwrap())
+    }
+
+    fn media(variables: &[(&str, &str)]) -> MediaConfig {
+        let lookup = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        crate::config::Config::read(lookup).unwrap().media
     }
 
     async fn body(response: Response) -> Vec<u8> {
@@ -212,10 +256,12 @@ mod tests {
     #[tokio::test]
     async fn without_a_build_a_page_says_how_to_get_one() {
         let request = Request::get("/rooms/r1").header(ACCEPT, "text/html");
-        assert!(answer(&files(&[]), &request.body(Body::empty()).unwrap()).is_none());
         let nothing = files(&[]);
-        for name in [INDEX, API_VIEWER] {
-            let page = page_of(&nothing, name).answer(&HeaderMap::new());
+        let client = WebClient::of(&nothing, &media(&[]));
+        let request = request.body(Body::empty()).unwrap();
+        assert!(client.answer(&nothing, &request).is_none());
+        let none = HeaderMap::new();
+        for page in [client.page(&none), api_viewer_of(&nothing).answer(&none)] {
             assert_eq!(page.status(), StatusCode::OK);
             let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
@@ -235,10 +281,78 @@ mod tests {
     #[test]
     fn the_pages_run_only_the_servers_own_scripts() {
         let pages = files(&[(INDEX, b""), (API_VIEWER, b"")]);
-        for name in [INDEX, API_VIEWER] {
-            let page = page_of(&pages, name).answer(&HeaderMap::new());
+        let none = HeaderMap::new();
+        for page in [
+            WebClient::of(&pages, &media(&[])).page(&none),
+            api_viewer_of(&pages).answer(&none),
+        ] {
             let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
             assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"));
+        }
+    }
+
+    #[test]
+    fn the_page_may_call_the_bucket_and_show_what_the_cdn_has() {
+        const BUCKET: [(&str, &str); 3] = [
+            ("S3_BUCKET", "pictures"),
+            ("S3_ACCESS_KEY_ID", "id"),
+            ("S3_SECRET_ACCESS_KEY", "hunter2"),
+        ];
+        let path_style = ("S3_PATH_STYLE", "true");
+        let inside = ("S3_ENDPOINT", "http://10.0.0.5:9000");
+        let outside = ("S3_PUBLIC_ENDPOINT", "https://files.example.org");
+        let below = (
+            "S3_PUBLIC_ENDPOINT",
+            "https://example.org:8443/s3;script-src,*",
+        );
+        let cdn = ("CDN_URL", "https://cdn.example.org/chat");
+        for (variables, connects, shows) in [
+            (&[][..], "", ""),
+            (
+                &[("CDN_URL", "http://127.0.0.1:80/")],
+                "",
+                " http://127.0.0.1/media/",
+            ),
+            (&BUCKET, " https://pictures.s3.us-east-1.amazonaws.com/", ""),
+            (
+                &[&BUCKET[..], &[path_style]].concat(),
+                " https://s3.us-east-1.amazonaws.com/pictures/",
+                "",
+            ),
+            (
+                &[&BUCKET[..], &[inside, path_style, cdn]].concat(),
+                " http://10.0.0.5:9000/pictures/",
+                " https://cdn.example.org/chat/media/",
+            ),
+            // What only the server reaches isn't named.
+            (
+                &[
+                    &BUCKET[..],
+                    &[("S3_ENDPOINT", "http://s3.internal"), outside],
+                ]
+                .concat(),
+                " https://pictures.files.example.org/",
+                "",
+            ),
+            // Nor does an address say more than itself.
+            (
+                &[&BUCKET[..], &[below, path_style]].concat(),
+                " https://example.org:8443/s3%3Bscript-src%2C*/pictures/",
+                "",
+            ),
+        ] {
+            let pages = files(&[(INDEX, b"")]);
+            let client = WebClient::of(&pages, &media(variables));
+            let page = client.page(&HeaderMap::new());
+            let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            let connects = format!("; connect-src 'self'{connects}; ");
+            let shows = format!("; img-src 'self' blob:{shows}; ");
+            assert!(policy.contains(&connects), "{policy}");
+            assert!(policy.contains(&shows), "{policy}");
+            assert!(
+                policy.contains("; script-src 'self'; style-src 'self'; "),
+                "{policy}"
+            );
         }
     }
 }

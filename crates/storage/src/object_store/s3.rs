@@ -53,6 +53,13 @@ impl S3Config {
         self.buckets().map(drop)
     }
 
+    /// What the URL of every presigned upload begins with; none if [`S3Config::check`] fails.
+    #[must_use]
+    pub fn upload_base(&self) -> Option<Url> {
+        let (_, public_bucket) = self.buckets().ok()?;
+        Some(public_bucket.base_url().clone())
+    }
+
     /// The bucket as the server sees it, and as those who upload do.
     fn buckets(&self) -> Result<(Bucket, Bucket), S3Error> {
         let style = match self.path_style {

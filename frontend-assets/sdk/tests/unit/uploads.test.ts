@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { memoryStorage, TertuliaError, type PutBytes, type Tertulia } from "../../src/index.js";
+import { putBytes as putBytesBy } from "../../src/uploads.js";
 import { json, ModelServer, problem } from "./model-server.js";
 
 const PUT_URL = "/media/uploads/u1?e=1&s=x";
@@ -130,6 +131,44 @@ describe("sending", () => {
     await waiting;
     await later(60_000);
     expect(puts).toHaveLength(2);
+  });
+});
+
+describe("without progress", () => {
+  const body = new Blob([new Uint8Array(16_000 * 10)]);
+  const request = { url: "http://model/put", method: "PUT", headers: {}, body };
+  const hangs = (_: unknown, init?: RequestInit) =>
+    new Promise<Response>((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
+
+  test("a transfer that never ends is one that failed, after a time by its size", async () => {
+    let error: unknown;
+    void putBytesBy(hangs)(request, { progress: () => {}, signal: undefined }).catch((reason) => (error = reason));
+    await later(39_000);
+    expect(error).toBeUndefined();
+    await later(2_000);
+    expect(error).toMatchObject({ code: "timeout", retryable: true });
+  });
+
+  test("it is aborted by its reason", async () => {
+    const abort = new AbortController();
+    const aborted = expect(putBytesBy(hangs)(request, { progress: () => {}, signal: abort.signal })).rejects.toBe("enough");
+    abort.abort("enough");
+    await aborted;
+  });
+
+  test("when to try again is said in seconds or as a date", async () => {
+    const refuses = (after: string) => () => Promise.resolve(new Response(null, { status: 503, headers: { "Retry-After": after } }));
+    for (const [after, ms] of [
+      ["7", 7_000],
+      [new Date(Date.now() + 9_000).toUTCString(), 9_000],
+      [new Date(Date.now() - 9_000).toUTCString(), 0],
+      ["soon", undefined],
+    ] as const) {
+      const error = await putBytesBy(refuses(after))(request, { progress: () => {}, signal: undefined }).catch((error) => error);
+      expect(error).toMatchObject({ code: "unavailable", retryable: true });
+      if (ms === undefined) expect(error.retryAfterMs).toBeUndefined();
+      else expect(Math.abs(error.retryAfterMs - ms)).toBeLessThan(1_001);
+    }
   });
 });
 
