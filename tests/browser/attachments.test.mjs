@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, message, mustBeAccessible, open, signIn, write } from "./browser.mjs";
-import { makeRoom, register } from "./people.mjs";
+import { api, makeRoom, register } from "./people.mjs";
 import { choose, give, picture, textFile } from "./pictures.mjs";
 import { Server } from "./server.mjs";
 
-let server, browser, kitchen, anas, brunos;
+let server, browser, ana, kitchen, anas, brunos;
 const UPLOADS = "**/media/uploads/**";
 
 before(async () => {
   [server, browser] = await Promise.all([Server.start(), launch()]);
-  const ana = await register(server, "ana", "Ana Lafuente");
+  ana = await register(server, "ana", "Ana Lafuente");
   await register(server, "bruno", "Bruno Díaz");
   kitchen = await makeRoom(server, ana, "kitchen");
   const path = `/rooms/${kitchen.id}`;
@@ -100,6 +100,112 @@ test("an upload that is refused says why, and goes when it is tried again", asyn
   await uploads(anas).waitFor({ state: "detached" });
 });
 
+const field = (page) => page.getByRole("textbox", { name: /^Message / });
+const parcel = (page) => page.locator('[data-parcel="stuck"]');
+const hasFocus = (locator) => locator.evaluate((element) => element === document.activeElement);
+
+test("a message whose file was refused is sent again, or written anew without it", async () => {
+  await anas.route(UPLOADS, (route) => route.fulfill({ status: 413 }));
+  await choose(anas, textFile("heavy.txt"));
+  await write(anas, "With a heavy file");
+  await parcel(anas).getByText("Not sent. Its files aren’t all there.").waitFor();
+  await parcel(anas).getByRole("button", { name: "Send again" }).click();
+  await parcel(anas).getByText("This file is larger than the server takes.").waitFor();
+  await mustBeAccessible(anas, "a message that couldn't be sent");
+  await parcel(anas).getByRole("button", { name: "Edit" }).click();
+  await parcel(anas).waitFor({ state: "detached" });
+  assert.equal(await field(anas).inputValue(), "With a heavy file");
+  assert.ok(await hasFocus(field(anas)));
+  await anas.getByRole("button", { name: "Remove heavy.txt" }).click();
+  await write(anas, "Without a heavy file");
+  await message(brunos, "Without a heavy file").waitFor();
+
+  await choose(anas, textFile("heavy.txt"));
+  await write(anas, "With it after all");
+  await parcel(anas).waitFor();
+  await anas.unroute(UPLOADS);
+  await parcel(anas).getByRole("button", { name: "Send again" }).click();
+  await message(brunos, "With it after all").getByRole("link", { name: /heavy/ }).waitFor();
+});
+
+test("a message with more files than fit says so, and loses one", async () => {
+  await anas.route(UPLOADS, (route) => route.fulfill({ status: 413 }));
+  await choose(anas, textFile("eleventh.txt"));
+  await write(anas, "Eleven files");
+  await parcel(anas).waitFor();
+  await anas.unroute(UPLOADS);
+  await choose(anas, ...Array.from({ length: 10 }, (_, n) => textFile(`${n}.txt`)));
+  await parcel(anas).getByRole("button", { name: "Edit" }).click();
+  await anas.getByRole("button", { name: "Upload eleventh.txt again" }).click();
+  await uploads(anas, "ready").nth(10).waitFor();
+  await anas.getByRole("button", { name: "Send" }).click();
+  await parcel(anas).getByText(/^Not sent\. The server didn’t accept that/).waitFor();
+  await parcel(anas).getByRole("button", { name: "Remove 9.txt" }).click();
+  await parcel(anas).getByRole("button", { name: "Send again" }).click();
+  await message(brunos, "Eleven files").getByRole("link").nth(9).waitFor();
+  assert.equal(await message(brunos, "Eleven files").getByRole("link").count(), 10);
+});
+
+test("a message that the server refused is written anew, with its files", async () => {
+  const completed = anas.waitForRequest(/uploads\/\w+\/complete/);
+  await choose(anas, textFile("twice.txt"));
+  await uploads(anas, "ready").waitFor();
+  const [, id] = /uploads\/(\w+)\/complete/.exec((await completed).url());
+  // It goes with another message first.
+  await api(server, ana.accessToken, "POST", `rooms/${kitchen.id}/messages`, { clientId: "elsewhere", body: "Elsewhere", attachments: [id] });
+  await write(anas, "Refused at first");
+  const refused = anas.locator("article", { hasText: "Refused at first" });
+  await refused.getByRole("button", { name: "Edit" }).focus();
+  await anas.keyboard.press("Enter");
+  await refused.waitFor({ state: "detached" });
+  assert.equal(await field(anas).inputValue(), "Refused at first");
+  assert.ok(await hasFocus(field(anas)));
+  await uploads(anas, "ready").waitFor();
+  await write(anas, "Taken in the end");
+  await message(brunos, "Taken in the end").getByRole("link", { name: /twice/ }).waitFor();
+});
+
+test("the focus stays near when a file is taken away", async () => {
+  await choose(anas, textFile("first.txt"), textFile("second.txt"), textFile("third.txt"));
+  await uploads(anas, "ready").nth(2).waitFor();
+  const removal = (name) => anas.getByRole("button", { name: `Remove ${name}.txt` });
+  await removal("second").focus();
+  await anas.keyboard.press("Enter");
+  await removal("second").waitFor({ state: "detached" });
+  assert.ok(await hasFocus(removal("third")));
+  await anas.keyboard.press("Enter");
+  await removal("third").waitFor({ state: "detached" });
+  assert.ok(await hasFocus(removal("first")));
+  await anas.keyboard.press("Enter");
+  await removal("first").waitFor({ state: "detached" });
+  assert.ok(await hasFocus(field(anas)));
+});
+
+test("what is shown of a file on the disk stays, however many were uploaded since", async () => {
+  const isServed = /\/media\/\w+-/;
+  await anas.route(isServed, (route) => route.fulfill({ contentType: "image/webp", body: "" }));
+  await choose(anas, await picture(browser, { name: "kept.png" }));
+  await uploads(anas, "ready").waitFor();
+  await write(anas, "Still to be seen");
+  await message(anas, "Still to be seen").getByText("This picture can’t be loaded just now.").waitFor();
+  for (let round = 0; round < 5; round++) {
+    await choose(anas, ...Array.from({ length: 9 }, (_, n) => textFile(`${round}-${n}.txt`)));
+    await uploads(anas, "ready").nth(8).waitFor();
+    for (let n = 0; n < 9; n++) await anas.getByRole("button", { name: `Remove ${round}-${n}.txt` }).click();
+  }
+  const preview = message(anas, "Still to be seen").locator('img[src^="blob:"]');
+  const isThere = await preview.evaluate(({ src }) => {
+    const image = new Image();
+    image.src = src;
+    return image.decode().then(
+      () => true,
+      () => false,
+    );
+  });
+  assert.ok(isThere);
+  await anas.unroute(isServed);
+});
+
 test("what isn't a picture says so before it is sent, and goes as a file", async () => {
   await choose(anas, { name: "broken.png", mimeType: "image/png", buffer: Buffer.from("not a picture at all") });
   await uploads(anas, "failed").getByText("This isn’t a JPEG, PNG, GIF or WebP picture.").waitFor();
@@ -164,6 +270,30 @@ test("pictures are looked at from the keyboard", async () => {
   await brunos.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
   await brunos.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Open the picture oven.png");
+  await brunos.keyboard.press("Enter");
+  await dialog.waitFor();
+  await brunos.keyboard.press("ArrowRight");
+  await brunos.getByRole("dialog", { name: "pasted.png" }).waitFor();
+  await brunos.keyboard.press("Escape");
+  await brunos.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Open the picture pasted.png");
+});
+
+test("a picture, and those beside it, are loaded in the size of the window", async () => {
+  const page = await open(browser, server, { path: `/rooms/${kitchen.id}`, viewport: { width: 390, height: 780 } });
+  await signIn(page, "bruno");
+  await shown(page, "A wide one").waitFor();
+  const asked = [];
+  page.on("request", (request) => request.url().includes("/media/") && asked.push(new URL(request.url()).pathname));
+  await shown(page, "A wide one").click();
+  const image = page.getByRole("dialog").getByRole("img", { name: "wide.png" });
+  assert.ok(await image.evaluate((img) => img.decode().then(() => !img.currentSrc.includes("-full."))));
+  await page.keyboard.press("ArrowLeft");
+  await page.getByRole("dialog", { name: /^(?!wide)/ }).getByRole("img").waitFor();
+  await page.keyboard.press("ArrowRight");
+  await image.waitFor();
+  assert.ok(asked.every((path) => !path.includes("-full.")), asked.join(" "));
+  page.mustBeClean();
+  await page.leave();
 });
 
 for (const colorScheme of ["light", "dark"]) {

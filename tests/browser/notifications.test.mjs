@@ -93,6 +93,32 @@ test("a room tells of what its reader wants", async () => {
   await anas.keyboard.press("Escape");
 });
 
+test("of choices in a row the last one stays, however slow the first", async () => {
+  await anas.getByRole("link", { name: /kitchen/ }).first().click();
+  await anas.getByRole("button", { name: "Room menu" }).click();
+  await anas.getByRole("menuitem", { name: "Notifications of this room" }).click();
+  const choice = (name) => anas.getByRole("dialog").getByRole("radio", { name });
+  await choice("Every message").waitFor();
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  let held = 0;
+  await anas.route(/rooms\/[^/]+\/preferences/, async (route) => {
+    if (route.request().method() === "PUT" && held++ === 0) await released;
+    await route.continue();
+  });
+  await choice("Every message").check();
+  await choice("Nothing").check();
+  await choice("Mentions of me and answers to me").check();
+  assert.ok(await choice("Mentions of me and answers to me").isChecked());
+  const answered = anas.waitForResponse((response) => response.request().postData()?.includes("mentions") ?? false);
+  release();
+  await answered;
+  assert.ok(await choice("Mentions of me and answers to me").isChecked());
+  assert.equal((await api(server, ana.accessToken, "GET", `rooms/${kitchen.id}/preferences`)).notify, "mentions");
+  await anas.unroute(/rooms\/[^/]+\/preferences/);
+  await anas.keyboard.press("Escape");
+});
+
 test("quiet hours are chosen, with the time zone of the browser", async () => {
   await anas.getByRole("button", { name: "Settings" }).click();
   await anas.getByRole("tab", { name: "Notifications" }).click();

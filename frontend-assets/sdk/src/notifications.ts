@@ -1,6 +1,7 @@
 // What happened while the user looked elsewhere: listed, counted, and told as it happens on every device.
 //
-// What must stay true: the count is the server's; between two answers of it only what is new is added.
+// What must stay true: the count is the server's; between two answers of it only what is new is added; an answer to what was asked
+// before something happened doesn't take that back.
 
 import type { Api } from "./api.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
@@ -35,6 +36,9 @@ export class Notifications {
   #unread: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #run = 0;
+  /** Counts that were asked for, and the last of those that no longer say anything new. */
+  #asked = 0;
+  #outdated = 0;
 
   /** @internal */
   constructor(api: Api) {
@@ -51,22 +55,24 @@ export class Notifications {
   }
 
   /** A page, the newest first; with `hasMore` more `before` the last of them. */
-  async list(page: { unread?: boolean; limit?: number; before?: string } = {}): Promise<NotificationPage> {
-    const answer = await this.#api.get("notifications", { query: page });
-    this.#count(answer.unread);
-    return answer;
+  list(page: { unread?: boolean; limit?: number; before?: string } = {}): Promise<NotificationPage> {
+    return this.#ask(page);
   }
 
   /** Marks one as read on all devices. */
   async read(notificationId: string): Promise<void> {
     await this.#api.post("notifications/{notificationId}/read", { path: { notificationId } });
+    this.#outdate();
     this.#recount();
   }
 
   /** Marks all as read on all devices. */
   async readAll(): Promise<void> {
     await this.#api.post("notifications/read-all");
+    this.#outdate();
     this.#count(0);
+    // There may be new ones since.
+    this.#recount();
   }
 
   /** How the user is told of what happens while they are away. */
@@ -96,9 +102,11 @@ export class Notifications {
   /** @internal */
   receive(name: string, payload: unknown): void {
     if (name === "notification:new") {
+      this.#outdate();
       if (this.#unread !== undefined) this.#count(Math.min(COUNTED_MAX, this.#unread + 1));
       this.#events.emit("new", payload as Notification);
     } else if (name === "notification:read") {
+      this.#outdate();
       this.#events.emit("read", payload as NotificationsRead);
       this.#recount();
     }
@@ -116,12 +124,29 @@ export class Notifications {
     const run = this.#run;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      this.#api.get("notifications", { query: { unread: true, limit: 1 } }).then(
-        ({ unread }) => run === this.#run && this.#count(unread),
+      this.#ask({ unread: true, limit: 1 }).catch((error: TertuliaError) => {
         // Counted anew with the next connection, or when one is read.
-        (error: TertuliaError) => run === this.#run && error.code === "not_found" && this.#count(undefined),
-      );
+        if (run === this.#run && error.code === "not_found") this.#count(undefined);
+      });
     }, after);
+  }
+
+  /** What is being asked for now may be answered with what was before. */
+  #outdate(): void {
+    this.#outdated = this.#asked;
+  }
+
+  /** Asks for a page, and takes its count unless something happened meanwhile. */
+  async #ask(query: { unread?: boolean; limit?: number; before?: string }): Promise<NotificationPage> {
+    const run = this.#run;
+    const asked = ++this.#asked;
+    const answer = await this.#api.get("notifications", { query });
+    if (run !== this.#run) return answer;
+    const isNewest = asked > this.#outdated;
+    if (isNewest) this.#outdated = asked;
+    if (isNewest || this.#unread === undefined) this.#count(answer.unread);
+    if (!isNewest) this.#recount();
+    return answer;
   }
 
   #count(unread: number | undefined): void {

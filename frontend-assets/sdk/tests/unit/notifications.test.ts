@@ -26,6 +26,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+const page = (unread: number) => json(200, { notifications: [], hasMore: false, unread });
+
 async function signIn(): Promise<void> {
   await client.login({ username: "ana", password: "" });
   await soon();
@@ -52,6 +54,33 @@ test("what was read on another device is counted anew, once for several", async 
   await soon();
   expect(client.notifications.unread).toBe(3);
   expect(server.requests.length).toBe(before + 1);
+});
+
+test("an answer to what was asked before something happened takes nothing back", async () => {
+  server.unread = 2;
+  await signIn();
+  // Two pages on their way, the first of which is answered last, and with what was before.
+  const answers: ((unread: number) => void)[] = [];
+  server.http.set("GET notifications", () => new Promise((resolve) => answers.push((unread) => resolve(page(unread)))));
+  const first = client.notifications.list();
+  const second = client.notifications.list();
+  await later(0);
+  answers[1]?.(5);
+  await second;
+  answers[0]?.(2);
+  await first;
+  expect(client.notifications.unread).toBe(5);
+  // So is one that was asked for before a new one came.
+  const third = client.notifications.list();
+  await later(0);
+  server.socket.notify("notification:new", news);
+  answers[2]?.(5);
+  await third;
+  expect(client.notifications.unread).toBe(6);
+  // What is true is asked for then.
+  server.unread = 7;
+  await soon();
+  expect(client.notifications.unread).toBe(7);
 });
 
 test("a new connection counts what came meanwhile", async () => {

@@ -9,7 +9,7 @@ import controls from "../ui/controls.module.css";
 import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import styles from "./attachments.module.css";
-import { localOf } from "./locals.ts";
+import { useLocal } from "./locals.ts";
 import { Placeholder } from "./Placeholder.tsx";
 import { boxOf, sizeOf, type Box } from "./sizes.ts";
 import { attach } from "./tray.ts";
@@ -52,7 +52,7 @@ function Picture({ image, seq, box }: { image: Attachment; seq: number | undefin
   const text = useText();
   const { openImage } = useRoom();
   const style = { width: box.width, aspectRatio: `${box.width} / ${box.height}` };
-  const local = localOf(image.id)?.preview;
+  const local = useLocal(image.id)?.preview;
   if (image.status !== "ready" || !image.url) {
     return (
       <div className={`${styles.picture} ${styles.preparing}`} style={style} data-attachment="processing">
@@ -70,6 +70,7 @@ function Picture({ image, seq, box }: { image: Attachment; seq: number | undefin
       style={style}
       aria-label={text.openPicture(image.fileName)}
       data-attachment="ready"
+      data-picture={image.id}
       onClick={() => openImage(image.id)}
     >
       <Loaded key={image.url} image={image} seq={seq} box={box} local={local} />
@@ -167,7 +168,7 @@ function hasEnded(url: string): boolean {
 function Failed({ attachment, isMine }: { attachment: Attachment; isMine: boolean }) {
   const text = useText();
   const { room } = useRoom();
-  const local = isMine ? localOf(attachment.id) : undefined;
+  const local = useLocal(isMine ? attachment.id : undefined);
   return (
     <div className={`${styles.file} ${styles.failed}`} data-attachment="failed">
       <ImageOff size={22} aria-hidden />

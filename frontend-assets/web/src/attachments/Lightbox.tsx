@@ -3,7 +3,7 @@
 import * as Ariakit from "@ariakit/react";
 import type { Attachment, Message } from "@tertulia/sdk";
 import { ChevronLeft, ChevronRight, Download, X } from "lucide-react";
-import { useEffect, useState, type KeyboardEvent } from "react";
+import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { useRoom } from "../timeline/context.ts";
 import { isOutgoing, type Row } from "../timeline/timeline.ts";
 import { useStore } from "../store.ts";
@@ -30,10 +30,10 @@ export default function Lightbox({ id, onOpen, onClose }: { id: string; onOpen: 
   useEffect(() => {
     if (!shown) onClose();
   }, [shown, onClose]);
-  const [before, after] = [all[index - 1]?.image.url, all[index + 1]?.image.url];
-  useEffect(() => {
-    for (const url of [before, after]) if (url) new Image().src = url;
-  }, [before, after]);
+  const [before, after] = [all[index - 1]?.image, all[index + 1]?.image];
+  useEffect(() => preload(before), [before]);
+  useEffect(() => preload(after), [after]);
+  useFocusAfterwards(id);
   if (!shown) return null;
 
   const { image, message } = shown;
@@ -48,7 +48,7 @@ export default function Lightbox({ id, onOpen, onClose }: { id: string; onOpen: 
     go(to);
   };
   return (
-    <Ariakit.Dialog open onClose={onClose} backdrop={<div className={styles.veil} />} className={styles.lightbox} onKeyDown={pressed}>
+    <Ariakit.Dialog open onClose={onClose} backdrop={<div className={styles.veil} />} className={styles.lightbox} autoFocusOnHide={false} onKeyDown={pressed}>
       <header className={styles.bar}>
         <div className={controls.grow}>
           <Ariakit.DialogHeading className={styles.name}>
@@ -59,7 +59,8 @@ export default function Lightbox({ id, onOpen, onClose }: { id: string; onOpen: 
             {all.length > 1 && ` · ${text.nth(index + 1, all.length)}`}
           </p>
         </div>
-        <a className={controls.icon} href={image.url} download={image.fileName} aria-label={text.download} title={text.download}>
+        {/* A browser shows what comes from another origin, which isn't to take the place of this page. */}
+        <a className={controls.icon} href={image.url} download={image.fileName} target="_blank" rel="noreferrer" aria-label={text.download} title={text.download}>
           <Download size={20} aria-hidden />
         </a>
         <Ariakit.DialogDismiss className={controls.icon} aria-label={text.close} title={text.close}>
@@ -99,8 +100,7 @@ function Large({ image, message }: Shown) {
   const text = useText();
   const { timeline } = useRoom();
   const [state, setState] = useState<"loading" | "loaded" | "broken">("loading");
-  const { url = "", width = 4, height = 3, placeholder, animated } = image;
-  const variants = (image.variants ?? []).filter(({ contentType }) => contentType === "image/webp");
+  const { url = "", width = 4, height = 3, placeholder } = image;
   const failed = () => {
     setState("broken");
     timeline.reread(message.seq).then((read) => {
@@ -116,8 +116,7 @@ function Large({ image, message }: Shown) {
       ) : (
         <img
           key={url}
-          src={url}
-          {...(!animated && variants.length > 0 && { srcSet: srcSet([...variants, { url, width }]), sizes: "100vw" })}
+          {...sourceOf(image)}
           width={width}
           height={height}
           alt={image.fileName}
@@ -126,6 +125,37 @@ function Large({ image, message }: Shown) {
         />
       )}
     </div>
+  );
+}
+
+/** Which of its sizes fits the window is the browser's to choose. What moves has one only. */
+function sourceOf({ url = "", width = 4, height = 3, animated, variants = [] }: Attachment): { src: string; srcSet?: string; sizes?: string } {
+  const webp = animated ? [] : variants.filter(({ contentType }) => contentType === "image/webp");
+  if (webp.length === 0) return { src: url };
+  return { sizes: `min(100vw, ${width}px, ${Math.ceil((100 * width) / height)}vh)`, srcSet: srcSet([...webp, { url, width }]), src: url };
+}
+
+/** Has the browser load the size of a picture that it will show. */
+function preload(image: Attachment | undefined): void {
+  if (image?.url) Object.assign(new Image(), sourceOf(image));
+}
+
+/** Afterwards the focus is on the picture that was shown last, or among the messages if its own isn't drawn. */
+function useFocusAfterwards(id: string): void {
+  const last = useRef(id);
+  useEffect(() => {
+    last.current = id;
+  }, [id]);
+  useEffect(
+    () => () => {
+      // Until this is gone nothing else can have it.
+      setTimeout(() => {
+        if (document.activeElement && document.activeElement !== document.body) return;
+        const picture = document.querySelector<HTMLElement>(`[data-picture="${CSS.escape(last.current)}"]`);
+        (picture ?? document.querySelector<HTMLElement>('[role="feed"]'))?.focus();
+      });
+    },
+    [],
   );
 }
 

@@ -8,7 +8,7 @@ import { bounds, type Attachment, type Draft, type OutgoingMessage, TertuliaErro
 import { Store } from "../store.ts";
 import { session, tertulia } from "../tertulia.ts";
 import { text } from "../text/index.ts";
-import { complain, say } from "../ui/toasts.tsx";
+import { say } from "../ui/toasts.tsx";
 import { forgetLocals, keepLocal, localOf } from "./locals.ts";
 
 export interface Item {
@@ -31,6 +31,8 @@ export interface Parcel {
   readonly id: number;
   readonly draft: Draft;
   readonly items: readonly Item[];
+  /** Why it couldn't be sent though they are there; its writer decides what becomes of it. */
+  readonly error?: unknown;
 }
 
 export interface Tray {
@@ -90,15 +92,56 @@ export function retry(roomId: string, id: number): void {
 }
 
 /** Sends a message again that was refused because of its pictures: they go as files. */
-export function resend(roomId: string, { clientId, body, replyTo, mentions, attachments = [] }: OutgoingMessage): void {
-  const items = attachments.flatMap((id) => {
-    const file = localOf(id)?.file;
-    return file ? [newItem(file, true)] : [];
-  });
-  tertulia.room(roomId).discard(clientId);
+export function resend(roomId: string, message: OutgoingMessage): void {
+  const items = itemsOf(message, true);
+  tertulia.room(roomId).discard(message.clientId);
+  const { body, replyTo, mentions } = message;
   const draft = { body, ...(replyTo !== undefined && { replyTo }), ...(mentions && { mentions }) };
   change(roomId, (tray) => ({ ...tray, parcels: [...tray.parcels, { id: nextId++, draft, items }] }));
   for (const item of items) upload(roomId, item);
+}
+
+/**
+ * Takes a message back that was refused, to be written anew: its files are uploaded again, as the server may have let go of them.
+ * Says how many of them this browser no longer has.
+ */
+export function takeBackRefused(roomId: string, message: OutgoingMessage): number {
+  const items = itemsOf(message, false);
+  tertulia.room(roomId).discard(message.clientId);
+  putIn(roomId, items);
+  for (const item of items) upload(roomId, item);
+  return (message.attachments?.length ?? 0) - items.length;
+}
+
+function itemsOf({ attachments = [] }: OutgoingMessage, asFiles: boolean): readonly Item[] {
+  return attachments.flatMap((id) => {
+    const local = localOf(id);
+    return local ? [newItem(local.file, asFiles || !local.isImage)] : [];
+  });
+}
+
+/** Takes a message back that waits, to be written anew; the answer is what it says. */
+export function takeBack(roomId: string, parcelId: number): Draft | undefined {
+  const parcel = parcelOf(roomId, parcelId);
+  if (!parcel) return undefined;
+  forget(roomId, parcelId);
+  putIn(roomId, parcel.items);
+  return parcel.draft;
+}
+
+/** Before what was attached since; what is too much then, its writer removes. */
+const putIn = (roomId: string, items: readonly Item[]): void =>
+  change(roomId, (tray) => ({ ...tray, items: [...items, ...tray.items] }));
+
+/** Tries again to send a message that waits: what failed of its files, and then itself. */
+export function postAgain(roomId: string, parcelId: number): void {
+  const parcel = parcelOf(roomId, parcelId);
+  change(roomId, (tray) => ({
+    ...tray,
+    parcels: tray.parcels.map((parcel) => (parcel.id === parcelId ? { ...parcel, error: undefined } : parcel)),
+  }));
+  for (const { id, state } of parcel?.items ?? []) if (state === "failed") retry(roomId, id);
+  dispatch(roomId);
 }
 
 /** Takes a file away, however far it has come. */
@@ -125,10 +168,16 @@ export function post(roomId: string, draft: Draft): void {
 
 /** Takes a message away that waits. */
 export function discard(roomId: string, parcelId: number): void {
-  const parcel = trayOf(trays.get(), roomId).parcels.find(({ id }) => id === parcelId);
-  change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcelId) }));
+  const parcel = parcelOf(roomId, parcelId);
+  forget(roomId, parcelId);
   parcel?.items.forEach(drop);
 }
+
+const parcelOf = (roomId: string, parcelId: number): Parcel | undefined =>
+  trayOf(trays.get(), roomId).parcels.find(({ id }) => id === parcelId);
+
+const forget = (roomId: string, parcelId: number): void =>
+  change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcelId) }));
 
 function drop({ id, preview }: Item): void {
   aborts.get(id)?.abort();
@@ -138,15 +187,18 @@ function drop({ id, preview }: Item): void {
 /** Sends the messages whose uploads are there. */
 function dispatch(roomId: string): void {
   for (const parcel of trayOf(trays.get(), roomId).parcels) {
-    if (parcel.items.some(({ state }) => state !== "ready")) continue;
+    if (parcel.error !== undefined || parcel.items.some(({ state }) => state !== "ready")) continue;
     const attachments = parcel.items.flatMap(({ uploadId }) => uploadId ?? []);
     try {
       tertulia.room(roomId).send({ ...parcel.draft, attachments });
     } catch (error) {
-      complain(error);
+      change(roomId, (tray) => ({
+        ...tray,
+        parcels: tray.parcels.map((other) => (other.id === parcel.id ? { ...other, error } : other)),
+      }));
       continue;
     }
-    change(roomId, (tray) => ({ ...tray, parcels: tray.parcels.filter(({ id }) => id !== parcel.id) }));
+    forget(roomId, parcel.id);
     // What becomes of its pictures is told with the message.
     for (const { id } of parcel.items) aborts.get(id)?.abort();
   }

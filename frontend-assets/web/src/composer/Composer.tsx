@@ -1,6 +1,6 @@
 // Where messages are written. What is in it survives a reload, and the room being left.
 
-import { bounds, type Message, type RoomMember } from "@tertulia/sdk";
+import { bounds, type Draft, type Message, type RoomMember } from "@tertulia/sdk";
 import { Paperclip, SendHorizontal, Smile, X } from "lucide-react";
 import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent } from "react";
 import { AttachmentTray } from "../attachments/AttachmentTray.tsx";
@@ -25,6 +25,8 @@ interface Props {
   members: readonly RoomMember[];
   replyTo: Message | undefined;
   editing: Message | undefined;
+  /** What couldn't be sent, to be written anew; each once. */
+  returned: Draft | undefined;
   /** No longer an answer, nor a change of an earlier message. */
   onPlain: () => void;
   onSent: () => void;
@@ -33,9 +35,9 @@ interface Props {
 /** Characters left from which on they are counted. */
 const NEARLY_FULL = 1_000;
 
-export function Composer({ name, members, replyTo, editing, onPlain, onSent }: Props) {
+export function Composer({ name, members, replyTo, editing, returned, onPlain, onSent }: Props) {
   const text = useText();
-  const { room, me, timeline, edit } = useRoom();
+  const { room, me, timeline, edit, rewrite } = useRoom();
   const [body, setBody] = useState(() => recallDraft(me.id, room.id));
   const [call, setCall] = useState<Call>();
   const [chosen, setChosen] = useState(0);
@@ -60,9 +62,17 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
     setBody(editing ? (editOf(edits.get(), room, editing.seq)?.body ?? editing.body) : recallDraft(me.id, room.id));
   }
 
+  const [taken, setTaken] = useState<Draft>();
+  if (returned !== taken) {
+    setTaken(returned);
+    // Before what was begun since.
+    const begun = edited ? recallDraft(me.id, room.id) : body;
+    if (returned) setBody([returned.body, begun].filter(Boolean).join("\n"));
+  }
+
   useEffect(() => {
-    if (replyTo ?? editing) field.current?.focus();
-  }, [replyTo, editing]);
+    if (replyTo ?? editing ?? returned) field.current?.focus();
+  }, [replyTo, editing, returned]);
 
   useEffect(() => {
     // A phone's keyboard isn't to come up by itself.
@@ -193,7 +203,7 @@ export function Composer({ name, members, replyTo, editing, onPlain, onSent }: P
           ))}
         </ul>
       )}
-      <AttachmentTray />
+      <AttachmentTray onTakeBack={rewrite} />
       <div className={styles.box}>
         {!editing && (
           <button

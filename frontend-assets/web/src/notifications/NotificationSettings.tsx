@@ -1,6 +1,6 @@
 // How one is told of what happens while one looks elsewhere: in this browser, and when not at all.
 
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import type { NotificationPreferences } from "@tertulia/sdk";
 import { useState } from "react";
 import { prefer, preferences } from "../preferences.ts";
@@ -9,7 +9,7 @@ import { tertulia } from "../tertulia.ts";
 import { isRefused } from "../text/errors.ts";
 import { language, useText } from "../text/index.ts";
 import controls from "../ui/controls.module.css";
-import { complain } from "../ui/toasts.tsx";
+import { useChanges } from "../ui/useChanges.ts";
 import { Waiting } from "../ui/Waiting.tsx";
 import styles from "./notification-settings.module.css";
 import { canNotify } from "./notify.ts";
@@ -65,19 +65,11 @@ type Change = Parameters<typeof tertulia.notifications.prefer>[0];
 
 function WhileAway({ preferences: stored }: { preferences: NotificationPreferences }) {
   const text = useText();
-  const queries = useQueryClient();
-  const [chosen, setChosen] = useState<Change>({});
-  const { quietHours } = { ...stored, ...chosen };
-  const { mutate, isPending } = useMutation({
-    mutationFn: (change: Change) => tertulia.notifications.prefer({ ...change, language: language() }),
-    onSuccess: (now) => queries.setQueryData(KEY, now),
-    onError: complain,
-    onSettled: () => setChosen({}),
+  const { change, pending } = useChanges({
+    key: KEY,
+    send: (change: Change) => tertulia.notifications.prefer({ ...change, language: language() }),
   });
-  const change = (change: Change) => {
-    setChosen(change);
-    mutate(change);
-  };
+  const { quietHours }: NotificationPreferences & Change = Object.assign({}, stored, ...pending);
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   const setQuiet = (from: string, to: string) => {
     if (from && to) change({ quietHours: { from, to, timeZone } });
@@ -90,7 +82,6 @@ function WhileAway({ preferences: stored }: { preferences: NotificationPreferenc
           <input
             type="checkbox"
             checked={quietHours != null}
-            disabled={isPending}
             onChange={({ target }) => (target.checked ? setQuiet("22:00", "08:00") : change({ quietHours: null }))}
           />
           {text.quietHours}

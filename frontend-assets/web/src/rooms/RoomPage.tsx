@@ -1,7 +1,7 @@
 // The page of one room: its messages for who is in it, else why not and what to do.
 
 import { useQuery } from "@tanstack/react-query";
-import type { Message, RoomInfo } from "@tertulia/sdk";
+import type { Draft, Message, RoomInfo } from "@tertulia/sdk";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { DropArea } from "../attachments/DropArea.tsx";
@@ -50,6 +50,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
   const [panel, setPanel] = useState<Panel>();
   const [replyTo, setReplyTo] = useState<Message>();
   const [editing, setEditing] = useState<Message>();
+  const [returned, setReturned] = useState<Draft>();
   const [image, setImage] = useState<string>();
   const closeImage = useCallback(() => setImage(undefined), []);
   const members = useMembers(room);
@@ -87,6 +88,11 @@ function OpenRoom({ entry }: { entry: Entry }) {
         setReplyTo(undefined);
         setEditing(message);
       },
+      rewrite: (draft) => {
+        setEditing(undefined);
+        setReplyTo(draft.replyTo === undefined ? undefined : timeline.message(draft.replyTo));
+        setReturned({ ...draft });
+      },
       jumpTo,
       openImage: setImage,
     }),
@@ -113,6 +119,7 @@ function OpenRoom({ entry }: { entry: Entry }) {
           members={members.members}
           replyTo={replyTo}
           editing={editing}
+          returned={returned}
           onPlain={() => {
             setReplyTo(undefined);
             setEditing(undefined);

@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { bounds, type Attachment, type Message, type OutgoingMessage } from "@tertulia/sdk";
-import { AlertCircle, Check, CheckCheck, Clock, CornerUpRight, RotateCcw, X } from "lucide-react";
+import { AlertCircle, Check, CheckCheck, Clock, CornerUpRight, Pencil, RotateCcw, X } from "lucide-react";
 import { memo, useState } from "react";
 import { useStore } from "../store.ts";
 import { connection } from "../tertulia.ts";
@@ -13,13 +13,13 @@ import { isolated, nameOf } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Name } from "../ui/Name.tsx";
-import { complain } from "../ui/toasts.tsx";
+import { complain, say } from "../ui/toasts.tsx";
 import { PersonMenu } from "../rooms/PersonMenu.tsx";
 import { Attachments } from "../attachments/Attachments.tsx";
 import { localOf, outgoing } from "../attachments/locals.ts";
 import { guessAttachments } from "../attachments/sizes.ts";
 import { summary } from "../attachments/summary.ts";
-import { resend } from "../attachments/tray.ts";
+import { resend, takeBackRefused } from "../attachments/tray.ts";
 import { Body } from "./Body.tsx";
 import { useRoom } from "./context.ts";
 import { discardEdit, edit, editOf, edits, type Edit } from "./edits.ts";
@@ -225,9 +225,14 @@ function Reactions({ message }: { message: Message }) {
 /** How a message on its way is doing, and what its writer can do. */
 function Fate({ row }: { row: OutgoingMessage }) {
   const text = useText();
-  const { room, isDirect } = useRoom();
+  const { room, isDirect, rewrite } = useRoom();
   const isConnected = useStore(connection, ({ status }) => status === "connected");
   if (row.state === "failed") {
+    const edit = () => {
+      const lost = takeBackRefused(room.id, row);
+      rewrite(row);
+      if (lost > 0) say(text.attachAnew(lost), true);
+    };
     const why = isRefused(row.error, "forbidden")
       ? isDirect
         ? text.errors.blocked
@@ -251,10 +256,28 @@ function Fate({ row }: { row: OutgoingMessage }) {
             {text.sendAsFile}
           </button>
         )}
-        <button type="button" className={controls.link} onClick={() => room.retry(row.clientId)}>
+        <button
+          type="button"
+          className={controls.link}
+          onClick={({ currentTarget }) => {
+            // The buttons go, the message stays.
+            currentTarget.closest("article")?.focus();
+            room.retry(row.clientId);
+          }}
+        >
           <RotateCcw size={13} aria-hidden /> {text.retry}
         </button>
-        <button type="button" className={controls.link} onClick={() => room.discard(row.clientId)}>
+        <button type="button" className={controls.link} onClick={edit}>
+          <Pencil size={13} aria-hidden /> {text.edit}
+        </button>
+        <button
+          type="button"
+          className={controls.link}
+          onClick={({ currentTarget }) => {
+            currentTarget.closest<HTMLElement>('[role="feed"]')?.focus();
+            room.discard(row.clientId);
+          }}
+        >
           <X size={13} aria-hidden /> {text.discard}
         </button>
       </div>

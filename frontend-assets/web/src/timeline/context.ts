@@ -1,6 +1,6 @@
 // What every row of a room's list needs and none of them changes.
 
-import type { Message, Room } from "@tertulia/sdk";
+import type { Draft, Message, Room } from "@tertulia/sdk";
 import { createContext, useContext } from "react";
 import type { Timeline } from "./timeline.ts";
 
@@ -13,6 +13,8 @@ export interface RoomContext {
   readonly blocked: ReadonlySet<string>;
   readonly reply: (message: Message) => void;
   readonly edit: (message: Message) => void;
+  /** Puts a message that wasn't sent back where it was written. */
+  readonly rewrite: (draft: Draft) => void;
   readonly jumpTo: (seq: number) => void;
   /** Shows a picture of the room as large as the window. */
   readonly openImage: (attachmentId: string) => void;
