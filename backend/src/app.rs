@@ -21,6 +21,7 @@ use crate::{
     health::Health,
     jobs::Jobs,
     limits::{Limits, unfinished::UnfinishedRequests},
+    mail::AccountLetters,
     media::Media,
     metrics::Metrics,
     notifications::Notifications,
@@ -73,6 +74,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// Rooms and messages.
     pub chat: Arc<Chat>,
+    /// Letters about accounts; likewise.
+    pub account_letters: Option<Arc<AccountLetters>>,
     /// What users are to know; likewise where there are tables.
     pub notifications: Option<Arc<Notifications>>,
     /// The keys of other programs.

@@ -42,12 +42,14 @@ use crate::{
     health::Health,
     http,
     jobs::{self, Jobs, Role},
+    mail::{AccountLetters, LetterParts, Links, Mail},
     media::{Media, MediaParts},
     media_urls::MediaUrls,
     metrics::Metrics,
     notifications::{NotificationParts, Notifications},
     operations,
     publish::{Publishing, api_keys::ApiKeys, emitter},
+    push::Push,
     socket::{Connector, RESUMING},
 };
 
@@ -84,6 +86,9 @@ pub enum StartError {
     /// The configuration isn't one of a worker.
     #[error("{0}")]
     Worker(String),
+    /// The key for push.
+    #[error("can't use the key for push: {0}")]
+    Push(io::Error),
     /// The metrics.
     #[error(transparent)]
     Metrics(#[from] telemetry::RegistryError),
@@ -322,7 +327,15 @@ async fn of_fleet(
     let metrics = Metrics::new()?;
     let back_ends = BackEnds::of_fleet(&config, fleet, &secret, address, &metrics).await?;
     let blocked_rooms = BlockedRooms::of_fleet(back_ends.store.clone());
-    Ok(assemble(config, &secret, back_ends, blocked_rooms, metrics))
+    let push = open_push(&config, &back_ends)?;
+    Ok(assemble(
+        config,
+        &secret,
+        back_ends,
+        blocked_rooms,
+        push,
+        metrics,
+    ))
 }
 
 /// Those of a worker. Other instances don't learn of its address.
@@ -346,7 +359,8 @@ async fn start_embedded(
     let blocked_rooms = BlockedRooms::load(back_ends.store.clone())
         .await
         .map_err(StartError::Blocks)?;
-    let (app, _) = assemble(config, &secret, back_ends, blocked_rooms, metrics);
+    let push = open_push(&config, &back_ends)?;
+    let (app, _) = assemble(config, &secret, back_ends, blocked_rooms, push, metrics);
     let revocations = &app.auth.revocations;
     revocations
         .reload()
@@ -356,11 +370,18 @@ async fn start_embedded(
     Ok(app)
 }
 
+fn open_push(config: &Config, back_ends: &BackEnds) -> Result<Arc<Push>, StartError> {
+    let breaker = || back_ends.circuits.breaker(Dependency::Fcm);
+    let push = Push::new(&config.push, breaker).map_err(StartError::Push)?;
+    Ok(Arc::new(push))
+}
+
 fn assemble(
     config: Config,
     secret: &SigningSecret,
     back_ends: BackEnds,
     blocked_rooms: BlockedRooms,
+    push: Arc<Push>,
     metrics: Metrics,
 ) -> (SharedApp, Option<Fleet>) {
     let BackEnds {
@@ -443,7 +464,7 @@ fn assemble(
     });
     let accounts = Arc::new(Accounts::new(AccountParts {
         store: store.clone(),
-        sessions,
+        sessions: sessions.clone(),
         bus: bus.clone(),
         cache: cache.clone(),
         auth: auth.clone(),
@@ -453,18 +474,38 @@ fn assemble(
         guests: config.guests,
         notifications: sql.clone().map(NotificationStore::new),
     }));
-    let notifications = sql.clone().map(|sql| {
+    let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
+    let circuits = Arc::new(circuits);
+    let mail = Arc::new(Mail::new(&config.mail, || {
+        circuits.breaker(Dependency::Smtp)
+    }));
+    let links = Arc::new(Links::new(config.mail.public_url.clone(), secret));
+    let notifications = sql.clone().zip(jobs.as_ref()).map(|(sql, jobs)| {
         Arc::new(Notifications::new(NotificationParts {
             store: store.clone(),
             sql,
+            sessions: sessions.clone(),
+            user_sockets: user_sockets.clone(),
+            jobs: jobs.queue().clone(),
+            push: push.clone(),
+            mail: mail.clone(),
+            links: links.clone(),
+            settings: config.notifications,
             delivery: Delivery::new(hub.clone(), bus.clone(), user_sockets.clone()),
             bus: bus.clone(),
             news: chat.news().clone(),
             instance: instances.own().to_string(),
         }))
     });
-    let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
-    let circuits = Arc::new(circuits);
+    let account_letters = sql.clone().zip(jobs.as_ref()).map(|(sql, jobs)| {
+        Arc::new(AccountLetters::new(LetterParts {
+            accounts: accounts.clone(),
+            mail: mail.clone(),
+            links: links.clone(),
+            sql,
+            jobs: jobs.queue().clone(),
+        }))
+    });
     let postgres = fleet.as_ref().and_then(|fleet| fleet.postgres.clone());
     if let Some(postgres) = &postgres {
         postgres.guard(circuits.breaker(Dependency::Postgresql));
@@ -497,6 +538,7 @@ fn assemble(
         audit,
         jobs,
         media,
+        account_letters,
         sql,
         postgres,
         api_keys: Arc::new(ApiKeys::new(

@@ -130,6 +130,11 @@ impl Accounts {
         }
     }
 
+    /// Where accounts are.
+    pub fn store(&self) -> &MessageStore {
+        &self.store
+    }
+
     /// Who acts with an access token, of this server or of another application, as far as memory tells. For the server's own
     /// that is all; for another's too, once its key and its user are known here. What remains takes I/O, and whoever asks
     /// for it has to be counted first.

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use protocol::{PasswordChange, Timestamp, UpdateMe, User, UserId};
+use protocol::{PasswordChange, Secret, Timestamp, UpdateMe, User, UserId};
 use storage::{Departure, NO_SIGN_IN, ProfileChange, StoreError};
 
 use super::{
@@ -125,6 +125,37 @@ pub async fn change_password(
             .await
             .map_err(gone)?;
         end_all(&accounts, user_id, Some(session_id), version).await;
+        Ok(())
+    })
+    .await
+}
+
+/// Replaces a forgotten password, which was read with the user at `sign_in_version`, and ends all sessions.
+///
+/// # Errors
+/// `conflict` if it was changed meanwhile, `not_found` for a user who is gone, `unavailable` if too many wait.
+pub async fn reset_password(
+    accounts: &Arc<Accounts>,
+    user: &UserId,
+    sign_in_version: u64,
+    password: Secret,
+    address: IpAddr,
+) -> Result<(), AppError> {
+    let network = Network::from(address);
+    let hash = accounts
+        .auth
+        .passwords
+        .ticket(network)?
+        .hash(password)
+        .await?;
+    let (accounts, user) = (accounts.clone(), user.clone());
+    run_to_completion(async move {
+        let version = accounts
+            .store
+            .set_password(&user, sign_in_version, hash)
+            .await
+            .map_err(gone)?;
+        end_all(&accounts, user, None, version).await;
         Ok(())
     })
     .await

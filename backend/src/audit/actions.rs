@@ -46,6 +46,16 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
     // Every client refreshes its session every quarter of an hour.
     route(Post, "/api/v1/auth/refresh", Refusals("session.refresh")),
     route(Post, "/api/v1/auth/logout", Always("session.sign_out")),
+    route(Post, "/api/v1/auth/forgot", Always("password.forgot")),
+    route(Post, "/api/v1/auth/reset", Always("password.reset")),
+    route(Post, "/api/v1/auth/verify-email", Always("email.verify")),
+    route(Post, "/api/v1/mail/unsubscribe", Never(OWN_VIEW)),
+    route(Put, "/api/v1/devices/{deviceId}", Always("device.put")),
+    route(
+        Delete,
+        "/api/v1/devices/{deviceId}",
+        Always("device.remove"),
+    ),
     route(Patch, "/api/v1/me", Always("profile.update")),
     route(Delete, "/api/v1/me", Always("account.delete")),
     route(Post, "/api/v1/me/password", Always("password.change")),

@@ -13,8 +13,10 @@ use jsonwebtoken::{
 };
 use ring::{
     hmac,
+    rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
         UnparsedPublicKey,
     },
 };
@@ -37,13 +39,60 @@ pub fn install_cryptography() {
 }
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
-    if *algorithm != Algorithm::HS256 || key.family() != AlgorithmFamily::Hmac {
-        return Err(ErrorKind::UnsupportedAlgorithm.into());
+    let (random, bytes) = (SystemRandom::new(), key.as_bytes());
+    let not_a_key = |_| Error::from(ErrorKind::InvalidKeyFormat);
+    // A private key is in PKCS #8.
+    match (algorithm, key.family()) {
+        (Algorithm::HS256, AlgorithmFamily::Hmac) => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+            Ok(Box::new(Hs256Signer(key)))
+        }
+        (Algorithm::ES256, AlgorithmFamily::Ec) => {
+            let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+            let pair = EcdsaKeyPair::from_pkcs8(algorithm, bytes, &random).map_err(not_a_key)?;
+            Ok(Box::new(Es256Signer(pair)))
+        }
+        (Algorithm::RS256, AlgorithmFamily::Rsa) => {
+            let pair = RsaKeyPair::from_pkcs8(bytes).map_err(not_a_key)?;
+            Ok(Box::new(Rs256Signer(pair)))
+        }
+        _ => Err(ErrorKind::UnsupportedAlgorithm.into()),
     }
-    Ok(Box::new(Hs256Signer(hmac::Key::new(
-        hmac::HMAC_SHA256,
-        key.as_bytes(),
-    ))))
+}
+
+struct Es256Signer(EcdsaKeyPair);
+
+impl Signer<Vec<u8>> for Es256Signer {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let signed = self.0.sign(&SystemRandom::new(), message);
+        let signed = signed.map_err(|_| signature::Error::new())?;
+        Ok(signed.as_ref().to_vec())
+    }
+}
+
+impl JwtSigner for Es256Signer {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::ES256
+    }
+}
+
+struct Rs256Signer(RsaKeyPair);
+
+impl Signer<Vec<u8>> for Rs256Signer {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let mut signed = vec![0; self.0.public().modulus_len()];
+        let random = SystemRandom::new();
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &random, message, &mut signed)
+            .map_err(|_| signature::Error::new())?;
+        Ok(signed)
+    }
+}
+
+impl JwtSigner for Rs256Signer {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
 }
 
 struct Hs256Signer(hmac::Key);

@@ -4,7 +4,7 @@ pub mod access_tokens;
 pub mod actor;
 pub mod external_tokens;
 mod fair_queue;
-mod jwt;
+pub(crate) mod jwt;
 pub mod last_seen;
 pub mod passwords;
 pub mod refresh_tokens;

@@ -7,24 +7,36 @@ use circuit_breaker::Settings;
 /// A remote dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dependency {
+    /// Firebase Cloud Messaging.
+    Fcm,
     /// The key sets of those who issue others' tokens.
     Jwks,
     /// The bucket of images and files.
     ObjectStore,
     /// PostgreSQL's primary and replicas.
     Postgresql,
+    /// The server that takes mail.
+    Smtp,
 }
 
 impl Dependency {
     /// All, by name.
-    pub const ALL: [Self; 3] = [Self::Jwks, Self::ObjectStore, Self::Postgresql];
+    pub const ALL: [Self; 5] = [
+        Self::Fcm,
+        Self::Jwks,
+        Self::ObjectStore,
+        Self::Postgresql,
+        Self::Smtp,
+    ];
 
     /// As logs, metrics and administrators call it; `CIRCUIT_` and this in capitals is the variable with its settings.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Fcm => "fcm",
             Self::Jwks => "jwks",
             Self::ObjectStore => "object_store",
             Self::Postgresql => "postgresql",
+            Self::Smtp => "smtp",
         }
     }
 
@@ -43,6 +55,8 @@ impl Dependency {
             slow_call: None,
         };
         match self {
+            // Jobs wait for both, and come back by themselves.
+            Self::Fcm | Self::Smtp => settings,
             // Asked a few times an hour.
             Self::Jwks => Settings {
                 minimum_calls: 3,

@@ -8,8 +8,10 @@ mod emitter;
 mod external_tokens;
 mod fleet;
 mod jobs;
+mod mail;
 mod media;
 mod postgres;
+mod push;
 mod reader;
 mod user_agents;
 
@@ -31,7 +33,9 @@ pub use emitter::EmitterConfig;
 pub use external_tokens::{ClaimName, ExternalKeys, ExternalTokensConfig};
 pub use fleet::FleetConfig;
 pub use jobs::JobsConfig;
+pub use mail::{MailConfig, SmtpConfig};
 pub use media::MediaConfig;
+pub use push::{FcmAccount, NotificationSettings, PrivateKey, PushConfig};
 use reader::Reader;
 pub use user_agents::UserAgentRules;
 
@@ -63,6 +67,12 @@ pub struct Config {
     pub media: MediaConfig,
     /// Where jobs are run.
     pub jobs: JobsConfig,
+    /// Mail.
+    pub mail: MailConfig,
+    /// Push.
+    pub push: PushConfig,
+    /// When those who are away are told.
+    pub notifications: NotificationSettings,
     /// What of the official Redis emitter is taken.
     pub emitter: Option<EmitterConfig>,
     /// `ALLOWED_ORIGINS`: origins whose pages may use this server, with commas between, or `*` (default in
@@ -176,12 +186,16 @@ impl Config {
         let fleet = reader.fleet(tls_ca_file.as_ref());
         let max_http_connections = reader.number("MAX_HTTP_CONNECTIONS", 1, 1_000_000, 16_384);
         let data_dir = reader.text("DATA_DIR").map_or("data".into(), PathBuf::from);
+        let port = reader.parse("PORT", "a port number", 4000);
         let max_connections = reader.number("MAX_CONNECTIONS", 1, 10_000_000, 1_000_000);
         let config = Self {
             production,
             host,
             audit: reader.audit(&data_dir),
-            port: reader.parse("PORT", "a port number", 4000),
+            mail: reader.mail(&data_dir, port),
+            push: reader.push(&data_dir, fleet.is_some(), production, tls_ca_file.clone()),
+            notifications: reader.notifications(),
+            port,
             external_tokens: reader.external_tokens(production, tls_ca_file.clone()),
             data_dir,
             media: reader.media(tls_ca_file.as_ref()),

@@ -19,7 +19,11 @@ pub async fn register(
     device: Device,
     JsonBody(request): JsonBody<RegisterRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
+    let email = request.email.clone();
     let tokens = sign_in::register(&app.accounts, request, device).await?;
+    if let (Some(email), Some(letters)) = (email, &app.account_letters) {
+        letters.address_given(&tokens.user.id, &email).await;
+    }
     note(&app, &trail, &tokens);
     Ok((StatusCode::CREATED, Json(tokens)))
 }

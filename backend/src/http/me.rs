@@ -1,5 +1,7 @@
 //! `me`: the actor's own user.
 
+use std::time::Instant;
+
 use axum::{Json, extract::State};
 use http::StatusCode;
 use protocol::{ListMyRooms, PasswordChange, RoomPage, UpdateMe, UserBody};
@@ -12,6 +14,7 @@ use crate::{
     auth::actor::Actor,
     chat,
     error::AppError,
+    limits::{Tier, network::Network, tiers},
 };
 
 pub async fn read(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserBody>, AppError> {
@@ -23,6 +26,7 @@ pub async fn update(
     State(app): State<SharedApp>,
     trail: Trail,
     actor: Actor,
+    device: Device,
     JsonBody(request): JsonBody<UpdateMe>,
 ) -> Result<Json<UserBody>, AppError> {
     // Which fields, not what they hold.
@@ -34,7 +38,18 @@ pub async fn update(
     let changed = fields.iter().filter(|(_, changed)| *changed);
     let changed: Vec<_> = changed.map(|(name, _)| *name).collect();
     trail.note(|record| record.set_detail("fields", changed));
+    let email = request.email.clone().flatten();
+    if email.is_some() && app.account_letters.is_some() {
+        // Whoever gives an address has a letter sent to somebody.
+        let who = tiers::of_network(Network::from(device.address));
+        app.limits
+            .take(Tier::Letters, who, 1, Instant::now())
+            .await?;
+    }
     let user = profile::update(&app.accounts, &actor, request).await?;
+    if let (Some(email), Some(letters)) = (email, &app.account_letters) {
+        letters.address_given(&actor.user_id, &email).await;
+    }
     Ok(Json(UserBody { user }))
 }
 

@@ -41,7 +41,7 @@ use tower_http::{
 };
 
 use super::{
-    admin, audit, auth, blocks, health, me, media, members, messages, notifications,
+    admin, audit, auth, blocks, devices, health, mail, me, media, members, messages, notifications,
     pages::{
         documents,
         web_client::{self, WebClient},
@@ -68,6 +68,14 @@ fn table() -> Vec<Row> {
         row(Post, "/api/v1/auth/guest", auth::guest),
         row(Post, "/api/v1/auth/refresh", auth::refresh),
         row(Post, "/api/v1/auth/logout", auth::logout),
+        row(Post, "/api/v1/auth/forgot", mail::forgot),
+        row(Post, "/api/v1/auth/reset", mail::reset),
+        row(Post, "/api/v1/auth/verify-email", mail::verify),
+        row(Get, "/api/v1/mail/unsubscribe", mail::ask_unsubscribe),
+        row(Post, "/api/v1/mail/unsubscribe", mail::unsubscribe),
+        row(Get, "/api/v1/push/key", devices::push_key),
+        row(Put, "/api/v1/devices/{deviceId}", devices::put),
+        row(Delete, "/api/v1/devices/{deviceId}", devices::delete),
         row(Get, "/api/v1/me", me::read),
         row(Patch, "/api/v1/me", me::update),
         row(Delete, "/api/v1/me", me::delete),

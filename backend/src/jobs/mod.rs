@@ -23,10 +23,12 @@ use tokio::{sync::watch, time::sleep};
 use self::waiting::Waiting;
 use crate::{
     app::{App, SharedApp},
+    mail::{ResetLetterJob, VerificationLetterJob},
     media::{
         Media,
         processing::{self, ProcessImage},
     },
+    notifications::{DigestJob, PushJob, TellJob},
 };
 
 /// What runs may take to end when the process stops; the others are given back.
@@ -51,6 +53,26 @@ pub enum Role {
     /// It takes them from the broker and runs them.
     Worker,
 }
+/// A letter waits for one server, for hours if it has to.
+const LETTERS: KindSettings = KindSettings {
+    concurrency: 4,
+    time_limit: Duration::from_secs(90),
+    retries: Retries::PATIENT,
+};
+
+/// A push waits for one of many services, and not for long: it is about something new.
+const PUSHES: KindSettings = KindSettings {
+    concurrency: 16,
+    time_limit: Duration::from_secs(30),
+    retries: Retries::PROMPT,
+};
+
+/// Reads and writes tables alone.
+const NOTICES: KindSettings = KindSettings {
+    concurrency: 8,
+    time_limit: Duration::from_secs(30),
+    retries: Retries::PATIENT,
+};
 
 /// What runs each kind of job.
 pub fn handlers(app: &App) -> Handlers {
@@ -60,6 +82,40 @@ pub fn handlers(app: &App) -> Handlers {
     }
     if let Some(media) = &app.media {
         handlers.add(image_handler(media, app.config.media.image_processes));
+    }
+    if let Some(letters) = &app.account_letters {
+        let sending = letters.clone();
+        let send = move |job: VerificationLetterJob, _| {
+            let letters = sending.clone();
+            async move { letters.send_verification(job).await }
+        };
+        handlers.add(Handler::new(LETTERS, send));
+        let sending = letters.clone();
+        let send = move |job: ResetLetterJob, _| {
+            let letters = sending.clone();
+            async move { letters.send_reset(job).await }
+        };
+        handlers.add(Handler::new(LETTERS, send));
+    }
+    if let Some(notifications) = &app.notifications {
+        let telling = notifications.clone();
+        let tell = move |job: TellJob, _| {
+            let notifications = telling.clone();
+            async move { notifications.tell(job).await }
+        };
+        handlers.add(Handler::new(NOTICES, tell));
+        let pushing = notifications.clone();
+        let push = move |job: PushJob, _| {
+            let notifications = pushing.clone();
+            async move { notifications.push(job).await }
+        };
+        handlers.add(Handler::new(PUSHES, push));
+        let mailing = notifications.clone();
+        let mail = move |job: DigestJob, _| {
+            let notifications = mailing.clone();
+            async move { notifications.mail_digest(job).await }
+        };
+        handlers.add(Handler::new(LETTERS, mail));
     }
     for (kind, counts) in handlers.counts() {
         let took = app.metrics.job_seconds(kind);

@@ -33,6 +33,8 @@ pub enum Tier {
     Registrations,
     /// Guests.
     Guests,
+    /// Letters to addresses that somebody gives.
+    Letters,
     /// Refreshed sessions.
     Refreshes,
     /// Connections to the namespace.
@@ -83,7 +85,7 @@ macro_rules! table {
 }
 
 /// In the order of [`Tier`].
-pub(super) const TABLE: [Row; 15] = table! {
+pub(super) const TABLE: [Row; 16] = table! {
     Strangers "strangers" "STRANGERS" Address 100/60 Leased
         "too many requests from this address"
         "HTTP requests without a valid access token or API key, refreshes of a session apart"
@@ -102,6 +104,9 @@ pub(super) const TABLE: [Row; 15] = table! {
     Guests "guests" "GUESTS" Address 60/60 Strict
         "too many guests from this address"
         "guests"
+    Letters "letters" "LETTERS" Address 20/3600 Strict
+        "too many letters were asked for from this address"
+        "requests for a letter about a forgotten password, and changes of one's own e-mail address"
     Refreshes "refreshes" "REFRESHES" Address 600/60 Leased
         "too many refreshed sessions from this address"
         "refreshes of a session"

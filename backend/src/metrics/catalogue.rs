@@ -371,11 +371,18 @@ metrics! {
     counter NOTIFICATION_POSITIONS_LOST "notification_positions_lost_total" [] "Times that the database's history didn't reach back to where the logs were read, so that something was left out"
 }
 
+metrics! {
+    counter PUSHES "pushes_total" ["outcome"] "Attempts to push to a device, by outcome: taken, gone (the device is forgotten), failed"
+    counter LETTERS "letters_total" ["outcome"] "Attempts to send a letter, by outcome: sent, failed"
+}
+
 const NOTIFICATIONS: &[Metric] = &[
     NOTIFICATIONS_STORED,
     NOTIFICATION_ENTRIES,
     NOTIFICATION_FAILURES,
     NOTIFICATION_POSITIONS_LOST,
+    PUSHES,
+    LETTERS,
 ];
 
 metrics! {

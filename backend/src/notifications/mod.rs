@@ -4,8 +4,10 @@
 //! What must stay true: nothing of this is on the path of a message; a message that was acked is derived, whatever stops in
 //! between, and no notification is there twice.
 
+mod away;
 mod counts;
 mod derivation;
+pub mod devices;
 mod embedded_log;
 mod fleet_log;
 mod gathered;
@@ -15,17 +17,27 @@ mod quiet_hours;
 
 use std::{sync::Arc, time::Duration};
 
+use job_queue::JobQueue;
 use protocol::{
     Notification, NotificationId, NotificationKind, NotificationsRead, Timestamp, UserId,
 };
 use storage::{
-    CursorStore, FollowedEntry, MessageStore, NewNotification, NotificationStore, PreferenceStore,
-    Sql, Statement, StoreError, StoredNotification,
+    CursorStore, DeviceStore, FollowedEntry, MessageStore, NewNotification, NotificationStore,
+    PreferenceStore, Sessions, Sql, Statement, StoreError, StoredNotification, VerifiedEmails,
 };
 use tokio::task::JoinSet;
 
-use crate::{chat::news::News, delivery::Delivery, error::AppError, fleet::bus::Bus};
+use crate::{
+    chat::news::News,
+    config::NotificationSettings,
+    delivery::{Delivery, user_sockets::UserSockets},
+    error::AppError,
+    fleet::bus::Bus,
+    mail::{Links, Mail},
+    push::Push,
+};
 
+pub use away::{DigestJob, PushJob, TellJob};
 pub use counts::Counts;
 
 /// How long notifications are kept.
@@ -40,7 +52,16 @@ pub struct Notifications {
     store: MessageStore,
     stored: NotificationStore,
     preferences: PreferenceStore,
+    devices: DeviceStore,
+    verified_emails: VerifiedEmails,
     cursors: CursorStore,
+    sessions: Sessions,
+    user_sockets: Arc<UserSockets>,
+    jobs: JobQueue,
+    push: Arc<Push>,
+    mail: Arc<Mail>,
+    links: Arc<Links>,
+    settings: NotificationSettings,
     delivery: Delivery,
     bus: Arc<Bus>,
     news: Arc<News>,
@@ -55,6 +76,20 @@ pub struct NotificationParts {
     pub store: MessageStore,
     /// The tables.
     pub sql: Sql,
+    /// Sessions, with which devices end.
+    pub sessions: Sessions,
+    /// The connected users.
+    pub user_sockets: Arc<UserSockets>,
+    /// What is done later.
+    pub jobs: JobQueue,
+    /// Push to devices.
+    pub push: Arc<Push>,
+    /// Mail.
+    pub mail: Arc<Mail>,
+    /// Links in letters.
+    pub links: Arc<Links>,
+    /// When those who are away are told.
+    pub settings: NotificationSettings,
     /// Events to clients.
     pub delivery: Delivery,
     /// The bus between instances.
@@ -73,7 +108,16 @@ impl Notifications {
             store: parts.store,
             stored: NotificationStore::new(sql.clone()),
             preferences: PreferenceStore::new(sql.clone()),
+            devices: DeviceStore::new(sql.clone()),
+            verified_emails: VerifiedEmails::new(sql.clone()),
             cursors: CursorStore::new(sql),
+            sessions: parts.sessions,
+            user_sockets: parts.user_sockets,
+            jobs: parts.jobs,
+            push: parts.push,
+            mail: parts.mail,
+            links: parts.links,
+            settings: parts.settings,
             delivery: parts.delivery,
             bus: parts.bus,
             news: parts.news,
@@ -112,6 +156,16 @@ impl Notifications {
         }
     }
 
+    /// How devices are reached.
+    pub fn push_service(&self) -> &Push {
+        &self.push
+    }
+
+    /// How letters leave.
+    pub fn mail(&self) -> &Mail {
+        &self.mail
+    }
+
     /// Stores what follows from entries of logs, with what notes that they were read. False, and nothing happened, if that is
     /// required and refused.
     async fn add(
@@ -132,8 +186,10 @@ impl Notifications {
     async fn store_new(
         &self,
         new: &[NewNotification],
-        statements: Vec<Statement>,
+        mut statements: Vec<Statement>,
     ) -> Result<bool, StoreError> {
+        let jobs = self.jobs_for(new).await?;
+        statements.extend(jobs);
         let Some(added) = self.stored.add(new, statements).await? else {
             return Ok(false);
         };

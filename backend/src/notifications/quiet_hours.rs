@@ -21,7 +21,6 @@ pub(super) fn known_zone(name: &str) -> Result<(), Invalid> {
 }
 
 /// How long the quiet hours last from `now` on; `None` if it isn't quiet now.
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody is disturbed yet"))]
 pub(super) fn left(hours: &StoredQuietHours, now: Timestamp) -> Option<Duration> {
     let zone = TimeZone::get(&hours.time_zone).ok()?;
     let clock = zone.to_datetime(Instant::from_millisecond(now.unix_ms()).ok()?);

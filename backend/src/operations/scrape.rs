@@ -95,6 +95,14 @@ fn notifications(notifications: &Notifications, scrape: &Scrape<'_>) {
     for (kind, stored) in counts.stored() {
         scrape.counter(&of::NOTIFICATIONS_STORED, &[kind], stored);
     }
+    let (taken, gone, failed) = notifications.push_service().counts();
+    for (outcome, count) in [("taken", taken), ("gone", gone), ("failed", failed)] {
+        scrape.counter(&of::PUSHES, &[outcome], count);
+    }
+    let (sent, failed) = notifications.mail().counts();
+    for (outcome, count) in [("sent", sent), ("failed", failed)] {
+        scrape.counter(&of::LETTERS, &[outcome], count);
+    }
     scrape.counter(&of::NOTIFICATION_ENTRIES, &[], counts.entries());
     scrape.counter(&of::NOTIFICATION_FAILURES, &[], counts.failures());
     scrape.counter(

@@ -378,6 +378,13 @@ pub(crate) fn removable_email<'de, D: Deserializer<'de>>(
     email_option(deserializer).map(Some)
 }
 
+/// Reads an e-mail address.
+pub(crate) fn required_email<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<String, D::Error> {
+    trimmed(deserializer).map(email_form)
+}
+
 fn email_form(address: String) -> String {
     match address.rsplit_once('@') {
         Some((local, domain)) if !address.is_ascii() || domain.contains("xn--") => {

@@ -122,6 +122,71 @@ impl Request for RefreshRequest {
     }
 }
 
+/// Asks for a link with which a forgotten password is replaced, sent to a verified address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgotPassword {
+    /// The address. The answer is the same whether an account has it or not.
+    #[serde(deserialize_with = "bounds::required_email")]
+    #[schemars(length(min = 3, max = EMAIL_MAX), regex(pattern = bounds::EMAIL_PATTERN))]
+    pub email: String,
+}
+
+impl Request for ForgotPassword {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::email("email", &self.email)
+    }
+}
+
+/// Replaces a forgotten password. All sessions end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResetPassword {
+    /// What was in the link.
+    #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
+    pub token: Secret,
+    /// The new password.
+    #[schemars(with = "String", length(min = PASSWORD_MIN, max = PASSWORD_MAX))]
+    pub password: Secret,
+}
+
+impl Request for ResetPassword {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::characters("token", self.token.expose(), 1, TOKEN_MAX)?;
+        bounds::password("password", &self.password)
+    }
+}
+
+/// Confirms that an address is yours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifyEmail {
+    /// What was in the link.
+    #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
+    pub token: Secret,
+}
+
+impl Request for VerifyEmail {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::characters("token", self.token.expose(), 1, TOKEN_MAX)
+    }
+}
+
+/// Ends letters about notifications.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unsubscribe {
+    /// What was in the link.
+    #[schemars(with = "String", length(min = 1, max = TOKEN_MAX))]
+    pub token: Secret,
+}
+
+impl Request for Unsubscribe {
+    fn validate(&self) -> Result<(), Invalid> {
+        bounds::characters("token", self.token.expose(), 1, TOKEN_MAX)
+    }
+}
+
 /// Changes your password. All your other sessions end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

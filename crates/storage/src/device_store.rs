@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::Freshness;
 use crate::StoreError;
 use crate::sql::{Row, Sql, Statement};
+use crate::verified_emails::users_in;
 
 /// Devices of one user; a new one takes the place of the oldest.
 const PER_USER: u32 = 20;
@@ -128,6 +129,11 @@ impl DeviceStore {
             .bind(device.address.hash());
         self.sql.write(None, vec![delete]).await?;
         Ok(())
+    }
+
+    /// Those of these users who have a device.
+    pub async fn users_with_some(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+        users_in(&self.sql, "devices", users).await
     }
 
     /// A user's devices.

@@ -90,6 +90,9 @@ impl Outlet {
     }
 }
 
+/// Notifications that are claimed at a time.
+const CLAIMED: u32 = 500;
+
 const COLUMNS: &str = "id, user_id, kind, room_id, seq, title, body, data, created_at, read_at";
 
 /// Notifications, durable. Cloning shares them.
@@ -251,46 +254,58 @@ impl NotificationStore {
     }
 
     /// Claims what a user hasn't read and nobody has set out to push or mail yet, from before a time, with what is to
-    /// happen in the same transaction. Nobody claims it again.
+    /// happen in the same transaction. Nobody else claims it; it is found again by `claim` ([`NotificationStore::claimed`]).
     pub async fn claim(
         &self,
         user: &UserId,
         outlet: Outlet,
         before: Timestamp,
-        now: Timestamp,
+        claim: Timestamp,
         others: Vec<Statement>,
-    ) -> Result<Vec<StoredNotification>, StoreError> {
+    ) -> Result<(), StoreError> {
         let column = outlet.column();
         let update = format!(
             "UPDATE notifications SET {column} = $1 WHERE id IN (
                  SELECT id FROM notifications WHERE user_id = $2 AND read_at IS NULL AND {column} IS NULL
-                     AND created_at <= $3 ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED)
-             RETURNING {COLUMNS}"
+                     AND created_at <= $3 ORDER BY id LIMIT {CLAIMED} FOR UPDATE SKIP LOCKED)"
         );
-        let update = Statement::new(update).bind(now).bind(user).bind(before);
+        let update = Statement::new(update).bind(claim).bind(user).bind(before);
         let mut statements = others;
         statements.push(update);
-        let rows = self.sql.write(None, statements).await?.into_last_rows();
-        let mut claimed = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        claimed.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(claimed)
+        self.sql.write(None, statements).await?;
+        Ok(())
     }
 
-    /// Those that are waiting to be pushed or mailed, as [`NotificationStore::claim`] would take them.
-    pub async fn waiting(
+    /// What a user hasn't read of those that were claimed by `claim`.
+    pub async fn claimed(
         &self,
         user: &UserId,
         outlet: Outlet,
-        before: Timestamp,
+        claim: Timestamp,
     ) -> Result<Vec<StoredNotification>, StoreError> {
         let column = outlet.column();
         let select = format!(
-            "SELECT {COLUMNS} FROM notifications WHERE user_id = $1 AND read_at IS NULL AND {column} IS NULL
-                 AND created_at <= $2 ORDER BY id LIMIT 100"
+            "SELECT {COLUMNS} FROM notifications WHERE user_id = $1 AND {column} = $2 AND read_at IS NULL
+             ORDER BY id LIMIT {CLAIMED}"
         );
-        let select = Statement::new(select).bind(user).bind(before);
+        let select = Statement::new(select).bind(user).bind(claim);
         let rows = self.sql.read(Freshness::Latest, select).await?;
         rows.iter().map(read).collect()
+    }
+
+    /// Notes that a push is about to be sent; false if that was noted before.
+    pub async fn begin_push(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let insert = "INSERT INTO pushes (id, sent_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+        let insert = Statement::new(insert).bind(id).bind(now);
+        let written = self.sql.write(None, vec![insert]).await?;
+        Ok(written.rows_affected().unwrap_or(0) > 0)
+    }
+
+    /// Notes that a push wasn't taken, so that it may be sent again.
+    pub async fn take_push_back(&self, id: &str) -> Result<(), StoreError> {
+        let delete = Statement::new("DELETE FROM pushes WHERE id = $1").bind(id);
+        self.sql.write(None, vec![delete]).await?;
+        Ok(())
     }
 
     /// What takes the text from the notifications of a message that was deleted.
@@ -319,8 +334,13 @@ impl NotificationStore {
             DELETE FROM notifications WHERE id IN (
                 SELECT id FROM notifications WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
         let delete = Statement::new(DELETE).bind(before).bind(at_most);
-        let written = self.sql.write(None, vec![delete]).await?;
-        Ok(written.rows_affected().unwrap_or(0))
+        let pushes = Statement::new("DELETE FROM pushes WHERE sent_at < $1").bind(before);
+        let written = self.sql.write(None, vec![pushes, delete]).await?;
+        let effects = match written {
+            Written::All(effects) => effects,
+            Written::Refused(_) => Vec::new(),
+        };
+        Ok(effects.last().map_or(0, |effect| effect.rows_affected))
     }
 }
 

@@ -15,11 +15,18 @@ const NOTIFICATIONS: &str = "/api/v1/notifications";
 
 /// A server that has tables; on a fleet they are in a database, which goes with this.
 async fn start() -> (TestApp, Option<PostgresDatabase>) {
+    start_with(&[]).await
+}
+
+/// The same with these variables.
+pub async fn start_with(variables: &[(&str, &str)]) -> (TestApp, Option<PostgresDatabase>) {
     let database = on_a_fleet().then(PostgresDatabase::shared);
     let Some(database) = database else {
-        return (TestApp::start().await, None);
+        return (TestApp::start_with(variables).await, None);
     };
-    let app = TestApp::start_with(&[("DATABASE_URL", &database.url)]).await;
+    let mut variables = variables.to_vec();
+    variables.push(("DATABASE_URL", &database.url));
+    let app = TestApp::start_with(&variables).await;
     app.migrate().await;
     // Nothing can be missed once the tables are there and a position is written down.
     within("a reader of the logs", async {
@@ -40,7 +47,7 @@ async fn start() -> (TestApp, Option<PostgresDatabase>) {
     (app, Some(database))
 }
 
-async fn direct(app: &TestApp, one: &Person, other: &Person) -> String {
+pub async fn direct(app: &TestApp, one: &Person, other: &Person) -> String {
     let body = json!({ "kind": "direct", "members": [other.id] });
     let made = app.post("/api/v1/rooms", Some(one), body).await.expect(201);
     made["room"]["id"].as_str().unwrap().to_owned()
@@ -56,7 +63,7 @@ async fn hall(app: &TestApp, owner: &Person, others: &[&Person]) -> String {
     room
 }
 
-async fn say(app: &TestApp, person: &Person, room: &str, body: &str) -> u64 {
+pub async fn say(app: &TestApp, person: &Person, room: &str, body: &str) -> u64 {
     post(app, person, room, json!({ "body": body })).await
 }
 

@@ -67,6 +67,7 @@ pub struct Link {
     shared: Arc<Shared>,
     interests: Arc<Interests>,
     outgoing: mpsc::Sender<Outgoing>,
+    client: RedisClient,
 }
 
 struct Shared {
@@ -119,6 +120,7 @@ impl Link {
             interests: Arc::new(Interests::new(channels, subscriber)),
             shared,
             outgoing: sender,
+            client: client.clone(),
         };
         let tasks = LinkTasks {
             shared: link.shared.clone(),
@@ -181,6 +183,15 @@ impl Link {
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// True if an instance is interested in a topic, this one included.
+    pub(super) async fn has_listeners(&self, topic: &str) -> bool {
+        let channel = self.shared.channels.of_topic(topic);
+        let mut ask = cmd("PUBSUB");
+        ask.arg("SHARDNUMSUB").arg(channel);
+        let counts = self.client.run_on_masters::<(String, u64)>(ask).await;
+        counts.is_ok_and(|counts| counts.iter().any(|(_, count)| *count > 0))
     }
 
     /// Topics that this instance is interested in.

@@ -24,7 +24,10 @@ pub use codec::{Kind, Malformed, Message, Reader, Writer};
 pub use envelope::BUS_VERSION;
 pub use interests::Interest;
 pub use link::{BusStats, Link, LinkTasks};
+use protocol::UserId;
 pub use receivers::{Lost, Receiver, Receivers};
+
+use crate::topics;
 
 /// The topic that every instance is interested in.
 const EVERYBODY: &str = "all";
@@ -70,6 +73,14 @@ impl Bus {
     /// Registers interest in what other instances send on `topic`, until the result is dropped.
     pub fn interest(&self, topic: &str) -> Option<Interest> {
         Some(self.link.as_ref()?.interest(topic))
+    }
+
+    /// True if another instance has a connection of this user; false if that can't be found out.
+    pub async fn has_listeners_of(&self, user: &UserId) -> bool {
+        match &self.link {
+            Some(link) => link.has_listeners(&topics::user(user)).await,
+            None => false,
+        }
     }
 
     /// Waits until what was sent has reached Redis, at most a second.

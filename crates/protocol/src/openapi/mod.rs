@@ -37,7 +37,7 @@ impl Method {
 
 /// What the routes are about, in the order of the document: the first part of the path under
 /// `/api/v1`, or the server itself.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 13] = [
     ("auth", "Signing in, refreshing tokens and signing out."),
     ("me", "Your own user, rooms and blocks."),
     ("users", "Other users."),
@@ -45,6 +45,9 @@ const TAGS: [(&str, &str); 10] = [
     ("rooms", "Rooms, their members and messages."),
     ("notifications", "What happened while you looked elsewhere."),
     ("uploads", "Files and images to attach to messages."),
+    ("devices", "Devices that are reached by push."),
+    ("push", "The key for push."),
+    ("mail", "Letters about notifications."),
     ("publish", "Events from other programs."),
     ("admin", "Administration, for users with the role `admin`."),
     ("server", "The server itself."),
@@ -228,6 +231,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
 fn answer(status: u16, content: &Content, schemas: &mut Schemas) -> Value {
     let description = match status {
         201 => "Created.",
+        202 => "Accepted.",
         204 => "Done.",
         503 => "Not healthy.",
         _ => "OK.",

@@ -13,13 +13,16 @@ use crate::health::HealthReport;
 use crate::history::{
     EventPage, EventsQuery, HistoryQuery, MessagesFound, SearchQuery, message_page,
 };
-use crate::id::{ApiKeyId, AttachmentId, CircuitName, NotificationId, RoomId, SessionId, UserId};
+use crate::id::{
+    ApiKeyId, AttachmentId, CircuitName, DeviceId, NotificationId, RoomId, SessionId, UserId,
+};
 use crate::instance::InstancePage;
 use crate::job::{DeadJob, DeadJobsSettled, ListDeadJobs, SettleDeadJobs};
 use crate::member::{ListMembers, MemberBody, MemberPage, PutMember};
 use crate::message::{MessageSent, PostMessage};
 use crate::notification::{
-    ListNotifications, NotificationPage, Preferences, RoomPreferences, UpdatePreferences,
+    ListNotifications, NotificationPage, Preferences, PushKey, PutDevice, RoomPreferences,
+    UpdatePreferences,
 };
 use crate::page::NumberedPage;
 use crate::publish::PublishRequest;
@@ -28,7 +31,8 @@ use crate::room::{CreateRoom, ListMyRooms, ListRooms, RoomBody, RoomPage, Update
 use crate::schema::{SchemaOf, schema_of};
 use crate::session::SessionPage;
 use crate::tokens::{
-    GuestRequest, LoginRequest, PasswordChange, RefreshRequest, RegisterRequest, Tokens,
+    ForgotPassword, GuestRequest, LoginRequest, PasswordChange, RefreshRequest, RegisterRequest,
+    ResetPassword, Tokens, Unsubscribe, VerifyEmail,
 };
 use crate::upload::{CreateUpload, MediaQuery, UploadBody, UploadCreated};
 use crate::user::{ListBlocks, ListUsers, UpdateMe, UserBody, UserPage};
@@ -85,6 +89,52 @@ pub const ROUTES: &[Route] = &[
         "logout",
         "End the current session",
     ),
+    route(
+        Post,
+        "/api/v1/auth/forgot",
+        "forgotPassword",
+        "Ask for a link with which a forgotten password is replaced",
+    )
+    .open()
+    .body(schema_of::<ForgotPassword>)
+    .answers(&[(202, Content::Empty)])
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/auth/reset",
+        "resetPassword",
+        "Replace a forgotten password",
+    )
+    .open()
+    .body(schema_of::<ResetPassword>)
+    .refuses(&[NotFound]),
+    route(
+        Post,
+        "/api/v1/auth/verify-email",
+        "verifyEmail",
+        "Confirm an e-mail address",
+    )
+    .open()
+    .body(schema_of::<VerifyEmail>)
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/mail/unsubscribe",
+        "askUnsubscribe",
+        "Ask whether letters about notifications are to end",
+    )
+    .open()
+    .answers(&[(200, Content::Page)]),
+    route(
+        Post,
+        "/api/v1/mail/unsubscribe",
+        "unsubscribe",
+        "End letters about notifications",
+    )
+    .open()
+    .query(schema_of::<Unsubscribe>)
+    .answers(&[(200, Content::Page)])
+    .refuses(&[NotFound]),
     route(Get, "/api/v1/me", "getMe", "Get your own user").answers(&[(200, USER)]),
     route(Patch, "/api/v1/me", "updateMe", "Update your own user")
         .body(schema_of::<UpdateMe>)
@@ -145,6 +195,30 @@ pub const ROUTES: &[Route] = &[
         "/api/v1/notifications/read-all",
         "readAllNotifications",
         "Mark all your notifications as read",
+    )
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/push/key",
+        "getPushKey",
+        "Get the key with which a browser subscribes to push",
+    )
+    .open()
+    .answers(&[(200, Content::Json(schema_of::<PushKey>))])
+    .refuses(&[NotFound]),
+    route(
+        Put,
+        "/api/v1/devices/{deviceId}",
+        "putDevice",
+        "Register this device for push",
+    )
+    .body(schema_of::<PutDevice>)
+    .refuses(&[NotFound]),
+    route(
+        Delete,
+        "/api/v1/devices/{deviceId}",
+        "deleteDevice",
+        "Remove a device from push",
     )
     .refuses(&[NotFound]),
     route(
@@ -631,6 +705,7 @@ pub(super) fn path_parameter(name: &str) -> Option<SchemaOf> {
         "key" => Some(schema_of::<String>),
         "sessionId" => Some(schema_of::<SessionId>),
         "notificationId" => Some(schema_of::<NotificationId>),
+        "deviceId" => Some(schema_of::<DeviceId>),
         _ => None,
     }
 }

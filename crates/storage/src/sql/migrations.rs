@@ -36,4 +36,5 @@ migrations! {
     "0002_notifications"
     "0003_jobs"
     "0004_uploads"
+    "0005_letters_and_pushes"
 }

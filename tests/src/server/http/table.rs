@@ -41,7 +41,9 @@ async fn every_route_is_served_and_asks_for_a_token_where_it_says_so() {
                 "{}",
                 route.path
             );
-        } else if route.body.is_some() {
+        } else if route.body.is_some()
+            || (route.method == protocol::Method::Post && route.query.is_some())
+        {
             assert_eq!(
                 (status, code(status, &body)),
                 (400, ErrorCode::Invalid),

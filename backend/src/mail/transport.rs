@@ -1,0 +1,209 @@
+//! How letters leave.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use circuit_breaker::Breaker;
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor, message::Mailbox, transport::smtp,
+};
+use tokio::time::timeout;
+
+use super::Letter;
+use crate::config::MailConfig;
+
+/// How long the server may take for one answer, and for all of a letter.
+const ANSWER: Duration = Duration::from_secs(20);
+const LETTER: Duration = Duration::from_secs(60);
+
+/// Files that are kept without SMTP; the oldest go.
+const FILES: usize = 1_000;
+
+/// Why a letter didn't leave.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// The address isn't one that mail can be sent to.
+    #[error("the address can't be written to")]
+    Address,
+    /// The server refuses the letter for good.
+    #[error("the server refuses it with {0}")]
+    Refused(String),
+    /// Later it may leave.
+    #[error("the server can't be reached, or puts it off: {0}")]
+    Later(String),
+    /// The circuit is open after earlier failures.
+    #[error("the server failed too often just now")]
+    Open,
+    /// The directory.
+    #[error("the directory of mails can't be written: {0}")]
+    Directory(#[from] io::Error),
+}
+
+impl MailError {
+    /// True if trying again may succeed.
+    pub fn is_temporary(&self) -> bool {
+        !matches!(self, Self::Address | Self::Refused(_))
+    }
+}
+
+enum Way {
+    Smtp {
+        transport: Box<AsyncSmtpTransport<Tokio1Executor>>,
+        breaker: Arc<Breaker>,
+    },
+    Directory(PathBuf),
+}
+
+/// Sends letters.
+pub struct Mail {
+    from: Mailbox,
+    way: Way,
+    sent: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Mail {
+    /// By SMTP if the configuration names a server, whose circuit is `breaker`.
+    pub fn new(config: &MailConfig, breaker: impl FnOnce() -> Arc<Breaker>) -> Self {
+        let way = match &config.smtp {
+            Some(smtp) => Way::Smtp {
+                transport: Box::new(smtp.transport(ANSWER)),
+                breaker: breaker(),
+            },
+            None => {
+                let path = config.directory.display();
+                tracing::info!(%path, "SMTP_URL isn't set: mails are written to files");
+                Way::Directory(config.directory.clone())
+            }
+        };
+        Self {
+            from: config.from.clone(),
+            way,
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// Letters that left, and attempts that failed.
+    pub fn counts(&self) -> (u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.sent), read(&self.failed))
+    }
+
+    /// Sends a letter, of which a second copy has the same message id.
+    ///
+    /// # Errors
+    /// If it didn't leave, or that isn't known.
+    pub async fn send(&self, letter: &Letter, id: &str) -> Result<(), MailError> {
+        let sent = self.leave(letter, id).await;
+        let count = if sent.is_ok() {
+            &self.sent
+        } else {
+            &self.failed
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        sent
+    }
+
+    async fn leave(&self, letter: &Letter, id: &str) -> Result<(), MailError> {
+        let message = letter.message(&self.from, id)?;
+        match &self.way {
+            Way::Smtp { transport, breaker } => {
+                let permit = breaker.acquire().map_err(|_| MailError::Open)?;
+                let late = || MailError::Later("no answer in time".to_owned());
+                let sent = match timeout(LETTER, transport.send(message)).await {
+                    Ok(sent) => sent.map(drop).map_err(|error| told(&error)),
+                    Err(_) => Err(late()),
+                };
+                match &sent {
+                    // It answered.
+                    Ok(()) | Err(MailError::Refused(_)) => permit.succeeded(),
+                    Err(_) => permit.failed(),
+                }
+                sent
+            }
+            Way::Directory(directory) => {
+                let (directory, id) = (directory.clone(), id.to_owned());
+                let writing = move || write(&directory, &id, &message);
+                let written = tokio::task::spawn_blocking(writing).await;
+                Ok(written.map_err(io::Error::other)??)
+            }
+        }
+    }
+}
+
+/// Without the server's words, which may hold the address.
+fn told(error: &smtp::Error) -> MailError {
+    match (error.is_permanent(), error.status()) {
+        (true, Some(code)) => MailError::Refused(code.to_string()),
+        (_, Some(code)) => MailError::Later(code.to_string()),
+        (_, None) if error.is_timeout() => MailError::Later("no answer in time".to_owned()),
+        (_, None) => MailError::Later("no connection, or it broke off".to_owned()),
+    }
+}
+
+fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
+    let mut private = fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(directory)?;
+    let name: String = id
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .take(100)
+        .collect();
+    let files = files(directory)?;
+    let end = format!("-{name}.eml");
+    if files
+        .iter()
+        .any(|file| file.to_string_lossy().ends_with(&end))
+    {
+        // The same letter again.
+        return Ok(());
+    }
+    let draft = directory.join(format!(".{name}"));
+    let mut file = fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(&message.formatted())?;
+    file.sync_all()?;
+    let at = protocol::Timestamp::now().unix_ms();
+    fs::rename(&draft, directory.join(format!("{at:014}{end}")))?;
+    let extra = (files.len() + 1).saturating_sub(FILES);
+    for path in files.iter().take(extra) {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The letters in a directory, the oldest first.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "eml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

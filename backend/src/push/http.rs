@@ -1,0 +1,332 @@
+//! Requests to push services. Browsers' addresses are given by users, so a request goes to a public server over TLS and
+//! nowhere else, whatever a name resolves to; redirects aren't followed. One connection for each request: few go to the
+//! same server.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use ::http::{
+    Request,
+    header::{HOST, RETRY_AFTER, USER_AGENT},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::OnceCell,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use url::{Host, Position, Url};
+
+/// Bytes of an answer, and of its head.
+const BODY_MAX: usize = 16 * 1_024;
+const HEAD_MAX: usize = 16 * 1_024;
+
+/// How long it may take until a connection is there, TLS included, and then until the answer is.
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long the answer's body may take once its status is known.
+const BODY: Duration = Duration::from_secs(2);
+
+/// The longest time after which a service may want to be asked again.
+const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Networks that aren't public.
+static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
+    [
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "::/96",
+        "64:ff9b::/32",
+        "100::/64",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "fc00::/6",
+        "fe80::/9",
+    ]
+    .iter()
+    .filter_map(|network| network.parse().ok())
+    .collect()
+});
+
+/// True if an address is one of the public Internet.
+fn is_public(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    !PRIVATE.iter().any(|network| network.contains(&address))
+        && !address.is_multicast()
+        && !address.is_unspecified()
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    /// The address may not be asked.
+    #[error("the address isn't public")]
+    Forbidden,
+    /// Nothing was sent.
+    #[error("{0}")]
+    NotConnected(&'static str),
+    /// It was sent, perhaps whole.
+    #[error("no answer")]
+    NoAnswer,
+}
+
+/// Makes requests.
+pub(super) struct Client {
+    /// Also plain HTTP, and addresses that aren't public.
+    private_addresses: bool,
+    ca_file: Option<PathBuf>,
+    tls: OnceCell<Arc<ClientConfig>>,
+}
+
+impl Client {
+    pub(super) fn new(private_addresses: bool, ca_file: Option<PathBuf>) -> Self {
+        Self {
+            private_addresses,
+            ca_file,
+            tls: OnceCell::new(),
+        }
+    }
+
+    /// True if an address may be asked, as far as it shows.
+    pub(super) fn allows(&self, url: &Url) -> bool {
+        let is_scheme = match url.scheme() {
+            "https" => true,
+            "http" => self.private_addresses,
+            _ => false,
+        };
+        let is_host = match url.host() {
+            Some(Host::Ipv4(address)) => self.private_addresses || is_public(address.into()),
+            Some(Host::Ipv6(address)) => self.private_addresses || is_public(address.into()),
+            Some(Host::Domain(name)) => {
+                self.private_addresses || (name.contains('.') && !name.ends_with(".localhost"))
+            }
+            None => false,
+        };
+        is_scheme && is_host && url.username().is_empty() && url.password().is_none()
+    }
+
+    /// Connects to where a URL leads. Nothing of a request is sent yet.
+    pub(super) async fn connect(&self, url: &Url) -> Result<Connection, HttpError> {
+        if !self.allows(url) {
+            return Err(HttpError::Forbidden);
+        }
+        let connecting = async {
+            let tcp = self.reach(url).await?;
+            if url.scheme() == "http" {
+                return shake_hands(tcp).await;
+            }
+            let config = self.tls().await?;
+            let host = url.host().map(|host| host.to_string()).unwrap_or_default();
+            let host = host.trim_matches(['[', ']']).to_owned();
+            let name = ServerName::try_from(host);
+            let name = name.map_err(|_| HttpError::NotConnected("the host has no name"))?;
+            let tls = TlsConnector::from(config).connect(name, tcp).await;
+            shake_hands(tls.map_err(|_| HttpError::NotConnected("TLS failed"))?).await
+        };
+        let late = |_| HttpError::NotConnected("no connection in time");
+        let (sender, connection) = timeout(CONNECT, connecting).await.map_err(late)??;
+        Ok(Connection {
+            sender,
+            _connection: connection,
+            url: url.clone(),
+        })
+    }
+
+    /// To the first public address of the host that accepts a connection.
+    async fn reach(&self, url: &Url) -> Result<TcpStream, HttpError> {
+        let port = url.port_or_known_default().unwrap_or(443);
+        let host = url.host().map(|host| host.to_string()).unwrap_or_default();
+        let host = host.trim_matches(['[', ']']);
+        let found = tokio::net::lookup_host((host, port)).await;
+        let found = found.map_err(|_| HttpError::NotConnected("the host isn't known"))?;
+        let allowed: Vec<SocketAddr> = found
+            .filter(|address| self.private_addresses || is_public(address.ip()))
+            .collect();
+        if allowed.is_empty() {
+            return Err(HttpError::Forbidden);
+        }
+        for address in allowed {
+            if let Ok(tcp) = TcpStream::connect(address).await {
+                return Ok(tcp);
+            }
+        }
+        Err(HttpError::NotConnected("the host refuses connections"))
+    }
+
+    async fn tls(&self) -> Result<Arc<ClientConfig>, HttpError> {
+        let load = || async {
+            let ca_file = self.ca_file.clone();
+            // Reads files.
+            let loaded =
+                tokio::task::spawn_blocking(move || tls::trust_system_and(ca_file.as_deref()))
+                    .await;
+            match loaded {
+                Ok(Ok(config)) => Ok(Arc::new(config)),
+                _ => Err(HttpError::NotConnected("no trusted authorities")),
+            }
+        };
+        self.tls.get_or_try_init(load).await.cloned()
+    }
+}
+
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+/// HTTP on a stream; it ends with the tasks.
+async fn shake_hands<S>(stream: S) -> Result<(Sender, JoinSet<()>), HttpError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| HttpError::NotConnected("the connection broke off"))?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a push service broke off");
+        }
+    });
+    Ok((sender, tasks))
+}
+
+/// A connection for one request.
+pub(super) struct Connection {
+    sender: Sender,
+    _connection: JoinSet<()>,
+    url: Url,
+}
+
+impl Connection {
+    /// Posts a body.
+    pub(super) async fn post(
+        mut self,
+        headers: &[(&'static str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, HttpError> {
+        let url = &self.url;
+        let mut request = Request::post(&url[Position::BeforePath..Position::AfterQuery])
+            .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+            .header(USER_AGENT, concat!("tertulia/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body)));
+        let request = request.map_err(|_| HttpError::NotConnected("a header can't be written"))?;
+        match timeout(ANSWER, self.ask(request)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(HttpError::NoAnswer),
+        }
+    }
+
+    async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, HttpError> {
+        let answer = self.sender.send_request(request).await;
+        let answer = answer.map_err(|error| match error.is_canceled() {
+            true => HttpError::NotConnected("the connection broke off"),
+            false => HttpError::NoAnswer,
+        })?;
+        let retry_after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
+        let status = answer.status().as_u16();
+        // The status alone says what became of it.
+        let body = Limited::new(answer.into_body(), BODY_MAX).collect();
+        let body = match timeout(BODY, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            _ => Bytes::new(),
+        };
+        Ok(Answer {
+            status,
+            retry_after,
+            body,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_servers_are_asked() {
+        let client = Client::new(false, None);
+        let allows = |url: &str| client.allows(&url.parse().unwrap());
+        for url in [
+            "https://updates.push.services.mozilla.com/wpush/v2/abc",
+            "https://fcm.googleapis.com/fcm/send/abc?x=y",
+            "https://8.8.8.8/send",
+            "https://[2606:4700::1111]/send",
+        ] {
+            assert!(allows(url), "{url}");
+        }
+        for url in [
+            "http://updates.push.services.mozilla.com/wpush/v2/abc",
+            "https://localhost/send",
+            "https://metadata/send",
+            "https://a.localhost/send",
+            "https://127.0.0.1/send",
+            "https://0x7f000001/send",
+            "https://2130706433/",
+            "https://10.1.2.3/send",
+            "https://169.254.169.254/latest",
+            "https://192.168.0.1:8443/send",
+            "https://[::1]/send",
+            "https://[::ffff:127.0.0.1]/send",
+            "https://[fd00::1]/send",
+            "https://[fe80::1]/send",
+            "https://user:secret@push.example.org/send",
+            "ftp://push.example.org/send",
+            "file:///etc/passwd",
+        ] {
+            assert!(!allows(url), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_not_followed() {
+        let client = Client::new(false, None);
+        let url: Url = "https://localhost.localdomain./".parse().unwrap();
+        let asked = client.connect(&url).await;
+        assert!(matches!(
+            asked.err(),
+            Some(HttpError::Forbidden | HttpError::NotConnected("the host isn't known"))
+        ));
+        assert!(!is_public("::ffff:10.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,231 @@
+//! Letters: addresses are verified, forgotten passwords replaced, and who is away is told once.
+
+use std::{fs, time::Duration};
+
+use ::http::Method;
+use serde_json::json;
+use stack::PostgresDatabase;
+
+use super::{
+    api::{Person, person},
+    notified::{direct, say, start_with},
+    test_app::TestApp,
+};
+use crate::{client::http::request, deadline::within};
+
+mod smtp;
+
+/// A letter, decoded.
+struct Letter {
+    head: String,
+    text: String,
+}
+
+impl Letter {
+    fn read(raw: &str) -> Self {
+        let (head, body) = raw.split_once("\r\n\r\n").unwrap();
+        // Quoted-printable, as far as these letters have it.
+        let text = body.replace("=\r\n", "").replace("=3D", "=");
+        Self {
+            head: head.replace("\r\n ", " ").replace("\r\n\t", " "),
+            text,
+        }
+    }
+
+    /// What is behind this in the text, up to white space.
+    fn behind(&self, what: &str) -> String {
+        let (_, rest) = self.text.split_once(what).expect("a link");
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+}
+
+/// The letters to an address, the oldest first, once there are so many.
+async fn letters(app: &TestApp, to: &str, count: usize) -> Vec<Letter> {
+    let directory = app.data_dir().join("mail");
+    within("letters", async {
+        loop {
+            let mut files: Vec<_> = fs::read_dir(&directory)
+                .map(|files| files.map(|file| file.unwrap().path()).collect())
+                .unwrap_or_default();
+            files
+                .retain(|path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "eml"));
+            files.sort();
+            let all = files.iter().map(|path| fs::read_to_string(path).unwrap());
+            let letters: Vec<_> = all
+                .map(|raw| Letter::read(&raw))
+                .filter(|letter| letter.head.contains(to))
+                .collect();
+            assert!(letters.len() <= count, "{}", letters.len());
+            if letters.len() == count {
+                return letters;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+}
+
+/// Somebody with a verified address.
+async fn verified(app: &TestApp, name: &str) -> Person {
+    let email = format!("{name}@example.org");
+    let body = json!({ "username": name, "password": "correct horse", "email": email });
+    let tokens = app.post("/api/v1/auth/register", None, body).await;
+    let person = person(&tokens.expect(201));
+    let token = letters(app, &email, 1).await[0].behind("#verify-email=");
+    let body = json!({ "token": token });
+    app.post("/api/v1/auth/verify-email", None, body)
+        .await
+        .expect(204);
+    person
+}
+
+async fn start(variables: &[(&str, &str)]) -> (TestApp, Option<PostgresDatabase>) {
+    start_with(variables).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_password_is_replaced_by_a_link_that_works_once() {
+    let (app, _database) = start(&[("PUBLIC_URL", "https://chat.example.org")]).await;
+    let ana = verified(&app, "ana").await;
+    // Nobody learns who has an account, or a verified address.
+    let body =
+        json!({ "username": "bea", "password": "correct horse", "email": "bea@example.org" });
+    app.post("/api/v1/auth/register", None, body)
+        .await
+        .expect(201);
+    letters(&app, "bea@example.org", 1).await;
+    for email in ["nobody@example.org", "bea@example.org", "ANA@example.org"] {
+        let asked = app.post("/api/v1/auth/forgot", None, json!({ "email": email }));
+        assert_eq!(asked.await.expect(202), json!(null));
+    }
+    let sent = letters(&app, "ana@example.org", 2).await;
+    assert!(
+        sent[1]
+            .text
+            .contains("https://chat.example.org/#reset-password=")
+    );
+    let token = sent[1].behind("#reset-password=");
+    let short = json!({ "token": token, "password": "short" });
+    let refused = app.post("/api/v1/auth/reset", None, short).await;
+    assert_eq!(refused.code(), "invalid");
+    let forged = json!({ "token": format!("x{token}"), "password": "battery staple" });
+    let refused = app.post("/api/v1/auth/reset", None, forged).await;
+    assert_eq!(refused.code(), "invalid");
+    let reset = json!({ "token": token, "password": "battery staple" });
+    app.post("/api/v1/auth/reset", None, reset.clone())
+        .await
+        .expect(204);
+    app.is_out(&ana).await;
+    let refused = app.post("/api/v1/auth/reset", None, reset).await;
+    assert_eq!(refused.code(), "invalid");
+    for (password, status) in [("correct horse", 401), ("battery staple", 200)] {
+        let body = json!({ "username": "ana", "password": password });
+        let answer = app.post("/api/v1/auth/login", None, body).await;
+        assert_eq!(answer.status.as_u16(), status);
+    }
+    // A link to verify an address that isn't the user's any more.
+    let ana = {
+        let body = json!({ "username": "ana", "password": "battery staple" });
+        person(&app.post("/api/v1/auth/login", None, body).await.expect(200))
+    };
+    for email in ["first@example.org", "second@example.org"] {
+        app.patch("/api/v1/me", &ana, json!({ "email": email }))
+            .await
+            .expect(200);
+    }
+    let second = letters(&app, "second@example.org", 1).await[0].behind("#verify-email=");
+    let body = json!({ "token": second });
+    app.post("/api/v1/auth/verify-email", None, body)
+        .await
+        .expect(204);
+    // The former address gets nothing more.
+    app.post(
+        "/api/v1/auth/forgot",
+        None,
+        json!({ "email": "ana@example.org" }),
+    )
+    .await
+    .expect(202);
+    letters(&app, "ana@example.org", 2).await;
+    letters(&app, "bea@example.org", 1).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_gets_one_letter_and_ends_them_with_one_click() {
+    let (app, _database) = start(&[("MAIL_AFTER_SECONDS", "2")]).await;
+    let (ana, bea) = (app.register("ana").await, verified(&app, "bea").await);
+    app.patch("/api/v1/me/preferences", &bea, json!({ "language": "es" }))
+        .await
+        .expect(200);
+    let room = direct(&app, &ana, &bea).await;
+    for body in ["one <b>", "two"] {
+        say(&app, &ana, &room, body).await;
+    }
+    let sent = letters(&app, "bea@example.org", 2).await;
+    let digest = &sent[1];
+    for part in [
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+        "Content-Language: es",
+        "Auto-Submitted: auto-generated",
+    ] {
+        assert!(digest.head.contains(part), "{}", digest.head);
+    }
+    assert!(digest.text.contains("ana: one <b>") && digest.text.contains("one &lt;b&gt;"));
+    let (_, link) = digest.head.split_once("List-Unsubscribe: <").unwrap();
+    let (link, _) = link.split_once('>').unwrap();
+    let (_, path) = link.split_once("/api/").unwrap();
+    let path = format!("/api/{}", path.replace(' ', ""));
+    // Whoever only follows the link ends nothing.
+    let preferences = async || {
+        let read = app.get("/api/v1/me/preferences", Some(&bea)).await;
+        read.expect(200)["mail"].as_bool().unwrap()
+    };
+    let page = request(app.address(), Method::GET, &path, &[], "").await;
+    assert_eq!(page.status, 200);
+    assert!(preferences().await);
+    let forged = path.replace("token=", "token=x");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let click = "List-Unsubscribe=One-Click";
+    let refused = request(app.address(), Method::POST, &forged, &form, click).await;
+    assert_eq!(refused.status, 400);
+    assert!(preferences().await);
+    let done = request(app.address(), Method::POST, &path, &form, click).await;
+    assert_eq!(done.status, 200);
+    assert!(!preferences().await);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_leaves_by_smtp_once_the_server_takes_it() {
+    let server = smtp::Server::start(&["451 4.3.0 later"]).await;
+    let url = format!("smtp://{}", server.address);
+    let (app, _database) = start(&[
+        ("SMTP_URL", &url),
+        ("MAIL_FROM", "Tertulia <chat@example.org>"),
+    ])
+    .await;
+    let body =
+        json!({ "username": "ana", "password": "correct horse", "email": "ana@example.org" });
+    app.post("/api/v1/auth/register", None, body)
+        .await
+        .expect(201);
+    let raw = within("a letter", server.letter()).await;
+    let letter = Letter::read(&raw);
+    for part in [
+        "From: Tertulia <chat@example.org>",
+        "ana@example.org",
+        "multipart/alternative",
+    ] {
+        assert!(
+            letter.head.replace('"', "").contains(part),
+            "{}",
+            letter.head
+        );
+    }
+    let body = json!({ "token": letter.behind("#verify-email=") });
+    app.post("/api/v1/auth/verify-email", None, body)
+        .await
+        .expect(204);
+    app.stop().await;
+}

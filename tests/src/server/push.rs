@@ -1,0 +1,351 @@
+//! Push: devices of who is away are told once, and forgotten when their service doesn't know them.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+
+use super::{
+    api::Person,
+    notified::{direct, say, start_with},
+    test_app::TestApp,
+};
+use crate::deadline::within;
+
+/// What a push service got.
+struct Pushed {
+    /// The request's first line and headers, in lower case.
+    head: String,
+    body: Vec<u8>,
+}
+
+/// A push service, for one test.
+struct Service {
+    address: SocketAddr,
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    pushed: mpsc::UnboundedReceiver<Pushed>,
+}
+
+impl Service {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = Arc::new(Mutex::new(VecDeque::new()));
+        let (got, pushed) = mpsc::unbounded_channel();
+        let given = answers.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (got, given) = (got.clone(), given.clone());
+                tokio::spawn(async move { serve(stream, &given, &got).await });
+            }
+        });
+        Self {
+            address,
+            answers,
+            pushed,
+        }
+    }
+
+    /// The next answers; otherwise it takes everything.
+    fn answers(&self, status: u16, body: &str) {
+        self.answers
+            .lock()
+            .unwrap()
+            .push_back((status, body.to_owned()));
+    }
+
+    async fn next(&mut self) -> Pushed {
+        within("a push", self.pushed.recv()).await.unwrap()
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    answers: &Mutex<VecDeque<(u16, String)>>,
+    got: &mpsc::UnboundedSender<Pushed>,
+) -> Option<()> {
+    let mut read = Vec::new();
+    let (head, mut body) = loop {
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+        let end = read.windows(4).position(|it| it == b"\r\n\r\n");
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&read[..end]).into_owned();
+            break (head, read[end + 4..].to_vec());
+        }
+    };
+    let lower = head.to_lowercase();
+    let (_, length) = lower.split_once("content-length: ")?;
+    let length: usize = length.lines().next()?.trim().parse().ok()?;
+    while body.len() < length {
+        stream.read_buf(&mut body).await.ok()?;
+    }
+    let (status, answer) = answers
+        .lock()
+        .unwrap()
+        .pop_front()
+        .unwrap_or((201, String::new()));
+    let answer = format!(
+        "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+        answer.len()
+    );
+    stream.write_all(answer.as_bytes()).await.ok()?;
+    got.send(Pushed { head, body }).ok()
+}
+
+fn browser(service: &Service) -> Value {
+    json!({
+        "kind": "web",
+        "endpoint": format!("http://{}/push/secret", service.address),
+        "keys": {
+            "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+        },
+    })
+}
+
+const DEVICE: &str = "/api/v1/devices/laptop";
+
+/// The key pair of RFC 8291's example.
+const KEYS: [(&str, &str); 2] = [
+    (
+        "VAPID_PRIVATE_KEY",
+        "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
+    ),
+    (
+        "VAPID_PUBLIC_KEY",
+        "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8",
+    ),
+];
+
+fn variables<'a>(others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut variables = vec![
+        ("PUSH_PRIVATE_ADDRESSES", "true"),
+        ("PUSH_AFTER_SECONDS", "1"),
+    ];
+    variables.extend(KEYS);
+    variables.extend(others);
+    variables
+}
+
+async fn two(app: &TestApp) -> (Person, Person, String) {
+    let (ana, bea) = (app.register("ana").await, app.register("bea").await);
+    let room = direct(app, &ana, &bea).await;
+    (ana, bea, room)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_told_once_of_a_burst_and_forgotten_when_it_is_gone() {
+    let mut service = Service::start().await;
+    let (app, _database) = start_with(&variables(&[])).await;
+    let key = app.get("/api/v1/push/key", None).await.expect(200);
+    assert_eq!(key["publicKey"], KEYS[1].1);
+    let (ana, bea, room) = two(&app).await;
+    app.put(DEVICE, &bea, browser(&service)).await.expect(204);
+    for body in ["one", "two", "three"] {
+        say(&app, &ana, &room, body).await;
+    }
+    let Pushed { head, body } = service.next().await;
+    assert!(head.starts_with("POST /push/secret HTTP/1.1\r\n"), "{head}");
+    let lower = head.to_lowercase();
+    for part in [
+        "authorization: vapid t=",
+        "content-encoding: aes128gcm",
+        "ttl: ",
+        "topic: ",
+    ] {
+        assert!(lower.contains(part), "{head}");
+    }
+    // Salt, size of records, and the key of the sender; the rest nobody here can read.
+    assert_eq!(body[16..21], [0, 0, 16, 0, 65]);
+    assert!(!body.windows(5).any(|it| it == b"three"));
+
+    // The next one is refused for now, and then taken.
+    service.answers(503, "");
+    say(&app, &ana, &room, "four").await;
+    let first = service.next().await;
+    let again = service.next().await;
+    let topic = |head: &str| {
+        let lower = head.to_lowercase();
+        let (_, topic) = lower.split_once("topic: ").unwrap();
+        topic.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(topic(&first.head), topic(&again.head));
+
+    // The service doesn't know it any more: neither does the server.
+    service.answers(410, "");
+    say(&app, &ana, &room, "five").await;
+    service.next().await;
+    app.put("/api/v1/devices/phone", &bea, {
+        let mut other = browser(&service);
+        other["endpoint"] = format!("http://{}/push/phone", service.address).into();
+        other
+    })
+    .await
+    .expect(204);
+    say(&app, &ana, &room, "six").await;
+    let six = service.next().await;
+    assert!(six.head.starts_with("POST /push/phone "), "{}", six.head);
+    // Nothing else was sent in between or since.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(service.pushed.try_recv().is_err());
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_here_signed_out_or_has_read_it_is_not_pushed_to() {
+    let mut service = Service::start().await;
+    let (app, _database) = start_with(&variables(&[])).await;
+    let (ana, bea, room) = two(&app).await;
+    app.put(DEVICE, &bea, browser(&service)).await.expect(204);
+    // Another's device isn't one's own.
+    app.delete(DEVICE, &ana).await.expect(204);
+    let seq = say(&app, &ana, &room, "read at once").await;
+    let mut socket = app.connect(&bea).await;
+    socket
+        .done("read:set", json!({ "roomId": room, "seq": seq }))
+        .await;
+    drop(socket);
+    app.patch("/api/v1/me/preferences", &bea, json!({ "push": false }))
+        .await
+        .expect(200);
+    say(&app, &ana, &room, "not wanted").await;
+    within("the notification", async {
+        loop {
+            let listed = app
+                .get("/api/v1/notifications", Some(&bea))
+                .await
+                .expect(200);
+            if listed["notifications"][0]["body"] == "not wanted" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    // A second device of somebody else, whose push comes later, shows that the others' time is over.
+    let eve = app.register("eve").await;
+    let other = direct(&app, &ana, &eve).await;
+    let mut device = browser(&service);
+    device["endpoint"] = format!("http://{}/push/eve", service.address).into();
+    app.put(DEVICE, &eve, device).await.expect(204);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    say(&app, &ana, &other, "for eve").await;
+    let pushed = service.next().await;
+    assert!(
+        pushed.head.starts_with("POST /push/eve "),
+        "{}",
+        pushed.head
+    );
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_are_no_push_services_are_refused() {
+    let (app, _database) = start_with(&KEYS).await;
+    let bea = app.register("bea").await;
+    let service = Service::start().await;
+    let good = browser(&service);
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    for (body, field) in [
+        (good.clone(), "endpoint"),
+        (
+            with("endpoint", json!("https://127.0.0.1/push")),
+            "endpoint",
+        ),
+        (with("endpoint", json!("https://10.0.0.1/push")), "endpoint"),
+        (with("endpoint", json!("file:///etc/passwd")), "endpoint"),
+        (
+            with("endpoint", json!("https://push.example.org/a\r\nX: y")),
+            "endpoint",
+        ),
+        (
+            with("keys", json!({ "p256dh": "AAAA", "auth": "AAAA" })),
+            "endpoint",
+        ),
+        (with("keys", json!({ "auth": "AAAA" })), "keys.p256dh"),
+        (with("kind", json!("pigeon")), "kind"),
+        (json!({ "kind": "fcm", "token": "abc" }), "kind"),
+        (json!({ "kind": "fcm" }), "token"),
+    ] {
+        let refused = app.put(DEVICE, &bea, body.clone()).await;
+        assert_eq!(refused.code(), "invalid", "{body}");
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.starts_with(field), "{detail}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_told_by_firebase() {
+    let mut service = Service::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("account.json");
+    let key = BASE64_STANDARD.encode(include_bytes!("external_tokens/rsa.der"));
+    let account = json!({
+        "project_id": "chat-1",
+        "client_email": "push@chat-1.example",
+        "private_key": format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n"),
+        "token_uri": format!("http://{}/token", service.address),
+    });
+    fs::write(&file, account.to_string()).unwrap();
+    let (path, url) = (
+        file.to_str().unwrap(),
+        format!("http://{}/", service.address),
+    );
+    let (app, _database) = start_with(&variables(&[
+        ("FCM_SERVICE_ACCOUNT", path),
+        ("FCM_URL", &url),
+    ]))
+    .await;
+    let (ana, bea, room) = two(&app).await;
+    let device = json!({ "kind": "fcm", "token": "device-token" });
+    app.put(DEVICE, &bea, device).await.expect(204);
+    service.answers(200, r#"{"access_token":"bearer-1","expires_in":3600}"#);
+    service.answers(200, "{}");
+    say(&app, &ana, &room, "hello").await;
+    let token = service.next().await;
+    assert!(token.head.starts_with("POST /token "), "{}", token.head);
+    assert!(token.body.starts_with(b"grant_type="));
+    let sent = service.next().await;
+    let path = "POST /v1/projects/chat-1/messages:send ";
+    assert!(sent.head.starts_with(path), "{}", sent.head);
+    assert!(
+        sent.head
+            .to_lowercase()
+            .contains("authorization: bearer bearer-1")
+    );
+    let message: Value = serde_json::from_slice(&sent.body).unwrap();
+    let message = &message["message"];
+    assert_eq!(
+        (
+            &message["token"],
+            &message["notification"]["body"],
+            &message["data"]["roomId"]
+        ),
+        (&json!("device-token"), &json!("hello"), &json!(room))
+    );
+    // The token is kept; the device is gone.
+    let gone = r#"{"error":{"code":404,"details":[{"errorCode":"UNREGISTERED"}]}}"#;
+    service.answers(404, gone);
+    say(&app, &ana, &room, "anybody?").await;
+    let sent = service.next().await;
+    assert!(sent.head.starts_with(path), "{}", sent.head);
+    app.stop().await;
+}
