@@ -41,10 +41,12 @@ pub struct LetterParts {
     pub jobs: JobQueue,
 }
 
-/// Asks a user whether their address is theirs. The address isn't in it: nothing of it is left when the account is deleted.
+/// Asks a user whether their address is theirs. It isn't in the job: nothing of it is left when the account is deleted.
 #[derive(Serialize, Deserialize)]
 pub struct VerificationLetterJob {
     user: UserId,
+    /// Of the address, which may be another one by then.
+    hash: String,
     /// When it was asked for.
     at_ms: i64,
 }
@@ -69,13 +71,7 @@ impl Job for ResetLetterJob {
 
     /// One for an address at a time.
     fn id(&self) -> JobId {
-        let hash = Sha256::digest(self.email.to_lowercase());
-        JobId::new(
-            hash[..16]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>(),
-        )
+        JobId::new(hash(&self.email))
     }
 }
 
@@ -101,6 +97,7 @@ impl AccountLetters {
             }
             let job = VerificationLetterJob {
                 user: user.clone(),
+                hash: hash(email),
                 at_ms: Timestamp::now().unix_ms(),
             };
             self.jobs.enqueue(&job).await
@@ -198,7 +195,7 @@ impl AccountLetters {
         let Some(email) = &user.email else {
             return Ok(());
         };
-        if self.verified.contains(&user.id, email).await? {
+        if hash(email) != job.hash || self.verified.contains(&user.id, email).await? {
             return Ok(());
         }
         let language = self.language(&user.id).await?;
@@ -254,6 +251,15 @@ pub fn job_error(error: MailError) -> JobError {
         true => JobError::temporary(error),
         false => JobError::permanent(error),
     }
+}
+
+/// By which an address is known again.
+fn hash(email: &str) -> String {
+    let hash = Sha256::digest(email.to_lowercase());
+    hash[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn not_good() -> AppError {

@@ -66,7 +66,7 @@ async fn letters(app: &TestApp, to: &str, count: usize) -> Vec<Letter> {
 }
 
 /// Somebody with a verified address.
-async fn verified(app: &TestApp, name: &str) -> Person {
+pub async fn verified(app: &TestApp, name: &str) -> Person {
     let email = format!("{name}@example.org");
     let body = json!({ "username": name, "password": "correct horse", "email": email });
     let tokens = app.post("/api/v1/auth/register", None, body).await;

@@ -6,7 +6,9 @@ use stack::PostgresDatabase;
 
 use super::{
     api::Person,
+    mail::verified,
     notifications::Notified,
+    push::web_device,
     test_app::{TestApp, on_a_fleet},
 };
 use crate::deadline::within;
@@ -395,24 +397,34 @@ async fn nothing_of_a_deleted_account_stays() {
         return;
     }
     let app = TestApp::start_embedded().await;
-    let [ana, bea, _] = people(&app).await;
+    let (ana, bea) = (app.register("ana").await, verified(&app, "bea").await);
     let room = hall(&app, &ana, &[&bea]).await;
     let wish = json!({ "notify": "all" });
     let path = format!("/api/v1/rooms/{room}/preferences");
     app.put(&path, &bea, wish).await.expect(204);
+    let device = web_device("https://push.example.org/bea");
+    app.put("/api/v1/devices/laptop", &bea, device)
+        .await
+        .expect(204);
     say(&app, &ana, &room, "one").await;
     has(&app, &bea, 1).await;
     app.delete("/api/v1/me", &bea).await.expect(204);
     let (app, left) = app
         .changed_while_stopped(|data| {
             let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
-            ["notifications", "room_preferences"].map(|table| {
+            let user = [
+                "notifications",
+                "room_preferences",
+                "devices",
+                "verified_emails",
+            ];
+            user.map(|table| {
                 let count = format!("SELECT count(*) FROM {table} WHERE user_id = ?1");
                 let left = tables.query_row(&count, [&bea.id], |row| row.get::<_, i64>(0));
                 left.unwrap()
             })
         })
         .await;
-    assert_eq!(left, [0, 0]);
+    assert_eq!(left, [0; 4]);
     app.stop().await;
 }

@@ -106,9 +106,14 @@ async fn serve(
 }
 
 fn browser(service: &Service) -> Value {
+    web_device(&format!("http://{}/push/secret", service.address))
+}
+
+/// A browser that is reached there.
+pub fn web_device(endpoint: &str) -> Value {
     json!({
         "kind": "web",
-        "endpoint": format!("http://{}/push/secret", service.address),
+        "endpoint": endpoint,
         "keys": {
             "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
             "auth": "BTBZMqHH6r4Tts7J_aSIgg",
