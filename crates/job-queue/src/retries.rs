@@ -16,11 +16,12 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// For what depends on a service that may be away for hours: 12 runs in about 9 hours.
+    /// For what depends on a service that may be away for hours: 15 runs in 6 to 9 hours. A delay is about as long as the outage
+    /// was until then.
     pub const PATIENT: Self = Self {
-        runs: 12,
+        runs: 15,
         first_delay: Duration::from_secs(5),
-        factor: 3,
+        factor: 2,
         longest_delay: Duration::from_secs(2 * 60 * 60),
     };
 
