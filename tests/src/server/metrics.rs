@@ -31,7 +31,7 @@ async fn scrape(app: &TestApp) -> String {
 }
 
 /// Scrapes until each series has at least this value.
-async fn counted(app: &TestApp, expected: &[(&str, f64)]) -> String {
+pub async fn counted(app: &TestApp, expected: &[(&str, f64)]) -> String {
     let last = Mutex::new(String::new());
     let counting = async {
         loop {

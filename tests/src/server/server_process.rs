@@ -130,7 +130,7 @@ impl ServerProcess {
 
     /// Has it do nothing from here on.
     pub fn pause(&self) {
-        rustix::process::kill_process(self.pid(), Signal::STOP).unwrap();
+        stack::signal_process(self.child.id().unwrap(), "STOP");
     }
 
     /// Ends it without any warning.

@@ -8,9 +8,11 @@
 mod own;
 mod postgres;
 
+use std::fs::{self, DirEntry};
 use std::process::Command;
 use std::sync::LazyLock;
-use std::{env, fs, path::PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, path::PathBuf, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -69,7 +71,7 @@ static ADDRESSES: LazyLock<String> = LazyLock::new(|| {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 });
 
-/// Sends a signal, such as `KILL`, to a process. The program that does it isn't on every machine.
+/// Sends a signal, such as `KILL`, to a process; after `STOP` it does nothing more. The program that does it isn't on every machine.
 ///
 /// # Panics
 /// If there is no such process, or if tests have no use for the signal.
@@ -81,8 +83,29 @@ pub fn signal_process(pid: u32, signal: &str) {
         "TERM" => Signal::TERM,
         other => panic!("{other} isn't among the signals that tests send"),
     };
-    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+    if signal == Signal::STOP {
+        wait_until_stopped(pid);
+    }
+}
+
+/// On a loaded machine, threads go on until the one that takes the signal has run.
+fn wait_until_stopped(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let is_stopped = |task: DirEntry| {
+        // One that has ended meanwhile has no file.
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        matches!(state, None | Some(b'T' | b'Z' | b'X'))
+    };
+    loop {
+        let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        if tasks.all(|task| task.is_ok_and(is_stopped)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "process {pid} doesn't stop");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The value of a name in `NAME=value` lines.
