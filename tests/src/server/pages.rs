@@ -5,6 +5,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::{
     chat_client::ChatClient,
+    slow_consumer::NO_HEARTBEAT,
     test_app::{Person, TestApp},
 };
 use crate::deadline::within;
@@ -186,7 +187,7 @@ async fn narrow(app: &TestApp, person: &Person) -> ChatClient {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_reaches_a_slow_reader_while_others_write() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&NO_HEARTBEAT).await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let mut anas = app.connect(&ana).await;
     let room = room_of_long_messages(&mut anas).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     chat_client::{ChatClient, Told},
-    slow_consumer::{catch_up, narrow, say_large, until_resync},
+    slow_consumer::{NO_HEARTBEAT, catch_up, narrow, say_large, until_resync},
     test_app::{Person, TestApp},
 };
 use crate::deadline::within;
@@ -36,7 +36,7 @@ async fn are_alone(socket: &mut ChatClient, room: &str, people: &[&Person]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_fell_behind_is_found_when_its_user_is_removed() {
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&NO_HEARTBEAT).await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let mut anas = app.connect(&ana).await;
     let hall = anas.create("public", "hall").await;

@@ -9,6 +9,9 @@ use tokio::{
 use super::{chat_client::ChatClient, test_app::TestApp};
 use crate::{client::websocket, deadline::within};
 
+/// Who doesn't read answers no ping, for longer than usual on a loaded machine.
+pub(super) const NO_HEARTBEAT: [(&str, &str); 1] = [("PING_INTERVAL_MS", "600000")];
+
 /// Of four bytes each, so that messages are as large as they get.
 fn large(n: usize) -> String {
     format!("{n} {}", "🦊".repeat(15_000))
@@ -85,7 +88,7 @@ fn gapless(events: &Value, mut seq: u64) -> u64 {
 async fn a_stalled_reader_is_told_to_start_over_and_misses_nothing() {
     const FIRST: usize = 150;
     const ALL: usize = 300;
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&NO_HEARTBEAT).await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let mut anas = app.connect(&ana).await;
     let room = anas.create("public", "hall").await;
@@ -125,7 +128,7 @@ async fn a_stalled_reader_is_told_to_start_over_and_misses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_a_queue_holds_is_resumed_in_parts() {
     const MESSAGES: usize = 100;
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(&NO_HEARTBEAT).await;
     let (ana, bea) = (app.register("ana").await, app.guest("bea").await);
     let mut anas = app.connect(&ana).await;
     let mut rooms = Vec::new();
@@ -170,7 +173,7 @@ async fn more_than_a_queue_holds_is_resumed_in_parts() {
 async fn a_burst_of_large_messages_is_taken_whole() {
     const MESSAGES: u64 = 1_000;
     // A pong would get between the bytes of the burst.
-    let app = TestApp::start_with(&[("PING_INTERVAL_MS", "600000")]).await;
+    let app = TestApp::start_with(&NO_HEARTBEAT).await;
     let ana = app.register("ana").await;
     let mut anas = app.connect(&ana).await;
     let room = anas.create("public", "hall").await;
