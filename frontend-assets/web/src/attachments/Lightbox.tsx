@@ -137,7 +137,9 @@ function sourceOf({ url = "", width = 4, height = 3, animated, variants = [] }: 
 
 /** Has the browser load the size of a picture that it will show. */
 function preload(image: Attachment | undefined): void {
-  if (image?.url) Object.assign(new Image(), sourceOf(image));
+  if (!image?.url) return;
+  const { sizes = "", srcSet: srcset = "", src } = sourceOf(image);
+  Object.assign(new Image(), { sizes, srcset, src });
 }
 
 /** Afterwards the focus is on the picture that was shown last, or among the messages if its own isn't drawn. */

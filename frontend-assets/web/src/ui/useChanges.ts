@@ -1,6 +1,7 @@
 // Changes to one thing that the server keeps, such as preferences.
 
 import { useMutation, useMutationState, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { complain } from "./toasts.tsx";
 
 interface Options<Kept, Change> {
@@ -16,7 +17,7 @@ export function useChanges<Kept, Change>({ key, send }: Options<Kept, Change>): 
   readonly pending: readonly Change[];
 } {
   const queries = useQueryClient();
-  const { mutate } = useMutation<Kept, Error, Change>({
+  const { mutateAsync } = useMutation<Kept, Error, Change>({
     mutationKey: key,
     scope: { id: key.join("/") },
     mutationFn: send,
@@ -28,9 +29,17 @@ export function useChanges<Kept, Change>({ key, send }: Options<Kept, Change>): 
       void queries.invalidateQueries({ queryKey: key });
     },
   });
-  const pending = useMutationState({
+  // Those that were begun before this was shown; what is chosen here is shown in the same moment, which they are told of later.
+  const begun = useMutationState({
     filters: { mutationKey: [...key], status: "pending" },
     select: ({ state }) => state.variables as Change,
   });
-  return { change: mutate, pending };
+  const [chosen, setChosen] = useState<readonly { readonly change: Change }[]>([]);
+  const change = (change: Change) => {
+    const entry = { change };
+    setChosen((now) => [...now, entry]);
+    const end = () => setChosen((now) => now.filter((other) => other !== entry));
+    mutateAsync(change).then(end, end);
+  };
+  return { change, pending: [...begun, ...chosen.map(({ change }) => change)] };
 }
