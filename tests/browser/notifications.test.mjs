@@ -1,8 +1,8 @@
-// What happened while one looked elsewhere: told on every device, in the list, and on the page's icon.
+// What happened while one looked elsewhere: told on every device, in the list, on the page's icon, and by push.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { connected, launch, message, mustBeAccessible, open, signIn } from "./browser.mjs";
+import { connected, launch, message, mustBeAccessible, open, signIn, write } from "./browser.mjs";
 import { api, makeRoom, register } from "./people.mjs";
 import { Server } from "./server.mjs";
 
@@ -119,7 +119,7 @@ test("of choices in a row the last one stays, however slow the first", async () 
   await anas.keyboard.press("Escape");
 });
 
-test("quiet hours are chosen, with the time zone of the browser", async () => {
+test("mail and quiet hours are chosen, with the time zone of the browser", async () => {
   await anas.getByRole("button", { name: "Settings" }).click();
   await anas.getByRole("tab", { name: "Notifications" }).click();
   await anas.getByRole("checkbox", { name: "Don’t disturb me at certain hours" }).check();
@@ -130,7 +130,85 @@ test("quiet hours are chosen, with the time zone of the browser", async () => {
   await mustBeAccessible(anas, "settings of notifications");
   await anas.getByRole("checkbox", { name: "Don’t disturb me at certain hours" }).uncheck();
   for (let tries = 0; (await stored()).quietHours; tries++) assert.ok(tries < 200, "they are gone");
+  const mail = anas.getByRole("checkbox", { name: /Send me a mail/ });
+  const before = await mail.isChecked();
+  await mail.click();
+  for (let tries = 0; (await stored()).mail === before; tries++) assert.ok(tries < 200, "mail is stored");
   await anas.keyboard.press("Escape");
+});
+
+test("push is asked for when it is turned on, shows what comes, and opens its room", async () => {
+  const page = await open(browser, server, {
+    init: () => {
+      // There is no push service here. What the browser would have of one is made up.
+      globalThis.asked = 0;
+      const ask = Notification.requestPermission;
+      Notification.requestPermission = () => {
+        globalThis.asked++;
+        return ask.call(Notification);
+      };
+      let subscription = null;
+      PushManager.prototype.subscribe = async (options) => {
+        const keys = { p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", auth: "BTBZMqHH6r4Tts7J_aSIgg" };
+        const endpoint = "https://push.example.org/one";
+        return (subscription = { endpoint, options, toJSON: () => ({ endpoint, keys }), unsubscribe: async () => ((subscription = null), true) });
+      };
+      PushManager.prototype.getSubscription = async () => subscription;
+    },
+  });
+  await page.context().grantPermissions(["notifications"], { origin: server.url });
+  const devices = [];
+  await page.route("**/api/v1/push/key", (route) => route.fulfill({ json: { publicKey: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4" } }));
+  await page.route("**/api/v1/devices/*", (route) => {
+    devices.push([route.request().method(), route.request().postDataJSON()]);
+    return route.fulfill({ status: 204 });
+  });
+  await signIn(page, "ana");
+  assert.equal(await page.evaluate(() => globalThis.asked), 0);
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("tab", { name: "Notifications" }).click();
+  const box = page.getByRole("checkbox", { name: "Notify me on this device also when the page is closed" });
+  await box.check();
+  // What was chosen holds once it is so.
+  await page.locator("input[aria-busy=true]").waitFor({ state: "detached" });
+  assert.equal(await page.evaluate(() => globalThis.asked), 1);
+  assert.equal(devices[0][0], "PUT");
+  assert.equal(devices[0][1].kind, "web");
+  assert.equal(devices[0][1].endpoint, "https://push.example.org/one");
+  assert.ok((await api(server, ana.accessToken, "GET", "me/preferences")).push);
+  await page.keyboard.press("Escape");
+
+  const devtools = await page.context().newCDPSession(page);
+  const registered = new Promise((resolve) =>
+    devtools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => registrations[0] && resolve(registrations[0].registrationId)),
+  );
+  await devtools.send("ServiceWorker.enable");
+  await devtools.send("ServiceWorker.deliverPushMessage", {
+    origin: server.url,
+    registrationId: await registered,
+    data: JSON.stringify({ title: "Bruno Díaz · kitchen", body: "Are you there?", data: { roomId: kitchen.id } }),
+  });
+  await page.waitForFunction(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    const [shown] = await registration.getNotifications();
+    return shown?.title === "Bruno Díaz · kitchen" && shown.body === "Are you there?";
+  });
+  const [worker] = page.context().serviceWorkers();
+  await worker.evaluate(async () => {
+    const [notification] = await self.registration.getNotifications();
+    self.dispatchEvent(new NotificationEvent("notificationclick", { notification }));
+  });
+  await page.getByRole("heading", { name: "kitchen", exact: true }).waitFor();
+
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("tab", { name: "Notifications" }).click();
+  await box.uncheck();
+  for (let tries = 0; devices.at(-1)[0] !== "DELETE"; tries++) {
+    assert.ok(tries < 100, "the device is forgotten");
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 50)));
+  }
+  page.mustBeClean();
+  await page.leave();
 });
 
 test("nothing was written to either console", () => {

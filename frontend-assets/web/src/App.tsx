@@ -1,6 +1,7 @@
 // Who is signed in decides what there is to see; the address decides which part of it.
 
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
+import { mailLink } from "./account/mail-link.ts";
 import { SignIn } from "./account/SignIn.tsx";
 import * as rooms from "./rooms/my-rooms.ts";
 import { Shell } from "./Shell.tsx";
@@ -10,8 +11,20 @@ import { useText } from "./text/index.ts";
 import { Toasts } from "./ui/toasts.tsx";
 import styles from "./shell.module.css";
 
+const MailLinkPage = lazy(() => import("./account/MailLinkPage.tsx"));
+
 export function App() {
   const user = useStore(session);
+  const link = useStore(mailLink);
+  if (link)
+    return (
+      <>
+        <Suspense fallback={<Starting />}>
+          <MailLinkPage key={link.token} link={link} />
+        </Suspense>
+        <Toasts />
+      </>
+    );
   return (
     <>
       {user === undefined && <Starting />}

@@ -6,6 +6,7 @@ import { App } from "./App.tsx";
 import { keepCompositions } from "./composition.ts";
 import { Fault } from "./Fault.tsx";
 import * as rooms from "./rooms/my-rooms.ts";
+import "./notifications/push.ts";
 import { session, tertulia } from "./tertulia.ts";
 import { text } from "./text/index.ts";
 import { complain, say } from "./ui/toasts.tsx";

@@ -5,6 +5,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { forgetDrafts } from "../composer/drafts.ts";
 import { NotificationSettings } from "../notifications/NotificationSettings.tsx";
+import { turnOff } from "../notifications/push.ts";
 import { prefer, preferences, type Theme } from "../preferences.ts";
 import { useBlocks } from "../rooms/people.ts";
 import { useStore } from "../store.ts";
@@ -71,7 +72,11 @@ function Profile() {
   });
   const signOut = () => {
     forgetDrafts(me.id);
-    tertulia.logout().catch(complain);
+    // This browser is nobody's then.
+    turnOff()
+      .catch(() => undefined)
+      .then(() => tertulia.logout())
+      .catch(complain);
   };
   return (
     <>
@@ -94,6 +99,7 @@ function Profile() {
           </button>
         </div>
       </form>
+      {!me.guest && <Email />}
       {!me.guest && <Password />}
       <div className={styles.end}>
         <button type="button" className={controls.button} onClick={signOut}>
@@ -114,6 +120,48 @@ function Profile() {
         </Ask>
       )}
     </>
+  );
+}
+
+function Email() {
+  const text = useText();
+  const me = useMe();
+  const change = useMutation({
+    mutationFn: async (email: string) => {
+      await tertulia.api.patch("me", { body: { email: email || null } });
+      await tertulia.reloadUser();
+      return email;
+    },
+    onSuccess: (email) => say(email ? text.emailSaved : text.saved),
+  });
+  return (
+    <form
+      className={controls.form}
+      onSubmit={(event) => {
+        event.preventDefault();
+        change.mutate(String(new FormData(event.currentTarget).get("email")).trim());
+      }}
+    >
+      <Field
+        name="email"
+        label={text.email}
+        hint={text.emailHint}
+        type="email"
+        defaultValue={me.email ?? ""}
+        maxLength={254}
+        autoComplete="email"
+      />
+      {change.error && (
+        <p className={controls.problem} role="alert">
+          {explain(change.error, text)}
+        </p>
+      )}
+      <div className={controls.actions}>
+        <button className={controls.button} disabled={change.isPending}>
+          {text.save}
+        </button>
+      </div>
+    </form>
   );
 }
 

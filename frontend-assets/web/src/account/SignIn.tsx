@@ -10,6 +10,7 @@ import { signedOut, tertulia } from "../tertulia.ts";
 import controls from "../ui/controls.module.css";
 import { Field } from "../ui/Field.tsx";
 import { Wordmark } from "../ui/Wordmark.tsx";
+import { ForgotPassword } from "./ForgotPassword.tsx";
 import { LanguageSwitch } from "./LanguageSwitch.tsx";
 import styles from "./sign-in.module.css";
 
@@ -20,6 +21,7 @@ export function SignIn() {
   const text = useText();
   const reason = useStore(signedOut);
   const [way, setWay] = useState<Way>("signIn");
+  const [hasForgotten, setForgotten] = useState(false);
   return (
     <main className={styles.page}>
       <div className={styles.card}>
@@ -43,7 +45,11 @@ export function SignIn() {
             ))}
           </Ariakit.TabList>
           <Ariakit.TabPanel tabId={way} focusable={false}>
-            <Form key={way} way={way} />
+            {hasForgotten && way === "signIn" ? (
+              <ForgotPassword onBack={() => setForgotten(false)} />
+            ) : (
+              <Form key={way} way={way} onForgotten={() => setForgotten(true)} />
+            )}
           </Ariakit.TabPanel>
         </Ariakit.TabProvider>
       </div>
@@ -58,7 +64,7 @@ export function SignIn() {
   );
 }
 
-function Form({ way }: { way: Way }) {
+function Form({ way, onForgotten }: { way: Way; onForgotten: () => void }) {
   const text = useText();
   const [error, setError] = useState<unknown>();
   const [isBusy, setBusy] = useState(false);
@@ -68,12 +74,13 @@ function Form({ way }: { way: Way }) {
     const fields = new FormData(event.currentTarget);
     const field = (name: string) => String(fields.get(name) ?? "");
     const displayName = field("displayName").trim();
+    const email = field("email").trim();
     const account = { username: field("username").trim(), password: field("password") };
     setBusy(true);
     setError(undefined);
     try {
       if (way === "guest") await tertulia.guest({ displayName });
-      else if (way === "register") await tertulia.register({ ...account, ...(displayName && { displayName }) });
+      else if (way === "register") await tertulia.register({ ...account, ...(displayName && { displayName }), ...(email && { email }) });
       else await tertulia.login(account);
     } catch (error) {
       setError(error);
@@ -119,6 +126,9 @@ function Form({ way }: { way: Way }) {
           maxLength={64}
         />
       )}
+      {way === "register" && (
+        <Field name="email" label={text.email} note={text.optional} hint={text.emailHint} type="email" autoComplete="email" maxLength={254} />
+      )}
       {error !== undefined && (
         <p className={controls.problem} role="alert">
           {words(error, way, text)}
@@ -127,6 +137,11 @@ function Form({ way }: { way: Way }) {
       <button className={`${controls.button} ${controls.primary}`} disabled={isBusy}>
         {isBusy ? text.connection.connecting : way === "guest" ? text.comeIn : text[way]}
       </button>
+      {way === "signIn" && (
+        <button type="button" className={controls.link} onClick={onForgotten}>
+          {text.forgot}
+        </button>
+      )}
     </form>
   );
 }

@@ -1,18 +1,20 @@
-// How one is told of what happens while one looks elsewhere: in this browser, and when not at all.
+// How one is told of what happens while one looks elsewhere: in this browser, by push, by mail, and when not at all.
 
 import { useQuery } from "@tanstack/react-query";
 import type { NotificationPreferences } from "@tertulia/sdk";
 import { useState } from "react";
 import { prefer, preferences } from "../preferences.ts";
 import { useStore } from "../store.ts";
-import { tertulia } from "../tertulia.ts";
+import { tertulia, useMe } from "../tertulia.ts";
 import { isRefused } from "../text/errors.ts";
 import { language, useText } from "../text/index.ts";
 import controls from "../ui/controls.module.css";
+import { complain } from "../ui/toasts.tsx";
 import { useChanges } from "../ui/useChanges.ts";
 import { Waiting } from "../ui/Waiting.tsx";
 import styles from "./notification-settings.module.css";
 import { canNotify } from "./notify.ts";
+import { isPushed, pushKey, turnOff, turnOn } from "./push.ts";
 
 const KEY = ["preferences"];
 
@@ -44,11 +46,28 @@ function InThisBrowser() {
   const text = useText();
   const { notify } = useStore(preferences);
   const [permission, setPermission] = useState(canNotify ? Notification.permission : "denied");
+  const isOn = useStore(isPushed);
+  /** What was just chosen, until that is so. */
+  const [wanted, setWanted] = useState<boolean>();
+  const me = useMe();
+  const { data: key } = useQuery({ queryKey: ["push-key"], queryFn: async () => (await pushKey()) ?? null, staleTime: Infinity });
   if (!canNotify) return <p>{text.notifyMissing}</p>;
   const set = async (on: boolean) => {
     const permission = on ? await Notification.requestPermission() : Notification.permission;
     setPermission(permission);
     prefer({ notify: on && permission === "granted" });
+  };
+  const setPush = async (on: boolean) => {
+    // One at a time; what is disabled meanwhile would lose the focus.
+    if (wanted !== undefined) return;
+    setWanted(on);
+    try {
+      if (on && key) setPermission(await turnOn(me.id, key));
+      else await turnOff();
+    } catch (error) {
+      complain(error);
+    }
+    setWanted(undefined);
   };
   return (
     <>
@@ -56,6 +75,12 @@ function InThisBrowser() {
         <input type="checkbox" checked={notify && permission === "granted"} onChange={({ target }) => void set(target.checked)} />
         {text.notifyMe}
       </label>
+      {(key || isOn) && (
+        <label className={controls.check}>
+          <input type="checkbox" checked={wanted ?? isOn} aria-busy={wanted !== undefined} onChange={({ target }) => void setPush(target.checked)} />
+          {text.pushMe}
+        </label>
+      )}
       {permission === "denied" && <p className={controls.note}>{text.notifyDenied}</p>}
     </>
   );
@@ -65,17 +90,27 @@ type Change = Parameters<typeof tertulia.notifications.prefer>[0];
 
 function WhileAway({ preferences: stored }: { preferences: NotificationPreferences }) {
   const text = useText();
+  const me = useMe();
   const { change, pending } = useChanges({
     key: KEY,
     send: (change: Change) => tertulia.notifications.prefer({ ...change, language: language() }),
   });
-  const { quietHours }: NotificationPreferences & Change = Object.assign({}, stored, ...pending);
+  const { mail, quietHours }: NotificationPreferences & Change = Object.assign({}, stored, ...pending);
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   const setQuiet = (from: string, to: string) => {
     if (from && to) change({ quietHours: { from, to, timeZone } });
   };
   return (
     <>
+      {!me.guest && (
+        <div className={controls.stack}>
+          <label className={controls.check}>
+            <input type="checkbox" checked={mail ?? false} onChange={({ target }) => change({ mail: target.checked })} />
+            {text.mailMe}
+          </label>
+          {mail && !me.email && <p className={controls.note}>{text.mailNeedsAddress}</p>}
+        </div>
+      )}
       <fieldset className={controls.stack}>
         <legend className="unseen">{text.quietHours}</legend>
         <label className={controls.check}>

@@ -1,0 +1,30 @@
+// The service worker of Web Push: shows what the server sends while no page is open, and opens what it is about.
+
+self.addEventListener("push", (event) => {
+  let message = {};
+  try {
+    message = event.data?.json() ?? {};
+  } catch {
+    // What can't be read is news all the same, and a browser wants every push to be seen.
+  }
+  const { title = "Tertulia", body = "", data = {} } = message;
+  // One of a room takes the place of the one before.
+  event.waitUntil(self.registration.showNotification(title, { body, data, tag: data.roomId ?? "tertulia" }));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const { roomId, seq } = event.notification.data ?? {};
+  const isRoom = typeof roomId === "string" && /^[\w-]{1,64}$/.test(roomId) && roomId !== "none";
+  const path = isRoom ? `/rooms/${roomId}${Number.isInteger(seq) ? `?message=${seq}` : ""}` : "/";
+  event.waitUntil(show(path));
+});
+
+async function show(path) {
+  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const [page] = pages;
+  if (!page) return self.clients.openWindow(path);
+  // The page goes there by itself, so that what is being written stays.
+  page.postMessage({ type: "open", path });
+  return page.focus();
+}
