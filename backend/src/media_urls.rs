@@ -26,6 +26,20 @@ pub fn below(cdn: &Url) -> Url {
     below
 }
 
+/// What stands in front of the key of an avatar that is an upload, where avatars are stored: nobody can set such a URL.
+const AVATAR: &str = "media:";
+
+/// How an avatar with this key is stored.
+pub fn avatar_of(key: &str) -> String {
+    format!("{AVATAR}{key}")
+}
+
+/// The upload that a stored avatar is, if it is one.
+pub fn avatar_upload(stored: &str) -> Option<AttachmentId> {
+    let (id, _) = stored.strip_prefix(AVATAR)?.split_once('-')?;
+    id.parse().ok()
+}
+
 /// Makes and checks URLs.
 #[derive(Clone)]
 pub struct MediaUrls {
@@ -82,6 +96,14 @@ impl MediaUrls {
     fn signature(&self, key: &str, expires: Option<u64>, file_name: Option<&str>) -> String {
         let mac = self.mac(key, expires, file_name).finalize().into_bytes();
         BASE64_URL_SAFE_NO_PAD.encode(&mac[..SIGNATURE])
+    }
+
+    /// The URL of a stored avatar, which everybody may see.
+    pub fn avatar(&self, stored: String) -> String {
+        match stored.strip_prefix(AVATAR) {
+            Some(key) => self.url(key, None, false),
+            None => stored,
+        }
     }
 
     /// Where a user may put the bytes of an upload until `expires`, in seconds since 1970.
@@ -182,6 +204,18 @@ mod tests {
             assert!(!urls.is_good_at(&key, &wrong, NOW), "{wrong:?}");
         }
         assert!(!keyed_with("another").is_good_at(&key, &signed, NOW));
+    }
+
+    #[test]
+    fn an_avatar_is_an_upload_or_a_url_from_elsewhere() {
+        let stored = avatar_of("0a1b-200.webp");
+        assert_eq!(avatar_upload(&stored).unwrap().as_str(), "0a1b");
+        let (key, signed) = parts(&urls().avatar(stored));
+        assert_eq!(key, "0a1b-200.webp");
+        assert!(urls().is_good_at(&key, &signed, NOW * 2));
+        let elsewhere = "https://example.org/0a1b-200.webp";
+        assert_eq!(avatar_upload(elsewhere), None);
+        assert_eq!(urls().avatar(elsewhere.to_owned()), elsewhere);
     }
 
     #[test]

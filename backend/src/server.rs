@@ -473,6 +473,11 @@ fn assemble(
         chat: chat.clone(),
         guests: config.guests,
         notifications: sql.clone().map(NotificationStore::new),
+        uploads: sql
+            .clone()
+            .filter(|_| objects.is_some() && jobs.is_some())
+            .map(UploadStore::new),
+        urls: media_urls.clone(),
     }));
     let redis = fleet.as_ref().map_or_else(Vec::new, Fleet::redis_by_use);
     let circuits = Arc::new(circuits);

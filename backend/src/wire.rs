@@ -190,8 +190,9 @@ pub fn rooms(stored: Page<StoredRoom>) -> Result<RoomPage, AppError> {
 ///
 /// # Errors
 /// Never for what the store holds.
-pub fn users(stored: Page<StoredUser>) -> Result<UserPage, AppError> {
-    let mut users: Vec<_> = stored.items.into_iter().map(user).collect();
+pub fn users(stored: Page<StoredUser>, urls: &MediaUrls) -> Result<UserPage, AppError> {
+    let shown = stored.items.into_iter().map(|stored| user(stored, urls));
+    let mut users: Vec<_> = shown.collect();
     Ok(UserPage {
         has_more: page::end(&mut users).map_err(AppError::internal)? || stored.has_more,
         users,
@@ -199,12 +200,12 @@ pub fn users(stored: Page<StoredUser>) -> Result<UserPage, AppError> {
 }
 
 /// A user as others see them.
-pub fn user(stored: StoredUser) -> User {
+pub fn user(stored: StoredUser, urls: &MediaUrls) -> User {
     User {
         id: stored.id,
         username: stored.username,
         display_name: stored.display_name,
-        avatar_url: stored.avatar_url,
+        avatar_url: stored.avatar_url.map(|stored| urls.avatar(stored)),
         guest: stored.guest,
         role: stored.role,
         email: None,
@@ -212,18 +213,18 @@ pub fn user(stored: StoredUser) -> User {
 }
 
 /// A user as they see themselves.
-pub fn oneself(stored: StoredUser) -> User {
+pub fn oneself(stored: StoredUser, urls: &MediaUrls) -> User {
     let email = stored.email.clone();
     User {
         email,
-        ..user(stored)
+        ..user(stored, urls)
     }
 }
 
 /// A member of a room. How far they have read is for those who are in it as well.
-pub fn member(stored: StoredMember, asker_is_in: bool) -> RoomMember {
+pub fn member(stored: StoredMember, asker_is_in: bool, urls: &MediaUrls) -> RoomMember {
     RoomMember {
-        user: user(stored.user),
+        user: user(stored.user, urls),
         role: stored.role,
         joined_at: stored.joined_at,
         read_seq: asker_is_in.then_some(stored.read_seq),

@@ -29,7 +29,7 @@ pub async fn list(
     blocked.truncate(limit);
     let mut items: Vec<_> = accounts.store.users(&blocked).await?;
     items.sort_by(|one, other| one.id.cmp(&other.id));
-    wire::users(Page { items, has_more })
+    wire::users(Page { items, has_more }, &accounts.urls)
 }
 
 /// Blocks a user.

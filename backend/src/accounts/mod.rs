@@ -1,6 +1,7 @@
 //! Accounts: signing in, sessions and profiles. [`Accounts`] holds the parts; the rules are functions that take it, one
 //! file per concern. No HTTP in here.
 
+pub mod avatar;
 pub mod blocks;
 pub mod connected_sessions;
 mod external_connections;
@@ -14,7 +15,7 @@ pub mod users;
 use std::sync::Arc;
 
 use protocol::{ErrorCode, User, UserId, limits::TOKEN_MAX};
-use storage::{MessageStore, NotificationStore, Sessions, StoreError, StoredUser};
+use storage::{MessageStore, NotificationStore, Sessions, StoreError, StoredUser, UploadStore};
 use tokio::task::JoinSet;
 
 use self::{
@@ -29,6 +30,7 @@ use crate::{
     error::AppError,
     fleet::bus::{Bus, Kind, Lost, Malformed, Message, Reader, Receiver, Writer},
     limits::Limits,
+    media_urls::MediaUrls,
     wire,
 };
 
@@ -51,6 +53,10 @@ pub struct Accounts {
     guests: bool,
     /// Where there are tables.
     notifications: Option<NotificationStore>,
+    /// Likewise.
+    uploads: Option<UploadStore>,
+    /// Of avatars.
+    urls: Arc<MediaUrls>,
 }
 
 /// What accounts are built from.
@@ -75,6 +81,10 @@ pub struct AccountParts {
     pub guests: bool,
     /// What users are told of, and where; where there are tables.
     pub notifications: Option<NotificationStore>,
+    /// What avatars are made of; where there are files and images.
+    pub uploads: Option<UploadStore>,
+    /// URLs of avatars.
+    pub urls: Arc<MediaUrls>,
 }
 
 /// Who acts with a token, as far as memory tells.
@@ -127,6 +137,8 @@ impl Accounts {
             chat: parts.chat,
             guests: parts.guests,
             notifications: parts.notifications,
+            uploads: parts.uploads,
+            urls: parts.urls,
         }
     }
 
@@ -228,7 +240,7 @@ impl Accounts {
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
         let read = || async {
             match self.store.user(id).await {
-                Ok(user) => Ok(Some(wire::oneself(user))),
+                Ok(user) => Ok(Some(wire::oneself(user, &self.urls))),
                 Err(StoreError::NotFound) => Ok(None),
                 Err(error) => Err(error),
             }

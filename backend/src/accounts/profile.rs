@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use protocol::{PasswordChange, Secret, Timestamp, UpdateMe, User, UserId};
+use protocol::{AttachmentId, PasswordChange, Secret, Timestamp, UpdateMe, User, UserId};
 use storage::{Departure, NO_SIGN_IN, ProfileChange, StoreError};
 
 use super::{
@@ -15,6 +15,7 @@ use crate::{
     completion::run_to_completion,
     error::AppError,
     limits::{Tier, network::Network, tiers},
+    media_urls::avatar_upload,
     wire,
 };
 
@@ -61,20 +62,34 @@ pub async fn update(
         avatar_url: request.avatar_url,
         email: request.email,
     };
-    let is_visible = change.display_name.is_some() || change.avatar_url.is_some();
     let (accounts, user) = (accounts.clone(), actor.user_id.clone());
-    run_to_completion(async move {
-        let updated = accounts.store.update_user(&user, change).await;
-        if may_have_changed(&updated) {
-            if is_visible {
-                accounts.publish_visible_change(&user);
-            } else {
-                accounts.publish_change(&user);
-            }
+    run_to_completion(async move { change_whole(&accounts, &user, change).await }).await
+}
+
+/// Changes a profile, and tells whoever has to know.
+pub(super) async fn change_whole(
+    accounts: &Accounts,
+    user: &UserId,
+    change: ProfileChange,
+) -> Result<User, AppError> {
+    let is_visible = change.display_name.is_some() || change.avatar_url.is_some();
+    let before = match change.avatar_url {
+        Some(_) => Some(accounts.store.user(user).await.map_err(gone)?.avatar_url),
+        None => None,
+    };
+    let updated = accounts.store.update_user(user, change).await;
+    if may_have_changed(&updated) {
+        if is_visible {
+            accounts.publish_visible_change(user);
+        } else {
+            accounts.publish_change(user);
         }
-        Ok(wire::oneself(updated.map_err(gone)?))
-    })
-    .await
+    }
+    let updated = updated.map_err(gone)?;
+    if let Some(before) = before.filter(|before| *before != updated.avatar_url) {
+        let_go_of_avatar(accounts, before.as_deref()).await;
+    }
+    Ok(wire::oneself(updated, &accounts.urls))
 }
 
 /// Changes the actor's password and ends all other sessions of theirs.
@@ -176,6 +191,9 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     if let Some(notifications) = &accounts.notifications {
         notifications.delete_user(user).await?;
     }
+    if let Some(uploads) = &accounts.uploads {
+        uploads.remove_avatars(user, Timestamp::now()).await?;
+    }
     let now = Timestamp::now();
     let left = accounts.store.delete_user(user, now).await;
     if may_have_changed(&left) {
@@ -194,7 +212,20 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     Ok(())
 }
 
-fn gone(error: StoreError) -> AppError {
+/// Lets go of what was somebody's avatar until now, if it was an upload.
+async fn let_go_of_avatar(accounts: &Accounts, avatar: Option<&str>) {
+    let id: Option<AttachmentId> = avatar.and_then(avatar_upload);
+    if let (Some(uploads), Some(id)) = (&accounts.uploads, id)
+        && let Err(error) = uploads
+            .remove(std::slice::from_ref(&id), Timestamp::now())
+            .await
+    {
+        // The sweeper finds it.
+        tracing::warn!(%error, "what was somebody's avatar stays for now");
+    }
+}
+
+pub(super) fn gone(error: StoreError) -> AppError {
     match error {
         StoreError::NotFound => AppError::not_found("user"),
         error => error.into(),

@@ -362,7 +362,7 @@ fn tokens(
         external: None,
     };
     Ok(Tokens {
-        user: wire::oneself(user),
+        user: wire::oneself(user, &accounts.urls),
         access_token: accounts
             .auth
             .access_tokens

@@ -21,7 +21,7 @@ pub async fn find(
         .store
         .find_users(&request.query, request.after.as_ref(), limit)
         .await?;
-    wire::users(page)
+    wire::users(page, &accounts.urls)
 }
 
 /// One user; the actor's own with what only they see.

@@ -58,6 +58,7 @@ pub const ROUTE_ACTIONS: &[RouteAction] = &[
     ),
     route(Patch, "/api/v1/me", Always("profile.update")),
     route(Delete, "/api/v1/me", Always("account.delete")),
+    route(Put, "/api/v1/me/avatar", Always("profile.avatar")),
     route(Post, "/api/v1/me/password", Always("password.change")),
     route(Put, "/api/v1/me/blocks/{userId}", Always("block.add")),
     route(Delete, "/api/v1/me/blocks/{userId}", Always("block.remove")),

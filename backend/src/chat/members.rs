@@ -36,7 +36,7 @@ pub async fn list(
     };
     let members = page.items.into_iter();
     let mut members: Vec<_> = members
-        .map(|member| wire::member(member, asker_is_in))
+        .map(|member| wire::member(member, asker_is_in, &chat.urls))
         .collect();
     Ok(MemberPage {
         has_more: page::end(&mut members).map_err(AppError::internal)? || page.has_more,
@@ -149,7 +149,7 @@ async fn set(
 async fn one(chat: &Chat, room: &RoomId, user: &UserId) -> Result<RoomMember, AppError> {
     match chat.store.member(room, user).await {
         Err(StoreError::NotFound) => Err(AppError::not_found("member")),
-        member => Ok(wire::member(member?, true)),
+        member => Ok(wire::member(member?, true, &chat.urls)),
     }
 }
 

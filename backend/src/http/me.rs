@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use protocol::{ListMyRooms, PasswordChange, RoomPage, UpdateMe, UserBody};
+use protocol::{ListMyRooms, PasswordChange, RoomPage, SetAvatar, UpdateMe, UserBody};
 
 use super::request::{JsonBody, Query};
 use crate::{
-    accounts::{profile, sessions::Device},
+    accounts::{avatar, profile, sessions::Device},
     app::SharedApp,
     audit::record::Trail,
     auth::actor::Actor,
@@ -50,6 +50,15 @@ pub async fn update(
     if let (Some(email), Some(letters)) = (email, &app.account_letters) {
         letters.address_given(&actor.user_id, &email).await;
     }
+    Ok(Json(UserBody { user }))
+}
+
+pub async fn set_avatar(
+    State(app): State<SharedApp>,
+    actor: Actor,
+    JsonBody(request): JsonBody<SetAvatar>,
+) -> Result<Json<UserBody>, AppError> {
+    let user = avatar::set(&app.accounts, &actor, request).await?;
     Ok(Json(UserBody { user }))
 }
 

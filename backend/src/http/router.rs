@@ -80,6 +80,7 @@ fn table() -> Vec<Row> {
         row(Patch, "/api/v1/me", me::update),
         row(Delete, "/api/v1/me", me::delete),
         row(Post, "/api/v1/me/password", me::change_password),
+        row(Put, "/api/v1/me/avatar", me::set_avatar),
         row(Get, "/api/v1/me/rooms", me::rooms),
         row(Get, "/api/v1/me/blocks", blocks::list),
         row(Put, "/api/v1/me/blocks/{userId}", blocks::put),

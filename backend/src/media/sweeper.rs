@@ -13,6 +13,7 @@ use super::{
     objects,
     processing::ProcessImage,
 };
+use crate::media_urls;
 
 /// Between two looks for uploads that are due.
 const EVERY: Duration = Duration::from_secs(5);
@@ -64,12 +65,32 @@ async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreEr
         };
     }
     match &upload.attached_to {
+        None if upload.avatar => check_avatar(media, upload).await,
         // Nobody wanted it.
         None => remove(media, id).await,
         Some(to) => match to.seq {
             None => find_message(media, upload, to).await,
             Some(seq) => check_message(media, upload, to, seq).await,
         },
+    }
+}
+
+/// It is an avatar for as long as its owner has it.
+async fn check_avatar(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreError> {
+    let shown = match media.store.user(&upload.owner_id).await {
+        Ok(owner) => owner.avatar_url,
+        Err(StoreError::NotFound) => None,
+        Err(error) => return Err(error),
+    };
+    let shown = shown.as_deref().and_then(media_urls::avatar_upload);
+    match shown.as_ref() == Some(&upload.id) {
+        true => {
+            media
+                .uploads
+                .check_later(&upload.id, after(CHECK_MESSAGE))
+                .await
+        }
+        false => remove(media, &upload.id).await,
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::id::UserId;
+use crate::id::{AttachmentId, UserId};
 use crate::limits::{AVATAR_URL_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, PAGE_MAX, SEARCH_QUERY_MAX};
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
@@ -34,7 +34,7 @@ pub struct User {
     pub username: String,
     /// The display name.
     pub display_name: String,
-    /// The URL of the avatar, if there is one.
+    /// The URL of the avatar, if there is one: relative to the server's address unless its user set one from elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
     /// Whether the user is a guest.
@@ -112,6 +112,20 @@ impl Request for UpdateMe {
             self.email.as_ref().and_then(Option::as_ref),
             bounds::email,
         )
+    }
+}
+
+/// Makes one of your uploads your avatar, in place of the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SetAvatar {
+    /// An image that is `ready` and isn't attached to a message.
+    pub upload_id: AttachmentId,
+}
+
+impl Request for SetAvatar {
+    fn validate(&self) -> Result<(), Invalid> {
+        Ok(())
     }
 }
 

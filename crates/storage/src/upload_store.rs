@@ -130,6 +130,8 @@ pub struct StoredUpload {
     pub attached_to: Option<AttachedTo>,
     /// Whether the message shows what became of it.
     pub announced: bool,
+    /// Whether it was made the avatar of its owner, which it is until they have another.
+    pub avatar: bool,
 }
 
 /// Without the name, which is what somebody wrote.
@@ -167,7 +169,7 @@ impl StoredUpload {
 }
 
 const COLUMNS: &str = "id, owner_id, kind, file_name, content_type, size, status, reason, media, created_at, \
-                       room_id, client_id, private, message_seq, announced, attached_at";
+                       room_id, client_id, private, message_seq, announced, attached_at, avatar";
 
 /// Uploads, durable. Cloning shares them.
 #[derive(Clone)]
@@ -259,7 +261,7 @@ impl UploadStore {
     ) -> Result<Vec<StoredUpload>, StoreError> {
         let sql = format!(
             "UPDATE uploads SET room_id = $3, client_id = $4, private = $5, check_at = $6, attached_at = $7
-            WHERE id = $1 AND owner_id = $2 AND status IN ('processing', 'ready')
+            WHERE id = $1 AND owner_id = $2 AND status IN ('processing', 'ready') AND avatar = 0
                 AND (room_id IS NULL OR (room_id = $3 AND client_id = $4))
             RETURNING {COLUMNS}"
         );
@@ -285,6 +287,35 @@ impl UploadStore {
                 format!("[{index}] isn't a complete upload of yours that can be attached"),
             )),
         }
+    }
+
+    /// Takes an image of a user's that is ready for their avatar. `None` if it isn't that, is attached to a message, or was an
+    /// avatar before. `check_at` is when somebody looks whether it became one.
+    pub async fn take_avatar(
+        &self,
+        id: &AttachmentId,
+        owner: &UserId,
+        check_at: Timestamp,
+    ) -> Result<Option<StoredUpload>, StoreError> {
+        let sql = format!(
+            "UPDATE uploads SET avatar = 1, private = 0, check_at = $3
+            WHERE id = $1 AND owner_id = $2 AND kind = 'image' AND status = 'ready' AND room_id IS NULL AND avatar = 0
+            RETURNING {COLUMNS}"
+        );
+        let statement = Statement::new(sql)
+            .bind(id.as_str())
+            .bind(owner)
+            .bind(check_at);
+        self.changed(vec![statement]).await
+    }
+
+    /// Lets go of all that was ever made the avatar of a user.
+    pub async fn remove_avatars(&self, owner: &UserId, now: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "
+            UPDATE uploads SET status = 'removed', check_at = $2
+            WHERE owner_id = $1 AND avatar = 1 AND status <> 'removed'";
+        let statement = Statement::new(SQL).bind(owner).bind(now);
+        self.sql.write(None, vec![statement]).await.map(drop)
     }
 
     /// Takes uploads off a message that wasn't stored, unless it was after all; they are removed at `expires_at`.
@@ -474,5 +505,6 @@ fn read(row: &Row) -> Result<StoredUpload, StoreError> {
             at: at.unwrap_or(Timestamp::from_unix_ms(0)),
         }),
         announced: row.get(14)?,
+        avatar: row.get(16)?,
     })
 }

@@ -58,6 +58,11 @@ export interface TertuliaEvents {
   "room:updated": ServerEvents["room:updated"];
   /** The members of a room changed; `userId` may be oneself, added or removed. */
   "room:member": ServerEvents["room:member"];
+  /**
+   * What was read of something is outdated: by a key such as `user:ID` after a change of that user's name or picture, or a kind alone
+   * (`user`) for all of that kind. Nothing is told of what changes while there is no connection.
+   */
+  outdated: string;
   /** A message on its way changed, came, or went; in any room. */
   outgoing: OutgoingMessage;
   /**
@@ -108,7 +113,10 @@ export class Tertulia {
       },
       event: (event) => this.#receive(event),
       attended: () => this.notifications.connected(),
-      notification: (name, payload) => this.notifications.receive(name, payload),
+      notification: (name, payload) => {
+        if (name === "cache:invalidated") this.#events.emit("outdated", (payload as { key: string }).key);
+        else this.notifications.receive(name, payload);
+      },
       state: (state) => this.#events.emit("connection", state),
     });
     this.#host = this.#roomHost(options.maxBehind ?? MAX_BEHIND);

@@ -2,6 +2,7 @@
 //! Where a process has to end, or to print, it is the built one.
 
 pub mod api;
+mod avatars;
 mod bad_input;
 mod blocks;
 mod bounds;

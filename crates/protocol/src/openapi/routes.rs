@@ -35,7 +35,7 @@ use crate::tokens::{
     ResetPassword, Tokens, Unsubscribe, VerifyEmail,
 };
 use crate::upload::{CreateUpload, MediaQuery, UploadBody, UploadCreated};
-use crate::user::{ListBlocks, ListUsers, UpdateMe, UserBody, UserPage};
+use crate::user::{ListBlocks, ListUsers, SetAvatar, UpdateMe, UserBody, UserPage};
 
 const TOKENS: Content = Content::Json(schema_of::<Tokens>);
 const USER: Content = Content::Json(schema_of::<UserBody>);
@@ -157,6 +157,15 @@ pub const ROUTES: &[Route] = &[
     )
     .query(schema_of::<ListMyRooms>)
     .answers(&[(200, ROOMS)]),
+    route(
+        Put,
+        "/api/v1/me/avatar",
+        "setAvatar",
+        "Make one of your uploads your avatar",
+    )
+    .body(schema_of::<SetAvatar>)
+    .answers(&[(200, USER)])
+    .refuses(&[NotFound, Conflict]),
     route(
         Get,
         "/api/v1/me/preferences",

@@ -245,6 +245,7 @@ fn what_the_documents_say_of_a_body_the_checks_do() {
         GuestRequest: { "displayName": "Ana" };
         RefreshRequest: { "refreshToken": "x" };
         PasswordChange: { "currentPassword": "a password", "newPassword": "another one" };
+        SetAvatar: { "uploadId": "u" };
         UpdateMe: { "displayName": "Ana", "avatarUrl": "https://example.org/a", "email": "ana@example.org" };
         CreateRoom: { "name": "Tea", "kind": "public", "members": ["x"] }, { "kind": "direct", "members": ["x"] };
         UpdateRoom: { "name": "Tea" };

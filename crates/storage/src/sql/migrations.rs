@@ -37,4 +37,5 @@ migrations! {
     "0003_jobs"
     "0004_uploads"
     "0005_letters_and_pushes"
+    "0006_avatars"
 }

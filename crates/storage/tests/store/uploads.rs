@@ -84,6 +84,7 @@ stack::on_each!(
         what_was_not_sent_is_free_again,
         what_is_due_is_one_instances,
         an_upload_and_its_job_are_one_change,
+        an_avatar_is_nothing_else,
     ]
 );
 
@@ -323,4 +324,51 @@ async fn an_upload_and_its_job_are_one_change(fixture: Fixture) {
         .await
         .unwrap();
     assert_eq!(completed.unwrap().media, Some(media));
+}
+
+async fn an_avatar_is_nothing_else(fixture: Fixture) {
+    let uploads = &fixture.uploads;
+    let taken = async |id: &str, owner: &UserId| {
+        let id = self::id(id);
+        uploads.take_avatar(&id, owner, at(50)).await.unwrap()
+    };
+    fixture.processing("a").await;
+    assert!(taken("a", &ann()).await.is_none(), "it isn't ready");
+    let media = StoredMedia {
+        key: "a-full.jpg".to_owned(),
+        content_type: "image/jpeg".to_owned(),
+        width: Some(1),
+        height: Some(1),
+        placeholder: None,
+        animated: false,
+        variants: Vec::new(),
+    };
+    let finish = async |id: &str| {
+        let (id, outcome) = (self::id(id), Ok(media.clone()));
+        let finished = uploads.finish(&id, &outcome, at(1_000)).await;
+        finished.unwrap().unwrap()
+    };
+    finish("a").await;
+    let bob = UserId::trusted("bob");
+    assert!(taken("a", &bob).await.is_none(), "it is another's");
+    let avatar = taken("a", &ann()).await.unwrap();
+    assert!(avatar.avatar && avatar.media == Some(media.clone()));
+    assert!(taken("a", &ann()).await.is_none(), "it is one already");
+    let (ids, message) = ([id("a")], to("r", "c"));
+    let attached = uploads.attach(&ids, &ann(), &message, at(60)).await;
+    assert!(matches!(attached, Err(StoreError::Conflict { .. })));
+    assert_eq!(fixture.due(50).await, ["a"]);
+
+    fixture.processing("b").await;
+    finish("b").await;
+    let attached = uploads
+        .attach(&[id("b")], &ann(), &message, at(5_000))
+        .await;
+    attached.unwrap();
+    assert!(taken("b", &ann()).await.is_none(), "it is of a message");
+
+    uploads.remove_avatars(&ann(), at(70)).await.unwrap();
+    assert_eq!(fixture.get("a").await.status, UploadStatus::Removed);
+    assert_eq!(fixture.get("b").await.status, UploadStatus::Ready);
+    uploads.remove_avatars(&bob, at(70)).await.unwrap();
 }

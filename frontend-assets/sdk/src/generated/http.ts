@@ -450,6 +450,23 @@ export interface paths {
         patch: operations["updateMe"];
         trace?: never;
     };
+    "/api/v1/me/avatar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Make one of your uploads your avatar */
+        put: operations["setAvatar"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me/blocks": {
         parameters: {
             query?: never;
@@ -1923,6 +1940,11 @@ export interface components {
             /** @description The sessions. */
             sessions: components["schemas"]["Session"][];
         };
+        /** @description Makes one of your uploads your avatar, in place of the one before. */
+        SetAvatar: {
+            /** @description An image that is `ready` and isn't attached to a message. */
+            uploadId: components["schemas"]["AttachmentId"];
+        };
         /** @description Opens or closes a circuit on all instances, or has outcomes decide again from the closed state on. */
         SetCircuit: {
             /** @description What is to decide. */
@@ -2022,7 +2044,7 @@ export interface components {
         UploadState: "awaited" | "processing" | "ready" | "failed";
         /** @description A user. */
         User: {
-            /** @description The URL of the avatar, if there is one. */
+            /** @description The URL of the avatar, if there is one: relative to the server's address unless its user set one from elsewhere. */
             avatarUrl?: string;
             /** @description The display name. */
             displayName: string;
@@ -3123,6 +3145,38 @@ export interface operations {
             400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
+            413: components["responses"]["too_large"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    setAvatar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetAvatar"];
+            };
+        };
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserBody"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["conflict"];
             413: components["responses"]["too_large"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];

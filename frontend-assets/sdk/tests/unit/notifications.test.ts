@@ -44,6 +44,14 @@ test("the count is the server's, and rises by what is new", async () => {
   expect(heard).toEqual(["n1"]);
 });
 
+test("what was read and has changed is named", async () => {
+  await signIn();
+  const outdated: string[] = [];
+  client.on("outdated", (key) => outdated.push(key));
+  server.socket.notify("cache:invalidated", { key: "user:u1" });
+  expect(outdated).toEqual(["user:u1"]);
+});
+
 test("what was read on another device is counted anew, once for several", async () => {
   server.unread = 5;
   await signIn();

@@ -21,6 +21,7 @@ import { Field } from "../ui/Field.tsx";
 import { Name } from "../ui/Name.tsx";
 import { complain, say } from "../ui/toasts.tsx";
 import { Waiting } from "../ui/Waiting.tsx";
+import { AvatarField } from "./AvatarField.tsx";
 import { LanguageSwitch } from "./LanguageSwitch.tsx";
 import styles from "./settings.module.css";
 
@@ -80,6 +81,7 @@ function Profile() {
   };
   return (
     <>
+      <AvatarField />
       <form
         className={controls.form}
         onSubmit={(event) => {
@@ -314,7 +316,7 @@ function Blocked() {
       <ul>
         {users.map((user) => (
           <li key={user.id} className={controls.row}>
-            <Avatar name={nameOf(user)} />
+            <Avatar name={nameOf(user)} userId={user.id} />
             <div className={controls.grow}>
               <p className={controls.name}>
                 <Name>{nameOf(user)}</Name>

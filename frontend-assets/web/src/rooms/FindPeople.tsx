@@ -92,7 +92,7 @@ function People({ title, action, onPick, isDone, onQuery, onClose }: Props) {
       <ul>
         {people.map((user) => (
           <li key={user.id} className={controls.row}>
-            <Avatar name={nameOf(user)} />
+            <Avatar name={nameOf(user)} userId={user.id} />
             <div className={controls.grow}>
               <p className={controls.name}>
                 <Name>{nameOf(user)}</Name> {user.guest && <span className={controls.badge}>{text.guestBadge}</span>}

@@ -15,6 +15,7 @@ import { Dialog } from "../ui/Dialog.tsx";
 import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
+import { PeerAvatar } from "./PeerAvatar.tsx";
 import styles from "./go-to.module.css";
 import { myRooms } from "./my-rooms.ts";
 import { inOrder } from "./order.ts";
@@ -56,7 +57,7 @@ export default function GoTo({ onClose }: { onClose: () => void }) {
           {found.map(({ info, unread }) => (
             <Ariakit.ComboboxItem key={info.id} className={styles.item} onClick={() => go(`/rooms/${info.id}`)}>
               {info.kind === "direct" ? (
-                <Avatar name={roomName(info)} size="small" />
+                <PeerAvatar room={info} size="small" />
               ) : info.kind === "private" ? (
                 <Lock size={16} aria-hidden />
               ) : (
@@ -70,7 +71,7 @@ export default function GoTo({ onClose }: { onClose: () => void }) {
           ))}
           {others.map((user) => (
             <Ariakit.ComboboxItem key={user.id} className={styles.item} onClick={() => write(user.id)}>
-              <Avatar name={nameOf(user)} size="small" />
+              <Avatar name={nameOf(user)} userId={user.id} size="small" />
               <span className={controls.grow}>
                 <Name>{nameOf(user)}</Name>
               </span>

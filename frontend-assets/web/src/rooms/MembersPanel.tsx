@@ -74,7 +74,7 @@ function Member({ member: { user, role }, info, isOnline }: { member: RoomMember
   }
   return (
     <li className={controls.row}>
-      <Avatar name={nameOf(user)} isOnline={isOnline} />
+      <Avatar name={nameOf(user)} userId={user.id} isOnline={isOnline} />
       <div className={controls.grow}>
         <p className={controls.name}>
           <Name>{nameOf(user)}</Name>

@@ -11,7 +11,6 @@ import { tertulia } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
 import { isolated, nameOf, roomName } from "../text/names.ts";
 import { noteWhereabouts, useWhereabouts } from "../whereabouts.ts";
-import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Ask, Dialog } from "../ui/Dialog.tsx";
 import { Field } from "../ui/Field.tsx";
@@ -20,6 +19,7 @@ import { Name } from "../ui/Name.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { forget, leave } from "./my-rooms.ts";
 import { useBlocks } from "./people.ts";
+import { PeerAvatar } from "./PeerAvatar.tsx";
 import styles from "./room-header.module.css";
 
 const AddPeople = lazy(async () => ({ default: (await import("./FindPeople.tsx")).AddPeople }));
@@ -89,7 +89,7 @@ export function RoomHeader({ info, peer, peerOnline, online, panel, onPanel }: P
         <ArrowLeft size={20} aria-hidden />
       </Link>
       {isDirect ? (
-        <Avatar name={roomName(info)} isOnline={peerOnline} />
+        <PeerAvatar room={info} isOnline={peerOnline} />
       ) : info.kind === "private" ? (
         <Lock size={19} aria-hidden />
       ) : (

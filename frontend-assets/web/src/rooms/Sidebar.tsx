@@ -17,6 +17,7 @@ import { Waiting } from "../ui/Waiting.tsx";
 import { Wordmark } from "../ui/Wordmark.tsx";
 import { myRooms, reload, type Entry } from "./my-rooms.ts";
 import { inOrder } from "./order.ts";
+import { PeerAvatar } from "./PeerAvatar.tsx";
 import styles from "./sidebar.module.css";
 
 interface Props {
@@ -79,7 +80,7 @@ export function Sidebar({ className, onOpen }: Props) {
         </Group>
       </div>
       <footer className={styles.footer}>
-        <Avatar name={nameOf(me)} />
+        <Avatar name={nameOf(me)} userId={me.id} />
         <span className={controls.grow}>
           <span className={styles.me}>
             <Name>{nameOf(me)}</Name>
@@ -139,7 +140,7 @@ const Item = memo(function Item({ entry: { info, unread, mentioned, peerOnline }
       <Link href={href} className={classes} aria-current={isCurrent ? "page" : undefined}>
         <span className={styles.mark}>
           {info.kind === "direct" ? (
-            <Avatar name={roomName(info)} size="small" isOnline={peerOnline} />
+            <PeerAvatar room={info} size="small" isOnline={peerOnline} />
           ) : info.kind === "private" ? (
             <Lock size={15} aria-hidden />
           ) : (

@@ -5,6 +5,7 @@ import type { Room, RoomMember, User } from "@tertulia/sdk";
 import { useEffect, useMemo, useState } from "react";
 import { tertulia } from "../tertulia.ts";
 import { nameOf } from "../text/names.ts";
+import { notePictures } from "./pictures.ts";
 
 const PAGE = 200;
 /** Members that are looked at by name at a time. */
@@ -41,6 +42,7 @@ export function useMembers(room: Room) {
     getNextPageParam: (page) => (page.hasMore ? page.members.at(-1)?.user.id : undefined),
   });
   const members = useMemo<readonly RoomMember[]>(() => query.data?.pages.flatMap((page) => page.members) ?? [], [query.data]);
+  useEffect(() => notePictures(members.map(({ user }) => user)), [members]);
   return { ...query, members };
 }
 
@@ -146,7 +148,11 @@ export function useTyping(room: Room, members: readonly RoomMember[], isMe: (use
 export function usePeople(query: string) {
   return useQuery({
     queryKey: ["people", query],
-    queryFn: () => tertulia.api.get("users", { query: { query, limit: 30 } }),
+    queryFn: async () => {
+      const page = await tertulia.api.get("users", { query: { query, limit: 30 } });
+      notePictures(page.users);
+      return page;
+    },
     enabled: query !== "",
   });
 }

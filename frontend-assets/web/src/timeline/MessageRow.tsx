@@ -83,7 +83,7 @@ export const MessageRow = memo(function MessageRow({ row, previous, isFirstUnrea
       >
         <div className={styles.gutter}>
           {beginsGroup ? (
-            <Avatar name={name} />
+            <Avatar name={name} userId={sender.id || undefined} />
           ) : (
             <time dateTime={at} className={styles.aside}>
               {time(at)}

@@ -61,7 +61,7 @@ export function SearchPanel({ onClose }: { onClose: () => void }) {
           messages.map((message) => (
             <li key={message.id}>
               <button type="button" onClick={() => open(message.seq)}>
-                <Avatar name={nameOf(message.sender)} size="small" />
+                <Avatar name={nameOf(message.sender)} userId={message.sender.id || undefined} size="small" />
                 <span className={controls.grow}>
                   <b>
                     <Name>{nameOf(message.sender)}</Name>
