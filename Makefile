@@ -89,12 +89,12 @@ test-sdk: $(SDK)/node_modules/.package-lock.json server-under-test ## Of the tes
 	cd $(SDK) && npm run size && npm test && npm run test:server
 
 test-browser: $(BROWSER)/node_modules/.package-lock.json server-under-test ## Of the tests, those that drive the web client in Chromium
-	scripts/prerequisites chromium python
+	scripts/prerequisites chromium libcurl nginx openssl postgresql python rabbitmq redis
 	cd $(BROWSER) && npm test
 
 # With an example, cargo resolves the features as for the tests.
-server-under-test: web ## Build the server that the tests start
-	cargo build --workspace --bin server-under-test --example documents
+server-under-test: web ## Build the server and the worker that the tests start
+	cargo build --workspace --bin server-under-test --bin tertulia-worker --example documents
 
 web: $(WEB)/dist/index.html ## Build the web client, which the server then holds
 
