@@ -12,13 +12,12 @@ use protocol::{ApiKeyId, AuditOutcome, CreateApiKey, Request, Role, Secret};
 use redis_client::RedisClient;
 use storage::{
     AuditStore, DEAD_JOBS_SETTLED, DeadJob, JobStore, MessageStore, OpenError, Postgres, Sql,
-    StoreError, StoredApiKey,
+    StoreError, StoredApiKey, causes,
 };
 
 use crate::{
     audit::record::Record,
     config::{Config, FleetConfig},
-    error::causes,
     fleet::{
         bus::Bus,
         instances::{Instances, RenewError},
@@ -294,11 +293,7 @@ pub async fn settle_dead_jobs(
         .by_system()
         .on("job", kind)
         .with("jobs", settled);
-    let action = match action {
-        DeadJobAction::Replay => "replay",
-        DeadJobAction::Drop => "drop",
-    };
-    done.set_detail("action", action);
+    done.set_detail("action", action.name());
     if let Some(id) = id {
         done.set_detail("id", id);
     }

@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     notifications::Notifications,
     publish::{Publishing, api_keys::ApiKeys},
+    rollups::Rollups,
 };
 
 /// The components of one server, shared by all that it serves.
@@ -78,6 +79,8 @@ pub struct App {
     pub account_letters: Option<Arc<AccountLetters>>,
     /// What users are to know; likewise where there are tables.
     pub notifications: Option<Arc<Notifications>>,
+    /// What happened on each day; likewise.
+    pub rollups: Option<Arc<Rollups>>,
     /// The keys of other programs.
     pub api_keys: Arc<ApiKeys>,
     /// Events from outside.

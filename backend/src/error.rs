@@ -11,18 +11,6 @@ use storage::StoreError;
 
 use crate::log_throttle::LogThrottle;
 
-/// The sources of an error, each after a colon: for the log and the command line.
-pub fn causes(error: &dyn std::error::Error) -> String {
-    let mut causes = String::new();
-    let mut source = error.source();
-    while let Some(error) = source {
-        causes.push_str(": ");
-        causes.push_str(&error.to_string());
-        source = error.source();
-    }
-    causes
-}
-
 /// The refusal of a request.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", body.message)]

@@ -32,6 +32,7 @@ pub mod page;
 pub mod process;
 pub mod publish;
 pub mod push;
+pub mod rollups;
 pub mod server;
 pub mod socket;
 pub mod topics;

@@ -68,14 +68,14 @@ fn main() -> ExitCode {
             let kind = kind.to_owned();
             run(|config| list_jobs(config, Some(kind)))
         }
-        ["admin", "jobs", command @ ("replay" | "drop"), kind] => {
-            let (command, kind) = (command.to_owned(), kind.to_owned());
-            run(|config| settle_jobs(config, command, kind, None))
-        }
-        ["admin", "jobs", command @ ("replay" | "drop"), kind, id] => {
-            let (command, kind) = (command.to_owned(), kind.to_owned());
-            let id = id.to_owned();
-            run(|config| settle_jobs(config, command, kind, Some(id)))
+        ["admin", "jobs", action, kind, ref id @ ..] if id.len() <= 1 => {
+            match DeadJobAction::named(action) {
+                Some(action) => {
+                    let (kind, id) = (kind.to_owned(), id.first().map(|id| (*id).to_owned()));
+                    run(|config| settle_jobs(config, action, kind, id))
+                }
+                None => Err(USAGE.to_owned()),
+            }
         }
         ["version" | "--version" | "-V"] => {
             say(&format!("tertulia {}", env!("CARGO_PKG_VERSION")));
@@ -205,18 +205,13 @@ async fn list_jobs(config: Config, kind: Option<String>) -> Result<(), String> {
 
 async fn settle_jobs(
     config: Config,
-    command: String,
+    action: DeadJobAction,
     kind: String,
     id: Option<String>,
 ) -> Result<(), String> {
-    let settling = if command == "replay" {
-        DeadJobAction::Replay
-    } else {
-        DeadJobAction::Drop
-    };
-    let settled = admin::settle_dead_jobs(&config, settling, &kind, id.as_deref()).await;
+    let settled = admin::settle_dead_jobs(&config, action, &kind, id.as_deref()).await;
     let jobs = settled.map_err(|e| e.to_string())?;
-    let done = match settling {
+    let done = match action {
         DeadJobAction::Replay => "enqueued again",
         DeadJobAction::Drop => "dropped",
     };

@@ -50,6 +50,7 @@ use crate::{
     operations,
     publish::{Publishing, api_keys::ApiKeys, emitter},
     push::Push,
+    rollups::Rollups,
     socket::{Connector, RESUMING},
 };
 
@@ -175,6 +176,7 @@ pub async fn start_and_notify(
     let mut background = JoinSet::new();
     let shared = app.clone();
     background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
+    jobs::register(&app, Role::Server).map_err(StartError::Internal)?;
     let (stop_jobs, jobs_stopped) = watch::channel(false);
     let running_jobs = tokio::spawn(jobs::run(app.clone(), Role::Server, jobs_stopped));
     let mut bus_tasks = JoinSet::new();
@@ -259,6 +261,9 @@ pub async fn start_and_notify(
         notifications.step_down().await;
     }
     app.auth.last_seen.flush().await;
+    if let Some(rollups) = &app.rollups {
+        rollups.flush().await;
+    }
     close_stores(&app, audit_tasks).await;
     app.instances.leave().await;
     bus_tasks.shutdown().await;
@@ -485,7 +490,10 @@ fn assemble(
         circuits.breaker(Dependency::Smtp)
     }));
     let links = Arc::new(Links::new(config.mail.public_url.clone(), secret));
-    let notifications = sql.clone().zip(jobs.as_ref()).map(|(sql, jobs)| {
+    let rollups = sql.clone();
+    let rollups = rollups.map(|sql| Arc::new(Rollups::new(sql, user_sockets.clone())));
+    let parts = sql.clone().zip(jobs.as_ref()).zip(rollups.clone());
+    let notifications = parts.map(|((sql, jobs), rollups)| {
         Arc::new(Notifications::new(NotificationParts {
             store: store.clone(),
             sql,
@@ -499,6 +507,7 @@ fn assemble(
             delivery: Delivery::new(hub.clone(), bus.clone(), user_sockets.clone()),
             bus: bus.clone(),
             news: chat.news().clone(),
+            rollups,
             instance: instances.own().to_string(),
         }))
     });
@@ -553,6 +562,7 @@ fn assemble(
         )),
         publishing: Publishing::new(hub.clone(), bus.clone()),
         notifications,
+        rollups,
         resuming: Semaphore::new(RESUMING),
         startup,
         unfinished_requests: Arc::default(),
@@ -625,6 +635,9 @@ fn spawn_tasks(tasks: &mut JoinSet<()>, app: &SharedApp) {
     app.accounts.spawn_tasks(tasks);
     if let Some(notifications) = &app.notifications {
         notifications.spawn_tasks(tasks);
+    }
+    if let Some(rollups) = app.rollups.clone() {
+        tasks.spawn(async move { rollups.run().await });
     }
     let cache = app.cache.clone();
     tasks.spawn(async move { cache.run().await });

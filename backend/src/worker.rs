@@ -32,15 +32,7 @@ pub async fn start(
         return Err(StartError::Worker(message.to_owned()));
     }
     let (app, fleet) = server::worker_components(config, operations.local_addr()?).await?;
-    if let Some(wanted) = &app.config.jobs.kinds {
-        let handlers = jobs::handlers(&app);
-        let known: Vec<_> = handlers.kinds().collect();
-        if let Some(unknown) = wanted.iter().find(|kind| !known.contains(&kind.as_str())) {
-            let known = known.join(", ");
-            let message = format!("WORKER_KINDS: {unknown} isn't among the kinds of jobs: {known}");
-            return Err(StartError::Worker(message));
-        }
-    }
+    jobs::register(&app, Role::Worker).map_err(StartError::Worker)?;
     // For the metrics alone: it listens nowhere.
     let gateway = Gateway::new(
         server::gateway_config(&app),

@@ -130,6 +130,6 @@ impl ConnectedSessions {
 /// With jitter, for sessions that connected together.
 fn next_check(expires_at: Timestamp) -> Timestamp {
     let again = MAX_AGE.mul_f64(rand::rng().random_range(0.5..1.0));
-    let again = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + again.as_millis() as i64);
+    let again = Timestamp::now().plus(again);
     expires_at.min(again)
 }

@@ -210,5 +210,5 @@ impl ExternalConnections {
 /// With jitter, for users who connected together.
 fn next_check() -> Timestamp {
     let age = MAX_AGE.mul_f64(rand::rng().random_range(0.5..1.0));
-    Timestamp::from_unix_ms(Timestamp::now().unix_ms() + age.as_millis() as i64)
+    Timestamp::now().plus(age)
 }

@@ -375,7 +375,7 @@ fn tokens(
 
 fn expiry(user: &StoredUser, now: Timestamp) -> Timestamp {
     let life = if user.guest { GUEST_LIFE } else { LIFE };
-    Timestamp::from_unix_ms(now.unix_ms() + life.as_millis() as i64)
+    now.plus(life)
 }
 
 fn ended() -> AppError {

@@ -147,7 +147,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
     fn later(by: Duration) -> Timestamp {
-        Timestamp::from_unix_ms(NOW.unix_ms() + by.as_millis() as i64)
+        NOW.plus(by)
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl RevokedSessions {
 }
 
 fn before(now: Timestamp, by: Duration) -> Timestamp {
-    Timestamp::from_unix_ms(now.unix_ms() - by.as_millis() as i64)
+    now.minus(by)
 }
 
 #[cfg(test)]

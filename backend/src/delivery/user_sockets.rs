@@ -241,6 +241,13 @@ impl UserSockets {
         self.sessions.contains_key(session)
     }
 
+    /// Calls `see` with each user that has a socket here. It must not come back to this.
+    pub fn for_each_user(&self, mut see: impl FnMut(&UserId)) {
+        for user in self.users.iter().filter(|user| !user.sockets.is_empty()) {
+            see(user.key());
+        }
+    }
+
     /// The number of users that have a socket here.
     pub fn online(&self) -> usize {
         let users = self.users.iter();

@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use parking_lot::Mutex;
 use rand::RngExt;
 use redis_client::{RedisClient, RedisError};
-use storage::{MessageStore, StoreError};
+use storage::{MessageStore, StoreError, causes};
 
 use super::instances::{Instances, RenewError};
-use crate::{auth::revocations::Revocations, error::causes};
+use crate::auth::revocations::Revocations;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

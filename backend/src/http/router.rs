@@ -167,6 +167,7 @@ fn table() -> Vec<Row> {
         ),
         row(Get, "/api/v1/admin/jobs", admin::jobs::list),
         row(Post, "/api/v1/admin/jobs", admin::jobs::settle),
+        row(Get, "/api/v1/admin/rollups", admin::rollups::list),
         row(Get, "/api/v1/admin/audit", admin::audit::list),
         row(Get, "/api/v1/admin/audit/export", admin::audit::export),
         row(Post, "/api/v1/uploads", uploads::create),

@@ -4,6 +4,7 @@
 //! A server that is alone runs them itself, and so do the instances of a fleet without a broker. With one they publish them, and
 //! workers ([`crate::worker`]) run them.
 
+mod daily;
 mod retention;
 pub mod waiting;
 
@@ -29,6 +30,7 @@ use crate::{
         processing::{self, ProcessImage},
     },
     notifications::{DigestJob, PushJob, TellJob},
+    rollups::{RollUp, Rollups},
 };
 
 /// What runs may take to end when the process stops; the others are given back.
@@ -53,6 +55,7 @@ pub enum Role {
     /// It takes them from the broker and runs them.
     Worker,
 }
+
 /// A letter waits for one server, for hours if it has to.
 const LETTERS: KindSettings = KindSettings {
     concurrency: 4,
@@ -74,11 +77,39 @@ const NOTICES: KindSettings = KindSettings {
     retries: Retries::PATIENT,
 };
 
+/// Says what runs each kind of job in this process, before [`run`].
+///
+/// # Errors
+/// If the configuration of a worker names a kind that isn't known.
+pub fn register(app: &App, role: Role) -> Result<(), String> {
+    let Some(jobs) = &app.jobs else {
+        return Ok(());
+    };
+    let mut handlers = handlers(app);
+    if let (Some(wanted), Role::Worker) = (&app.config.jobs.kinds, role) {
+        let known: Vec<_> = handlers.kinds().collect();
+        if let Some(unknown) = wanted.iter().find(|kind| !known.contains(&kind.as_str())) {
+            let known = known.join(", ");
+            return Err(format!(
+                "WORKER_KINDS: {unknown} isn't among the kinds of jobs: {known}"
+            ));
+        }
+        handlers = handlers.only(wanted);
+    }
+    if jobs.handlers.set(Arc::new(handlers)).is_err() {
+        tracing::error!("the handlers of jobs are registered already");
+    }
+    Ok(())
+}
+
 /// What runs each kind of job.
-pub fn handlers(app: &App) -> Handlers {
+fn handlers(app: &App) -> Handlers {
     let mut handlers = Handlers::default();
     if let Some(jobs) = &app.jobs {
         handlers.add(retention::handler(jobs.queue().store().clone()));
+    }
+    if let Some(rollups) = &app.rollups {
+        handlers.add(rollup_handler(rollups));
     }
     if let Some(media) = &app.media {
         handlers.add(image_handler(media, app.config.media.image_processes));
@@ -122,6 +153,19 @@ pub fn handlers(app: &App) -> Handlers {
         counts.observe(move |duration| took.record(duration));
     }
     handlers
+}
+
+fn rollup_handler(rollups: &Arc<Rollups>) -> Handler {
+    let settings = KindSettings {
+        concurrency: 1,
+        time_limit: Duration::from_secs(120),
+        retries: Retries::PATIENT,
+    };
+    let rollups = rollups.clone();
+    Handler::new(settings, move |job: RollUp, _| {
+        let rollups = rollups.clone();
+        async move { rollups.close(job).await }
+    })
 }
 
 /// As many wait for a process as decode in one, so that the next one is in memory when it ends.
@@ -183,7 +227,13 @@ impl Jobs {
 
 /// Does what this process does with jobs, until `stop` is true.
 pub async fn run(app: SharedApp, role: Role, mut stop: watch::Receiver<bool>) {
-    let Some(jobs) = &app.jobs else { return };
+    let Some((jobs, handlers)) = app
+        .jobs
+        .as_ref()
+        .and_then(|jobs| Some((jobs, jobs.handlers.get()?)))
+    else {
+        return;
+    };
     let started = async {
         while !app.startup.is_over() {
             sleep(START).await;
@@ -193,13 +243,6 @@ pub async fn run(app: SharedApp, role: Role, mut stop: watch::Receiver<bool>) {
         () = started => {}
         _ = stop.wait_for(|stop| *stop) => return,
     }
-    let handlers = jobs.handlers.get_or_init(|| {
-        let handlers = handlers(&app);
-        Arc::new(match (&app.config.jobs.kinds, role) {
-            (Some(kinds), Role::Worker) => handlers.only(kinds),
-            _ => handlers,
-        })
-    });
     let (queue, handlers) = (jobs.queue.clone(), handlers.clone());
     let running_stop = stop.clone();
     let running = async {
@@ -227,7 +270,7 @@ pub async fn run(app: SharedApp, role: Role, mut stop: watch::Receiver<bool>) {
         running,
         relaying,
         jobs.waiting.run(stop.clone()),
-        retention::run(&jobs.queue, stop.clone()),
+        daily::run(&jobs.queue, stop.clone()),
     )
     .await;
     if let Some(broker) = &jobs.broker {

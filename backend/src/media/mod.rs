@@ -161,6 +161,5 @@ impl Media {
 
 /// So long from now.
 fn after(time: Duration) -> Timestamp {
-    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_ms(Timestamp::now().unix_ms().saturating_add(millis))
+    Timestamp::now().plus(time)
 }

@@ -51,12 +51,9 @@ async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreEr
     if upload.status == UploadStatus::Removed {
         remove_objects(media, id).await?;
         // Until then it counts among those of its day.
-        let counted = upload.created_at.unix_ms() + UNATTACHED.as_millis() as i64;
-        return match counted > Timestamp::now().unix_ms() {
-            true => {
-                let at = Timestamp::from_unix_ms(counted);
-                media.uploads.check_later(id, at).await
-            }
+        let counted = upload.created_at.plus(UNATTACHED);
+        return match counted > Timestamp::now() {
+            true => media.uploads.check_later(id, counted).await,
             false => {
                 media.uploads.forget(id).await?;
                 media.counts.count_removed(1);
@@ -123,7 +120,7 @@ async fn find_message(
         .message_of_client(&to.room_id, sender, &to.client_id);
     match found.await {
         Ok(Some(message)) => told_place(media, id, to, message.seq, id).await,
-        Ok(None) if to.at.unix_ms() + STORING.as_millis() as i64 > Timestamp::now().unix_ms() => {
+        Ok(None) if to.at.plus(STORING) > Timestamp::now() => {
             media.uploads.check_later(&upload.id, after(UNKNOWN)).await
         }
         Ok(None) => media.uploads.detach(id, to, after(UNATTACHED)).await,
@@ -150,8 +147,7 @@ async fn check_message(
     }
     match upload.status {
         UploadStatus::Processing => {
-            let created = upload.created_at.unix_ms() + JOB.as_millis() as i64;
-            if created < Timestamp::now().unix_ms() {
+            if upload.created_at.plus(JOB) < Timestamp::now() {
                 media.queue.enqueue(&ProcessImage::of(&upload.id)).await?;
             }
             media.uploads.check_later(&upload.id, after(JOB)).await

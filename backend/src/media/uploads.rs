@@ -83,7 +83,7 @@ pub(super) async fn begin(
         expires_at: after(UNATTACHED),
     };
     let quota = UploadQuota {
-        since: Timestamp::from_unix_ms(now.unix_ms() - DAY.as_millis() as i64),
+        since: now.minus(DAY),
         files: media.config.daily_files,
         bytes: media.config.daily_bytes,
     };

@@ -11,7 +11,7 @@ use storage::{
     NewNotification, Outlet, Statement, StoreError, StoredDevice, StoredNotification, StoredUser,
 };
 
-use super::{Notifications, ago, preferences, quiet_hours};
+use super::{Notifications, preferences, quiet_hours};
 use crate::{
     mail::{self, Digest, Missed, account_letters::job_error},
     push::{PushError, PushMessage},
@@ -175,8 +175,7 @@ impl Notifications {
             return Ok(());
         }
         // Half a second of slack: this job may run a moment early by another instance's clock.
-        let before = ago(
-            now,
+        let before = now.minus(
             self.settings
                 .push_after
                 .saturating_sub(Duration::from_millis(500)),
@@ -264,7 +263,7 @@ impl Notifications {
         }
         let now = Timestamp::now();
         let slack = Duration::from_millis(500);
-        let before = ago(now, self.settings.mail_after.saturating_sub(slack));
+        let before = now.minus(self.settings.mail_after.saturating_sub(slack));
         // Before it is sent, so that another letter to the same user doesn't hold the same.
         let claim = Timestamp::from_unix_ms(job.burst_ends);
         let (stored, outlet) = (&self.stored, Outlet::Mail);

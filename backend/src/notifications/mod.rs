@@ -35,6 +35,7 @@ use crate::{
     fleet::bus::Bus,
     mail::{Links, Mail},
     push::Push,
+    rollups::Rollups,
 };
 
 pub use away::{DigestJob, PushJob, TellJob};
@@ -46,6 +47,9 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Between two looks at what is too old, and how many are removed at a time.
 const UPKEEP_EVERY: Duration = Duration::from_secs(600);
 const REMOVED_AT_ONCE: u32 = 5_000;
+
+/// Rooms that are looked at at a time, whether they are still there.
+const ROOMS_AT_ONCE: u32 = 500;
 
 /// Notifications of all users.
 pub struct Notifications {
@@ -65,6 +69,7 @@ pub struct Notifications {
     delivery: Delivery,
     bus: Arc<Bus>,
     news: Arc<News>,
+    rollups: Arc<Rollups>,
     counts: Counts,
     /// Of this instance, as the holder of a lease.
     holder: String,
@@ -96,6 +101,8 @@ pub struct NotificationParts {
     pub bus: Arc<Bus>,
     /// What happened in rooms.
     pub news: Arc<News>,
+    /// What happens on each day, which is counted by the same entries.
+    pub rollups: Arc<Rollups>,
     /// This instance.
     pub instance: String,
 }
@@ -121,6 +128,7 @@ impl Notifications {
             delivery: parts.delivery,
             bus: parts.bus,
             news: parts.news,
+            rollups: parts.rollups,
             counts: Counts::default(),
             holder: parts.instance,
         }
@@ -146,13 +154,18 @@ impl Notifications {
     }
 
     async fn run_upkeep(&self) {
+        let mut after = String::new();
         loop {
-            tokio::time::sleep(UPKEEP_EVERY).await;
-            let before = ago(Timestamp::now(), KEPT);
+            match self.forget_rooms(&after).await {
+                Ok(last) => after = last,
+                Err(error) => tracing::debug!(%error, "rooms that are gone weren't forgotten"),
+            }
+            let before = Timestamp::now().minus(KEPT);
             match self.stored.delete_before(before, REMOVED_AT_ONCE).await {
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "old notifications weren't removed"),
             }
+            tokio::time::sleep(UPKEEP_EVERY).await;
         }
     }
 
@@ -166,6 +179,20 @@ impl Notifications {
         &self.mail
     }
 
+    /// Forgets which of the next rooms are gone, and returns the last one; none behind which there is none.
+    async fn forget_rooms(&self, after: &str) -> Result<String, StoreError> {
+        let rooms = self.preferences.rooms(after, ROOMS_AT_ONCE).await?;
+        let mut gone = Vec::new();
+        for room in &rooms {
+            if let Err(StoreError::NotFound) = self.store.room(room, None).await {
+                gone.push(room.clone());
+            }
+        }
+        self.preferences.forget_rooms(&gone).await?;
+        let last = rooms.last().map(|room| room.as_str().to_owned());
+        Ok(last.unwrap_or_default())
+    }
+
     /// Stores what follows from entries of logs, with what notes that they were read. False, and nothing happened, if that is
     /// required and refused.
     async fn add(
@@ -175,8 +202,11 @@ impl Notifications {
     ) -> Result<bool, StoreError> {
         let derived = self.derive(entries).await?;
         statements.extend(derived.changes);
+        let mut tally = self.rollups.tally(entries);
+        statements.append(&mut tally.statements);
         let is_stored = self.store_new(&derived.new, statements).await?;
         if is_stored {
+            self.rollups.wrote(&tally);
             self.counts.read_entries(entries.len());
         }
         Ok(is_stored)
@@ -220,12 +250,6 @@ impl Notifications {
         let ids = ids.into_iter().map(NotificationId::trusted).collect();
         self.delivery.notify(user, &NotificationsRead { ids });
     }
-}
-
-/// The moment so long before another.
-fn ago(now: Timestamp, time: Duration) -> Timestamp {
-    let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ms))
 }
 
 /// A notification as its user sees it.

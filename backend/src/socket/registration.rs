@@ -32,6 +32,9 @@ pub(super) fn admit(app: &App, actor: &Actor, socket: &Socket) -> bool {
     }
     app.accounts.connected(actor);
     app.auth.last_seen.record(actor, socket.address());
+    if let Some(rollups) = &app.rollups {
+        rollups.saw(&actor.user_id);
+    }
     true
 }
 

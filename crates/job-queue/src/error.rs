@@ -2,19 +2,19 @@
 
 use std::{error::Error, time::Duration};
 
-use storage::StoreError;
+use storage::{StoreError, causes};
 
 /// Why a run of a job failed. Its words are kept with the job, so they name no secret and nothing that people wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// The next try may succeed; it is made when the kind's schedule says.
-    #[error("{}", told(.0.as_ref()))]
+    #[error("{0}{sources}", sources = causes(.0.as_ref()))]
     Temporary(Box<dyn Error + Send + Sync>),
     /// Likewise, but not sooner than after this time: a service has asked for it.
-    #[error("{}", told(.1.as_ref()))]
+    #[error("{1}{sources}", sources = causes(.1.as_ref()))]
     NotBefore(Duration, Box<dyn Error + Send + Sync>),
     /// No try can succeed: the job becomes a dead letter at once.
-    #[error("{}", told(.0.as_ref()))]
+    #[error("{0}{sources}", sources = causes(.0.as_ref()))]
     Permanent(Box<dyn Error + Send + Sync>),
 }
 
@@ -34,16 +34,4 @@ impl From<StoreError> for JobError {
     fn from(error: StoreError) -> Self {
         Self::temporary(error)
     }
-}
-
-/// An error with its sources.
-fn told(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -69,7 +69,8 @@ impl InProcess {
         }
     }
 
-    /// Has jobs claimed for so much longer than their runs may take.
+    /// Has jobs claimed for so much longer than their runs may take; for tests, which don't wait for as long.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_margin(self, margin: Duration) -> Self {
         Self { margin, ..self }
@@ -131,8 +132,7 @@ impl InProcess {
         match store.first_due().await? {
             None => return Ok(POLL),
             Some(first) if first > now => {
-                let wait = (first.unix_ms() - now.unix_ms()).unsigned_abs();
-                return Ok(Duration::from_millis(wait).min(POLL));
+                return Ok(first.since(now).min(POLL));
             }
             Some(_) => {}
         }
@@ -147,8 +147,7 @@ impl InProcess {
             let claim = Uuid::now_v7().simple().to_string();
             let lasts = settings.time_limit + self.margin;
             let (began, now) = (Instant::now(), Timestamp::now());
-            let until = now.unix_ms() + i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX / 4);
-            let until = Timestamp::from_unix_ms(until);
+            let until = now.plus(lasts);
             let claimed = store.claim_runs(handler.kind, &claim, now, until, free as u32);
             for job in claimed.await? {
                 let key = (job.kind.clone(), job.id.clone());
@@ -224,8 +223,7 @@ impl Run {
         match verdict {
             Verdict::Done => self.store.complete(kind, id, &self.claim).await,
             Verdict::Retry { after, .. } => {
-                let after = i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 4);
-                let due_at = Timestamp::from_unix_ms(Timestamp::now().unix_ms() + after);
+                let due_at = Timestamp::now().plus(*after);
                 self.store.put_off(kind, id, &self.claim, due_at).await
             }
             Verdict::Dead { error } => {

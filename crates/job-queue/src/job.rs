@@ -26,7 +26,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 pub struct JobId(String);
 
 impl JobId {
-    /// An id that says what the job is about, at most [`JobId::MAX`] bytes.
+    /// An id that says what the job is about, at most [`storage::JOB_ID_MAX`] bytes.
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
     }
@@ -35,9 +35,6 @@ impl JobId {
     pub fn random() -> Self {
         Self(Uuid::now_v7().simple().to_string())
     }
-
-    /// The longest one, in bytes.
-    pub const MAX: usize = storage::JOB_ID_MAX;
 
     /// As text.
     pub fn as_str(&self) -> &str {
@@ -54,7 +51,6 @@ impl fmt::Display for JobId {
 /// The job as the outbox has it.
 pub(crate) fn encode<J: Job>(job: &J, delay: Duration) -> Result<NewJob, StoreError> {
     let now = Timestamp::now();
-    let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
     let payload =
         serde_json::to_string(job).map_err(|error| StoreError::Internal(Arc::new(error)))?;
     NewJob {
@@ -62,7 +58,7 @@ pub(crate) fn encode<J: Job>(job: &J, delay: Duration) -> Result<NewJob, StoreEr
         id: job.id().0,
         payload,
         enqueued_at: now,
-        not_before: Timestamp::from_unix_ms(now.unix_ms().saturating_add(delay)),
+        not_before: now.plus(delay),
     }
     .checked()
 }

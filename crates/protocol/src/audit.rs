@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::bounds;
 use crate::id::{SessionId, UserId};
 use crate::limits::{AUDIT_PAGE_MAX, AUDIT_TEXT_MAX, PAGE_NUMBER_MAX};
+use crate::named::named;
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 use crate::timestamp::Timestamp;
@@ -35,28 +36,6 @@ pub enum AuditActorKind {
     ApiKey,
     /// The server, or its command line.
     System,
-}
-
-/// The names of an enumeration, which are also those on the wire.
-macro_rules! named {
-    ($type:ident: $($variant:ident $name:literal,)*) => {
-        impl $type {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
-            /// Its name, in snake case.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            /// The one of this name.
-            pub fn named(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.name() == name)
-            }
-        }
-    };
 }
 
 named! {
@@ -194,15 +173,7 @@ audit_query! {
 impl Request for ListAudit {
     fn validate(&self) -> Result<(), Invalid> {
         self.validate_filters()?;
-        if !self
-            .page
-            .is_none_or(|page| (1..=PAGE_NUMBER_MAX).contains(&page))
-        {
-            return Err(Invalid::new(
-                "page",
-                format!("expected 1 to {PAGE_NUMBER_MAX}"),
-            ));
-        }
+        bounds::page(self.page)?;
         bounds::limit(self.limit, AUDIT_PAGE_MAX)
     }
 }

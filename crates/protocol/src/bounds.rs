@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::limits::{
     AVATAR_URL_MAX, CLIENT_ID_MAX, CONTENT_TYPE_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, EMOJI_MAX,
-    FILE_NAME_MAX, MESSAGE_BODY_MAX, PASSWORD_MAX, PASSWORD_MIN, ROOM_NAME_MAX, SEARCH_QUERY_MAX,
-    SEQ_MAX, USERNAME_MAX, USERNAME_MIN,
+    FILE_NAME_MAX, MESSAGE_BODY_MAX, PAGE_NUMBER_MAX, PASSWORD_MAX, PASSWORD_MIN, ROOM_NAME_MAX,
+    SEARCH_QUERY_MAX, SEQ_MAX, USERNAME_MAX, USERNAME_MIN,
 };
 use crate::request::Invalid;
 use crate::secret::Secret;
@@ -303,6 +303,18 @@ pub(crate) fn seen(field: &str, seq: u64) -> Checked {
         Ok(())
     } else {
         Err(Invalid::new(field, format!("expected 0 to {SEQ_MAX}")))
+    }
+}
+
+/// The number of a numbered page.
+pub(crate) fn page(page: Option<u32>) -> Checked {
+    if page.is_none_or(|page| (1..=PAGE_NUMBER_MAX).contains(&page)) {
+        Ok(())
+    } else {
+        Err(Invalid::new(
+            "page",
+            format!("expected 1 to {PAGE_NUMBER_MAX}"),
+        ))
     }
 }
 

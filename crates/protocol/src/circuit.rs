@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::named::named;
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 
@@ -28,6 +29,13 @@ pub enum CircuitMode {
     Open,
     /// An administrator: closed.
     Closed,
+}
+
+named! {
+    CircuitMode:
+        Automatic "automatic",
+        Open "open",
+        Closed "closed",
 }
 
 /// The circuit breaker of one dependency, on the instance that answered.

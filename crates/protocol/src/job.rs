@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::bounds;
 use crate::limits::{PAGE_MAX, PAGE_NUMBER_MAX};
+use crate::named::named;
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
 
@@ -54,11 +55,7 @@ impl Request for ListDeadJobs {
         if let Some(kind) = &self.kind {
             check("kind", kind)?;
         }
-        let is_good = |page| (1..=PAGE_NUMBER_MAX).contains(&page);
-        if !self.page.is_none_or(is_good) {
-            let expected = format!("expected 1 to {PAGE_NUMBER_MAX}");
-            return Err(Invalid::new("page", expected));
-        }
+        bounds::page(self.page)?;
         bounds::limit(self.limit, PAGE_MAX)
     }
 }
@@ -71,6 +68,12 @@ pub enum DeadJobAction {
     Replay,
     /// It is forgotten.
     Drop,
+}
+
+named! {
+    DeadJobAction:
+        Replay "replay",
+        Drop "drop",
 }
 
 /// Enqueues jobs that failed for good again, or forgets them.

@@ -93,3 +93,6 @@ pub const READ_NOTIFICATIONS_MAX: usize = 200;
 pub const TIME_ZONE_MAX: usize = 64;
 /// Characters of the address or token at which a device is reached, at most.
 pub const DEVICE_ADDRESS_MAX: usize = 2048;
+
+/// Days of one read of roll-ups.
+pub const ROLLUPS_MAX: i64 = 366;

@@ -32,9 +32,39 @@ impl Timestamp {
         SystemTime::now().into()
     }
 
+    /// The moment so much later.
+    #[must_use]
+    pub const fn plus(self, time: Duration) -> Self {
+        Self::from_unix_ms(self.0.saturating_add(millis(time)))
+    }
+
+    /// The moment so much earlier.
+    #[must_use]
+    pub const fn minus(self, time: Duration) -> Self {
+        Self::from_unix_ms(self.0.saturating_sub(millis(time)))
+    }
+
+    /// How much later than another moment it is; nothing if it is earlier.
+    pub const fn since(self, other: Self) -> Duration {
+        Duration::from_millis(if self.0 > other.0 {
+            (self.0 - other.0).unsigned_abs()
+        } else {
+            0
+        })
+    }
+
     /// Milliseconds since the Unix epoch.
     pub const fn unix_ms(self) -> i64 {
         self.0
+    }
+}
+
+const fn millis(time: Duration) -> i64 {
+    let millis = time.as_millis();
+    if millis > i64::MAX as u128 {
+        i64::MAX
+    } else {
+        millis as i64
     }
 }
 
@@ -86,5 +116,22 @@ impl JsonSchema for Timestamp {
             "description": "ISO 8601 in UTC with milliseconds.",
             "examples": ["2026-01-31T09:30:00.125Z"],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_added_and_taken_within_what_can_be_written() {
+        let moment = Timestamp::from_unix_ms(1_000);
+        let second = Duration::from_secs(1);
+        assert_eq!(moment.plus(second).unix_ms(), 2_000);
+        assert_eq!(moment.minus(second).unix_ms(), 0);
+        assert_eq!(moment.minus(Duration::MAX).unix_ms(), 0);
+        assert_eq!(moment.plus(Duration::MAX).unix_ms(), Timestamp::LAST);
+        assert_eq!(moment.plus(second).since(moment), second);
+        assert_eq!(moment.since(moment.plus(second)), Duration::ZERO);
     }
 }

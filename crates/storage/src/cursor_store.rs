@@ -33,15 +33,11 @@ impl Lease {
             UPDATE log_cursors SET position = $1, leased_until = $2 WHERE name = $3 AND holder = $4";
         Statement::new(UPDATE)
             .bind(position)
-            .bind(until(now, time))
+            .bind(now.plus(time))
             .bind(self.name)
             .bind(self.holder.as_str())
             .required()
     }
-}
-
-fn until(now: Timestamp, time: Duration) -> i64 {
-    now.unix_ms() + i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 impl CursorStore {
@@ -71,7 +67,7 @@ impl CursorStore {
             WHERE name = $3 AND (holder IS NULL OR holder = $1 OR leased_until < $4) RETURNING position";
         let take = Statement::new(TAKE)
             .bind(holder)
-            .bind(until(now, time))
+            .bind(now.plus(time))
             .bind(name)
             .bind(now)
             .required();

@@ -9,6 +9,18 @@ use std::sync::Arc;
 /// The underlying error, shared by all the requests that it has failed.
 pub type Cause = Arc<dyn Error + Send + Sync>;
 
+/// The sources of an error, each after a colon: for a log, a command line or what is kept of a failure.
+pub fn causes(error: &dyn Error) -> String {
+    let mut causes = String::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        causes.push_str(": ");
+        causes.push_str(&error.to_string());
+        source = error.source();
+    }
+    causes
+}
+
 pub(crate) fn cause(error: impl Into<Box<dyn Error + Send + Sync>>) -> Cause {
     Cause::from(error.into())
 }

@@ -357,14 +357,14 @@ impl JobStore {
         Ok(written.rows_affected().unwrap_or(0))
     }
 
-    /// What waits, by kind.
+    /// What waits, by kind, as it was a moment ago.
     pub async fn waiting(&self, now: Timestamp) -> Result<Vec<WaitingJobs>, StoreError> {
         let counts = Statement::new(
             "SELECT kind, CAST(sum(CASE WHEN due_at <= $1 THEN 1 ELSE 0 END) AS BIGINT), count(*), min(due_at)
              FROM jobs GROUP BY kind ORDER BY kind",
         )
         .bind(now);
-        let rows = self.sql.read(Freshness::Latest, counts).await?;
+        let rows = self.sql.read(Freshness::Recent, counts).await?;
         let waiting = |row: &Row| {
             let (due, all): (u64, u64) = (row.get(1)?, row.get(2)?);
             let first: Timestamp = row.get(3)?;
@@ -378,11 +378,11 @@ impl JobStore {
         rows.iter().map(waiting).collect()
     }
 
-    /// Dead letters by kind.
+    /// Dead letters by kind, likewise.
     pub async fn dead_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let counts =
             Statement::new("SELECT kind, count(*) FROM dead_jobs GROUP BY kind ORDER BY kind");
-        let rows = self.sql.read(Freshness::Latest, counts).await?;
+        let rows = self.sql.read(Freshness::Recent, counts).await?;
         rows.iter()
             .map(|row| Ok((row.get(0)?, row.get(1)?)))
             .collect()

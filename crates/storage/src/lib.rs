@@ -18,6 +18,7 @@ mod notification_store;
 mod object_store;
 mod postgres;
 mod preference_store;
+mod rollup_store;
 mod sessions;
 mod sql;
 mod sqlite;
@@ -27,7 +28,7 @@ mod verified_emails;
 pub use audit_store::*;
 pub use cursor_store::{CursorStore, Lease};
 pub use device_store::{DeviceAddress, DeviceStore, StoredDevice};
-pub use error::{Cause, OpenError, StoreError};
+pub use error::{Cause, OpenError, StoreError, causes};
 pub use job_store::{
     Claim, ClaimedJob, DEAD_JOBS_COUNTED, DEAD_JOBS_SETTLED, DeadJob, JOB_ERROR_MAX, JOB_ID_MAX,
     JOB_KIND_MAX, JOB_PAYLOAD_MAX, JobStore, NewJob, WaitingJobs,
@@ -42,6 +43,7 @@ pub use postgres::{
     PostgresUrl, ReplicaState, ReplicaStats,
 };
 pub use preference_store::{PreferenceStore, StoredPreferences, StoredQuietHours};
+pub use rollup_store::{RollupStore, StoredRollup};
 pub use sessions::*;
 pub use sql::{Effect, FromValue, Row, Sql, Statement, Value, Written};
 pub use upload_store::*;

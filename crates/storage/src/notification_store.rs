@@ -3,7 +3,7 @@
 use protocol::{RoomId, Timestamp, UserId};
 
 use crate::Freshness;
-use crate::sql::{Row, Sql, Statement, Value, Written};
+use crate::sql::{Row, Sql, Statement, Written};
 use crate::{Page, StoreError};
 
 /// Rows of one statement: two back ends take so many placeholders.
@@ -72,6 +72,47 @@ impl std::fmt::Debug for StoredNotification {
     }
 }
 
+/// A statement with the columns of a notification, which are read in this order. It is a constant, so that PostgreSQL prepares
+/// it.
+macro_rules! with_columns {
+    ($before:expr, $after:expr) => {
+        concat!(
+            $before,
+            " id, user_id, kind, room_id, seq, title, body, data, created_at, read_at ",
+            $after
+        )
+    };
+}
+
+/// Claims what a user hasn't read and nobody has claimed for an outlet, whose column notes the claim.
+macro_rules! claim {
+    ($column:literal) => {
+        concat!(
+            "UPDATE notifications SET ",
+            $column,
+            " = $1 WHERE id IN (
+                SELECT id FROM notifications WHERE user_id = $2 AND read_at IS NULL AND ",
+            $column,
+            " IS NULL
+                    AND created_at <= $3 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)"
+        )
+    };
+}
+
+/// Reads what was claimed and isn't read.
+macro_rules! claimed {
+    ($column:literal) => {
+        with_columns!(
+            "SELECT",
+            concat!(
+                "FROM notifications WHERE user_id = $1 AND ",
+                $column,
+                " = $2 AND read_at IS NULL ORDER BY id LIMIT $3"
+            )
+        )
+    };
+}
+
 /// How a notification reaches who is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlet {
@@ -82,18 +123,23 @@ pub enum Outlet {
 }
 
 impl Outlet {
-    fn column(self) -> &'static str {
+    fn claim(self) -> &'static str {
         match self {
-            Self::Push => "pushed_at",
-            Self::Mail => "mailed_at",
+            Self::Push => claim!("pushed_at"),
+            Self::Mail => claim!("mailed_at"),
+        }
+    }
+
+    fn claimed(self) -> &'static str {
+        match self {
+            Self::Push => claimed!("pushed_at"),
+            Self::Mail => claimed!("mailed_at"),
         }
     }
 }
 
 /// Notifications that are claimed at a time.
 const CLAIMED: u32 = 500;
-
-const COLUMNS: &str = "id, user_id, kind, room_id, seq, title, body, data, created_at, read_at";
 
 /// Notifications, durable. Cloning shares them.
 #[derive(Clone)]
@@ -139,20 +185,19 @@ impl NotificationStore {
         before: Option<&str>,
         limit: u32,
     ) -> Result<Page<StoredNotification>, StoreError> {
-        let mut sql = format!("SELECT {COLUMNS} FROM notifications WHERE user_id = $1");
-        if only_unread {
-            sql.push_str(" AND read_at IS NULL");
-        }
-        let mut select = vec![Value::from(user)];
-        if let Some(before) = before {
-            sql.push_str(" AND id < $2");
-            select.push(before.into());
-        }
-        let place = select.len() + 1;
-        sql.push_str(&format!(" ORDER BY id DESC LIMIT ${place}"));
-        let statement = select
-            .into_iter()
-            .fold(Statement::new(sql), Statement::bind)
+        // No id is greater than the one that stands for none.
+        const SELECT: &str = with_columns!(
+            "SELECT",
+            "FROM notifications WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        );
+        const SELECT_UNREAD: &str = with_columns!(
+            "SELECT",
+            "FROM notifications WHERE user_id = $1 AND id < $2 AND read_at IS NULL ORDER BY id DESC LIMIT $3"
+        );
+        let select = if only_unread { SELECT_UNREAD } else { SELECT };
+        let statement = Statement::new(select)
+            .bind(user)
+            .bind(before.unwrap_or("~"))
             .bind(u64::from(limit) + 1);
         let rows = self
             .sql
@@ -263,13 +308,11 @@ impl NotificationStore {
         claim: Timestamp,
         others: Vec<Statement>,
     ) -> Result<(), StoreError> {
-        let column = outlet.column();
-        let update = format!(
-            "UPDATE notifications SET {column} = $1 WHERE id IN (
-                 SELECT id FROM notifications WHERE user_id = $2 AND read_at IS NULL AND {column} IS NULL
-                     AND created_at <= $3 ORDER BY id LIMIT {CLAIMED} FOR UPDATE SKIP LOCKED)"
-        );
-        let update = Statement::new(update).bind(claim).bind(user).bind(before);
+        let update = Statement::new(outlet.claim())
+            .bind(claim)
+            .bind(user)
+            .bind(before)
+            .bind(CLAIMED);
         let mut statements = others;
         statements.push(update);
         self.sql.write(None, statements).await?;
@@ -283,12 +326,10 @@ impl NotificationStore {
         outlet: Outlet,
         claim: Timestamp,
     ) -> Result<Vec<StoredNotification>, StoreError> {
-        let column = outlet.column();
-        let select = format!(
-            "SELECT {COLUMNS} FROM notifications WHERE user_id = $1 AND {column} = $2 AND read_at IS NULL
-             ORDER BY id LIMIT {CLAIMED}"
-        );
-        let select = Statement::new(select).bind(user).bind(claim);
+        let select = Statement::new(outlet.claimed())
+            .bind(user)
+            .bind(claim)
+            .bind(CLAIMED);
         let rows = self.sql.read(Freshness::Latest, select).await?;
         rows.iter().map(read).collect()
     }
@@ -358,8 +399,9 @@ fn insert(new: &[NewNotification]) -> Statement {
         .collect();
     let sql = format!(
         "INSERT INTO notifications (id, user_id, kind, room_id, seq, actor_id, title, body, data, created_at, read_at)
-         VALUES {} ON CONFLICT (user_id, kind, room_id, seq) DO NOTHING RETURNING {COLUMNS}",
-        rows.join(", ")
+         VALUES {} ON CONFLICT (user_id, kind, room_id, seq) DO NOTHING {}",
+        rows.join(", "),
+        with_columns!("RETURNING", "")
     );
     new.iter().fold(Statement::new(sql), |insert, one| {
         insert

@@ -149,6 +149,32 @@ impl PreferenceStore {
         read.collect()
     }
 
+    /// Rooms of which something is kept here, in the order of their ids, behind one of them.
+    pub async fn rooms(&self, after: &str, limit: u32) -> Result<Vec<RoomId>, StoreError> {
+        const SELECT: &str = "
+            SELECT room_id FROM (
+                SELECT DISTINCT room_id FROM room_preferences WHERE room_id > $1 ORDER BY room_id LIMIT $2) AS preferred
+            UNION SELECT room_id FROM (
+                SELECT room_id FROM room_cursors WHERE room_id > $1 ORDER BY room_id LIMIT $2) AS read
+            ORDER BY room_id LIMIT $2";
+        let select = Statement::new(SELECT).bind(after).bind(limit);
+        let rows = self.sql.read(Freshness::Recent, select).await?;
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Forgets rooms that are gone.
+    pub async fn forget_rooms(&self, rooms: &[RoomId]) -> Result<(), StoreError> {
+        let tables = [
+            "DELETE FROM room_preferences WHERE room_id = $1",
+            "DELETE FROM room_cursors WHERE room_id = $1",
+        ];
+        let statements = rooms
+            .iter()
+            .flat_map(|room| tables.map(|delete| Statement::new(delete).bind(room)));
+        self.sql.write(None, statements.collect()).await?;
+        Ok(())
+    }
+
     /// Sets what a user wants to be told of in a room.
     pub async fn set_in_room(
         &self,

@@ -111,8 +111,17 @@ impl Database {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_holding(0, work).await
+    }
+
+    /// The same for a request that holds so many bytes in memory while it waits.
+    pub(crate) async fn write_holding<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Transaction<'_>) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        self.submit(0, work, move |result| {
+        self.submit(bytes, work, move |result| {
             // Nobody waits for it any more: the write itself stands.
             drop(answer.send(result));
         });

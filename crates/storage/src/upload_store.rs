@@ -4,6 +4,7 @@
 //! What must stay true: a row is there before its first object and goes after its last; an upload is attached to one message.
 
 use std::fmt;
+use std::time::Duration;
 
 use protocol::{AttachmentFailure, AttachmentId, AttachmentKind, RoomId, Timestamp, UserId};
 
@@ -15,7 +16,7 @@ use crate::{AttachmentState, Freshness, StoreError, StoredAttachment, StoredMedi
 const BATCH: u32 = 100;
 
 /// How long whoever looks at an upload has for it; then somebody else does.
-const LEASE_MS: i64 = 5 * 60_000;
+const LEASE: Duration = Duration::from_secs(5 * 60);
 
 /// How far an upload has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +169,17 @@ impl StoredUpload {
     }
 }
 
-const COLUMNS: &str = "id, owner_id, kind, file_name, content_type, size, status, reason, media, created_at, \
-                       room_id, client_id, private, message_seq, announced, attached_at, avatar";
+/// A statement with the columns of an upload, which are read in this order. It is a constant, so that PostgreSQL prepares it.
+macro_rules! with_columns {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " id, owner_id, kind, file_name, content_type, size, status, reason, media, created_at, room_id, client_id,
+                private, message_seq, announced, attached_at, avatar ",
+            $after
+        )
+    };
+}
 
 /// Uploads, durable. Cloning shares them.
 #[derive(Clone)]
@@ -215,8 +225,8 @@ impl UploadStore {
 
     /// One upload.
     pub async fn get(&self, id: &AttachmentId) -> Result<Option<StoredUpload>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM uploads WHERE id = $1");
-        let statement = Statement::new(sql).bind(id.as_str());
+        const SQL: &str = with_columns!("SELECT", "FROM uploads WHERE id = $1");
+        let statement = Statement::new(SQL).bind(id.as_str());
         let rows = self.sql.read(Freshness::Latest, statement).await?;
         rows.first().map(read).transpose()
     }
@@ -229,15 +239,16 @@ impl UploadStore {
         media: Option<&StoredMedia>,
         others: Vec<Statement>,
     ) -> Result<Option<StoredUpload>, StoreError> {
-        let sql = format!(
-            "UPDATE uploads SET status = $2, media = $3 WHERE id = $1 AND status = 'awaited' RETURNING {COLUMNS}"
+        const SQL: &str = with_columns!(
+            "UPDATE uploads SET status = $2, media = $3 WHERE id = $1 AND status = 'awaited' RETURNING",
+            ""
         );
         let status = match media {
             Some(_) => UploadStatus::Ready,
             None => UploadStatus::Processing,
         };
         let media = media.map(media_text).transpose()?;
-        let statement = Statement::new(sql)
+        let statement = Statement::new(SQL)
             .bind(id.as_str())
             .bind(status.text())
             .bind(media)
@@ -259,14 +270,15 @@ impl UploadStore {
         to: &AttachedTo,
         check_at: Timestamp,
     ) -> Result<Vec<StoredUpload>, StoreError> {
-        let sql = format!(
+        const SQL: &str = with_columns!(
             "UPDATE uploads SET room_id = $3, client_id = $4, private = $5, check_at = $6, attached_at = $7
             WHERE id = $1 AND owner_id = $2 AND status IN ('processing', 'ready') AND avatar = 0
                 AND (room_id IS NULL OR (room_id = $3 AND client_id = $4))
-            RETURNING {COLUMNS}"
+            RETURNING",
+            ""
         );
         let attach = |id: &AttachmentId| {
-            Statement::new(sql.clone())
+            Statement::new(SQL)
                 .bind(id.as_str())
                 .bind(owner)
                 .bind(&to.room_id)
@@ -297,12 +309,13 @@ impl UploadStore {
         owner: &UserId,
         check_at: Timestamp,
     ) -> Result<Option<StoredUpload>, StoreError> {
-        let sql = format!(
+        const SQL: &str = with_columns!(
             "UPDATE uploads SET avatar = 1, private = 0, check_at = $3
             WHERE id = $1 AND owner_id = $2 AND kind = 'image' AND status = 'ready' AND room_id IS NULL AND avatar = 0
-            RETURNING {COLUMNS}"
+            RETURNING",
+            ""
         );
-        let statement = Statement::new(sql)
+        let statement = Statement::new(SQL)
             .bind(id.as_str())
             .bind(owner)
             .bind(check_at);
@@ -348,12 +361,13 @@ impl UploadStore {
         seq: u64,
         check_at: Timestamp,
     ) -> Result<Vec<StoredUpload>, StoreError> {
-        let sql = format!(
+        const SQL: &str = with_columns!(
             "UPDATE uploads SET message_seq = $4, check_at = $5
-            WHERE id = $1 AND room_id = $2 AND client_id = $3 RETURNING {COLUMNS}"
+            WHERE id = $1 AND room_id = $2 AND client_id = $3 RETURNING",
+            ""
         );
         let sent = |id: &AttachmentId| {
-            Statement::new(sql.clone())
+            Statement::new(SQL)
                 .bind(id.as_str())
                 .bind(&to.room_id)
                 .bind(to.client_id.as_str())
@@ -377,16 +391,17 @@ impl UploadStore {
         outcome: &Result<StoredMedia, AttachmentFailure>,
         check_at: Timestamp,
     ) -> Result<Option<StoredUpload>, StoreError> {
-        let sql = format!(
+        const SQL: &str = with_columns!(
             "UPDATE uploads SET status = $2, media = $3, reason = $4,
                 check_at = CASE WHEN message_seq IS NULL THEN check_at ELSE CAST($5 AS BIGINT) END
-            WHERE id = $1 AND status = 'processing' RETURNING {COLUMNS}"
+            WHERE id = $1 AND status = 'processing' RETURNING",
+            ""
         );
         let (status, media, reason) = match outcome {
             Ok(media) => (UploadStatus::Ready, Some(media_text(media)?), None),
             Err(reason) => (UploadStatus::Failed, None, Some(reason_text(*reason)?)),
         };
-        let statement = Statement::new(sql)
+        let statement = Statement::new(SQL)
             .bind(id.as_str())
             .bind(status.text())
             .bind(media)
@@ -431,13 +446,14 @@ impl UploadStore {
 
     /// Uploads that somebody has to look at by now, which is the caller for some minutes.
     pub async fn take_due(&self, now: Timestamp) -> Result<Vec<StoredUpload>, StoreError> {
-        let sql = format!(
+        const SQL: &str = with_columns!(
             "UPDATE uploads SET check_at = $2 WHERE id IN (
-                SELECT id FROM uploads WHERE check_at <= $1 ORDER BY check_at LIMIT {BATCH} FOR UPDATE SKIP LOCKED
-            ) RETURNING {COLUMNS}"
+                SELECT id FROM uploads WHERE check_at <= $1 ORDER BY check_at LIMIT $3 FOR UPDATE SKIP LOCKED
+            ) RETURNING",
+            ""
         );
-        let lease = Timestamp::from_unix_ms(now.unix_ms() + LEASE_MS);
-        let statement = Statement::new(sql).bind(now).bind(lease);
+        let lease = now.plus(LEASE);
+        let statement = Statement::new(SQL).bind(now).bind(lease).bind(BATCH);
         let written = self.sql.write(None, vec![statement]).await?;
         written.into_last_rows().iter().map(read).collect()
     }

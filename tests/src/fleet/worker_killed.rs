@@ -3,6 +3,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use protocol::Day;
 use serde_json::Value;
 use stack::{Held, PostgresDatabase};
 use storage::{ObjectKey, ObjectStore, StoreError};
@@ -221,11 +222,7 @@ async fn old_dead_letters_are_forgotten_although_the_worker_is_killed() {
     let worker = Worker::start(&app, &[]);
     waited_for(&database).await;
     worker.kill().await;
-    // Whose transaction had no end is rolled back, and the next worker's waits.
-    database.run(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    );
+    end_those_who_wait(&database);
     let worker = Worker::start(&app, &[]);
     waited_for(&database).await;
     drop(held);
@@ -238,4 +235,37 @@ async fn old_dead_letters_are_forgotten_although_the_worker_is_killed() {
     becomes(&database, "SELECT count(*) FROM dead_jobs", 1).await;
     worker.kill().await;
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_are_counted_once_although_the_worker_is_killed() {
+    let database = PostgresDatabase::shared();
+    let app = fleet(&database).await;
+    let yesterday = Day::today().plus(-1);
+    database.run(&format!(
+        "INSERT INTO daily_rollups (day, messages, active_users) VALUES ('{yesterday}', 7, 0);
+         INSERT INTO active_users (day, user_id) VALUES ('{yesterday}', 'ana'), ('{yesterday}', 'bea')"
+    ));
+    wait_before(&database, "UPDATE OF active_users ON daily_rollups", "");
+    let held = database.hold(LOCK);
+    let worker = Worker::start(&app, &[]);
+    waited_for(&database).await;
+    worker.kill().await;
+    end_those_who_wait(&database);
+    let worker = Worker::start(&app, &[]);
+    waited_for(&database).await;
+    drop(held);
+    let counted =
+        format!("SELECT messages * 10 + active_users FROM daily_rollups WHERE day = '{yesterday}'");
+    becomes(&database, &counted, 72).await;
+    worker.kill().await;
+    app.stop().await;
+}
+
+/// Whose transaction had no end is rolled back.
+fn end_those_who_wait(database: &PostgresDatabase) {
+    database.run(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
 }

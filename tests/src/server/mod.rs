@@ -37,6 +37,7 @@ mod rate_limits;
 mod receipts;
 mod resume;
 mod rights;
+mod rollups;
 mod rooms;
 mod search;
 pub mod server_process;

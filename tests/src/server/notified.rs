@@ -11,7 +11,7 @@ use super::{
     push::web_device,
     test_app::{TestApp, on_a_fleet},
 };
-use crate::deadline::within;
+use crate::deadline::{becomes, within};
 
 const NOTIFICATIONS: &str = "/api/v1/notifications";
 
@@ -426,5 +426,38 @@ async fn nothing_of_a_deleted_account_stays() {
         })
         .await;
     assert_eq!(left, [0; 4]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_room_goes_with_it() {
+    if on_a_fleet() {
+        // The store's tests have it.
+        return;
+    }
+    let app = TestApp::start_embedded().await;
+    let ana = app.register("ana").await;
+    let mut client = app.connect(&ana).await;
+    let (kept, gone) = (
+        client.create("private", "Kept").await,
+        client.create("private", "Gone").await,
+    );
+    for room in [&kept, &gone] {
+        let path = format!("/api/v1/rooms/{room}/preferences");
+        app.put(&path, &ana, json!({ "notify": "nothing" })).await;
+    }
+    let path = format!("/api/v1/rooms/{gone}");
+    app.delete(&path, &ana).await.expect(204);
+    let app = app.restart().await;
+    let tables = app.data_dir().join("tables/tables.db");
+    let tables = rusqlite::Connection::open(tables).unwrap();
+    let said = || {
+        let mut said = tables
+            .prepare("SELECT room_id FROM room_preferences")
+            .unwrap();
+        let rooms = said.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rooms.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    becomes("rooms of which something is kept", vec![kept], said).await;
     app.stop().await;
 }

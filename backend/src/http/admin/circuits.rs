@@ -1,7 +1,7 @@
 //! `admin/circuits`: the circuit breakers.
 
 use axum::{Json, extract::State};
-use protocol::{CircuitBody, CircuitMode, CircuitName, CircuitPage, SetCircuit};
+use protocol::{CircuitBody, CircuitName, CircuitPage, SetCircuit};
 
 use crate::{
     app::SharedApp,
@@ -25,12 +25,7 @@ pub async fn set(
     JsonBody(request): JsonBody<SetCircuit>,
 ) -> Result<Json<CircuitBody>, AppError> {
     trail.note(|record| {
-        let state = match request.state {
-            CircuitMode::Automatic => "automatic",
-            CircuitMode::Open => "open",
-            CircuitMode::Closed => "closed",
-        };
-        record.set_detail("state", state);
+        record.set_detail("state", request.state.name());
     });
     let circuit = app.circuits.set(name.as_str(), request.state).await?;
     tracing::info!(circuit = %name, mode = ?request.state, user = %actor.user_id, "an administrator set a circuit");

@@ -2,8 +2,8 @@
 
 use axum::{Json, extract::State};
 use protocol::{
-    DeadJob, DeadJobAction, DeadJobsSettled, ListDeadJobs, NumberedPage, Pagination,
-    SettleDeadJobs, limits::PAGE_DEFAULT,
+    DeadJob, DeadJobsSettled, ListDeadJobs, NumberedPage, Pagination, SettleDeadJobs,
+    limits::PAGE_DEFAULT,
 };
 
 use crate::{
@@ -47,11 +47,7 @@ pub async fn settle(
     let (kind, id) = (request.kind.as_str(), request.id.as_deref());
     trail.note(|record| {
         record.set_target("job", kind);
-        let action = match request.action {
-            DeadJobAction::Replay => "replay",
-            DeadJobAction::Drop => "drop",
-        };
-        record.set_detail("action", action);
+        record.set_detail("action", request.action.name());
         if let Some(id) = id {
             record.set_detail("id", id);
         }

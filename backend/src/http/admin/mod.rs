@@ -6,4 +6,5 @@ pub mod instances;
 pub mod jobs;
 pub mod keys;
 pub mod rate_limits;
+pub mod rollups;
 pub mod sessions;

@@ -91,18 +91,7 @@ impl Consumer {
     /// Runs jobs over one connection, until it ends or has to.
     async fn session(&self, stop: watch::Receiver<bool>) -> Result<(), BrokerError> {
         let link = self.shared.connect("worker").await?;
-        let setting_up = timeout(super::LONGEST_PAUSE, async {
-            let channel = link.connection.create_channel().await?;
-            self.shared.names.declare(&channel).await?;
-            let mut channels = Vec::new();
-            for handler in self.handlers.iter() {
-                let own = link.connection.create_channel().await?;
-                self.shared.names.declare_kind(&own, handler.kind).await?;
-                channels.push((handler, own));
-            }
-            Ok::<_, BrokerError>((channel, channels))
-        });
-        let (channel, channels) = setting_up.await.map_err(|_| BrokerError::Silent)??;
+        let (channel, channels) = self.shared.channels(&link, &self.handlers).await?;
         self.shared.counts.set_consuming(true);
         // Whoever notices that the connection is of no use any more tells the others, who let their runs end.
         let lost = watch::Sender::new(None);

@@ -68,16 +68,7 @@ impl DeadLetters {
 
     async fn session(&self) -> Result<(), BrokerError> {
         let link = self.shared.connect("dead letters").await?;
-        let mut channels = Vec::new();
-        for handler in self.handlers.iter() {
-            let channel = link.connection.create_channel().await?;
-            self.shared.names.declare(&channel).await?;
-            self.shared
-                .names
-                .declare_kind(&channel, handler.kind)
-                .await?;
-            channels.push((handler, channel));
-        }
+        let (_, channels) = self.shared.channels(&link, &self.handlers).await?;
         let taking = channels
             .iter()
             .map(|(handler, channel)| self.take(handler, channel));

@@ -24,12 +24,13 @@ use std::{
 };
 
 use futures_util::future::join;
-use tokio::sync::watch;
+use lapin::Channel;
+use tokio::{sync::watch, time::timeout};
 
 pub use config::RabbitMqConfig;
 pub use counts::{BrokerCounts, QueueDepth};
 
-use crate::{Handlers, JobQueue};
+use crate::{Handlers, JobQueue, handlers::Handler};
 use consumer::Consumer;
 use dead_letters::DeadLetters;
 use publisher::Publisher;
@@ -142,6 +143,27 @@ impl RabbitMq {
 }
 
 impl Shared {
+    /// Channels of a connection, one for all that is shared and one for each kind, whose queues are there.
+    async fn channels<'h>(
+        &self,
+        link: &Link,
+        handlers: &'h Handlers,
+    ) -> Result<(Channel, Vec<(&'h Arc<Handler>, Channel)>), BrokerError> {
+        let setting_up = async {
+            let channel = link.connection.create_channel().await?;
+            self.names.declare(&channel).await?;
+            let mut channels = Vec::new();
+            for handler in handlers.iter() {
+                let own = link.connection.create_channel().await?;
+                self.names.declare_kind(&own, handler.kind).await?;
+                channels.push((handler, own));
+            }
+            Ok((channel, channels))
+        };
+        let set_up = timeout(LONGEST_PAUSE, setting_up).await;
+        set_up.map_err(|_| BrokerError::Silent)?
+    }
+
     /// A connection to a member, any of them first.
     async fn connect(&self, purpose: &str) -> Result<Link, BrokerError> {
         let uris = self.config.uris().map_err(|_| BrokerError::Away)?;

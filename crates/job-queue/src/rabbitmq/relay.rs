@@ -76,8 +76,7 @@ impl Relay {
         match store.first_due().await? {
             None => return Ok(Next::After(POLL)),
             Some(first) if first > now => {
-                let wait = (first.unix_ms() - now.unix_ms()).unsigned_abs();
-                return Ok(Next::After(Duration::from_millis(wait).min(POLL)));
+                return Ok(Next::After(first.since(now).min(POLL)));
             }
             Some(_) => {}
         }
@@ -86,7 +85,7 @@ impl Relay {
             return Ok(Next::AfterFailure);
         }
         let claim = Uuid::now_v7().simple().to_string();
-        let until = Timestamp::from_unix_ms(now.unix_ms() + CLAIM.as_millis() as i64);
+        let until = now.plus(CLAIM);
         let claimed = store.claim_publications(&claim, now, until, BATCH).await?;
         if claimed.is_empty() {
             return Ok(Next::After(POLL));

@@ -27,6 +27,7 @@ use crate::notification::{
 use crate::page::NumberedPage;
 use crate::publish::PublishRequest;
 use crate::rate_limit::{RateLimitStates, RateLimitSubject};
+use crate::rollup::{ListRollups, RollupPage};
 use crate::room::{CreateRoom, ListMyRooms, ListRooms, RoomBody, RoomPage, UpdateRoom};
 use crate::schema::{SchemaOf, schema_of};
 use crate::session::SessionPage;
@@ -508,6 +509,16 @@ pub const ROUTES: &[Route] = &[
     .for_administrators()
     .body(schema_of::<SettleDeadJobs>)
     .answers(&[(200, Content::Json(schema_of::<DeadJobsSettled>))])
+    .refuses(&[NotFound]),
+    route(
+        Get,
+        "/api/v1/admin/rollups",
+        "listRollups",
+        "Read what happened on each day that is over",
+    )
+    .for_administrators()
+    .query(schema_of::<ListRollups>)
+    .answers(&[(200, Content::Json(schema_of::<RollupPage>))])
     .refuses(&[NotFound]),
     route(
         Get,

@@ -79,9 +79,22 @@ pub struct StoredVariant {
 impl StoredAttachment {
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        /// Of an image with its variants.
-        const OVERHEAD: usize = 512;
-        OVERHEAD + self.file_name.len()
+        /// Names of fields, and what stands for the state.
+        const OVERHEAD: usize = 160;
+        /// Of what can be had, and of each of its copies.
+        const OF_MEDIA: usize = 128;
+        let media = match &self.state {
+            AttachmentState::Processing | AttachmentState::Failed(_) => 0,
+            AttachmentState::Ready(media) => {
+                let placeholder = media.placeholder.as_ref().map_or(0, String::len);
+                let variants = media.variants.iter();
+                let variants =
+                    variants.map(|copy| OF_MEDIA + copy.key.len() + copy.content_type.len());
+                let whole = OF_MEDIA + media.key.len() + media.content_type.len();
+                whole + placeholder + variants.sum::<usize>()
+            }
+        };
+        OVERHEAD + self.id.as_str().len() + self.file_name.len() + media
     }
 }
 
@@ -135,6 +148,10 @@ mod tests {
             state,
             processed_seq: None,
         });
+        for attachment in &attachments {
+            let text = to_text(std::slice::from_ref(attachment)).unwrap();
+            assert!(attachment.bytes() >= text.len(), "{text}");
+        }
         let text = to_text(&attachments);
         assert_eq!(from_text(text.as_deref()).unwrap(), attachments);
         assert_eq!(to_text(&[]), None);

@@ -318,6 +318,7 @@ impl Parts {
             history: History {
                 database: database.clone(),
                 people: people.clone(),
+                entries: entries.clone(),
                 heads: heads.clone(),
                 messages: messages.clone(),
             },

@@ -38,4 +38,5 @@ migrations! {
     "0004_uploads"
     "0005_letters_and_pushes"
     "0006_avatars"
+    "0007_rollups"
 }

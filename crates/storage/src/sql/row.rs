@@ -1,6 +1,6 @@
 //! Rows that were read.
 
-use protocol::{MessageId, RoomId, SessionId, Timestamp, UserId};
+use protocol::{Day, MessageId, RoomId, SessionId, Timestamp, UserId};
 
 use super::Value;
 use crate::StoreError;
@@ -44,6 +44,7 @@ from_value! {
     u32: Value::Integer(number) => u32::try_from(number).ok();
     bool: Value::Integer(number) => Some(number != 0);
     Timestamp: Value::Integer(number) => Some(Timestamp::from_unix_ms(number));
+    Day: Value::Text(text) => text.parse().ok();
     String: Value::Text(text) => Some(text);
     UserId: Value::Text(text) => text.parse().ok();
     RoomId: Value::Text(text) => text.parse().ok();

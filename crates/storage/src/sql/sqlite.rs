@@ -54,15 +54,7 @@ impl SqliteTables {
             }
             Ok(effects)
         };
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        self.database.submit(bytes, write, move |result| {
-            // Nobody waits for it any more: the write itself stands.
-            drop(answer.send(result));
-        });
-        let result = answered
-            .await
-            .unwrap_or_else(|_| Err(StoreError::unavailable("the writer has stopped")));
-        match result {
+        match self.database.write_holding(bytes, write).await {
             Ok(effects) => Ok(Written::All(effects)),
             Err(StoreError::Internal(cause)) => match cause.downcast_ref() {
                 Some(Unmet(place)) => Ok(Written::Refused(*place)),

@@ -1,6 +1,6 @@
 //! Values of the types that both back ends have.
 
-use protocol::{MessageId, RoomId, SessionId, Timestamp, UserId};
+use protocol::{Day, MessageId, RoomId, SessionId, Timestamp, UserId};
 
 /// A value of a column or of a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,7 @@ from! {
     u64: |value| Self::Integer(i64::try_from(value).unwrap_or(i64::MAX));
     bool: |value| Self::Integer(value.into());
     Timestamp: |value| Self::Integer(value.unix_ms());
+    Day: |value| Self::Text(value.to_string());
     &str: |value| Self::Text(value.to_owned());
     String: |value| Self::Text(value);
     &UserId: |value| Self::Text(value.as_str().to_owned());

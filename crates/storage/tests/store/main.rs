@@ -17,6 +17,7 @@ mod instances;
 mod log;
 mod members;
 mod objects;
+mod rollups;
 mod rooms;
 mod search;
 mod sessions;

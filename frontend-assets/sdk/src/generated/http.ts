@@ -224,6 +224,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/rollups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read what happened on each day that is over */
+        get: operations["listRollups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users/{userId}/sessions": {
         parameters: {
             query?: never;
@@ -1220,6 +1237,12 @@ export interface components {
              */
             size: number;
         };
+        /**
+         * Format: date
+         * @description A day of UTC.
+         * @example 2026-01-31
+         */
+        Day: string;
         /** @description A job that failed for good. */
         DeadJob: {
             /**
@@ -1780,6 +1803,28 @@ export interface components {
         };
         /** @description A user's role in the whole system. */
         Role: "user" | "staff" | "admin";
+        /** @description What happened on a day that is over. */
+        Rollup: {
+            /**
+             * Format: uint64
+             * @description Users who were connected or sent a message.
+             */
+            activeUsers: number;
+            /** @description The day. */
+            day: components["schemas"]["Day"];
+            /**
+             * Format: uint64
+             * @description Messages that were sent.
+             */
+            messages: number;
+        };
+        /** @description Days in their order, all at once. */
+        RollupPage: {
+            /** @description False. */
+            hasMore: boolean;
+            /** @description Those of the days that are over, since this is counted. */
+            rollups: components["schemas"]["Rollup"][];
+        };
         /** @description A room, as you see it. */
         Room: {
             /** @description When it was created. */
@@ -2655,6 +2700,38 @@ export interface operations {
             400: components["responses"]["invalid"];
             401: components["responses"]["unauthenticated"];
             403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    listRollups: {
+        parameters: {
+            query?: {
+                /** @description The first day; 29 days before the last one by default. */
+                from?: components["schemas"]["Day"];
+                /** @description The last day; yesterday by default. */
+                to?: components["schemas"]["Day"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RollupPage"];
+                };
+            };
+            400: components["responses"]["invalid"];
+            401: components["responses"]["unauthenticated"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
             429: components["responses"]["rate_limited"];
             500: components["responses"]["internal"];
             503: components["responses"]["unavailable"];

@@ -11,14 +11,15 @@ use super::super::database::Database;
 use super::super::documents::{EntryDocument, Kind, entry_key};
 use super::super::failure::{Outcome, bounded};
 use super::super::query::first;
-use super::entries::messages_between;
-use super::{Messages, RoomHead, VisibleHeads};
+use super::entries::{IdempotencyKey, messages_between};
+use super::{Entries, Messages, RoomHead, VisibleHeads};
 use crate::StoreError;
 
 /// Reads messages.
 pub struct History {
     pub database: Database,
     pub people: People,
+    pub entries: Entries,
     pub heads: VisibleHeads,
     pub messages: Messages,
 }
@@ -77,14 +78,11 @@ impl History {
         client_id: &str,
     ) -> Result<Option<StoredMessage>, StoreError> {
         self.heads.of(room).await?;
-        let filter = doc! {
-            "roomId": room.as_str(),
-            "senderId": sender.as_str(),
-            "clientId": client_id,
+        let key = IdempotencyKey {
+            sender: sender.clone(),
+            client_id: client_id.to_owned(),
         };
-        let log = &self.database.collections().await?.room_log;
-        let found = bounded(log.find_one(filter)).await?;
-        let found = found.into_iter().collect();
+        let found = self.entries.with_keys(room, &[key]).await?;
         Ok(self.messages.as_seen_by(room, found, None).await?.pop())
     }
 
