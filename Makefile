@@ -123,7 +123,7 @@ bench: bench-peers ## Measure the server beside its peers, and its shared servic
 	$(MAKE) --no-print-directory bench-services
 
 # Each says itself what it measures.
-SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate job_rate photo
+SERVICES_MEASURED := decisions decision_cost token_checks cached_read health_latency audit_pipeline audit_rate job_rate photo uploads_beside_chat
 
 bench-services: ## Measure limits, circuit breakers, tokens, cache, health, audit log, jobs and images, on the stack (writes target/bench/services.md)
 	scripts/stack up redis postgresql rabbitmq
