@@ -457,6 +457,7 @@ fn assemble(
         publish_queues: workers.unwrap_or(cores),
         delivery_seconds: metrics.delivery_seconds(),
         urls: media_urls.clone(),
+        jobs: jobs.as_ref().map(|jobs| jobs.queue().clone()),
     }));
     let cache = Arc::new(match &fleet {
         Some(fleet) => Cache::of_fleet(

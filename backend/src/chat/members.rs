@@ -8,7 +8,7 @@ use protocol::{
 };
 use storage::{Removal, StoreError};
 
-use super::{Chat, access, instance_messages::RoomChange, news::Invitation};
+use super::{Chat, access, instance_messages::RoomChange};
 use crate::{
     auth::actor::Actor,
     completion::run_to_completion,
@@ -139,7 +139,7 @@ async fn set(
             // Somebody who joined meanwhile has the role that was announced then.
             if is_new {
                 announce(chat, room, user, role);
-                note_invitation(chat, by, room, user);
+                note_invitations(chat, by, room, vec![user.clone()]).await;
             }
             Ok(())
         }
@@ -203,15 +203,16 @@ pub fn announce_removal(chat: &Chat, room: &RoomId, user: &UserId, removal: Remo
     }
 }
 
-/// Has somebody told that another one has made them a member.
-pub(super) fn note_invitation(chat: &Chat, by: &UserId, room: &RoomId, user: &UserId) {
-    if by != user {
-        chat.news.invited(Invitation {
-            room: room.clone(),
-            user: user.clone(),
-            by: by.clone(),
-            at: Timestamp::now(),
-        });
+/// Has users told that another one has made them members.
+pub(super) async fn note_invitations(
+    chat: &Chat,
+    by: &UserId,
+    room: &RoomId,
+    mut users: Vec<UserId>,
+) {
+    users.retain(|user| user != by);
+    if !users.is_empty() {
+        chat.news.invited(room, users, by).await;
     }
 }
 

@@ -32,6 +32,7 @@ pub mod unread;
 use std::sync::Arc;
 
 use gateway::Hub;
+use job_queue::JobQueue;
 use protocol::{RoomId, UserId};
 use redis_client::RedisClient;
 use storage::{Membership, MessageStore, StoreError};
@@ -110,6 +111,8 @@ pub struct ChatParts {
     pub delivery_seconds: Histogram,
     /// URLs of what is attached.
     pub urls: Arc<MediaUrls>,
+    /// What is done later; where there are tables.
+    pub jobs: Option<JobQueue>,
 }
 
 /// What presence in a fleet is built from.
@@ -159,7 +162,7 @@ impl Chat {
             presence.clone(),
             user_sockets.clone(),
         ));
-        let news = Arc::<News>::default();
+        let news = Arc::new(News::new(parts.jobs));
         Self {
             reconciliation: Reconciliation::new(
                 store.clone(),

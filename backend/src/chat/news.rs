@@ -1,12 +1,14 @@
 //! What has happened in rooms, for those who derive something of it away from the path of a message: which logs have gone
 //! on, who has read how far, and who was added by whom. Gathered in memory and bounded. Logs that have gone on are found again
-//! in the store; read marks and invitations that were lost with the process aren't.
+//! in the store, and invitations in a job; read marks that were lost with the process aren't.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
+use job_queue::{Job, JobId, JobQueue};
 use parking_lot::Mutex;
 use protocol::{RoomId, Timestamp, UserId};
-use tokio::sync::Notify;
+use serde::{Deserialize, Serialize};
+use tokio::{sync::Notify, time::timeout};
 
 /// Rooms whose logs have gone on, at most; with more, all are looked at.
 const ROOMS: usize = 50_000;
@@ -27,9 +29,51 @@ pub struct Invitation {
     pub at: Timestamp,
 }
 
+/// After which an invitation that was lost with its process is found again: usually it is stored long before.
+const FOUND_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long whoever adds somebody waits until that is written down.
+const WRITING: Duration = Duration::from_secs(1);
+
+/// Sees to it that those who were added to a room are told, should the process end before it has told them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InvitationJob {
+    room: RoomId,
+    users: Vec<UserId>,
+    by: UserId,
+    at_ms: i64,
+}
+
+impl InvitationJob {
+    /// One for each of them.
+    pub fn invitations(self) -> impl Iterator<Item = Invitation> {
+        let Self {
+            room, users, by, ..
+        } = self;
+        let at = Timestamp::from_unix_ms(self.at_ms);
+        users.into_iter().map(move |user| Invitation {
+            room: room.clone(),
+            user,
+            by: by.clone(),
+            at,
+        })
+    }
+}
+
+impl Job for InvitationJob {
+    const KIND: &'static str = "notification.invitation";
+
+    fn id(&self) -> JobId {
+        let first = self.users.first().map_or("", UserId::as_str);
+        JobId::new(format!("{}-{first}-{}", self.room, self.at_ms))
+    }
+}
+
 /// What was gathered and nobody has taken yet.
 #[derive(Default)]
 pub struct News {
+    /// Where there are tables.
+    jobs: Option<JobQueue>,
     written: Mutex<Written>,
     read: Mutex<HashMap<(UserId, RoomId), u64>>,
     invitations: Mutex<Vec<Invitation>>,
@@ -56,6 +100,14 @@ pub enum WrittenRooms {
 }
 
 impl News {
+    /// With the queue that keeps what must not be lost.
+    pub(super) fn new(jobs: Option<JobQueue>) -> Self {
+        Self {
+            jobs,
+            ..Self::default()
+        }
+    }
+
     /// Logs have gone on.
     pub(super) fn written(&self, rooms: &[(RoomId, u64)]) {
         if rooms.is_empty() {
@@ -84,9 +136,21 @@ impl News {
         }
     }
 
-    /// Somebody was added to a room by somebody else.
-    pub(super) fn invited(&self, invitation: Invitation) {
-        self.give_back(vec![invitation]);
+    /// Users were added to a room by somebody else. That is durable afterwards, unless the tables can't be reached.
+    pub(super) async fn invited(&self, room: &RoomId, users: Vec<UserId>, by: &UserId) {
+        let Some(jobs) = &self.jobs else { return };
+        let job = InvitationJob {
+            room: room.clone(),
+            users,
+            by: by.clone(),
+            at_ms: Timestamp::now().unix_ms(),
+        };
+        match timeout(WRITING, jobs.enqueue_after(FOUND_AGAIN, &job)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "invitations are in memory alone"),
+            Err(_) => tracing::warn!("invitations are in memory alone: the tables don't answer"),
+        }
+        self.give_back(job.invitations().collect());
     }
 
     /// Waits until a log has gone on.

@@ -58,9 +58,9 @@ pub async fn create(
         };
         for user in &joined {
             members::announce(&chat, &room.id, user, RoomRole::Member);
-            if room.kind != RoomKind::Direct {
-                members::note_invitation(&chat, &by, &room.id, user);
-            }
+        }
+        if room.kind != RoomKind::Direct {
+            members::note_invitations(&chat, &by, &room.id, joined).await;
         }
         Ok(wire::room(room))
     })

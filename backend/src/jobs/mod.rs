@@ -24,6 +24,7 @@ use tokio::{sync::watch, time::sleep};
 use self::waiting::Waiting;
 use crate::{
     app::{App, SharedApp},
+    chat::news::InvitationJob,
     mail::{ResetLetterJob, VerificationLetterJob},
     media::{
         Media,
@@ -135,6 +136,12 @@ fn handlers(app: &App) -> Handlers {
             async move { notifications.tell(job).await }
         };
         handlers.add(Handler::new(NOTICES, tell));
+        let inviting = notifications.clone();
+        let invite = move |job: InvitationJob, _| {
+            let notifications = inviting.clone();
+            async move { notifications.tell_invited(job).await }
+        };
+        handlers.add(Handler::new(NOTICES, invite));
         let pushing = notifications.clone();
         let push = move |job: PushJob, _| {
             let notifications = pushing.clone();

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use job_queue::JobError;
 use protocol::{NotificationKind, Timestamp, UserId, notification_data};
 use storage::{NewNotification, StoreError};
 
 use super::Notifications;
-use crate::chat::news::Invitation;
+use crate::chat::news::{Invitation, InvitationJob};
 
 /// How often it is taken.
 const EVERY: Duration = Duration::from_millis(500);
@@ -66,6 +67,20 @@ async fn invite(notifications: &Notifications) {
 }
 
 impl Notifications {
+    /// Tells those who were added to a room and haven't been told.
+    ///
+    /// # Errors
+    /// If that isn't stored.
+    pub async fn tell_invited(&self, job: InvitationJob) -> Result<(), JobError> {
+        for invitation in job.invitations() {
+            match self.invite(&invitation).await {
+                Ok(()) | Err(StoreError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Tells somebody that they were added to a room, if they are still in it.
     async fn invite(&self, invitation: &Invitation) -> Result<(), StoreError> {
         let Invitation { room, user, by, at } = invitation;

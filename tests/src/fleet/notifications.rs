@@ -154,3 +154,33 @@ async fn another_instance_goes_on_where_one_has_died() {
     .await;
     second.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_is_found_again_when_its_instance_has_died() {
+    let database = PostgresDatabase::shared();
+    let fleet = Fleet::new().with("DATABASE_URL", &database.url);
+    let (done, printed) = fleet.run(&["migrate"]).await;
+    assert!(done, "{printed}");
+    let first = fleet.start().await;
+    let (ana, bea) = (first.register("ana").await, first.register("bea").await);
+    let new = json!({ "kind": "private", "name": "club", "members": [bea.id] });
+    let made = first.post("/api/v1/rooms", Some(&ana), new).await;
+    made.expect(201);
+    first.kill().await;
+    let second = fleet.start().await;
+    within("the invitation", async {
+        loop {
+            let answer = second.get("/api/v1/notifications", Some(&bea)).await;
+            let listed = answer.body["notifications"].as_array().cloned();
+            let listed = listed.unwrap_or_default();
+            if let [invitation] = listed.as_slice() {
+                return assert_eq!(invitation["kind"], "invitation");
+            }
+            assert!(listed.is_empty(), "{listed:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let (status, _) = second.stop().await;
+    assert!(status.success());
+}

@@ -9,6 +9,7 @@ use super::{
     mail::verified,
     notifications::Notified,
     push::web_device,
+    server_process::ServerProcess,
     test_app::{TestApp, on_a_fleet},
 };
 use crate::deadline::{becomes, within};
@@ -460,4 +461,35 @@ async fn what_was_said_of_a_room_goes_with_it() {
     };
     becomes("rooms of which something is kept", vec![kept], said).await;
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_was_acked_survives_the_end_of_the_process() {
+    if on_a_fleet() {
+        return;
+    }
+    let data = tempfile::TempDir::new().unwrap();
+    let server = ServerProcess::start(data.path(), &[]).await;
+    let (ana, bea) = (server.register("ana").await, server.register("bea").await);
+    let new = json!({ "kind": "private", "name": "club" });
+    let made = server.post("/api/v1/rooms", Some(&ana), new).await;
+    let room = made.expect(201)["room"]["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/rooms/{room}/members/{}", bea.id);
+    server.put(&path, &ana, json!({})).await.expect(200);
+    server.kill().await;
+    let server = ServerProcess::start(data.path(), &[]).await;
+    let bea = server.sign_in("bea").await;
+    let listed = within("the invitation", async {
+        loop {
+            let listed = server.get(NOTIFICATIONS, Some(&bea)).await.expect(200);
+            if !listed["notifications"][0].is_null() {
+                return listed;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert_eq!(listed["notifications"][0]["kind"], "invitation");
+    assert_eq!(listed["notifications"].as_array().unwrap().len(), 1);
+    assert!(server.stop().await.0.success());
 }
