@@ -5,6 +5,7 @@
 
 mod encryption;
 mod fcm;
+mod hosts;
 mod http;
 mod vapid;
 
@@ -21,12 +22,13 @@ use circuit_breaker::Breaker;
 use protocol::Invalid;
 use serde_json::{Map, Value, json};
 use storage::DeviceAddress;
-use url::Url;
+use url::{Position, Url};
 
 use crate::config::PushConfig;
 
 use self::http::{Answer, Client, Connection, HttpError};
 use fcm::{Fcm, FcmRoute};
+use hosts::Hosts;
 use vapid::Vapid;
 
 /// How long a push service keeps a message for a device that isn't reached, in seconds.
@@ -76,6 +78,7 @@ pub enum PushError {
 /// Reaches devices.
 pub struct Push {
     client: Client,
+    hosts: Hosts,
     vapid: Option<Vapid>,
     fcm: Option<Fcm>,
     counts: Counts,
@@ -104,6 +107,7 @@ impl Push {
         }
         Ok(Self {
             client: Client::new(config.private_addresses, config.tls_ca_file.clone()),
+            hosts: Hosts::default(),
             vapid,
             fcm: config
                 .fcm
@@ -191,7 +195,7 @@ impl Push {
     }
 
     async fn connect_web<'a>(
-        &self,
+        &'a self,
         endpoint: &str,
         p256dh: &'a [u8],
         auth: &'a [u8],
@@ -199,9 +203,22 @@ impl Push {
         let vapid = self.vapid.as_ref().ok_or(PushError::Off)?;
         let url: Url = endpoint.parse().map_err(|_| PushError::Gone)?;
         let authorization = vapid.authorization(&url).ok_or(PushError::Off)?;
-        let connection = self.client.connect(&url).await?;
+        // With its port: whoever names another one says nothing of this one.
+        let host = url[Position::BeforeHost..Position::AfterPort].to_owned();
+        if let Some(left) = self.hosts.left_alone(&host) {
+            return Err(PushError::Later {
+                why: "its service failed too often just now".to_owned(),
+                after: Some(left),
+            });
+        }
+        let connected = self.client.connect(&url).await;
+        if let Err(HttpError::NotConnected(_)) = connected {
+            self.hosts.failed(&host);
+        }
         Ok(Way::Web {
-            connection,
+            hosts: &self.hosts,
+            host,
+            connection: connected?,
             authorization,
             p256dh,
             auth,
@@ -217,6 +234,8 @@ pub struct Route<'a> {
 
 enum Way<'a> {
     Web {
+        hosts: &'a Hosts,
+        host: String,
         connection: Connection,
         authorization: String,
         p256dh: &'a [u8],
@@ -233,11 +252,21 @@ impl Route<'_> {
     pub async fn send(self, message: &PushMessage) -> Result<(), PushError> {
         let sent = match self.way {
             Way::Web {
+                hosts,
+                host,
                 connection,
                 authorization,
                 p256dh,
                 auth,
-            } => send_web(connection, &authorization, (p256dh, auth), message).await,
+            } => {
+                let keys = (p256dh, auth);
+                let sent = send_web(connection, &authorization, keys, message).await;
+                match &sent {
+                    Err(PushError::Unknown) => hosts.failed(&host),
+                    _ => hosts.answered(&host),
+                }
+                sent
+            }
             Way::Fcm(fcm) => fcm.send(message).await,
         };
         self.counts.count(&sent.as_ref().copied());
