@@ -5,7 +5,14 @@ use std::{
     time::Duration,
 };
 
-use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
+use lettre::{
+    AsyncSmtpTransport, Tokio1Executor,
+    message::Mailbox,
+    transport::smtp::{
+        AsyncSmtpTransportBuilder,
+        client::{Certificate, Tls, TlsParameters},
+    },
+};
 use protocol::Secret;
 use url::Url;
 
@@ -28,32 +35,64 @@ pub struct MailConfig {
 #[derive(Debug, Clone)]
 pub struct SmtpConfig {
     url: Secret,
+    /// Of `TLS_CA_FILE`: authorities that are trusted beside the system's, in PEM.
+    authorities: Option<Vec<u8>>,
 }
 
 impl SmtpConfig {
-    fn new(url: &str) -> Option<Self> {
-        let url = Secret::from(url);
-        let host = Url::parse(url.expose()).ok()?;
-        host.host_str().filter(|host| !host.is_empty())?;
-        AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose()).ok()?;
-        Some(Self { url })
+    fn new(url: &str, authorities: Option<Vec<u8>>) -> Option<Self> {
+        let smtp = Self {
+            url: Secret::from(url),
+            authorities,
+        };
+        smtp.builder()?;
+        Some(smtp)
     }
 
     /// A connection for each letter.
     pub fn transport(&self, patience: Duration) -> AsyncSmtpTransport<Tokio1Executor> {
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(self.url.expose());
-        let builder = builder.unwrap_or_else(|_| {
+        let builder = self.builder().unwrap_or_else(|| {
             // What was read once can be read again.
             AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("localhost")
         });
         builder.timeout(Some(patience)).build()
     }
+
+    fn builder(&self) -> Option<AsyncSmtpTransportBuilder> {
+        let url = Url::parse(self.url.expose()).ok()?;
+        let host = url.host_str().filter(|host| !host.is_empty())?;
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(self.url.expose()).ok()?;
+        let Some(pem) = &self.authorities else {
+            return Some(builder);
+        };
+        let wanted = url.query_pairs().find(|(name, _)| name == "tls");
+        let wanted = wanted.map(|(_, value)| value);
+        let tls = |make: fn(TlsParameters) -> Tls| {
+            let trusted = Certificate::from_pem(pem).ok()?;
+            let parameters = TlsParameters::builder(host.to_owned()).add_root_certificate(trusted);
+            Some(make(parameters.build().ok()?))
+        };
+        let tls = match (url.scheme(), wanted.as_deref()) {
+            ("smtps", _) => tls(Tls::Wrapper)?,
+            (_, Some("required")) => tls(Tls::Required)?,
+            (_, Some("opportunistic")) => tls(Tls::Opportunistic)?,
+            _ => return Some(builder),
+        };
+        Some(builder.tls(tls))
+    }
 }
 
 impl Reader<'_> {
-    pub(super) fn mail(&mut self, data_dir: &Path, port: u16) -> MailConfig {
+    pub(super) fn mail(
+        &mut self,
+        data_dir: &Path,
+        port: u16,
+        tls_ca_file: Option<&Path>,
+    ) -> MailConfig {
         let smtp = self.text("SMTP_URL").and_then(|url| {
-            let smtp = SmtpConfig::new(&url);
+            // One that can't be read is a mistake that was noted.
+            let authorities = tls_ca_file.and_then(|file| std::fs::read(file).ok());
+            let smtp = SmtpConfig::new(&url, authorities);
             if smtp.is_none() {
                 let expected =
                     "smtps://[user:password@]host[:port], or smtp://… with ?tls=required";

@@ -192,7 +192,7 @@ impl Config {
             production,
             host,
             audit: reader.audit(&data_dir),
-            mail: reader.mail(&data_dir, port),
+            mail: reader.mail(&data_dir, port, tls_ca_file.as_deref()),
             push: reader.push(&data_dir, fleet.is_some(), production, tls_ca_file.clone()),
             notifications: reader.notifications(),
             port,
