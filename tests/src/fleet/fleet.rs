@@ -4,6 +4,7 @@ use std::{process::Output, time::Duration};
 
 use tempfile::TempDir;
 
+use super::worker_process::WorkerProcess;
 use crate::{
     deadline::within,
     server::server_process::{ServerProcess, command},
@@ -62,6 +63,11 @@ impl Fleet {
     /// One more instance, which may have to wait for its services.
     pub async fn start_waiting(&self) -> ServerProcess {
         ServerProcess::start(self.data.path(), &self.variables()).await
+    }
+
+    /// A worker, which is ready to run jobs.
+    pub async fn start_worker(&self) -> WorkerProcess {
+        WorkerProcess::start(self.data.path(), &self.variables()).await
     }
 
     /// Waits until an instance takes clients.

@@ -1,6 +1,7 @@
 //! What a fleet promises when a part of it fails, and the commands for those who run it.
 
 mod audit;
+mod away;
 mod bucket_away;
 mod clocks;
 mod commands;
@@ -21,3 +22,4 @@ mod start;
 mod store_away;
 mod worker;
 mod worker_killed;
+mod worker_process;

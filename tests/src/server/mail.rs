@@ -16,13 +16,13 @@ use crate::{client::http::request, deadline::within};
 mod smtp;
 
 /// A letter, decoded.
-struct Letter {
-    head: String,
-    text: String,
+pub struct Letter {
+    pub head: String,
+    pub text: String,
 }
 
 impl Letter {
-    fn read(raw: &str) -> Self {
+    pub fn read(raw: &str) -> Self {
         let (head, body) = raw.split_once("\r\n\r\n").unwrap();
         // Quoted-printable, as far as these letters have it.
         let text = body.replace("=\r\n", "").replace("=3D", "=");
@@ -33,7 +33,7 @@ impl Letter {
     }
 
     /// What is behind this in the text, up to white space.
-    fn behind(&self, what: &str) -> String {
+    pub fn behind(&self, what: &str) -> String {
         let (_, rest) = self.text.split_once(what).expect("a link");
         rest.split_whitespace().next().unwrap().to_owned()
     }

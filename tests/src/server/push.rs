@@ -1,109 +1,20 @@
 //! Push: devices of who is away are told once, and forgotten when their service doesn't know them.
 
-use std::{
-    collections::VecDeque,
-    fs,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod service;
+
+use std::{fs, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
 
 use super::{
     api::Person,
     notified::{direct, say, start_with},
-    test_app::TestApp,
+    test_app::{TestApp, on_a_fleet},
 };
 use crate::deadline::within;
 
-/// What a push service got.
-struct Pushed {
-    /// The request's first line and headers, in lower case.
-    head: String,
-    body: Vec<u8>,
-}
-
-/// A push service, for one test.
-struct Service {
-    address: SocketAddr,
-    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
-    pushed: mpsc::UnboundedReceiver<Pushed>,
-}
-
-impl Service {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let answers = Arc::new(Mutex::new(VecDeque::new()));
-        let (got, pushed) = mpsc::unbounded_channel();
-        let given = answers.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (got, given) = (got.clone(), given.clone());
-                tokio::spawn(async move { serve(stream, &given, &got).await });
-            }
-        });
-        Self {
-            address,
-            answers,
-            pushed,
-        }
-    }
-
-    /// The next answers; otherwise it takes everything.
-    fn answers(&self, status: u16, body: &str) {
-        self.answers
-            .lock()
-            .unwrap()
-            .push_back((status, body.to_owned()));
-    }
-
-    async fn next(&mut self) -> Pushed {
-        within("a push", self.pushed.recv()).await.unwrap()
-    }
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    answers: &Mutex<VecDeque<(u16, String)>>,
-    got: &mpsc::UnboundedSender<Pushed>,
-) -> Option<()> {
-    let mut read = Vec::new();
-    let (head, mut body) = loop {
-        if stream.read_buf(&mut read).await.ok()? == 0 {
-            return None;
-        }
-        let end = read.windows(4).position(|it| it == b"\r\n\r\n");
-        if let Some(end) = end {
-            let head = String::from_utf8_lossy(&read[..end]).into_owned();
-            break (head, read[end + 4..].to_vec());
-        }
-    };
-    let lower = head.to_lowercase();
-    let (_, length) = lower.split_once("content-length: ")?;
-    let length: usize = length.lines().next()?.trim().parse().ok()?;
-    while body.len() < length {
-        stream.read_buf(&mut body).await.ok()?;
-    }
-    let (status, answer) = answers
-        .lock()
-        .unwrap()
-        .pop_front()
-        .unwrap_or((201, String::new()));
-    let answer = format!(
-        "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
-        answer.len()
-    );
-    stream.write_all(answer.as_bytes()).await.ok()?;
-    got.send(Pushed { head, body }).ok()
-}
+pub use service::{Given, Pushed, Service};
 
 fn browser(service: &Service) -> Value {
     web_device(&format!("http://{}/push/secret", service.address))
@@ -124,7 +35,7 @@ pub fn web_device(endpoint: &str) -> Value {
 const DEVICE: &str = "/api/v1/devices/laptop";
 
 /// The key pair of RFC 8291's example.
-const KEYS: [(&str, &str); 2] = [
+pub const KEYS: [(&str, &str); 2] = [
     (
         "VAPID_PRIVATE_KEY",
         "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
@@ -162,7 +73,7 @@ async fn a_browser_is_told_once_of_a_burst_and_forgotten_when_it_is_gone() {
     for body in ["one", "two", "three"] {
         say(&app, &ana, &room, body).await;
     }
-    let Pushed { head, body } = service.next().await;
+    let Pushed { head, body, .. } = service.next().await;
     assert!(head.starts_with("POST /push/secret HTTP/1.1\r\n"), "{head}");
     let lower = head.to_lowercase();
     for part in [
@@ -205,7 +116,64 @@ async fn a_browser_is_told_once_of_a_burst_and_forgotten_when_it_is_gone() {
     assert!(six.head.starts_with("POST /push/phone "), "{}", six.head);
     // Nothing else was sent in between or since.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(service.pushed.try_recv().is_err());
+    assert!(service.is_quiet());
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_asked_no_sooner_than_it_wants_and_not_again_if_its_answer_is_lost() {
+    let mut service = Service::start().await;
+    let (app, _database) = start_with(&variables(&[])).await;
+    let (ana, bea, room) = two(&app).await;
+    app.put(DEVICE, &bea, browser(&service)).await.expect(204);
+    service.gives(Given {
+        status: 429,
+        retry_after: Some(4),
+        ..Given::default()
+    });
+    say(&app, &ana, &room, "one").await;
+    let first = service.next().await;
+    let again = service.next().await;
+    // What its own schedule says is a second.
+    assert!(again.at - first.at >= Duration::from_secs(4));
+
+    service.gives(Given {
+        after: Duration::from_secs(15),
+        ..Given::default()
+    });
+    say(&app, &ana, &room, "two").await;
+    service.next().await;
+    // Others don't wait for it.
+    say(&app, &ana, &room, "three").await;
+    service.next().await;
+    // Longer than the server waits for an answer, and then until the first repetition.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    assert!(service.is_quiet());
+
+    // 404 is as good as 410, and a redirect leads nowhere.
+    service.gives(Given {
+        status: 307,
+        location: Some(format!("http://{}/elsewhere", service.address)),
+        ..Given::default()
+    });
+    say(&app, &ana, &room, "four").await;
+    service.next().await;
+    service.answers(404, "");
+    say(&app, &ana, &room, "five").await;
+    service.next().await;
+    let eve = app.register("eve").await;
+    let other = direct(&app, &ana, &eve).await;
+    app.put(
+        DEVICE,
+        &eve,
+        web_device(&format!("http://{}/eve", service.address)),
+    )
+    .await
+    .expect(204);
+    say(&app, &ana, &room, "six").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    say(&app, &ana, &other, "for eve").await;
+    assert!(service.next().await.head.starts_with("POST /eve "));
     app.stop().await;
 }
 
@@ -352,5 +320,55 @@ async fn an_application_is_told_by_firebase() {
     say(&app, &ana, &room, "anybody?").await;
     let sent = service.next().await;
     assert!(sent.head.starts_with(path), "{}", sent.head);
+    app.stop().await;
+}
+
+/// Quiet hours that last for at least another hour, by the clock of nowhere in particular.
+fn quiet_now() -> Value {
+    let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let hour = seconds / 3_600 % 24;
+    let at = |hour: u64| format!("{:02}:00", hour % 24);
+    json!({ "quietHours": { "from": at(hour + 23), "to": at(hour + 2), "timeZone": "UTC" } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_quiet_hours_nothing_is_pushed_before_they_end() {
+    let mut service = Service::start().await;
+    let (app, _database) = start_with(&variables(&[])).await;
+    let (ana, bea, room) = two(&app).await;
+    app.put(DEVICE, &bea, browser(&service)).await.expect(204);
+    app.patch("/api/v1/me/preferences", &bea, quiet_now())
+        .await
+        .expect(200);
+    say(&app, &ana, &room, "at night").await;
+    let eve = app.register("eve").await;
+    let other = direct(&app, &ana, &eve).await;
+    app.put(
+        DEVICE,
+        &eve,
+        web_device(&format!("http://{}/eve", service.address)),
+    )
+    .await
+    .expect(204);
+    // Longer than a push takes otherwise.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    say(&app, &ana, &other, "for eve").await;
+    assert!(service.next().await.head.starts_with("POST /eve "));
+    if on_a_fleet() {
+        return app.stop().await;
+    }
+    // Morning comes.
+    let (app, changed) = app
+        .changed_while_stopped(|data| {
+            let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
+            let morning = "UPDATE notification_preferences SET quiet_from = NULL, quiet_to = NULL, time_zone = NULL";
+            tables.execute(morning, []).unwrap();
+            let due = "UPDATE jobs SET due_at = 0 WHERE kind = 'notification.tell' AND id LIKE '%-q%'";
+            tables.execute(due, []).unwrap()
+        })
+        .await;
+    assert_eq!(changed, 1);
+    assert!(service.next().await.head.starts_with("POST /push/secret "));
+    assert!(service.is_quiet());
     app.stop().await;
 }

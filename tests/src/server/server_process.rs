@@ -29,7 +29,7 @@ pub async fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command 
     piped(command, variables)
 }
 
-fn piped(mut command: Command, variables: &[(&str, &str)]) -> Command {
+pub fn piped(mut command: Command, variables: &[(&str, &str)]) -> Command {
     command
         .env_clear()
         .env("METRICS_PORT", "0")
@@ -157,7 +157,7 @@ fn ports(printed: &[u8]) -> Option<(u16, u16)> {
     ))
 }
 
-fn collect(
+pub fn collect(
     mut from: impl AsyncRead + Unpin + Send + 'static,
     to: Arc<Mutex<Vec<u8>>>,
 ) -> JoinHandle<()> {

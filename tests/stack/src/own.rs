@@ -120,6 +120,11 @@ impl Stack {
         self.ports.unwrap() + number
     }
 
+    /// The directory of a member, such as `smtp/server`.
+    pub fn member(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// Sends a signal to a member, such as `KILL` to `mongodb/member-0`.
     ///
     /// # Panics
