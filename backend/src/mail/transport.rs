@@ -21,9 +21,9 @@ use tokio::time::timeout;
 use super::Letter;
 use crate::config::MailConfig;
 
-/// How long the server may take for one answer, and for all of a letter.
-const ANSWER: Duration = Duration::from_secs(20);
-const LETTER: Duration = Duration::from_secs(60);
+/// How long it may take until a connection is there, and for all of a letter: the library bounds no single answer.
+const CONNECT: Duration = Duration::from_secs(10);
+const LETTER: Duration = Duration::from_secs(30);
 
 /// Files that are kept without SMTP; the oldest go.
 const FILES: usize = 1_000;
@@ -76,7 +76,7 @@ impl Mail {
     pub fn new(config: &MailConfig, breaker: impl FnOnce() -> Arc<Breaker>) -> Self {
         let way = match &config.smtp {
             Some(smtp) => Way::Smtp {
-                transport: Box::new(smtp.transport(ANSWER)),
+                transport: Box::new(smtp.transport(CONNECT)),
                 breaker: breaker(),
             },
             None => {

@@ -1,7 +1,11 @@
 //! Who is away is told once by mail and by push, on a fleet whose jobs are run by workers: whichever worker dies in the middle
 //! of one, and whatever becomes of the server that takes mail.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use ::http::Method;
 use serde_json::json;
@@ -10,7 +14,7 @@ use stack::{PostgresDatabase, Stack};
 use super::fleet::Fleet;
 use crate::{
     client::http::request,
-    deadline::within,
+    deadline::{PATIENCE, within},
     server::{
         api::{Api, Person, person},
         mail::Letter,
@@ -76,27 +80,12 @@ impl World {
 
     /// The same once there are so many.
     async fn once(&self, directory: &str, count: usize) -> Vec<Letter> {
-        // Twice the deadline: an answer that doesn't come is waited for as well.
-        for patience in [false, true] {
-            let look = async {
-                loop {
-                    let found = self.now(directory);
-                    assert!(found.len() <= count, "{} {directory}", found.len());
-                    if found.len() == count {
-                        return found;
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            };
-            if patience {
-                return within(directory, look).await;
-            }
-            let found = tokio::time::timeout(crate::deadline::PATIENCE, look).await;
-            if let Ok(found) = found {
-                return found;
-            }
-        }
-        unreachable!()
+        patiently(directory, async || {
+            let found = self.now(directory);
+            assert!(found.len() <= count, "{} {directory}", found.len());
+            (found.len() == count).then_some(found)
+        })
+        .await
     }
 
     /// Somebody whose address is known to be theirs, by the first letter.
@@ -112,6 +101,18 @@ impl World {
             .post("/api/v1/auth/verify-email", None, verify);
         verified.await.expect(204);
         person
+    }
+}
+
+/// Looks until there is something, for twice as long as usual: a server that doesn't answer is waited for as well.
+async fn patiently<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < 2 * PATIENCE, "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -261,12 +262,8 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     let before = count().await;
     world.smtp.signal("smtp/server", "KILL");
     write_to("bea-down").await;
-    within("an attempt that fails", async {
-        while count().await <= before {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let more = async || (count().await > before).then_some(());
+    patiently("an attempt that fails", more).await;
     world.smtp.up();
     taken += 1;
     world.once("letters", taken).await;
@@ -275,12 +272,8 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     world.smtp.signal("smtp/server", "STOP");
     write_to("bea-slow").await;
     let before = count().await;
-    within("an attempt that fails", async {
-        while count().await <= before {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let more = async || (count().await > before).then_some(());
+    patiently("an attempt that fails", more).await;
     world.smtp.signal("smtp/server", "CONT");
     taken += 1;
     let letters = world.once("letters", taken).await;
