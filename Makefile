@@ -46,7 +46,7 @@ fleet-down: ## Stop them, and the stack
 	scripts/fleet down
 	scripts/stack down
 
-stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL, RabbitMQ, S3 (scripts/stack)
+stack: ## Start the services of a fleet on this machine: Redis Cluster, Sentinel, a MongoDB replica set, PostgreSQL, RabbitMQ, S3, SMTP (scripts/stack)
 	scripts/stack up
 
 stack-down: stack-of-faults-down ## Stop them and delete what they hold
