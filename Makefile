@@ -88,7 +88,7 @@ test-sdk: $(SDK)/node_modules/.package-lock.json server-under-test ## Of the tes
 	cd $(SDK) && npm run --silent check && DOCUMENTS=../../target/documents npm run --silent generated:check
 	cd $(SDK) && npm run size && npm test && npm run test:server
 
-test-browser: $(BROWSER)/node_modules/.package-lock.json server-under-test ## Of the tests, those that drive the web client in Chromium
+test-browser: $(BROWSER)/node_modules/.package-lock.json server-under-test ## Of the tests, those that drive the web client in Chromium; the services that they start go on running
 	scripts/prerequisites chromium libcurl nginx openssl postgresql python rabbitmq redis
 	cd $(BROWSER) && npm test
 

@@ -305,7 +305,7 @@ export const en = {
     tooManyFiles: (n: number) => `A message takes ${n} files. Send the others with another one.`,
     noUploads: "This server takes no files.",
     fileTooLarge: "This file is larger than the server takes.",
-    attachmentRefused: "One of its files can’t be attached: it is damaged, or no picture after all.",
+    attachmentRefused: "One of its files can’t be attached: it is no whole picture, or the server doesn’t have it any more.",
     storage: "This browser keeps nothing for this page: unsent messages won’t survive a reload.",
     page: "Something broke on this page. Reloading helps; nothing that was sent is lost.",
     reload: "Reload",

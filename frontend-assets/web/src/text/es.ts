@@ -307,7 +307,7 @@ export const es: Text = {
     tooManyFiles: (n) => `Un mensaje admite ${n} archivos. Envía los demás en otro.`,
     noUploads: "Este servidor no admite archivos.",
     fileTooLarge: "El archivo es más grande de lo que admite el servidor.",
-    attachmentRefused: "Uno de sus archivos no se puede adjuntar: está dañado, o no es una imagen.",
+    attachmentRefused: "Uno de sus archivos no se puede adjuntar: no es una imagen completa, o el servidor ya no lo tiene.",
     storage: "Este navegador no guarda nada para esta página: lo no enviado se pierde al recargar.",
     page: "Algo se rompió en esta página. Recargar ayuda; nada de lo enviado se pierde.",
     reload: "Recargar",

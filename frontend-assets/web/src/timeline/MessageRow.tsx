@@ -244,7 +244,8 @@ function Fate({ row }: { row: OutgoingMessage }) {
           : row.attachments && isRefused(row.error, "conflict")
             ? text.errors.attachmentRefused
             : explain(row.error, text);
-    const canResend = row.attachments?.every((id) => localOf(id)) && isRefused(row.error, "conflict");
+    const locals = row.attachments?.map(localOf) ?? [];
+    const canResend = isRefused(row.error, "conflict") && locals.every(Boolean) && locals.some((local) => local?.isImage);
     return (
       <div className={`${styles.fate} ${styles.failed}`} role="alert" data-fate="failed">
         <AlertCircle size={14} aria-hidden />
