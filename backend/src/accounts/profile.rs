@@ -70,13 +70,20 @@ pub async fn update(
 pub(super) async fn change_whole(
     accounts: &Accounts,
     user: &UserId,
-    change: ProfileChange,
+    mut change: ProfileChange,
 ) -> Result<User, AppError> {
     let is_visible = change.display_name.is_some() || change.avatar_url.is_some();
     let before = match change.avatar_url {
         Some(_) => Some(accounts.store.user(user).await.map_err(gone)?.avatar_url),
         None => None,
     };
+    // What is written back as it was read is no change.
+    if let Some(Some(before)) = &before
+        && let Some(Some(given)) = &change.avatar_url
+        && *given == accounts.urls.avatar(before.clone())
+    {
+        change.avatar_url = None;
+    }
     let updated = accounts.store.update_user(user, change).await;
     if may_have_changed(&updated) {
         if is_visible {
@@ -191,9 +198,6 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     if let Some(notifications) = &accounts.notifications {
         notifications.delete_user(user).await?;
     }
-    if let Some(uploads) = &accounts.uploads {
-        uploads.remove_avatars(user, Timestamp::now()).await?;
-    }
     let now = Timestamp::now();
     let left = accounts.store.delete_user(user, now).await;
     if may_have_changed(&left) {
@@ -201,6 +205,12 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     }
     for Departure { room, removal } in left.map_err(gone)? {
         members::announce_removal(&accounts.chat, &room, user, removal);
+    }
+    // Only now: an account that couldn't be deleted keeps its picture.
+    if let Some(uploads) = &accounts.uploads
+        && let Err(error) = uploads.remove_avatars(user, now).await
+    {
+        tracing::warn!(%error, "the picture of a user who was just deleted stays until it is looked after");
     }
     // Again, and for good, because of sign-ins that were under way, and of messages.
     end_all(accounts, user.clone(), None, NO_SIGN_IN).await;

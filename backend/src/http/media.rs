@@ -51,8 +51,12 @@ pub async fn read(
         ETAG,
         HeaderValue::from_str(&tag).map_err(AppError::internal)?,
     );
-    // The tag names the content, which is the same for ever, so nothing is read or made to know it.
+    // The tag names the content, which is the same for ever, so nothing is read or made to know it. But only what is still there may
+    // be kept for as long again.
     if is_known(&headers, IF_NONE_MATCH, &tag) {
+        if query.e.is_none() {
+            media::look(media, &wanted).await?;
+        }
         return Ok((StatusCode::NOT_MODIFIED, sent).into_response());
     }
     // A part of a copy is more work than the whole.
@@ -98,7 +102,7 @@ fn is_known(headers: &HeaderMap, name: HeaderName, tag: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .map(|known| known.trim().trim_start_matches("W/"));
-    known.any(|known| known == tag || known == "*")
+    known.any(|known| known == tag)
 }
 
 /// As long as the URL is good; one that is good for ever, for ever.

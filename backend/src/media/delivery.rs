@@ -100,6 +100,18 @@ pub async fn deliver(
     }
 }
 
+/// Looks whether there still is what is wanted.
+///
+/// # Errors
+/// `not_found` if not.
+pub async fn look(media: &Media, wanted: &Wanted) -> Result<(), AppError> {
+    match media.objects.head(&wanted.object).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::NotFound) => Err(AppError::not_found("file")),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A copy of an image that fits into a box: made once for all who ask at the same time, and kept for a while.
 async fn copy(media: &Arc<Media>, wanted: Wanted, resized: Resized) -> Result<Bytes, AppError> {
     let name = wanted.tag();

@@ -32,7 +32,7 @@ use crate::{
 
 pub use attaching::{delete, send, send_and_wait};
 pub use counts::Counts;
-pub use delivery::{Delivered, Wanted, deliver};
+pub use delivery::{Delivered, Wanted, deliver, look};
 pub use image_message::upload_image;
 pub use image_process::ImageProcess;
 pub use uploads::{complete, create, paced, read, receive};
@@ -51,6 +51,9 @@ const IMAGES_OF_USER: usize = 4;
 
 /// Bytes of copies of images in sizes that somebody asked for.
 const RESIZED_BYTES: u64 = 32 << 20;
+
+/// How long a copy is kept, so that one of a picture that was deleted isn't served for longer.
+const RESIZED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Copies that are made at a time, each of which holds its image in memory. More are refused for a moment: anybody with a URL can ask.
 const RESIZED_AT_ONCE: usize = 8;
@@ -116,6 +119,7 @@ impl Media {
             config,
             resized: Cache::builder()
                 .max_capacity(RESIZED_BYTES)
+                .time_to_live(RESIZED_FOR)
                 .weigher(|key: &String, copy: &Bytes| {
                     u32::try_from(key.len() + copy.len()).unwrap_or(u32::MAX)
                 })

@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use protocol::{AttachmentId, Timestamp};
-use storage::{AttachedTo, StoreError, StoredUpload, UploadStatus};
+use storage::{AttachedTo, DueUpload, StoreError, StoredUpload, UploadStatus};
 
 use super::{
-    Media, UNATTACHED, after,
+    Media, UNATTACHED, UPLOADING, after,
     announcement::announce,
     attaching::{UNKNOWN, told_place},
     objects,
@@ -35,9 +35,9 @@ pub async fn run(media: &Arc<Media>) {
         tokio::time::sleep(EVERY).await;
         match media.uploads.take_due(Timestamp::now()).await {
             Ok(due) => {
-                for upload in due {
-                    if let Err(error) = see_to(media, &upload).await {
-                        tracing::debug!(%error, upload = %upload.id, "an upload is seen to later");
+                for due in due {
+                    if let Err(error) = see_to(media, &due).await {
+                        tracing::debug!(%error, upload = %due.upload.id, "an upload is seen to later");
                     }
                 }
             }
@@ -46,7 +46,8 @@ pub async fn run(media: &Arc<Media>) {
     }
 }
 
-async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreError> {
+async fn see_to(media: &Arc<Media>, due: &DueUpload) -> Result<(), StoreError> {
+    let upload = &due.upload;
     let id = &upload.id;
     if upload.status == UploadStatus::Removed {
         remove_objects(media, id).await?;
@@ -62,40 +63,48 @@ async fn see_to(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreEr
         };
     }
     match &upload.attached_to {
-        None if upload.avatar => check_avatar(media, upload).await,
+        None if upload.avatar => check_avatar(media, due).await,
         // Nobody wanted it.
-        None => remove(media, id).await,
+        None => remove(media, due).await,
         Some(to) => match to.seq {
-            None => find_message(media, upload, to).await,
-            Some(seq) => check_message(media, upload, to, seq).await,
+            None => find_message(media, due, to).await,
+            Some(seq) => check_message(media, due, to, seq).await,
         },
     }
 }
 
 /// It is an avatar for as long as its owner has it.
-async fn check_avatar(media: &Arc<Media>, upload: &StoredUpload) -> Result<(), StoreError> {
+async fn check_avatar(media: &Arc<Media>, due: &DueUpload) -> Result<(), StoreError> {
+    let upload = &due.upload;
     let shown = match media.store.user(&upload.owner_id).await {
         Ok(owner) => owner.avatar_url,
         Err(StoreError::NotFound) => None,
         Err(error) => return Err(error),
     };
     let shown = shown.as_deref().and_then(media_urls::avatar_upload);
-    match shown.as_ref() == Some(&upload.id) {
-        true => {
-            media
-                .uploads
-                .check_later(&upload.id, after(CHECK_MESSAGE))
-                .await
-        }
-        false => remove(media, &upload.id).await,
+    if shown.as_ref() != Some(&upload.id) {
+        return remove(media, due).await;
+    }
+    remove_sent_again(media, upload).await?;
+    let closed = upload.created_at.plus(UPLOADING);
+    let next = match closed < Timestamp::now() {
+        true => after(CHECK_MESSAGE),
+        false => closed.plus(SOON),
+    };
+    media.uploads.check_later(&upload.id, next).await
+}
+
+/// Whoever had a URL for the bytes may have sent them again until it ended.
+async fn remove_sent_again(media: &Media, upload: &StoredUpload) -> Result<(), StoreError> {
+    match objects::incoming(&upload.id) {
+        Ok(key) => media.objects.delete(&key).await,
+        // Of an id that can't be a key there are none.
+        Err(_) => Ok(()),
     }
 }
 
-async fn remove(media: &Media, id: &AttachmentId) -> Result<(), StoreError> {
-    media
-        .uploads
-        .remove(std::slice::from_ref(id), Timestamp::now())
-        .await
+async fn remove(media: &Media, due: &DueUpload) -> Result<(), StoreError> {
+    media.uploads.remove_due(due, Timestamp::now()).await
 }
 
 /// Removes all objects that an upload may have.
@@ -110,9 +119,10 @@ pub async fn remove_objects(media: &Media, id: &AttachmentId) -> Result<(), Stor
 /// Nobody heard whether the message was stored.
 async fn find_message(
     media: &Arc<Media>,
-    upload: &StoredUpload,
+    due: &DueUpload,
     to: &AttachedTo,
 ) -> Result<(), StoreError> {
+    let upload = &due.upload;
     let id = std::slice::from_ref(&upload.id);
     let sender = &upload.owner_id;
     let found = media
@@ -124,25 +134,26 @@ async fn find_message(
             media.uploads.check_later(&upload.id, after(UNKNOWN)).await
         }
         Ok(None) => media.uploads.detach(id, to, after(UNATTACHED)).await,
-        Err(StoreError::NotFound) => remove(media, &upload.id).await,
+        Err(StoreError::NotFound) => remove(media, due).await,
         Err(error) => Err(error),
     }
 }
 
 async fn check_message(
     media: &Arc<Media>,
-    upload: &StoredUpload,
+    due: &DueUpload,
     to: &AttachedTo,
     seq: u64,
 ) -> Result<(), StoreError> {
+    let upload = &due.upload;
     match media.store.message(&to.room_id, seq, None).await {
         Ok(message) => {
             let mut attachments = message.attachments.iter();
             if !attachments.any(|attachment| attachment.id == upload.id) {
-                return remove(media, &upload.id).await;
+                return remove(media, due).await;
             }
         }
-        Err(StoreError::NotFound) => return remove(media, &upload.id).await,
+        Err(StoreError::NotFound) => return remove(media, due).await,
         Err(error) => return Err(error),
     }
     match upload.status {
@@ -153,10 +164,7 @@ async fn check_message(
             media.uploads.check_later(&upload.id, after(JOB)).await
         }
         _ if upload.announced => {
-            // Whoever had a URL for the bytes may have sent them again until it ended.
-            if let Ok(key) = objects::incoming(&upload.id) {
-                media.objects.delete(&key).await?;
-            }
+            remove_sent_again(media, upload).await?;
             media
                 .uploads
                 .check_later(&upload.id, after(CHECK_MESSAGE))

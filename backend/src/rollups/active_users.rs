@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 use protocol::{Day, UserId};
 
-/// Users that wait to be written down; more are noted when they are seen again.
+/// Users that wait to be written down; more are only noted when they are seen again.
 const WAITING_MAX: usize = 100_000;
 
 /// Users that are known to be written down, 8 bytes and what a set adds for each; those beyond are written down again.
@@ -29,14 +29,19 @@ struct State {
 }
 
 impl ActiveUsers {
-    /// Somebody is active on a day.
-    pub(super) fn saw(&self, day: Day, user: &UserId) {
+    /// Somebody is active on a day. False if too many wait for that to be noted.
+    pub(super) fn saw(&self, day: Day, user: &UserId) -> bool {
         let hash = self.hashes.hash_one(user);
         let mut state = self.state.lock();
+        if state.knows(day, hash) {
+            return true;
+        }
         let waiting: usize = state.waiting.values().map(HashSet::len).sum();
-        if !state.knows(day, hash) && waiting < WAITING_MAX {
+        let has_room = waiting < WAITING_MAX;
+        if has_room {
             state.waiting.entry(day).or_default().insert(user.clone());
         }
+        has_room
     }
 
     /// Of these users, those of whom it isn't known that they are written down, each once.

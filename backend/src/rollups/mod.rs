@@ -98,15 +98,18 @@ impl Rollups {
 
     /// Writes down who is active, for ever.
     pub async fn run(&self) {
-        let mut day = Day::today();
+        let mut noted = Day::today();
         loop {
             tokio::time::sleep(WRITE_EVERY).await;
             let today = Day::today();
-            if today != day {
-                // Who has stayed connected doesn't connect again.
+            if today != noted {
+                // Who has stayed connected doesn't connect again. More than there is room for are noted in several rounds.
+                let mut all = true;
                 self.user_sockets
-                    .for_each_user(|user| self.active.saw(today, user));
-                day = today;
+                    .for_each_user(|user| all &= self.active.saw(today, user));
+                if all {
+                    noted = today;
+                }
             }
             self.flush().await;
         }

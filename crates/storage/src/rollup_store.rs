@@ -45,7 +45,7 @@ impl RollupStore {
     /// What counts messages of a day.
     pub fn count_messages(day: Day, messages: u64) -> Statement {
         const UPSERT: &str = "
-            INSERT INTO daily_rollups (day, messages, active_users) VALUES ($1, $2, 0)
+            INSERT INTO daily_rollups (day, messages, active_users) VALUES ($1, $2, NULL)
             ON CONFLICT (day) DO UPDATE SET messages = daily_rollups.messages + excluded.messages";
         Statement::new(UPSERT).bind(day).bind(messages)
     }
@@ -80,7 +80,7 @@ impl RollupStore {
         const COUNT: &str = "
             UPDATE daily_rollups SET active_users = (
                 SELECT count(*) FROM active_users WHERE active_users.day = daily_rollups.day)
-            WHERE day < $1 AND day >= (SELECT min(day) FROM active_users)";
+            WHERE day < $1 AND (active_users IS NULL OR day >= (SELECT min(day) FROM active_users))";
         const FORGET: &str = "DELETE FROM active_users WHERE day < $1";
         // From the first day on that has anything.
         const FIRST: &str = "
@@ -109,10 +109,10 @@ impl RollupStore {
         self.sql.write(None, statements).await.map(drop)
     }
 
-    /// What happened from a day to another one, which is included.
+    /// What happened from a day to another one, which is included; without days that nobody has counted yet.
     pub async fn between(&self, from: Day, to: Day) -> Result<Vec<StoredRollup>, StoreError> {
         const SELECT: &str = "
-            SELECT day, messages, active_users FROM daily_rollups WHERE day >= $1 AND day <= $2 ORDER BY day";
+            SELECT day, messages, active_users FROM daily_rollups WHERE day >= $1 AND day <= $2 AND active_users IS NOT NULL ORDER BY day";
         let select = Statement::new(SELECT).bind(from).bind(to);
         let rows = self.sql.read(Freshness::Recent, select).await?;
         rows.iter().map(read).collect()

@@ -135,6 +135,15 @@ pub struct StoredUpload {
     pub avatar: bool,
 }
 
+/// An upload that the caller has to look at.
+#[derive(Debug, Clone)]
+pub struct DueUpload {
+    /// As it was when it was taken.
+    pub upload: StoredUpload,
+    /// Until when nobody else looks at it.
+    lease: Timestamp,
+}
+
 /// Without the name, which is what somebody wrote.
 impl fmt::Debug for StoredUpload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -430,6 +439,17 @@ impl UploadStore {
         self.sql.write(None, statements).await.map(drop)
     }
 
+    /// Lets one of [`take_due`](Self::take_due) go, unless something has become of it meanwhile: then another time was noted for it.
+    pub async fn remove_due(&self, due: &DueUpload, now: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE uploads SET status = 'removed', check_at = $2 WHERE id = $1 AND check_at = $3";
+        let remove = Statement::new(SQL)
+            .bind(due.upload.id.as_str())
+            .bind(now)
+            .bind(due.lease);
+        self.sql.write(None, vec![remove]).await.map(drop)
+    }
+
     /// Looks at an upload again at another time.
     pub async fn check_later(&self, id: &AttachmentId, at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE uploads SET check_at = $2 WHERE id = $1";
@@ -445,7 +465,7 @@ impl UploadStore {
     }
 
     /// Uploads that somebody has to look at by now, which is the caller for some minutes.
-    pub async fn take_due(&self, now: Timestamp) -> Result<Vec<StoredUpload>, StoreError> {
+    pub async fn take_due(&self, now: Timestamp) -> Result<Vec<DueUpload>, StoreError> {
         const SQL: &str = with_columns!(
             "UPDATE uploads SET check_at = $2 WHERE id IN (
                 SELECT id FROM uploads WHERE check_at <= $1 ORDER BY check_at LIMIT $3 FOR UPDATE SKIP LOCKED
@@ -455,7 +475,8 @@ impl UploadStore {
         let lease = now.plus(LEASE);
         let statement = Statement::new(SQL).bind(now).bind(lease).bind(BATCH);
         let written = self.sql.write(None, vec![statement]).await?;
-        written.into_last_rows().iter().map(read).collect()
+        let due = |row: &Row| read(row).map(|upload| DueUpload { upload, lease });
+        written.into_last_rows().iter().map(due).collect()
     }
 
     /// Runs statements of which the last returns an upload, unless it is refused.

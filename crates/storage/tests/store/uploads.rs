@@ -68,7 +68,7 @@ impl Fixture {
             .await
             .unwrap()
             .iter()
-            .map(|upload| upload.id.to_string())
+            .map(|due| due.upload.id.to_string())
             .collect();
         due.sort_unstable();
         due
@@ -83,6 +83,7 @@ stack::on_each!(
         an_upload_is_attached_to_one_message,
         what_was_not_sent_is_free_again,
         what_is_due_is_one_instances,
+        what_was_used_meanwhile_is_not_removed,
         an_upload_and_its_job_are_one_change,
         an_avatar_is_nothing_else,
     ]
@@ -308,6 +309,22 @@ async fn what_is_due_is_one_instances(fixture: Fixture) {
     uploads.remove(&[id("c")], at(400_000)).await.unwrap();
     assert_eq!(fixture.due(400_000).await, ["c"]);
     assert_eq!(fixture.due(10_000_000).await, ["a", "b", "c"]);
+}
+
+async fn what_was_used_meanwhile_is_not_removed(fixture: Fixture) {
+    let uploads = &fixture.uploads;
+    for id in ["a", "b"] {
+        fixture.processing(id).await;
+    }
+    let due = uploads.take_due(at(10_000_000)).await.unwrap();
+    let attached = uploads.attach(&[id("a")], &ann(), &to("r", "a"), at(20_000_000));
+    attached.await.unwrap();
+    for due in &due {
+        uploads.remove_due(due, at(10_000_001)).await.unwrap();
+    }
+    assert_eq!(due.len(), 2);
+    assert_eq!(fixture.get("a").await.status, UploadStatus::Processing);
+    assert_eq!(fixture.get("b").await.status, UploadStatus::Removed);
 }
 
 async fn an_upload_and_its_job_are_one_change(fixture: Fixture) {

@@ -4,8 +4,8 @@ CREATE TABLE daily_rollups (
     day TEXT PRIMARY KEY,
     -- Counted as the rooms' logs are read.
     messages INTEGER NOT NULL,
-    -- Counted when the day is over.
-    active_users INTEGER NOT NULL
+    -- Counted when the day is over; nothing until then.
+    active_users INTEGER
 ) STRICT;
 
 -- Who was active, for as long as a day may still be counted.
