@@ -15,8 +15,8 @@ use std::{
 
 use futures_util::future::join4;
 use job_queue::{
-    Handler, Handlers, InProcess, JobQueue, KindCounts, KindSettings, RabbitMq, RabbitMqConfig,
-    Retries,
+    Attempt, Handler, Handlers, InProcess, JobQueue, KindCounts, KindSettings, RabbitMq,
+    RabbitMqConfig, Retries,
 };
 use storage::{OpenError, Sql};
 use tokio::{sync::watch, time::sleep};
@@ -143,9 +143,9 @@ fn handlers(app: &App) -> Handlers {
         };
         handlers.add(Handler::new(NOTICES, invite));
         let pushing = notifications.clone();
-        let push = move |job: PushJob, _| {
+        let push = move |job: PushJob, attempt: Attempt| {
             let notifications = pushing.clone();
-            async move { notifications.push(job).await }
+            async move { notifications.push(job, attempt.is_last).await }
         };
         handlers.add(Handler::new(PUSHES, push));
         let mailing = notifications.clone();

@@ -23,6 +23,9 @@ const BURST: Duration = Duration::from_secs(10);
 /// The clocks of instances may differ by this: one that is behind must not find that quiet hours still last.
 const CLOCKS: Duration = Duration::from_secs(60);
 
+/// A push service that wants to be asked later than this isn't asked again: jobs of other kinds wait in the same queues.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
 /// Characters of what is pushed.
 const TEXT_MAX: usize = 300;
 
@@ -174,24 +177,18 @@ impl Notifications {
         if jobs.is_empty() {
             return Ok(());
         }
-        // Half a second of slack: this job may run a moment early by another instance's clock.
-        let before = now.minus(
-            self.settings
-                .push_after
-                .saturating_sub(Duration::from_millis(500)),
-        );
-        self.stored
-            .claim(&user, Outlet::Push, before, now, jobs)
-            .await?;
+        // Newer ones as well: whoever is away after that time is away for them, too, and clocks needn't be compared.
+        self.stored.claim(&user, Outlet::Push, now, jobs).await?;
         self.jobs.wake();
         Ok(())
     }
 
-    /// Pushes to one device what was claimed for it and isn't read by now.
+    /// Pushes to one device what was claimed for it and isn't read by now. What can't be delivered is counted and left, as users
+    /// name the services: they could fill the list of failed jobs.
     ///
     /// # Errors
     /// If the push service didn't take it and may later.
-    pub async fn push(&self, job: PushJob) -> Result<(), JobError> {
+    pub async fn push(&self, job: PushJob, is_last: bool) -> Result<(), JobError> {
         let claim = Timestamp::from_unix_ms(job.claimed_at);
         let Some(device) = self.devices.get(&job.user, &job.device).await? else {
             return Ok(());
@@ -230,14 +227,19 @@ impl Notifications {
         match sent {
             Ok(()) | Err(PushError::Unknown | PushError::Off) => Ok(()),
             Err(PushError::Gone) => Ok(self.devices.forget(&job.user, &device).await?),
-            Err(error @ (PushError::Refused(_) | PushError::Forbidden)) => {
-                Err(JobError::permanent(error))
-            }
             Err(PushError::Later {
                 why,
                 after: Some(after),
-            }) => Err(JobError::NotBefore(after, why.into())),
-            Err(error @ PushError::Later { after: None, .. }) => Err(JobError::temporary(error)),
+            }) if !is_last && after <= LONGEST_WAIT => Err(JobError::NotBefore(after, why.into())),
+            Err(error @ PushError::Later { after: None, .. }) if !is_last => {
+                Err(JobError::temporary(error))
+            }
+            Err(
+                error @ (PushError::Refused(_) | PushError::Forbidden | PushError::Later { .. }),
+            ) => {
+                tracing::debug!(%error, "a push is left");
+                Ok(())
+            }
         }
     }
 
@@ -262,14 +264,10 @@ impl Notifications {
             return Ok(());
         }
         let now = Timestamp::now();
-        let slack = Duration::from_millis(500);
-        let before = now.minus(self.settings.mail_after.saturating_sub(slack));
         // Before it is sent, so that another letter to the same user doesn't hold the same.
         let claim = Timestamp::from_unix_ms(job.burst_ends);
         let (stored, outlet) = (&self.stored, Outlet::Mail);
-        stored
-            .claim(user, outlet, before, claim, Vec::new())
-            .await?;
+        stored.claim(user, outlet, claim, Vec::new()).await?;
         let unread = stored.claimed(user, outlet, claim).await?;
         let unread = self.of_present_rooms(user, unread).await?;
         if unread.is_empty() {

@@ -44,6 +44,9 @@ pub use counts::Counts;
 /// How long notifications are kept.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// How long it is known that a push was sent: longer than its job may be tried again.
+const PUSHES_KEPT: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
 /// Between two looks at what is too old, and how many are removed at a time.
 const UPKEEP_EVERY: Duration = Duration::from_secs(600);
 const REMOVED_AT_ONCE: u32 = 5_000;
@@ -160,13 +163,24 @@ impl Notifications {
                 Ok(last) => after = last,
                 Err(error) => tracing::debug!(%error, "rooms that are gone weren't forgotten"),
             }
-            let before = Timestamp::now().minus(KEPT);
-            match self.stored.delete_before(before, REMOVED_AT_ONCE).await {
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "old notifications weren't removed"),
+            if let Err(error) = self.remove_old().await {
+                tracing::warn!(%error, "old notifications weren't removed");
             }
             tokio::time::sleep(UPKEEP_EVERY).await;
         }
+    }
+
+    /// Removes what is too old, in portions, so that no transaction takes long.
+    async fn remove_old(&self) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let (stored, portion) = (&self.stored, REMOVED_AT_ONCE);
+        while stored.delete_before(now.minus(KEPT), portion).await? == u64::from(portion) {}
+        while stored
+            .forget_pushes(now.minus(PUSHES_KEPT), portion)
+            .await?
+            == u64::from(portion)
+        {}
+        Ok(())
     }
 
     /// How devices are reached.

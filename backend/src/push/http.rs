@@ -40,9 +40,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How long the answer's body may take once its status is known.
 const BODY: Duration = Duration::from_secs(2);
 
-/// The longest time after which a service may want to be asked again.
-const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
-
 /// Networks that aren't public.
 static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
     [
@@ -263,7 +260,7 @@ impl Connection {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
+            .map(Duration::from_secs);
         let status = answer.status().as_u16();
         // The status alone says what became of it.
         let body = Limited::new(answer.into_body(), BODY_MAX).collect();

@@ -94,7 +94,7 @@ macro_rules! claim {
                 SELECT id FROM notifications WHERE user_id = $2 AND read_at IS NULL AND ",
             $column,
             " IS NULL
-                    AND created_at <= $3 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED)"
+                ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED)"
         )
     };
 }
@@ -298,20 +298,17 @@ impl NotificationStore {
         Ok(marked)
     }
 
-    /// Claims what a user hasn't read and nobody has set out to push or mail yet, from before a time, with what is to
-    /// happen in the same transaction. Nobody else claims it; it is found again by `claim` ([`NotificationStore::claimed`]).
+    /// Claims what a user hasn't read and nobody has set out to push or mail yet, with what is to happen in the same transaction. Nobody else claims it; it is found again by `claim` ([`NotificationStore::claimed`]).
     pub async fn claim(
         &self,
         user: &UserId,
         outlet: Outlet,
-        before: Timestamp,
         claim: Timestamp,
         others: Vec<Statement>,
     ) -> Result<(), StoreError> {
         let update = Statement::new(outlet.claim())
             .bind(claim)
             .bind(user)
-            .bind(before)
             .bind(CLAIMED);
         let mut statements = others;
         statements.push(update);
@@ -369,19 +366,24 @@ impl NotificationStore {
         Ok(())
     }
 
+    /// Forgets pushes from before a time, at most so many, and returns how many.
+    pub async fn forget_pushes(&self, before: Timestamp, at_most: u32) -> Result<u64, StoreError> {
+        const DELETE: &str = "
+            DELETE FROM pushes WHERE id IN (
+                SELECT id FROM pushes WHERE sent_at < $1 ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        let delete = Statement::new(DELETE).bind(before).bind(at_most);
+        let written = self.sql.write(None, vec![delete]).await?;
+        Ok(written.rows_affected().unwrap_or(0))
+    }
+
     /// Removes notifications from before a time, at most so many, and returns how many.
     pub async fn delete_before(&self, before: Timestamp, at_most: u32) -> Result<u64, StoreError> {
         const DELETE: &str = "
             DELETE FROM notifications WHERE id IN (
                 SELECT id FROM notifications WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
         let delete = Statement::new(DELETE).bind(before).bind(at_most);
-        let pushes = Statement::new("DELETE FROM pushes WHERE sent_at < $1").bind(before);
-        let written = self.sql.write(None, vec![pushes, delete]).await?;
-        let effects = match written {
-            Written::All(effects) => effects,
-            Written::Refused(_) => Vec::new(),
-        };
-        Ok(effects.last().map_or(0, |effect| effect.rows_affected))
+        let written = self.sql.write(None, vec![delete]).await?;
+        Ok(written.rows_affected().unwrap_or(0))
     }
 }
 

@@ -317,8 +317,10 @@ async fn what_was_used_meanwhile_is_not_removed(fixture: Fixture) {
         fixture.processing(id).await;
     }
     let due = uploads.take_due(at(10_000_000)).await.unwrap();
-    let attached = uploads.attach(&[id("a")], &ann(), &to("r", "a"), at(20_000_000));
-    attached.await.unwrap();
+    uploads
+        .attach(&[id("a")], &ann(), &to("r", "a"), at(20_000_000))
+        .await
+        .unwrap();
     for due in &due {
         uploads.remove_due(due, at(10_000_001)).await.unwrap();
     }
