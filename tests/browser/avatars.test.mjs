@@ -17,7 +17,7 @@ before(async () => {
   await api(server, ana.accessToken, "PUT", `rooms/${kitchen.id}/members/${bruno.user.id}`, {});
   await api(server, ana.accessToken, "POST", "rooms", { kind: "direct", members: [bruno.user.id] });
   const path = `/rooms/${kitchen.id}`;
-  [anas, brunos] = await Promise.all(["ana", "bruno"].map(() => open(browser, server, { path })));
+  [anas, brunos] = await Promise.all([[], [404, 429]].map((refused) => open(browser, server, { path, refused })));
   await Promise.all([signIn(anas, "ana"), signIn(brunos, "bruno")]);
   await write(anas, "Good morning");
   await message(brunos, "Good morning").waitFor();
@@ -108,6 +108,43 @@ test("a picture from elsewhere is not asked for", async () => {
   await brunos.getByRole("button", { name: "Members" }).click();
   await brunos.getByRole("complementary").getByText("owner").waitFor();
   assert.ok(!asked.some((url) => url.includes("elsewhere")));
+});
+
+const PICTURE = `/media/${"0".repeat(32)}-256.webp`;
+
+test("an older answer about somebody isn't taken for a newer one, and a refused question is asked again", async () => {
+  const path = `**/api/v1/users/${ana.user.id}`;
+  const routes = [];
+  const asked = async (count) => {
+    for (let tries = 0; routes.length < count; tries++) {
+      assert.ok(tries < 400, `asked ${count} times`);
+      await brunos.evaluate(() => new Promise((resolve) => setTimeout(resolve, 25)));
+    }
+    return routes[count - 1];
+  };
+  await brunos.route("**" + PICTURE, (route) => route.fulfill({ contentType: "image/svg+xml", body: '<svg xmlns="http://www.w3.org/2000/svg"/>' }));
+  await brunos.route(path, (route) => void routes.push(route));
+  const rename = (displayName) => api(server, ana.accessToken, "PATCH", "me", { displayName });
+  await rename("Ana L.");
+  const older = await asked(1);
+  await rename("Ana Lafuente");
+  const refused = await asked(2);
+  await refused.fulfill({ status: 429, json: { code: "rate_limited", detail: "later", retryable: true, retryAfterMs: 1 } });
+  const newer = await asked(3);
+  await newer.fulfill({ json: { user: { ...ana.user, avatarUrl: PICTURE } } });
+  await images(message(brunos, "Good morning")).first().waitFor();
+  const answered = brunos.waitForResponse((response) => response.request() === older.request());
+  await older.fulfill({ json: { user: ana.user } });
+  await (await answered).finished();
+  await brunos.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))));
+  assert.equal(await images(message(brunos, "Good morning")).count(), 1);
+  await brunos.unroute(path);
+});
+
+test("who is gone has no picture any more", async () => {
+  await anas.leave();
+  await api(server, ana.accessToken, "DELETE", "me");
+  await images(message(brunos, "Good morning")).waitFor({ state: "detached" });
 });
 
 test("nothing was written to either console", () => {

@@ -151,6 +151,7 @@ test("push is asked for when it is turned on, shows what comes, and opens its ro
       PushManager.prototype.subscribe = async (options) => {
         const keys = { p256dh: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", auth: "BTBZMqHH6r4Tts7J_aSIgg" };
         const endpoint = "https://push.example.org/one";
+        globalThis.subscribed = () => subscription !== null;
         return (subscription = { endpoint, options, toJSON: () => ({ endpoint, keys }), unsubscribe: async () => ((subscription = null), true) });
       };
       PushManager.prototype.getSubscription = async () => subscription;
@@ -194,11 +195,25 @@ test("push is asked for when it is turned on, shows what comes, and opens its ro
     return shown?.title === "Bruno Díaz · kitchen" && shown.body === "Are you there?";
   });
   const [worker] = page.context().serviceWorkers();
+  // The last one that was looked at isn't the client.
+  const viewer = await page.context().newPage();
+  await viewer.goto(`${server.url}/api/docs`);
   await worker.evaluate(async () => {
     const [notification] = await self.registration.getNotifications();
     self.dispatchEvent(new NotificationEvent("notificationclick", { notification }));
   });
   await page.getByRole("heading", { name: "kitchen", exact: true }).waitFor();
+  await viewer.close();
+
+  // What the browser has lost, as what was for another key, is had anew by itself.
+  const known = devices.length;
+  await page.reload();
+  for (let tries = 0; devices.length === known; tries++) {
+    assert.ok(tries < 100, "the device is registered again");
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 50)));
+  }
+  assert.equal(devices.at(-1)[0], "PUT");
+  assert.ok(await page.evaluate(() => globalThis.subscribed()));
 
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByRole("tab", { name: "Notifications" }).click();
@@ -207,6 +222,24 @@ test("push is asked for when it is turned on, shows what comes, and opens its ro
     assert.ok(tries < 100, "the device is forgotten");
     await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 50)));
   }
+
+  // Signing out leaves nothing in the browser, whether the server answers or not.
+  await box.check();
+  await page.locator("input[aria-busy=true]").waitFor({ state: "detached" });
+  await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    await registration.showNotification("for Ana alone");
+  });
+  await page.unroute("**/api/v1/devices/*");
+  await page.route("**/api/v1/devices/*", () => {});
+  await page.getByRole("tab", { name: "Profile" }).click();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("button", { name: "Sign in" }).waitFor();
+  await page.waitForFunction(async () => {
+    const registration = await navigator.serviceWorker.ready;
+    return !globalThis.subscribed() && (await registration.getNotifications()).length === 0;
+  });
+  assert.equal(await page.evaluate(() => localStorage.getItem("tertulia.push")), null);
   page.mustBeClean();
   await page.leave();
 });

@@ -6,7 +6,7 @@ import { App } from "./App.tsx";
 import { keepCompositions } from "./composition.ts";
 import { Fault } from "./Fault.tsx";
 import * as rooms from "./rooms/my-rooms.ts";
-import "./notifications/push.ts";
+import { release } from "./notifications/push.ts";
 import { session, tertulia } from "./tertulia.ts";
 import { text } from "./text/index.ts";
 import { complain, say } from "./ui/toasts.tsx";
@@ -24,7 +24,12 @@ session.subscribe(() => {
 tertulia.on("storage-error", () => say(text().errors.storage, true));
 
 tertulia.restore().then(
-  (user) => user ?? session.set(null),
+  (user) => {
+    if (user) return;
+    session.set(null);
+    // The session may have ended while no page was open.
+    release().catch(() => undefined);
+  },
   (error: unknown) => {
     complain(error);
     session.set(null);

@@ -33,6 +33,8 @@ const SECTIONS = {
   blocked: Blocked,
   keyboard: Keyboard,
 };
+/** How long signing out waits for the end of push. */
+const TURN_OFF_MS = 1_000;
 type Section = keyof typeof SECTIONS;
 
 export default function Settings({ onClose }: { onClose: () => void }) {
@@ -73,11 +75,9 @@ function Profile() {
   });
   const signOut = () => {
     forgetDrafts(me.id);
-    // This browser is nobody's then.
-    turnOff()
-      .catch(() => undefined)
-      .then(() => tertulia.logout())
-      .catch(complain);
+    // This browser is nobody's then. The server forgets it with the session, too.
+    const moment = new Promise<void>((resolve) => setTimeout(resolve, TURN_OFF_MS));
+    void Promise.race([turnOff().catch(() => undefined), moment]).then(() => tertulia.logout().catch(complain));
   };
   return (
     <>

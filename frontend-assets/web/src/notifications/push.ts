@@ -7,7 +7,7 @@ import { Store } from "../store.ts";
 import { session, tertulia } from "../tertulia.ts";
 
 const DEVICE = "tertulia.device";
-/** Whose browser this is, if they want push here. */
+/** Whose browser this is, if they want push here; `null` if nobody does any more, and the browser hasn't yet ended it. */
 const WANTED = "tertulia.push";
 
 export const canPush = "serviceWorker" in navigator && "PushManager" in globalThis && "Notification" in globalThis;
@@ -30,11 +30,7 @@ export async function pushKey(): Promise<string | undefined> {
 export async function turnOn(userId: string, key: string): Promise<NotificationPermission> {
   const permission = await Notification.requestPermission();
   if (permission !== "granted") return permission;
-  const registration = await register();
-  const before = await registration.pushManager.getSubscription();
-  // One for another key is of another server.
-  if (before && !isFor(before, key)) await before.unsubscribe();
-  const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytesOf(key) });
+  const subscription = await inTurn(() => subscribe(key));
   await put(subscription);
   await tertulia.notifications.prefer({ push: true });
   remember(WANTED, userId);
@@ -45,22 +41,52 @@ export async function turnOn(userId: string, key: string): Promise<NotificationP
 /** Ends push to this browser; the server forgets it even if the browser doesn't. */
 export async function turnOff(): Promise<void> {
   if (!isPushed.get() && recall(WANTED) === undefined) return;
-  remember(WANTED, undefined);
+  await Promise.all([tertulia.api.delete("devices/{deviceId}", { path: { deviceId: deviceId() } }).catch(ignoreMissing), release()]);
+}
+
+/** Ends push as far as the browser can by itself, and takes away what it shows. Tried again at the next start if it fails. */
+export function release(): Promise<void> {
   isPushed.set(false);
-  const subscription = await current();
-  await Promise.all([
-    tertulia.api.delete("devices/{deviceId}", { path: { deviceId: deviceId() } }).catch(ignoreMissing),
-    subscription?.unsubscribe(),
-  ]);
+  if (!canPush || recall(WANTED) === undefined) return Promise.resolve();
+  remember(WANTED, null);
+  return inTurn(async () => {
+    const registration = await navigator.serviceWorker.getRegistration("/");
+    for (const shown of (await registration?.getNotifications()) ?? []) shown.close();
+    const subscription = await registration?.pushManager.getSubscription();
+    if (subscription && !(await subscription.unsubscribe())) throw new Error("the browser keeps its subscription");
+    // Somebody may have turned it on since.
+    if (recall(WANTED) === null) remember(WANTED, undefined);
+  });
 }
 
 /** A device is known for as long as its session: a new one registers it again. */
 async function renew(userId: string): Promise<void> {
-  if (!canPush || recall<string>(WANTED) !== userId || Notification.permission !== "granted") return isPushed.set(false);
-  const subscription = await current();
-  if (!subscription) return isPushed.set(false);
-  isPushed.set(true);
-  await put(subscription);
+  if (!canPush || recall(WANTED) !== userId) return release();
+  if (Notification.permission !== "granted") return isPushed.set(false);
+  isPushed.set((await current()) !== null);
+  const key = await pushKey();
+  const isWanted = () => recall(WANTED) === userId && session.get()?.id === userId;
+  const subscription = await inTurn(async () => (key !== undefined && isWanted() ? subscribe(key) : null));
+  if (!isWanted()) return;
+  isPushed.set(subscription !== null);
+  if (subscription) await put(subscription);
+}
+
+/** The subscription for this key: another one is of another server, or of a key that is no more. */
+async function subscribe(key: string): Promise<PushSubscription> {
+  const { pushManager } = await register();
+  const before = await pushManager.getSubscription();
+  if (before && isFor(before, key)) return before;
+  await before?.unsubscribe();
+  return pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytesOf(key) });
+}
+
+/** What ends a subscription isn't to meet one that has just begun. */
+let last: Promise<unknown> = Promise.resolve();
+function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  const result = last.then(work);
+  last = result.catch(() => undefined);
+  return result;
 }
 
 let renewed: string | undefined;
@@ -71,6 +97,7 @@ session.subscribe(() => {
   // Told again at the next start.
   if (userId) renew(userId).catch(() => undefined);
 });
+tertulia.on("signed-out", () => void release().catch(() => undefined));
 
 if (canPush) {
   navigator.serviceWorker.addEventListener("message", ({ data }: MessageEvent<{ type?: string; path?: string }>) => {

@@ -155,17 +155,19 @@ function follow(info: RoomInfo, bound = FOLLOWED_MAX): void {
   );
 }
 
+/** Milliseconds over which those who hear of the same change spread what they ask. */
+export const lookWithin = (memberCount: number): number => (memberCount > LARGE ? LOOK_AT_LARGE_WITHIN_MS : LOOK_WITHIN_MS);
+
 /** Somebody came or went: how many are there now? Who deletes a room leaves it, too. */
 function lookSoon(roomId: string): void {
   const entry = myRooms.get().entries.get(roomId);
   if (!entry || looking.has(roomId)) return;
   looking.add(roomId);
-  const within = entry.info.memberCount > LARGE ? LOOK_AT_LARGE_WITHIN_MS : LOOK_WITHIN_MS;
   const mine = run;
   setTimeout(() => {
     looking.delete(roomId);
     if (mine === run) void fetchRoom(roomId);
-  }, Math.random() * within);
+  }, Math.random() * lookWithin(entry.info.memberCount));
 }
 
 async function lookForPeer(room: Room): Promise<void> {
