@@ -17,7 +17,7 @@ let server, browser, page;
 before(async () => {
   [server, browser] = await Promise.all([Server.start(), launch()]);
   await register(server, "ana", "Ana Lafuente");
-  page = await open(browser, server, { refused: [400, 401] });
+  page = await open(browser, server, { refused: [400, 401, 403] });
 });
 
 after(async () => {
@@ -44,6 +44,10 @@ test("an address is given, and confirmed by the link in its mail", async () => {
   await signIn(page, "ana");
   await page.getByRole("button", { name: "Settings" }).click();
   await page.getByLabel("E-mail address").fill(EMAIL);
+  await page.getByLabel("Your password").fill("not the password");
+  await page.getByRole("tabpanel", { name: "Profile" }).getByRole("button", { name: "Save" }).nth(1).click();
+  await page.getByText("The current password is wrong.").waitFor();
+  await page.getByLabel("Your password").fill(PASSWORD);
   await page.getByRole("tabpanel", { name: "Profile" }).getByRole("button", { name: "Save" }).nth(1).click();
   await page.getByText(/Confirm the address with the link/).waitFor();
   await page.keyboard.press("Escape");

@@ -1,9 +1,12 @@
 //! The actor's own account: its profile, its password, and its deletion.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
-use protocol::{AttachmentId, PasswordChange, Secret, Timestamp, UpdateMe, User, UserId};
-use storage::{Departure, NO_SIGN_IN, ProfileChange, StoreError};
+use protocol::{
+    AttachmentId, Invalid, NotificationId, NotificationsRead, PasswordChange, Secret, Timestamp,
+    UpdateMe, User, UserId,
+};
+use storage::{Credentials, Departure, NO_SIGN_IN, ProfileChange, StoreError};
 
 use super::{
     Accounts, may_have_changed,
@@ -29,15 +32,18 @@ pub async fn read(accounts: &Accounts, actor: &Actor) -> Result<User, AppError> 
     Ok(User::clone(&user))
 }
 
-/// Changes the actor's profile.
+/// Says whether the actor may change their profile so. An e-mail address is changed only by who knows the password, since a
+/// password is reset by it.
 ///
 /// # Errors
-/// `forbidden` for a guest's e-mail address, and for a name that tokens of another application say, `rate_limited` beyond 60 changes a minute, and 10 of the address an hour.
-pub async fn update(
-    accounts: &Arc<Accounts>,
+/// `forbidden` for a guest's e-mail address, for a name that tokens of another application say, and if the password is wrong;
+/// `rate_limited` beyond 60 changes a minute, 10 of the address an hour, and after five wrong passwords.
+pub async fn allow_update(
+    accounts: &Accounts,
     actor: &Actor,
-    request: UpdateMe,
-) -> Result<User, AppError> {
+    request: &UpdateMe,
+    address: IpAddr,
+) -> Result<(), AppError> {
     if actor.guest && request.email.is_some() {
         return Err(AppError::forbidden("guests have no e-mail address"));
     }
@@ -57,12 +63,38 @@ pub async fn update(
         .limits
         .take(Tier::ProfileChanges, who, 1, now)
         .await?;
+    if request.email.is_some() {
+        let known = accounts.store.credentials_of(&actor.user_id).await;
+        let known = known.map_err(gone)?;
+        if known.password_hash.is_some() {
+            let password = request.current_password.clone();
+            let password = password.ok_or_else(|| {
+                Invalid::new(
+                    "currentPassword",
+                    "is required to change the e-mail address",
+                )
+            })?;
+            confirm_password(accounts, known, password, Network::from(address)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes a profile.
+///
+/// # Errors
+/// `not_found` if the user was deleted.
+pub async fn update(
+    accounts: &Arc<Accounts>,
+    user: &UserId,
+    request: UpdateMe,
+) -> Result<User, AppError> {
     let change = ProfileChange {
         display_name: request.display_name,
         avatar_url: request.avatar_url,
         email: request.email,
     };
-    let (accounts, user) = (accounts.clone(), actor.user_id.clone());
+    let (accounts, user) = (accounts.clone(), user.clone());
     run_to_completion(async move { change_whole(&accounts, &user, change).await }).await
 }
 
@@ -119,25 +151,15 @@ pub async fn change_password(
         return Err(AppError::forbidden("the account has no password"));
     }
     let network = Network::from(address);
-    let mut ticket = accounts.auth.passwords.ticket(network)?;
-    let attempts = &accounts.auth.sign_in_attempts;
-    let attempt = attempts.begin(network, &known.user.username, Instant::now());
-    let attempt = ticket.hold(attempt).await??;
-    if !ticket
-        .verify(request.current_password, known.password_hash)
-        .await?
-    {
-        attempt.failed(Instant::now());
-        return Err(AppError::forbidden("currentPassword: is wrong"));
-    }
-    attempt.succeeded().await;
+    let version = known.user.sign_in_version;
+    confirm_password(accounts, known, request.current_password, network).await?;
     let hash = accounts
         .auth
         .passwords
         .ticket(network)?
         .hash(request.new_password)
         .await?;
-    let (accounts, version) = (accounts.clone(), known.user.sign_in_version);
+    let accounts = accounts.clone();
     let (user_id, session_id) = (actor.user_id.clone(), actor.session_id.clone());
     run_to_completion(async move {
         // From here on no other session can be refreshed, and none be opened with the old password.
@@ -150,6 +172,25 @@ pub async fn change_password(
         Ok(())
     })
     .await
+}
+
+/// Makes sure that who acts knows the present password.
+async fn confirm_password(
+    accounts: &Accounts,
+    known: Credentials,
+    password: Secret,
+    network: Network,
+) -> Result<(), AppError> {
+    let mut ticket = accounts.auth.passwords.ticket(network)?;
+    let attempts = &accounts.auth.sign_in_attempts;
+    let attempt = attempts.begin(network, &known.user.username, Instant::now());
+    let attempt = ticket.hold(attempt).await??;
+    if !ticket.verify(password, known.password_hash).await? {
+        attempt.failed(Instant::now());
+        return Err(AppError::forbidden("currentPassword: is wrong"));
+    }
+    attempt.succeeded().await;
+    Ok(())
 }
 
 /// Replaces a forgotten password, which was read with the user at `sign_in_version`, and ends all sessions.
@@ -195,9 +236,7 @@ pub async fn delete(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppEr
 async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), AppError> {
     // First, so that an account isn't deleted whose sessions can't be ended, or whose notifications, devices and addresses would stay.
     sessions::end_before(accounts, user, None, 0).await?;
-    if let Some(notifications) = &accounts.notifications {
-        notifications.delete_user(user).await?;
-    }
+    forget_notifications(accounts, user).await?;
     let now = Timestamp::now();
     let left = accounts.store.delete_user(user, now).await;
     if may_have_changed(&left) {
@@ -214,12 +253,33 @@ async fn delete_whole(accounts: &Arc<Accounts>, user: &UserId) -> Result<(), App
     }
     // Again, and for good, because of sign-ins that were under way, and of messages.
     end_all(accounts, user.clone(), None, NO_SIGN_IN).await;
-    if let Some(notifications) = &accounts.notifications
-        && let Err(error) = notifications.delete_user(user).await
-    {
+    if let Err(error) = forget_notifications(accounts, user).await {
         tracing::warn!(%error, "a notification of a user who was just deleted may stay until it is too old");
     }
     Ok(())
+}
+
+/// Forgets what a user was told, and what others were told of them by name.
+async fn forget_notifications(accounts: &Accounts, user: &UserId) -> Result<(), StoreError> {
+    let Some(notifications) = &accounts.notifications else {
+        return Ok(());
+    };
+    notifications.delete_user(user).await?;
+    loop {
+        let (may_be_more, unread) = notifications.delete_caused_by(user).await?;
+        let mut of_users: HashMap<UserId, Vec<NotificationId>> = HashMap::new();
+        for (user, id) in unread {
+            let ids = of_users.entry(user).or_default();
+            ids.push(NotificationId::trusted(id));
+        }
+        for (user, ids) in of_users {
+            let delivery = accounts.chat.delivery();
+            delivery.notify(&user, &NotificationsRead { ids });
+        }
+        if !may_be_more {
+            return Ok(());
+        }
+    }
 }
 
 /// Lets go of what was somebody's avatar until now, if it was an upload.

@@ -210,6 +210,11 @@ impl Chat {
         }
     }
 
+    /// Events to clients.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
     /// What has happened, for those who derive something of it.
     pub fn news(&self) -> &Arc<News> {
         &self.news

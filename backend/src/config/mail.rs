@@ -103,6 +103,10 @@ impl Reader<'_> {
         if smtp.is_some() && self.text("MAIL_FROM").is_none() {
             let () = self.wrong("MAIL_FROM", "an address, since SMTP_URL is set");
         }
+        if smtp.is_some() && self.text("PUBLIC_URL").is_none() {
+            let expected = "where links in letters lead, since SMTP_URL is set";
+            let () = self.wrong("PUBLIC_URL", expected);
+        }
         let from = self.text("MAIL_FROM");
         let from = from.unwrap_or_else(|| "Tertulia <tertulia@localhost>".to_owned());
         let mailbox = from.parse().unwrap_or_else(|_| {
@@ -139,4 +143,29 @@ impl Reader<'_> {
 #[expect(clippy::expect_used, reason = "a constant")]
 fn placeholder() -> Mailbox {
     "tertulia@localhost".parse().expect("an address")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn a_server_that_takes_mail_needs_a_sender_and_where_links_lead() {
+        let read = |variables: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            Config::read(lookup).map_err(|errors| errors.to_string())
+        };
+        let smtp = ("SMTP_URL", "smtps://mail.example.org");
+        let from = ("MAIL_FROM", "chat@example.org");
+        let public = ("PUBLIC_URL", "https://chat.example.org");
+        assert!(read(&[]).unwrap().mail.smtp.is_none());
+        assert!(read(&[smtp, from, public]).unwrap().mail.smtp.is_some());
+        for (given, missing) in [([smtp, from], "PUBLIC_URL"), ([smtp, public], "MAIL_FROM")] {
+            let errors = read(&given).unwrap_err();
+            assert!(errors.contains(&format!("{missing}: ")), "{errors}");
+        }
+    }
 }

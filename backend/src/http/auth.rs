@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use http::StatusCode;
 use protocol::{GuestRequest, LoginRequest, RefreshRequest, RegisterRequest, Tokens};
 
-use super::request::JsonBody;
+use super::{mail, request::JsonBody};
 use crate::{
     accounts::{sessions, sessions::Device, sign_in},
     app::SharedApp,
@@ -20,6 +20,9 @@ pub async fn register(
     JsonBody(request): JsonBody<RegisterRequest>,
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
     let email = request.email.clone();
+    if email.is_some() {
+        mail::count_letter(&app, &device).await?;
+    }
     let tokens = sign_in::register(&app.accounts, request, device).await?;
     if let (Some(email), Some(letters)) = (email, &app.account_letters) {
         letters.address_given(&tokens.user.id, &email).await;

@@ -26,17 +26,26 @@ fn of(app: &App) -> Result<&Arc<AccountLetters>, AppError> {
     found.ok_or_else(|| AppError::not_found("route"))
 }
 
+/// Counts a letter that somebody has sent to an address, where there are letters.
+///
+/// # Errors
+/// `rate_limited` if there are too many from their own address.
+pub(super) async fn count_letter(app: &App, device: &Device) -> Result<(), AppError> {
+    if app.account_letters.is_some() {
+        let who = tiers::of_network(Network::from(device.address));
+        let now = Instant::now();
+        app.limits.take(Tier::Letters, who, 1, now).await?;
+    }
+    Ok(())
+}
+
 pub async fn forgot(
     State(app): State<SharedApp>,
     device: Device,
     JsonBody(request): JsonBody<ForgotPassword>,
 ) -> Result<StatusCode, AppError> {
     let letters = of(&app)?;
-    let (who, now) = (
-        tiers::of_network(Network::from(device.address)),
-        Instant::now(),
-    );
-    app.limits.take(Tier::Letters, who, 1, now).await?;
+    count_letter(&app, &device).await?;
     letters.forgot(request).await?;
     Ok(StatusCode::ACCEPTED)
 }

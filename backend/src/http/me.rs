@@ -1,20 +1,21 @@
 //! `me`: the actor's own user.
 
-use std::time::Instant;
-
 use axum::{Json, extract::State};
 use http::StatusCode;
 use protocol::{ListMyRooms, PasswordChange, RoomPage, SetAvatar, UpdateMe, UserBody};
 
-use super::request::{JsonBody, Query};
+use super::{
+    mail,
+    request::{JsonBody, Query},
+};
 use crate::{
     accounts::{avatar, profile, sessions::Device},
     app::SharedApp,
     audit::record::Trail,
     auth::actor::Actor,
     chat,
+    completion::run_to_completion,
     error::AppError,
-    limits::{Tier, network::Network, tiers},
 };
 
 pub async fn read(State(app): State<SharedApp>, actor: Actor) -> Result<Json<UserBody>, AppError> {
@@ -38,18 +39,22 @@ pub async fn update(
     let changed = fields.iter().filter(|(_, changed)| *changed);
     let changed: Vec<_> = changed.map(|(name, _)| *name).collect();
     trail.note(|record| record.set_detail("fields", changed));
-    let email = request.email.clone().flatten();
-    if email.is_some() && app.account_letters.is_some() {
-        // Whoever gives an address has a letter sent to somebody.
-        let who = tiers::of_network(Network::from(device.address));
-        app.limits
-            .take(Tier::Letters, who, 1, Instant::now())
-            .await?;
+    if matches!(request.email, Some(Some(_))) {
+        mail::count_letter(&app, &device).await?;
     }
-    let user = profile::update(&app.accounts, &actor, request).await?;
-    if let (Some(email), Some(letters)) = (email, &app.account_letters) {
-        letters.address_given(&actor.user_id, &email).await;
-    }
+    profile::allow_update(&app.accounts, &actor, &request, device.address).await?;
+    // The former address is told, even if whoever changes it goes away.
+    let user = run_to_completion(async move {
+        let email = request.email.clone();
+        let user = profile::update(&app.accounts, &actor.user_id, request).await?;
+        if let (Some(email), Some(letters)) = (email, &app.account_letters) {
+            letters
+                .address_changed(&actor.user_id, email.as_deref())
+                .await;
+        }
+        Ok(user)
+    })
+    .await?;
     Ok(Json(UserBody { user }))
 }
 

@@ -25,7 +25,7 @@ use self::waiting::Waiting;
 use crate::{
     app::{App, SharedApp},
     chat::news::InvitationJob,
-    mail::{ResetLetterJob, VerificationLetterJob},
+    mail::{AddressChangedJob, ResetLetterJob, ResetRequestJob, VerificationLetterJob},
     media::{
         Media,
         processing::{self, ProcessImage},
@@ -122,6 +122,18 @@ fn handlers(app: &App) -> Handlers {
             async move { letters.send_verification(job).await }
         };
         handlers.add(Handler::new(LETTERS, send));
+        let sending = letters.clone();
+        let send = move |job: AddressChangedJob, _| {
+            let letters = sending.clone();
+            async move { letters.send_address_changed(job).await }
+        };
+        handlers.add(Handler::new(LETTERS, send));
+        let finding = letters.clone();
+        let find = move |job: ResetRequestJob, _| {
+            let letters = finding.clone();
+            async move { letters.find_accounts(job).await }
+        };
+        handlers.add(Handler::new(NOTICES, find));
         let sending = letters.clone();
         let send = move |job: ResetLetterJob, _| {
             let letters = sending.clone();

@@ -106,7 +106,7 @@ pub(super) const TABLE: [Row; 16] = table! {
         "guests"
     Letters "letters" "LETTERS" Address 20/3600 Strict
         "too many letters were asked for from this address"
-        "requests for a letter about a forgotten password, and changes of one's own e-mail address"
+        "requests for a letter about a forgotten password, and e-mail addresses that are given, of new accounts and of one's own"
     Refreshes "refreshes" "REFRESHES" Address 600/60 Leased
         "too many refreshed sessions from this address"
         "refreshes of a session"

@@ -5,14 +5,14 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use job_queue::{Job, JobError, JobId, JobQueue};
+use job_queue::{Job, JobError, JobId, JobQueue, outbox};
 use protocol::{
     ErrorCode, ForgotPassword, Invalid, Language, ResetPassword, Secret, Timestamp, UserId,
     VerifyEmail,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use storage::{PreferenceStore, Sql, StoreError, VerifiedEmails};
+use storage::{PreferenceStore, PreferencesChange, Sql, StoreError, VerifiedEmails};
 
 use super::{Letter, Links, Mail, MailError, links::Purpose, templates};
 use crate::{accounts::Accounts, error::AppError, notifications::preferences};
@@ -59,19 +59,53 @@ impl Job for VerificationLetterJob {
     }
 }
 
-/// Leads whoever has this address to where they choose another password.
+/// Finds the accounts whose users are led to where they choose another password.
 #[derive(Serialize, Deserialize)]
-pub struct ResetLetterJob {
+pub struct ResetRequestJob {
     email: String,
     at_ms: i64,
 }
 
-impl Job for ResetLetterJob {
+impl Job for ResetRequestJob {
     const KIND: &'static str = "mail.reset";
 
-    /// One for an address at a time.
+    /// One for an address and a minute: one that is put off keeps no later one from being enqueued.
     fn id(&self) -> JobId {
-        JobId::new(hash(&self.email))
+        JobId::new(format!("{}-{}", hash(&self.email), self.at_ms / 60_000))
+    }
+}
+
+/// Leads the user of one account there.
+#[derive(Serialize, Deserialize)]
+pub struct ResetLetterJob {
+    user: UserId,
+    /// Of the address.
+    hash: String,
+    at_ms: i64,
+}
+
+impl Job for ResetLetterJob {
+    const KIND: &'static str = "mail.reset_letter";
+
+    fn id(&self) -> JobId {
+        JobId::new(format!("{}-{}", self.user, self.at_ms))
+    }
+}
+
+/// Tells who has shown an address to be theirs that it isn't their account's any more. The address is in the job, since
+/// nothing else knows it by then.
+#[derive(Serialize, Deserialize)]
+pub struct AddressChangedJob {
+    user: UserId,
+    former: String,
+    at_ms: i64,
+}
+
+impl Job for AddressChangedJob {
+    const KIND: &'static str = "mail.address_changed";
+
+    fn id(&self) -> JobId {
+        JobId::new(format!("{}-{}", self.user, self.at_ms))
     }
 }
 
@@ -107,12 +141,42 @@ impl AccountLetters {
         }
     }
 
+    /// An account has another address, or none any more: the former one isn't its user's here any more and is told so, and
+    /// the user is asked whether the new one is theirs.
+    pub async fn address_changed(&self, user: &UserId, email: Option<&str>) {
+        if let Err(error) = self.let_go_of_former(user, email).await {
+            // It counts for nothing by now. It is told as soon as another one is verified.
+            tracing::warn!(%error, "a former address isn't told that it is one");
+        }
+        if let Some(email) = email {
+            self.address_given(user, email).await;
+        }
+    }
+
+    async fn let_go_of_former(&self, user: &UserId, email: Option<&str>) -> Result<(), StoreError> {
+        let Some(former) = self.verified.of(user).await? else {
+            return Ok(());
+        };
+        if email.is_some_and(|email| email.to_lowercase() == former) {
+            return Ok(());
+        }
+        let job = AddressChangedJob {
+            user: user.clone(),
+            former,
+            at_ms: Timestamp::now().unix_ms(),
+        };
+        let telling = vec![outbox::statement(&job)?];
+        self.verified.forget(user, &job.former, telling).await?;
+        self.jobs.wake();
+        Ok(())
+    }
+
     /// Has a link sent to an address, if somebody has it.
     ///
     /// # Errors
     /// `unavailable` if that can't be written down.
     pub async fn forgot(&self, request: ForgotPassword) -> Result<(), AppError> {
-        let job = ResetLetterJob {
+        let job = ResetRequestJob {
             email: request.email,
             at_ms: Timestamp::now().unix_ms(),
         };
@@ -132,8 +196,24 @@ impl AccountLetters {
         if user.email.as_deref() != Some(&*grant.email) {
             return Err(not_good());
         }
+        self.let_go_of_former(&grant.user, Some(&grant.email))
+            .await?;
         self.verified.put(&grant.user, &grant.email, now).await?;
+        // The account may have been deleted, or its address changed, since it was read.
+        if !self.has_address(&grant.user, &grant.email).await? {
+            self.verified
+                .forget(&grant.user, &grant.email, Vec::new())
+                .await?;
+            return Err(not_good());
+        }
         Ok(())
+    }
+
+    async fn has_address(&self, user: &UserId, email: &str) -> Result<bool, StoreError> {
+        match self.accounts.store().user(user).await {
+            Err(StoreError::NotFound) => Ok(false),
+            user => Ok(user?.email.as_deref() == Some(email)),
+        }
     }
 
     /// Replaces a forgotten password and ends all sessions.
@@ -170,15 +250,26 @@ impl AccountLetters {
     /// Ends letters to whom a link was sent to.
     ///
     /// # Errors
-    /// `invalid` for a token that isn't good.
+    /// `invalid` for a token that isn't good, or is about a former address.
     pub async fn unsubscribe(&self, token: &Secret) -> Result<Language, AppError> {
         let now = Timestamp::now();
         let grant = self.links.read(Purpose::Unsubscribe, token, now);
-        let user = grant.ok_or_else(not_good)?.user;
-        let mut preferences = self.preferences.of(&user).await?;
-        if preferences.mail {
-            preferences.mail = false;
-            self.preferences.set(&user, &preferences).await?;
+        let grant = grant.ok_or_else(not_good)?;
+        let user = self.accounts.store().user(&grant.user).await;
+        let user = user.map_err(gone)?;
+        let email = user.email.ok_or_else(not_good)?;
+        if self.links.address_print(&email) != grant.fingerprint {
+            return Err(not_good());
+        }
+        let no_mail = PreferencesChange {
+            mail: Some(false),
+            ..PreferencesChange::default()
+        };
+        let preferences = self.preferences.change(&user.id, &no_mail).await?;
+        if let Err(StoreError::NotFound) = self.accounts.store().user(&user.id).await {
+            // The account was deleted since it was read.
+            self.preferences.forget(&user.id).await?;
+            return Err(not_good());
         }
         Ok(preferences::language(&preferences))
     }
@@ -198,42 +289,73 @@ impl AccountLetters {
         if hash(email) != job.hash || self.verified.contains(&user.id, email).await? {
             return Ok(());
         }
+        let (id, now) = (job.id(), Timestamp::now());
+        let claim = self
+            .verified
+            .claim_verification(id.as_str(), &user.id, &job.hash, now);
+        if !claim.await? {
+            tracing::info!(
+                "an address was asked often enough in this hour whether it is somebody's"
+            );
+            return Ok(());
+        }
         let language = self.language(&user.id).await?;
-        let link = self.links.verify(&user.id, email, Timestamp::now());
+        let link = self.links.verify(&user.id, email, now);
         let letter = templates::verification(language, email, &user.username, link);
-        self.send(&letter, &format!("verify-{}", job.id())).await
+        self.send(&letter, &format!("verify-{id}")).await
     }
 
-    /// Sends the letters of a job: one to each account that has the address.
+    /// Tells a former address that it is one.
     ///
     /// # Errors
-    /// If one didn't leave.
+    /// If the letter didn't leave.
+    pub async fn send_address_changed(&self, job: AddressChangedJob) -> Result<(), JobError> {
+        let user = match self.accounts.store().user(&job.user).await {
+            Err(StoreError::NotFound) => return Ok(()),
+            user => user?,
+        };
+        let language = self.language(&user.id).await?;
+        let home = self.links.home();
+        let letter = templates::address_changed(language, &job.former, &user.username, home);
+        self.send(&letter, &format!("former-{}", job.id())).await
+    }
+
+    /// Has a letter sent to each account that has the address. All are enqueued at once, each to be sent by itself.
+    ///
+    /// # Errors
+    /// If they can't be found.
+    pub async fn find_accounts(&self, job: ResetRequestJob) -> Result<(), JobError> {
+        let users = self.verified.users_of(&job.email).await?;
+        let letters = users.into_iter().map(|user| ResetLetterJob {
+            user,
+            hash: hash(&job.email),
+            at_ms: job.at_ms,
+        });
+        Ok(self.jobs.enqueue_all(&letters.collect::<Vec<_>>()).await?)
+    }
+
+    /// Sends the letter of a job.
+    ///
+    /// # Errors
+    /// If it didn't leave.
     pub async fn send_reset(&self, job: ResetLetterJob) -> Result<(), JobError> {
-        for id in self.verified.users_of(&job.email).await? {
-            let known = match self.accounts.store().credentials_of(&id).await {
-                Err(StoreError::NotFound) => continue,
-                known => known?,
-            };
-            let (Some(email), Some(hash)) = (&known.user.email, &known.password_hash) else {
-                continue;
-            };
-            if email.to_lowercase() != job.email.to_lowercase() {
-                continue;
-            }
-            let now = Timestamp::now();
-            if !self.verified.claim_letter(&id, job.at_ms, now).await? {
-                continue;
-            }
-            let fingerprint = self.links.fingerprint(hash);
-            let link = self.links.reset(&id, email, &fingerprint, now);
-            let language = self.language(&id).await?;
-            let user = &known.user;
-            let letter =
-                templates::reset(language, email, &user.display_name, &user.username, link);
-            self.send(&letter, &format!("reset-{id}-{}", job.at_ms))
-                .await?;
+        let known = match self.accounts.store().credentials_of(&job.user).await {
+            Err(StoreError::NotFound) => return Ok(()),
+            known => known?,
+        };
+        let user = &known.user;
+        let (Some(email), Some(password)) = (&user.email, &known.password_hash) else {
+            return Ok(());
+        };
+        let now = Timestamp::now();
+        if hash(email) != job.hash || !self.verified.claim_letter(&user.id, job.at_ms, now).await? {
+            return Ok(());
         }
-        Ok(())
+        let fingerprint = self.links.fingerprint(password);
+        let link = self.links.reset(&user.id, email, &fingerprint, now);
+        let language = self.language(&user.id).await?;
+        let letter = templates::reset(language, email, &user.display_name, &user.username, link);
+        self.send(&letter, &format!("reset-{}", job.id())).await
     }
 
     async fn language(&self, user: &UserId) -> Result<Language, StoreError> {

@@ -48,7 +48,7 @@ pub struct Grant {
     pub email: String,
     #[serde(rename = "x")]
     expires_at_ms: i64,
-    /// Of the password that it replaces.
+    /// Of the password that it replaces, or of the address whose letters it ends.
     #[serde(rename = "f", default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
 }
@@ -88,8 +88,10 @@ impl Links {
     }
 
     /// Where one click ends letters.
-    pub fn unsubscribe(&self, user: &UserId, now: Timestamp) -> String {
-        let token = self.token(Purpose::Unsubscribe, user, "", "", now);
+    pub fn unsubscribe(&self, user: &UserId, email: &str, now: Timestamp) -> String {
+        // The whole link is sent to the server, and may be in a log on the way there.
+        let print = self.address_print(email);
+        let token = self.token(Purpose::Unsubscribe, user, "", &print, now);
         format!("{}/api/v1/mail/unsubscribe?token={token}", self.home())
     }
 
@@ -127,6 +129,11 @@ impl Links {
         mac.verify_slice(&tag).ok()?;
         let grant: Grant = serde_json::from_slice(&payload).ok()?;
         (grant.purpose == purpose && grant.expires_at_ms > now.unix_ms()).then_some(grant)
+    }
+
+    /// What tells one address from another and says nothing else of it.
+    pub fn address_print(&self, email: &str) -> String {
+        self.fingerprint(&email.to_lowercase().into())
     }
 
     /// What tells one password's hash from another's and says nothing else of it.

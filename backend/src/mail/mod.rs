@@ -9,7 +9,10 @@ pub mod links;
 mod templates;
 mod transport;
 
-pub use account_letters::{AccountLetters, LetterParts, ResetLetterJob, VerificationLetterJob};
+pub use account_letters::{
+    AccountLetters, AddressChangedJob, LetterParts, ResetLetterJob, ResetRequestJob,
+    VerificationLetterJob,
+};
 pub use letter::Letter;
 pub use links::Links;
 pub use templates::{Digest, Missed, digest};

@@ -58,6 +58,37 @@ pub(super) fn verification(language: Language, to: &str, username: &str, link: S
     letter(language, to, username, parts, None)
 }
 
+/// Tells who had an address that it isn't their account's any more.
+pub(super) fn address_changed(language: Language, to: &str, username: &str, home: &str) -> Letter {
+    let parts = match language {
+        En => Parts {
+            subject: "The address of your account was changed".to_owned(),
+            greeting: format!("Hello {username},"),
+            paragraphs: vec![
+                format!(
+                    "this isn't the e-mail address of your account {username} any more: somebody who knows your password has changed or removed it."
+                ),
+                "If that wasn't you, change your password now, and ask the people who run this server for help.".to_owned(),
+            ],
+            button: ("Open Tertulia".to_owned(), home.to_owned()),
+            footer: "This address gets no more letters about the account.".to_owned(),
+        },
+        Es => Parts {
+            subject: "La dirección de tu cuenta ha cambiado".to_owned(),
+            greeting: format!("Hola, {username}:"),
+            paragraphs: vec![
+                format!(
+                    "esta ya no es la dirección de correo de tu cuenta {username}: alguien que conoce tu contraseña la ha cambiado o quitado."
+                ),
+                "Si no has sido tú, cambia ahora tu contraseña y pide ayuda a quienes llevan este servidor.".to_owned(),
+            ],
+            button: ("Abrir Tertulia".to_owned(), home.to_owned()),
+            footer: "A esta dirección no llegarán más cartas sobre la cuenta.".to_owned(),
+        },
+    };
+    letter(language, to, username, parts, None)
+}
+
 /// Leads to where a password is chosen anew.
 pub(super) fn reset(
     language: Language,

@@ -288,7 +288,7 @@ impl Notifications {
             &known.display_name,
             &digest,
             self.links.home(),
-            self.links.unsubscribe(user, now),
+            self.links.unsubscribe(user, &email, now),
         );
         // The same letter again has the same id, should this end before anybody knows that it was sent.
         let id = format!("digest-{}", job.id());

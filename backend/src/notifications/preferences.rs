@@ -3,7 +3,7 @@
 use protocol::{
     Language, Notify, Preferences, QuietHours, RoomId, RoomKind, RoomPreferences, UpdatePreferences,
 };
-use storage::{StoredPreferences, StoredQuietHours};
+use storage::{PreferencesChange, StoredPreferences, StoredQuietHours};
 
 use super::{Notifications, quiet_hours};
 use crate::{auth::actor::Actor, chat::access, error::AppError};
@@ -25,22 +25,17 @@ pub async fn update(
     actor: &Actor,
     request: UpdatePreferences,
 ) -> Result<Preferences, AppError> {
+    let quiet_hours = request
+        .quiet_hours
+        .map(|hours| hours.map(stored).transpose());
+    let change = PreferencesChange {
+        mail: request.mail,
+        push: request.push,
+        quiet_hours: quiet_hours.transpose()?,
+        language: request.language.map(|language| language.code().to_owned()),
+    };
     let store = &notifications.preferences;
-    let mut preferences = store.of(&actor.user_id).await?;
-    if let Some(mail) = request.mail {
-        preferences.mail = mail;
-    }
-    if let Some(push) = request.push {
-        preferences.push = push;
-    }
-    if let Some(language) = request.language {
-        preferences.language = Some(language.code().to_owned());
-    }
-    if let Some(quiet) = request.quiet_hours {
-        preferences.quiet_hours = quiet.map(stored).transpose()?;
-    }
-    store.set(&actor.user_id, &preferences).await?;
-    Ok(shown(preferences))
+    Ok(shown(store.change(&actor.user_id, &change).await?))
 }
 
 fn stored(hours: QuietHours) -> Result<StoredQuietHours, AppError> {

@@ -38,6 +38,17 @@ impl JobQueue {
         Ok(())
     }
 
+    /// Enqueues several jobs, or none.
+    pub async fn enqueue_all<J: Job>(&self, jobs: &[J]) -> Result<(), StoreError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let jobs = jobs.iter().map(|job| encode(job, Duration::ZERO));
+        self.store.insert(jobs.collect::<Result<_, _>>()?).await?;
+        self.wake();
+        Ok(())
+    }
+
     /// Says that jobs were added by other statements, which are found in a second otherwise.
     pub fn wake(&self) {
         self.added.notify_one();

@@ -5,9 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds;
 use crate::id::{AttachmentId, UserId};
-use crate::limits::{AVATAR_URL_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, PAGE_MAX, SEARCH_QUERY_MAX};
+use crate::limits::{
+    AVATAR_URL_MAX, DISPLAY_NAME_MAX, EMAIL_MAX, PAGE_MAX, PASSWORD_MAX, SEARCH_QUERY_MAX,
+};
 use crate::request::{Invalid, Request};
 use crate::schema::absent_not_null;
+use crate::secret::Secret;
 
 /// A user's role in the whole system.
 #[derive(
@@ -93,6 +96,10 @@ pub struct UpdateMe {
     )]
     #[schemars(with = "Option<String>", length(min = 3, max = EMAIL_MAX), regex(pattern = bounds::EMAIL_PATTERN))]
     pub email: Option<Option<String>>,
+    /// The current password: required with `email` if the account has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(min = 1, max = PASSWORD_MAX))]
+    pub current_password: Option<Secret>,
 }
 
 impl Request for UpdateMe {
@@ -111,7 +118,13 @@ impl Request for UpdateMe {
             "email",
             self.email.as_ref().and_then(Option::as_ref),
             bounds::email,
-        )
+        )?;
+        match &self.current_password {
+            Some(password) => {
+                bounds::characters("currentPassword", password.expose(), 1, PASSWORD_MAX)
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -42,7 +42,9 @@ pub use postgres::{
     Freshness, PoolStats, Postgres, PostgresConfig, PostgresObservation, PostgresStats,
     PostgresUrl, ReplicaState, ReplicaStats,
 };
-pub use preference_store::{PreferenceStore, StoredPreferences, StoredQuietHours};
+pub use preference_store::{
+    PreferenceStore, PreferencesChange, StoredPreferences, StoredQuietHours,
+};
 pub use rollup_store::{RollupStore, StoredRollup};
 pub use sessions::*;
 pub use sql::{Effect, FromValue, Row, Sql, Statement, Value, Written};

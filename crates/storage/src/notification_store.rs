@@ -138,6 +138,9 @@ impl Outlet {
     }
 }
 
+/// Notifications of one cause that are removed at a time.
+const CAUSED_AT_ONCE: u32 = 500;
+
 /// Notifications that are claimed at a time.
 const CLAIMED: u32 = 500;
 
@@ -360,9 +363,16 @@ impl NotificationStore {
             "DELETE FROM room_preferences WHERE user_id = $1",
             "DELETE FROM devices WHERE user_id = $1",
             "DELETE FROM verified_emails WHERE user_id = $1",
+            "DELETE FROM verification_letters WHERE user_id = $1",
         ];
-        let statements = tables.map(|delete| Statement::new(delete).bind(user));
-        self.sql.write(None, statements.into()).await?;
+        let mut statements: Vec<_> = tables
+            .iter()
+            .map(|delete| Statement::new(*delete).bind(user))
+            .collect();
+        // Their ids begin with the user's.
+        let pushes = Statement::new("DELETE FROM pushes WHERE id >= $1 AND id < $2");
+        statements.push(pushes.bind(format!("{user}-")).bind(format!("{user}.")));
+        self.sql.write(None, statements).await?;
         Ok(())
     }
 
@@ -374,6 +384,26 @@ impl NotificationStore {
         let delete = Statement::new(DELETE).bind(before).bind(at_most);
         let written = self.sql.write(None, vec![delete]).await?;
         Ok(written.rows_affected().unwrap_or(0))
+    }
+
+    /// Removes what a user has caused, whose titles hold their name: one batch of it. Returns whether there may be more, and
+    /// which were unread, by their users.
+    pub async fn delete_caused_by(
+        &self,
+        actor: &UserId,
+    ) -> Result<(bool, Vec<(UserId, String)>), StoreError> {
+        const DELETE: &str = "
+            DELETE FROM notifications WHERE id IN (SELECT id FROM notifications WHERE actor_id = $1 ORDER BY id LIMIT $2)
+            RETURNING user_id, id, read_at";
+        let delete = Statement::new(DELETE).bind(actor).bind(CAUSED_AT_ONCE);
+        let rows = self.sql.write(None, vec![delete]).await?.into_last_rows();
+        let mut unread = Vec::new();
+        for row in &rows {
+            if row.get::<Option<Timestamp>>(2)?.is_none() {
+                unread.push((row.get(0)?, row.get(1)?));
+            }
+        }
+        Ok((rows.len() >= CAUSED_AT_ONCE as usize, unread))
     }
 
     /// Removes notifications from before a time, at most so many, and returns how many.

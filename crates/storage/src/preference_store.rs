@@ -4,7 +4,7 @@ use protocol::{RoomId, UserId};
 
 use crate::Freshness;
 use crate::StoreError;
-use crate::sql::{Sql, Statement};
+use crate::sql::{Row, Sql, Statement};
 
 /// How a user wants to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub struct StoredPreferences {
     /// When not to be disturbed.
     pub quiet_hours: Option<StoredQuietHours>,
     /// The language of mails, as in `es`; unknown unless the user has said it.
+    pub language: Option<String>,
+}
+
+/// What changes of a user's preferences; the others stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PreferencesChange {
+    /// Whether by mail.
+    pub mail: Option<bool>,
+    /// Whether by push.
+    pub push: Option<bool>,
+    /// When not to be disturbed; `Some(None)` is never.
+    pub quiet_hours: Option<Option<StoredQuietHours>>,
+    /// The language of mails.
     pub language: Option<String>,
 }
 
@@ -67,48 +80,57 @@ impl PreferenceStore {
             .sql
             .read(Freshness::OwnWrites(user.as_str()), select)
             .await?;
-        let Some(row) = rows.first() else {
-            return Ok(StoredPreferences::default());
-        };
-        let (from, to, time_zone) = (row.get(2)?, row.get(3)?, row.get::<Option<String>>(4)?);
-        let quiet_hours = match (from, to, time_zone) {
-            (Some(from), Some(to), Some(time_zone)) => Some(StoredQuietHours {
-                from,
-                to,
-                time_zone,
-            }),
-            _ => None,
-        };
-        Ok(StoredPreferences {
-            mail: row.get(0)?,
-            push: row.get(1)?,
-            quiet_hours,
-            language: row.get(5)?,
-        })
+        rows.first()
+            .map_or(Ok(StoredPreferences::default()), preferences)
     }
 
-    /// Sets all of a user's.
-    pub async fn set(
+    /// Changes some of a user's and returns all of them. What others change at the same time stays.
+    pub async fn change(
         &self,
         user: &UserId,
-        preferences: &StoredPreferences,
-    ) -> Result<(), StoreError> {
-        const UPSERT: &str = "
-            INSERT INTO notification_preferences (user_id, mail, push, quiet_from, quiet_to, time_zone, language)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
-            ON CONFLICT (user_id) DO UPDATE SET mail = excluded.mail, push = excluded.push,
-                quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to,
-                time_zone = excluded.time_zone, language = excluded.language";
-        let quiet = preferences.quiet_hours.as_ref();
-        let upsert = Statement::new(UPSERT)
+        change: &PreferencesChange,
+    ) -> Result<StoredPreferences, StoreError> {
+        let given = [
+            (change.mail.is_some(), "mail = excluded.mail"),
+            (change.push.is_some(), "push = excluded.push"),
+            (
+                change.quiet_hours.is_some(),
+                "quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to, time_zone = excluded.time_zone",
+            ),
+            (change.language.is_some(), "language = excluded.language"),
+        ];
+        let given = given.iter().filter(|(is_given, _)| *is_given);
+        let given: Vec<_> = given.map(|(_, columns)| *columns).collect();
+        if given.is_empty() {
+            return self.of(user).await;
+        }
+        let upsert = format!(
+            "INSERT INTO notification_preferences (user_id, mail, push, quiet_from, quiet_to, time_zone, language)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (user_id) DO UPDATE SET {}
+             RETURNING mail, push, quiet_from, quiet_to, time_zone, language",
+            given.join(", ")
+        );
+        let default = StoredPreferences::default();
+        let quiet = change.quiet_hours.as_ref().and_then(Option::as_ref);
+        let upsert = Statement::new(upsert)
             .bind(user)
-            .bind(preferences.mail)
-            .bind(preferences.push)
+            .bind(change.mail.unwrap_or(default.mail))
+            .bind(change.push.unwrap_or(default.push))
             .bind(quiet.map(|hours| hours.from))
             .bind(quiet.map(|hours| hours.to))
             .bind(quiet.map(|hours| hours.time_zone.as_str()))
-            .bind(preferences.language.as_deref());
-        self.sql.write(Some(user.as_str()), vec![upsert]).await?;
+            .bind(change.language.as_deref());
+        let written = self.sql.write(Some(user.as_str()), vec![upsert]).await?;
+        let rows = written.into_last_rows();
+        rows.first().map_or(Ok(default), preferences)
+    }
+
+    /// Forgets a user's.
+    pub async fn forget(&self, user: &UserId) -> Result<(), StoreError> {
+        let delete = "DELETE FROM notification_preferences WHERE user_id = $1";
+        let delete = Statement::new(delete).bind(user);
+        self.sql.write(Some(user.as_str()), vec![delete]).await?;
         Ok(())
     }
 
@@ -195,4 +217,22 @@ fn rows_of(sql: String, rooms: &[RoomId]) -> Statement {
     rooms
         .iter()
         .fold(Statement::new(sql), |select, room| select.bind(room))
+}
+
+fn preferences(row: &Row) -> Result<StoredPreferences, StoreError> {
+    let (from, to, time_zone) = (row.get(2)?, row.get(3)?, row.get::<Option<String>>(4)?);
+    let quiet_hours = match (from, to, time_zone) {
+        (Some(from), Some(to), Some(time_zone)) => Some(StoredQuietHours {
+            from,
+            to,
+            time_zone,
+        }),
+        _ => None,
+    };
+    Ok(StoredPreferences {
+        mail: row.get(0)?,
+        push: row.get(1)?,
+        quiet_hours,
+        language: row.get(5)?,
+    })
 }

@@ -4,10 +4,17 @@ use protocol::{Timestamp, UserId};
 
 use crate::Freshness;
 use crate::StoreError;
-use crate::sql::{Sql, Statement};
+use crate::sql::{Sql, Statement, Written};
 
 /// Between two letters about a password to one user.
 const LETTERS_APART_MS: i64 = 60_000;
+
+/// Letters that ask one address whether it is somebody's, within an hour.
+const VERIFICATIONS: u32 = 5;
+const VERIFICATIONS_WITHIN_MS: i64 = 60 * 60 * 1_000;
+
+/// Older ones that are forgotten at a time.
+const OLD_AT_ONCE: u32 = 100;
 
 /// Accounts of one address that are found.
 const ACCOUNTS: u32 = 10;
@@ -45,13 +52,79 @@ impl VerifiedEmails {
         Ok(!rows.is_empty())
     }
 
+    /// The address that a user has shown to be theirs. It may not be their present one.
+    pub async fn of(&self, user: &UserId) -> Result<Option<String>, StoreError> {
+        let select = "SELECT email FROM verified_emails WHERE user_id = $1";
+        let select = Statement::new(select).bind(user);
+        let rows = self.sql.read(Freshness::Latest, select).await?;
+        rows.first().map(|row| row.get(0)).transpose()
+    }
+
+    /// Forgets that this address is a user's, with what is to happen in the same transaction; nothing happens if that isn't
+    /// known any more.
+    pub async fn forget(
+        &self,
+        user: &UserId,
+        email: &str,
+        others: Vec<Statement>,
+    ) -> Result<(), StoreError> {
+        let delete = "DELETE FROM verified_emails WHERE user_id = $1 AND email = $2";
+        let delete = Statement::new(delete).bind(user).bind(email.to_lowercase());
+        let mut statements = vec![delete.required()];
+        statements.extend(others);
+        self.sql.write(Some(user.as_str()), statements).await?;
+        Ok(())
+    }
+
+    /// Lets a letter `id` ask a user whether the address with this hash is theirs: the same one again and again, but no more
+    /// than so many others within the hour before.
+    pub async fn claim_verification(
+        &self,
+        id: &str,
+        user: &UserId,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // Whoever counts the letters to an address waits for others who do.
+        const TURN: &str = "
+            INSERT INTO asked_addresses (hash, asked_at) VALUES ($1, $2)
+            ON CONFLICT (hash) DO UPDATE SET asked_at = excluded.asked_at";
+        const OLD_ADDRESSES: &str = "
+            DELETE FROM asked_addresses WHERE hash IN (
+                SELECT hash FROM asked_addresses WHERE asked_at <= $1 ORDER BY asked_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        const OLD: &str = "
+            DELETE FROM verification_letters WHERE id IN (
+                SELECT id FROM verification_letters WHERE sent_at <= $1 ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        const INSERT: &str = "
+            INSERT INTO verification_letters (id, user_id, address_hash, sent_at)
+            SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT)
+            WHERE (SELECT count(*) FROM verification_letters WHERE address_hash = $3 AND sent_at > $5 AND id <> $1) < $6
+            ON CONFLICT (id) DO UPDATE SET sent_at = verification_letters.sent_at";
+        let hour_ago = now.unix_ms() - VERIFICATIONS_WITHIN_MS;
+        let old = Statement::new(OLD).bind(hour_ago).bind(OLD_AT_ONCE);
+        let insert = Statement::new(INSERT)
+            .bind(id)
+            .bind(user)
+            .bind(hash)
+            .bind(now)
+            .bind(hour_ago)
+            .bind(VERIFICATIONS);
+        let turn = Statement::new(TURN).bind(hash).bind(now);
+        let addresses = Statement::new(OLD_ADDRESSES)
+            .bind(hour_ago)
+            .bind(OLD_AT_ONCE);
+        let statements = vec![turn, addresses, old, insert.required()];
+        let written = self.sql.write(None, statements).await?;
+        Ok(matches!(written, Written::All(_)))
+    }
+
     /// Those of these users who have shown some address to be theirs.
     pub async fn among(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
         users_in(&self.sql, "verified_emails", users).await
     }
 
-    /// Lets the job that was asked for at `job` send a letter about a password to a user: again and again, but no other job
-    /// within a minute.
+    /// Lets the job that was asked for at `job` send a letter about a password to a user: again and again until a later one
+    /// does, which has to wait for a minute.
     pub async fn claim_letter(
         &self,
         user: &UserId,
@@ -60,7 +133,7 @@ impl VerifiedEmails {
     ) -> Result<bool, StoreError> {
         const UPDATE: &str = "
             UPDATE verified_emails SET letter_at = $1, letter_job = $2
-            WHERE user_id = $3 AND (letter_at IS NULL OR letter_at <= $4 OR letter_job = $2)";
+            WHERE user_id = $3 AND (letter_at IS NULL OR letter_job = $2 OR (letter_at <= $4 AND letter_job < $2))";
         let update = Statement::new(UPDATE)
             .bind(now)
             .bind(job)

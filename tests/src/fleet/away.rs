@@ -42,6 +42,7 @@ impl World {
             .with("RABBITMQ_PREFIX", prefix)
             .with("SMTP_URL", smtp.get("SMTP_URL"))
             .with("MAIL_FROM", "Tertulia <tertulia@example.org>")
+            .with("PUBLIC_URL", "https://chat.example.org")
             .with("PUSH_PRIVATE_ADDRESSES", "true")
             .with("PUSH_AFTER_SECONDS", "1")
             .with("MAIL_AFTER_SECONDS", "3")
@@ -213,10 +214,16 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     let world = World::start().await;
     let api = &world.instance;
     let worker = world.fleet.start_worker().await;
-    let bea = world.verified("bea").await;
+    // Her address isn't known to be hers, so nobody is told that it is a former one.
+    let body =
+        json!({ "username": "bea", "password": "correct horse", "email": "bea@example.org" });
+    let tokens = api.post("/api/v1/auth/register", None, body).await;
+    let bea = person(&tokens.expect(201));
+    world.once("letters", 1).await;
     // Each address that is given is written to.
     let write_to = async |name: &str| {
-        let body = json!({ "email": format!("{name}@example.org") });
+        let email = format!("{name}@example.org");
+        let body = json!({ "email": email, "currentPassword": "correct horse" });
         api.patch("/api/v1/me", &bea, body).await.expect(200);
     };
     let mut taken = 1;

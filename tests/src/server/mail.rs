@@ -9,7 +9,7 @@ use stack::PostgresDatabase;
 use super::{
     api::{Person, person},
     notified::{direct, say, start_with},
-    test_app::TestApp,
+    test_app::{TestApp, on_a_fleet},
 };
 use crate::{client::http::request, deadline::within};
 
@@ -129,9 +129,8 @@ async fn a_forgotten_password_is_replaced_by_a_link_that_works_once() {
         person(&app.post("/api/v1/auth/login", None, body).await.expect(200))
     };
     for email in ["first@example.org", "second@example.org"] {
-        app.patch("/api/v1/me", &ana, json!({ "email": email }))
-            .await
-            .expect(200);
+        let body = json!({ "email": email, "currentPassword": "battery staple" });
+        app.patch("/api/v1/me", &ana, body).await.expect(200);
     }
     let second = letters(&app, "second@example.org", 1).await[0].behind("#verify-email=");
     let body = json!({ "token": second });
@@ -146,7 +145,8 @@ async fn a_forgotten_password_is_replaced_by_a_link_that_works_once() {
     )
     .await
     .expect(202);
-    letters(&app, "ana@example.org", 2).await;
+    let anas = letters(&app, "ana@example.org", 3).await;
+    assert!(anas[2].text.contains("isn't the e-mail address"));
     letters(&app, "bea@example.org", 1).await;
     app.stop().await;
 }
@@ -193,6 +193,18 @@ async fn who_is_away_gets_one_letter_and_ends_them_with_one_click() {
     let done = request(app.address(), Method::POST, &path, &form, click).await;
     assert_eq!(done.status, 200);
     assert!(!preferences().await);
+    // Whoever has a former address ends nothing.
+    let body = json!({ "email": "new@example.org", "currentPassword": "correct horse" });
+    app.patch("/api/v1/me", &bea, body).await.expect(200);
+    app.patch("/api/v1/me/preferences", &bea, json!({ "mail": true }))
+        .await
+        .expect(200);
+    let refused = request(app.address(), Method::POST, &path, &form, click).await;
+    assert_eq!(refused.status, 400);
+    assert!(preferences().await);
+    app.delete("/api/v1/me", &bea).await.expect(204);
+    let refused = request(app.address(), Method::POST, &path, &form, click).await;
+    assert_eq!(refused.status, 400);
     app.stop().await;
 }
 
@@ -203,6 +215,7 @@ async fn a_letter_leaves_by_smtp_once_the_server_takes_it() {
     let (app, _database) = start(&[
         ("SMTP_URL", &url),
         ("MAIL_FROM", "Tertulia <chat@example.org>"),
+        ("PUBLIC_URL", "https://chat.example.org"),
     ])
     .await;
     let body =
@@ -227,5 +240,181 @@ async fn a_letter_leaves_by_smtp_once_the_server_takes_it() {
     app.post("/api/v1/auth/verify-email", None, body)
         .await
         .expect(204);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_changed_by_who_knows_the_password() {
+    let (app, _database) = start(&[]).await;
+    let ana = verified(&app, "ana").await;
+    for email in [json!("eve@example.org"), json!(null)] {
+        let body = json!({ "email": email });
+        let refused = app.patch("/api/v1/me", &ana, body).await;
+        let detail = refused.refused("invalid");
+        assert!(detail.starts_with("currentPassword"), "{detail}");
+        let body = json!({ "email": email, "currentPassword": "a guess" });
+        let refused = app.patch("/api/v1/me", &ana, body).await;
+        let detail = refused.refused("forbidden");
+        assert!(detail.starts_with("currentPassword"), "{detail}");
+    }
+    let me = app.get("/api/v1/me", Some(&ana)).await.expect(200);
+    assert_eq!(me["user"]["email"], "ana@example.org");
+    let name = json!({ "displayName": "Ana" });
+    app.patch("/api/v1/me", &ana, name).await.expect(200);
+    let body = json!({ "email": null, "currentPassword": "correct horse" });
+    app.patch("/api/v1/me", &ana, body).await.expect(200);
+    let told = letters(&app, "ana@example.org", 2).await;
+    assert!(told[1].text.contains("isn't the e-mail address"));
+    // It isn't hers any more, even if she gives it again.
+    let body = json!({ "email": "ana@example.org", "currentPassword": "correct horse" });
+    app.patch("/api/v1/me", &ana, body).await.expect(200);
+    let again = letters(&app, "ana@example.org", 3).await;
+    assert!(again[2].text.contains("#verify-email="));
+    // Nor is it once she is gone.
+    app.delete("/api/v1/me", &ana).await.expect(204);
+    let body = json!({ "token": again[2].behind("#verify-email=") });
+    app.post("/api/v1/auth/verify-email", None, body)
+        .await
+        .refused("invalid");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_get_few_letters() {
+    let (app, _database) = start(&[("RATE_LIMIT_LETTERS", "9/1h")]).await;
+    let account = |name: &str| json!({ "username": name, "password": "correct horse", "email": "stranger@example.org" });
+    let register = async |body| app.post("/api/v1/auth/register", None, body).await;
+    let ana = person(&register(account("ana")).await.expect(201));
+    // However often it is given, and by however many.
+    for _ in 0..4 {
+        let body = json!({ "email": "stranger@example.org", "currentPassword": "correct horse" });
+        app.patch("/api/v1/me", &ana, body).await.expect(200);
+    }
+    register(account("bea")).await.expect(201);
+    register(account("carl")).await.expect(201);
+    let body = json!({ "email": "other@example.org", "currentPassword": "correct horse" });
+    app.patch("/api/v1/me", &ana, body).await.expect(200);
+    letters(&app, "other@example.org", 1).await;
+    letters(&app, "stranger@example.org", 5).await;
+    // By the address that asks.
+    register(account("dora")).await.expect(201);
+    register(account("eve")).await.refused("rate_limited");
+    let without = json!({ "username": "eve", "password": "correct horse" });
+    register(without).await.expect(201);
+    letters(&app, "stranger@example.org", 5).await;
+    app.stop().await;
+}
+
+/// A server whose letters leave by this one, with two accounts that share a verified address.
+async fn with_a_shared_address(server: &smtp::Server) -> (TestApp, Option<PostgresDatabase>) {
+    let url = format!("smtp://{}", server.address);
+    let (app, database) = start(&[
+        ("SMTP_URL", &url),
+        ("MAIL_FROM", "Tertulia <chat@example.org>"),
+        ("PUBLIC_URL", "https://chat.example.org"),
+    ])
+    .await;
+    for name in ["ana", "bea"] {
+        let body =
+            json!({ "username": name, "password": "correct horse", "email": "us@example.org" });
+        app.post("/api/v1/auth/register", None, body)
+            .await
+            .expect(201);
+        let letter = Letter::read(&within("a letter", server.letter()).await);
+        let body = json!({ "token": letter.behind("#verify-email=") });
+        app.post("/api/v1/auth/verify-email", None, body)
+            .await
+            .expect(204);
+    }
+    (app, database)
+}
+
+async fn forgot(app: &TestApp) {
+    let body = json!({ "email": "us@example.org" });
+    app.post("/api/v1/auth/forgot", None, body)
+        .await
+        .expect(202);
+}
+
+/// Whose account the next letter is about.
+async fn account_of_next(server: &smtp::Server) -> String {
+    let letter = Letter::read(&within("a letter", server.letter()).await);
+    let name = letter.behind("your account ");
+    name.trim_end_matches('.').to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_waits_repeats_no_other_one() {
+    let server = smtp::Server::start(&[]).await;
+    let (app, _database) = with_a_shared_address(&server).await;
+    server.refuse(&["250 taken by the test", "451 4.3.0 later"]);
+    forgot(&app).await;
+    within("two attempts", server.has_refused()).await;
+    // The first one was taken: it is known by its absence.
+    let second = account_of_next(&server).await;
+    assert!(["ana", "bea"].contains(&&*second), "{second}");
+    // Nothing else is under way.
+    let body =
+        json!({ "username": "carl", "password": "correct horse", "email": "carl@example.org" });
+    app.post("/api/v1/auth/register", None, body)
+        .await
+        .expect(201);
+    let next = within("a letter", server.letter()).await;
+    assert!(next.contains("carl@example.org"));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_waits_keeps_no_later_one_back() {
+    if on_a_fleet() {
+        // Its tables can't be changed from here.
+        return;
+    }
+    let server = smtp::Server::start(&[]).await;
+    let (app, _) = with_a_shared_address(&server).await;
+    server.refuse(&["451 4.3.0 later", "451 4.3.0 later"]);
+    forgot(&app).await;
+    within("two attempts", server.has_refused()).await;
+    // They wait for hours, and a minute has passed.
+    let (app, waiting) = app
+        .changed_while_stopped(|data| {
+            let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
+            let aged = "UPDATE verified_emails SET letter_at = letter_at - 120000, letter_job = letter_job - 120000";
+            tables.execute(aged, []).unwrap();
+            let later = "UPDATE jobs SET due_at = 9000000000000, claim = NULL WHERE kind LIKE 'mail.reset%'";
+            tables.execute(later, []).unwrap()
+        })
+        .await;
+    assert!(waiting > 0);
+    forgot(&app).await;
+    let mut accounts = [
+        account_of_next(&server).await,
+        account_of_next(&server).await,
+    ];
+    accounts.sort();
+    assert_eq!(accounts, ["ana", "bea"]);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preferences_that_change_at_the_same_time_both_do() {
+    let (app, _database) = start(&[]).await;
+    let ana = app.register("ana").await;
+    let path = "/api/v1/me/preferences";
+    for _ in 0..10 {
+        let both = json!({ "mail": true, "push": true });
+        app.patch(path, &ana, both).await.expect(200);
+        let (mail, push) = tokio::join!(
+            app.patch(path, &ana, json!({ "mail": false })),
+            app.patch(path, &ana, json!({ "push": false })),
+        );
+        mail.expect(200);
+        push.expect(200);
+        let read = app.get(path, Some(&ana)).await.expect(200);
+        assert_eq!(
+            (&read["mail"], &read["push"]),
+            (&json!(false), &json!(false))
+        );
+    }
     app.stop().await;
 }

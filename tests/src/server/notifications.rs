@@ -96,7 +96,7 @@ async fn clients_are_told_of_what_others_see_and_of_nothing_else() {
         assert_eq!(seen["user"]["displayName"], "bea");
         assert_eq!(seen["user"].get("email"), None);
     }
-    let email = json!({ "email": "ana@example.org" });
+    let email = json!({ "email": "ana@example.org", "currentPassword": "correct horse" });
     app.patch(ME, &ana, email).await.expect(200);
     let name = json!({ "displayName": "Bea" });
     app.patch(ME, &bea, name).await.expect(200);

@@ -393,6 +393,28 @@ async fn a_fleet_without_tables_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_account_is_named_to_nobody() {
+    let (app, _database) = start_with(&[]).await;
+    let [ana, bea, eve] = people(&app).await;
+    let (first, second) = (
+        direct(&app, &ana, &bea).await,
+        direct(&app, &ana, &eve).await,
+    );
+    say(&app, &bea, &first, "hello").await;
+    say(&app, &eve, &second, "good day").await;
+    has(&app, &ana, 2).await;
+    let mut device = Notified::connect(&app, &ana).await;
+    app.delete("/api/v1/me", &bea).await.expect(204);
+    let left = list(&app, &ana).await;
+    let left = left["notifications"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["title"], "eve");
+    let gone = device.told("notification:read").await;
+    assert_eq!(gone["ids"].as_array().unwrap().len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_deleted_account_stays() {
     if on_a_fleet() {
         return;
@@ -418,6 +440,7 @@ async fn nothing_of_a_deleted_account_stays() {
                 "room_preferences",
                 "devices",
                 "verified_emails",
+                "verification_letters",
             ];
             user.map(|table| {
                 let count = format!("SELECT count(*) FROM {table} WHERE user_id = ?1");
@@ -426,7 +449,7 @@ async fn nothing_of_a_deleted_account_stays() {
             })
         })
         .await;
-    assert_eq!(left, [0; 4]);
+    assert_eq!(left, [0; 5]);
     app.stop().await;
 }
 

@@ -246,7 +246,7 @@ fn what_the_documents_say_of_a_body_the_checks_do() {
         RefreshRequest: { "refreshToken": "x" };
         PasswordChange: { "currentPassword": "a password", "newPassword": "another one" };
         SetAvatar: { "uploadId": "u" };
-        UpdateMe: { "displayName": "Ana", "avatarUrl": "https://example.org/a", "email": "ana@example.org" };
+        UpdateMe: { "displayName": "Ana", "avatarUrl": "https://example.org/a", "email": "ana@example.org", "currentPassword": "a password" };
         CreateRoom: { "name": "Tea", "kind": "public", "members": ["x"] }, { "kind": "direct", "members": ["x"] };
         UpdateRoom: { "name": "Tea" };
         PutMember: { "role": "owner" };

@@ -278,6 +278,7 @@ fn one_s_own_user() {
     );
     accepts::<UpdateMe>(&none, "email", [json!("a@b.org"), json!(null)]);
     refuses::<UpdateMe>(&none, "email", [json!("a"), json!("")]);
+    holds_characters::<UpdateMe>(&none, "currentPassword", PASSWORD_MAX);
 
     let unchanged: UpdateMe = read(json!({})).unwrap();
     assert_eq!(unchanged, UpdateMe::default());

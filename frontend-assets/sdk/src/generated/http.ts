@@ -2028,6 +2028,8 @@ export interface components {
         UpdateMe: {
             /** @description `null` removes it. */
             avatarUrl?: string | null;
+            /** @description The current password: required with `email` if the account has one. */
+            currentPassword?: string | null;
             /** @description The display name. Leading and trailing white space is removed. */
             displayName?: string | null;
             /** @description `null` removes it. */

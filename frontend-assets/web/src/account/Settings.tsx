@@ -129,21 +129,27 @@ function Email() {
   const text = useText();
   const me = useMe();
   const change = useMutation({
-    mutationFn: async (email: string) => {
-      await tertulia.api.patch("me", { body: { email: email || null } });
+    mutationFn: async ({ email, currentPassword }: { email: string; currentPassword: string }) => {
+      await tertulia.api.patch("me", { body: { email: email || null, currentPassword } });
       await tertulia.reloadUser();
       return email;
     },
     onSuccess: (email) => say(email ? text.emailSaved : text.saved),
   });
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const form = event.currentTarget;
+    const fields = new FormData(form);
+    const sent = { email: String(fields.get("email")).trim(), currentPassword: String(fields.get("emailPassword")) };
+    const clear = () => {
+      const password = form.elements.namedItem("emailPassword");
+      // What was typed meanwhile stays.
+      if (password instanceof HTMLInputElement && password.value === sent.currentPassword) password.value = "";
+    };
+    change.mutate(sent, { onSuccess: clear });
+  };
   return (
-    <form
-      className={controls.form}
-      onSubmit={(event) => {
-        event.preventDefault();
-        change.mutate(String(new FormData(event.currentTarget).get("email")).trim());
-      }}
-    >
+    <form className={controls.form} onSubmit={submit}>
       <Field
         name="email"
         label={text.email}
@@ -153,9 +159,10 @@ function Email() {
         maxLength={254}
         autoComplete="email"
       />
+      <Field name="emailPassword" label={text.emailPassword} type="password" required maxLength={128} autoComplete="current-password" />
       {change.error && (
         <p className={controls.problem} role="alert">
-          {explain(change.error, text)}
+          {isRefused(change.error, "forbidden") ? text.currentPasswordWrong : explain(change.error, text)}
         </p>
       )}
       <div className={controls.actions}>

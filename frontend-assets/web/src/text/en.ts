@@ -34,6 +34,7 @@ export const en = {
   backToSignIn: "Back to sign in",
   email: "E-mail address",
   emailHint: "Others don’t see it. It is for a forgotten password and, if you like, for what you missed.",
+  emailPassword: "Your password, to change the address",
   emailSaved: "Saved. Confirm the address with the link in the mail that we send you.",
   resetPassword: "Choose a new password.",
   setPassword: "Set password",

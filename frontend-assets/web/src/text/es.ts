@@ -36,6 +36,7 @@ export const es: Text = {
   backToSignIn: "Volver a entrar",
   email: "Correo electrónico",
   emailHint: "Los demás no lo ven. Sirve para una contraseña olvidada y, si quieres, para lo que te perdiste.",
+  emailPassword: "Tu contraseña, para cambiar la dirección",
   emailSaved: "Guardado. Confirma la dirección con el enlace del correo que te enviamos.",
   resetPassword: "Elige otra contraseña.",
   setPassword: "Guardar la contraseña",

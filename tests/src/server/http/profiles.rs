@@ -13,7 +13,7 @@ async fn one_changes_what_one_shows() {
     let app = TestApp::start().await;
     let ada = app.register("ada").await;
     let patch = |body: Value| app.request(Method::PATCH, ME, Some(&ada), Some(body));
-    let all = json!({ "displayName": " Countess ", "avatarUrl": "https://example.org/a.png", "email": "ada@example.org" });
+    let all = json!({ "displayName": " Countess ", "avatarUrl": "https://example.org/a.png", "email": "ada@example.org", "currentPassword": "correct horse" });
     let user = patch(all).await.expect(200)["user"].clone();
     assert_eq!(
         (&user["displayName"], &user["avatarUrl"], &user["email"]),
@@ -44,7 +44,7 @@ async fn one_changes_what_one_shows() {
 
     let bea = app.register("bea").await;
     // It isn't proved to be anybody's: it is neither kept from others, nor does it tell of them.
-    let same = json!({ "email": "ADA@example.org" });
+    let same = json!({ "email": "ADA@example.org", "currentPassword": "correct horse" });
     let beas = app.patch(ME, &bea, same.clone()).await.expect(200);
     assert_eq!(beas["user"]["email"], "ADA@example.org");
     // So does nobody learn of many at once.

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -13,6 +14,7 @@ use tokio::{
 
 pub struct Server {
     pub address: SocketAddr,
+    refusals: Arc<Mutex<Vec<String>>>,
     letters: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
 }
 
@@ -24,6 +26,7 @@ impl Server {
         let refusals: Vec<String> = refusals.iter().rev().map(|it| (*it).to_owned()).collect();
         let refusals = Arc::new(Mutex::new(refusals));
         let (taken, letters) = mpsc::unbounded_channel();
+        let known = refusals.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (refusals, taken) = (refusals.clone(), taken.clone());
@@ -32,7 +35,21 @@ impl Server {
         });
         Self {
             address,
+            refusals: known,
             letters: letters.into(),
+        }
+    }
+
+    /// Answers the next letters so, and keeps none of them.
+    pub fn refuse(&self, refusals: &[&str]) {
+        let refusals = refusals.iter().rev().map(|it| (*it).to_owned());
+        self.refusals.lock().unwrap().extend(refusals);
+    }
+
+    /// Waits until it has answered so many.
+    pub async fn has_refused(&self) {
+        while !self.refusals.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

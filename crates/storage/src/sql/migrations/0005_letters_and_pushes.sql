@@ -11,3 +11,26 @@ CREATE TABLE pushes (
 CREATE INDEX pushes_by_time ON pushes (sent_at);
 
 CREATE INDEX pushed_notifications ON notifications (user_id, pushed_at) WHERE pushed_at IS NOT NULL;
+
+-- Letters of the last hour that ask an address, known by its hash, whether it is somebody's.
+CREATE TABLE verification_letters (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    address_hash TEXT NOT NULL,
+    sent_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX verification_letters_by_address ON verification_letters (address_hash, sent_at);
+CREATE INDEX verification_letters_by_time ON verification_letters (sent_at);
+CREATE INDEX verification_letters_by_user ON verification_letters (user_id);
+
+-- Whoever counts them has the row of the address.
+CREATE TABLE asked_addresses (
+    hash TEXT PRIMARY KEY,
+    asked_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX asked_addresses_by_time ON asked_addresses (asked_at);
+
+-- What somebody caused goes with their account.
+CREATE INDEX notifications_by_actor ON notifications (actor_id);
