@@ -91,6 +91,12 @@ test("it is replaced, and removed from the keyboard", async () => {
   const before = await shown(settings(anas));
   await choose(anas, await picture(browser, { colours: ["#123456", "#abcdef"] }));
   await anas.waitForFunction((before) => [...document.querySelectorAll("[role=dialog] img")].some((img) => !img.src.includes(before)), before);
+  // What is cancelled doesn't go on waiting for its answer.
+  await anas.route("**/api/v1/me", (route) => (route.request().method() === "PATCH" ? undefined : route.continue()));
+  await settings(anas).getByRole("button", { name: "Remove the picture" }).click();
+  await settings(anas).getByRole("button", { name: "Cancel" }).click();
+  await settings(anas).getByRole("progressbar").waitFor({ state: "detached", timeout: 10_000 });
+  await anas.unroute("**/api/v1/me");
   await settings(anas).getByRole("button", { name: "Remove the picture" }).focus();
   await anas.keyboard.press("Enter");
   await images(settings(anas)).waitFor({ state: "detached" });

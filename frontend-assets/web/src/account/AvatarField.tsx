@@ -2,7 +2,7 @@
 
 import { useMutation } from "@tanstack/react-query";
 import { ImagePlus } from "lucide-react";
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { explainUpload } from "../attachments/tray.ts";
 import { tertulia, useMe } from "../tertulia.ts";
 import { explain } from "../text/errors.ts";
@@ -30,12 +30,14 @@ export function AvatarField() {
   const [sent, setSent] = useState<number>();
   const set = useMutation({
     mutationFn: async (file: File | null) => {
-      if (file) await put(file, (abort.current = new AbortController()).signal, setSent);
-      else await tertulia.api.patch("me", { body: { avatarUrl: null } });
+      const { signal } = (abort.current = new AbortController());
+      if (file) await put(file, signal, setSent);
+      else await tertulia.api.patch("me", { body: { avatarUrl: null }, signal });
       await tertulia.reloadUser();
     },
     onSettled: () => setSent(undefined),
   });
+  useEffect(() => () => abort.current?.abort(), []);
   const { error } = set;
   const isCancelled = abort.current?.signal.aborted ?? false;
   const why = error instanceof NotShown ? text.failures[error.reason] : (explainUpload({ error, reason: undefined }) ?? explain(error, text));
