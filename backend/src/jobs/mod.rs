@@ -1,5 +1,5 @@
 //! Jobs: what the server does later, outside of what anybody waits for. This is an edge: a kind of job is handled by a function of
-//! its domain, and [`handlers`] says which.
+//! its domain, and `handlers` says which.
 //!
 //! A server that is alone runs them itself, and so do the instances of a fleet without a broker. With one they publish them, and
 //! workers ([`crate::worker`]) run them.
