@@ -199,6 +199,7 @@ pub async fn start_and_notify(
                 // Which topics a connection joins depends on whether there are any.
                 shared.api_keys.wait().await;
                 gateway.admit();
+                shared.startup.finish(&dependencies);
                 let mut tasks = JoinSet::new();
                 spawn_tasks(&mut tasks, &shared);
                 while tasks.join_next().await.is_some() {}

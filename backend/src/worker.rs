@@ -55,6 +55,7 @@ pub async fn start(
             serves_clients: false,
         };
         shared.startup.wait(&dependencies).await;
+        shared.startup.finish(&dependencies);
         tokio::join!(shared.cache.run(), shared.circuits.run());
     });
     let (stop_jobs, jobs_stopped) = watch::channel(false);

@@ -83,7 +83,7 @@ pub struct Dependencies<'a> {
 }
 
 impl Startup {
-    /// Waits until everything is there, then returns.
+    /// Waits until everything is there, then returns. It isn't over before [`finish`](Self::finish).
     pub async fn wait(&self, dependencies: &Dependencies<'_>) {
         tokio::join!(
             self.wait_for(dependencies, "redis"),
@@ -93,6 +93,10 @@ impl Startup {
         if dependencies.serves_clients {
             dependencies.instances.introduce().await;
         }
+    }
+
+    /// It is over: the instance is ready from here on, and has to accept clients already.
+    pub fn finish(&self, dependencies: &Dependencies<'_>) {
         *self.0.lock() = None;
         let instance = dependencies.instances.own();
         if dependencies.serves_clients {
