@@ -41,7 +41,10 @@ use crate::{
     },
     health::Health,
     http,
-    jobs::{self, Jobs, Role},
+    jobs::{
+        Jobs,
+        runner::{self, Role},
+    },
     mail::{AccountLetters, LetterParts, Links, Mail},
     media::{Media, MediaParts},
     media_urls::MediaUrls,
@@ -176,9 +179,9 @@ pub async fn start_and_notify(
     let mut background = JoinSet::new();
     let shared = app.clone();
     background.spawn(async move { operations::run_upkeep(&shared.metrics).await });
-    jobs::register(&app, Role::Server).map_err(StartError::Internal)?;
+    runner::register(&app, Role::Server).map_err(StartError::Internal)?;
     let (stop_jobs, jobs_stopped) = watch::channel(false);
-    let running_jobs = tokio::spawn(jobs::run(app.clone(), Role::Server, jobs_stopped));
+    let running_jobs = tokio::spawn(runner::run(app.clone(), Role::Server, jobs_stopped));
     let mut bus_tasks = JoinSet::new();
     match fleet {
         None => spawn_tasks(&mut background, &app),

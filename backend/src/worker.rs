@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     config::Config,
     fleet::startup::Dependencies,
-    jobs::{self, Role},
+    jobs::runner::{self, Role},
     operations,
     server::{self, StartError},
     socket::Connector,
@@ -32,7 +32,7 @@ pub async fn start(
         return Err(StartError::Worker(message.to_owned()));
     }
     let (app, fleet) = server::worker_components(config, operations.local_addr()?).await?;
-    jobs::register(&app, Role::Worker).map_err(StartError::Worker)?;
+    runner::register(&app, Role::Worker).map_err(StartError::Worker)?;
     // For the metrics alone: it listens nowhere.
     let gateway = Gateway::new(
         server::gateway_config(&app),
@@ -59,7 +59,7 @@ pub async fn start(
         tokio::join!(shared.cache.run(), shared.circuits.run());
     });
     let (stop_jobs, jobs_stopped) = watch::channel(false);
-    let running_jobs = tokio::spawn(jobs::run(app.clone(), Role::Worker, jobs_stopped));
+    let running_jobs = tokio::spawn(runner::run(app.clone(), Role::Worker, jobs_stopped));
     let (stop, stopped) = watch::channel(false);
     let router = TowerToHyperService::new(operations::router(app.clone(), gateway));
     let operators = tokio::spawn(gateway::serve(operations, Vec::new(), router, stopped));
