@@ -5,7 +5,7 @@ use std::sync::Arc;
 use protocol::Timestamp;
 use storage::{StoreError, StoredUpload, UploadStatus};
 
-use super::{Media, after, sweeper::CHECK_MESSAGE};
+use super::{CHECK_MESSAGE, Media, after};
 use crate::chat::process_attachment;
 
 /// Records what became of an upload in the log of its room, if its message's place is known and nobody has yet. Any number of times:

@@ -9,7 +9,7 @@ use protocol::{
 };
 use storage::{AttachedTo, AttachmentState, StoreError, StoredAttachment};
 
-use super::{Media, UNATTACHED, after, announcement::announce, sweeper::CHECK_MESSAGE};
+use super::{CHECK_MESSAGE, Media, UNATTACHED, after, announcement::announce};
 use crate::{
     auth::actor::Actor,
     chat::{access, change_message, send_message},

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use job_queue::JobQueue;
 use moka::future::Cache;
 use protocol::{AttachmentId, Timestamp};
-use storage::{MessageStore, ObjectStore, UploadStore};
+use storage::{MessageStore, ObjectStore, StoreError, UploadStore};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -42,6 +42,12 @@ const UPLOADING: Duration = Duration::from_secs(15 * 60);
 
 /// How long an upload may wait to be attached.
 const UNATTACHED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When somebody looks again after something that ought to be done at once.
+const SOON: Duration = Duration::from_secs(60);
+
+/// How often somebody looks whether the message of an upload is still there.
+const CHECK_MESSAGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Images that come in events, at once; each is in memory.
 const IMAGES_AT_ONCE: usize = 64;
@@ -149,6 +155,15 @@ impl Media {
     /// Looks after uploads for ever: what was left half done is finished, and what nobody needs is removed.
     pub async fn run_sweeper(self: &Arc<Self>) {
         sweeper::run(self).await;
+    }
+
+    /// Removes all objects that an upload may have.
+    async fn remove_objects(&self, id: &AttachmentId) -> Result<(), StoreError> {
+        // Of an id that can't be a key there are none.
+        for key in objects::all(id).unwrap_or_default() {
+            self.objects.delete(&key).await?;
+        }
+        Ok(())
     }
 
     /// Lets go of what was attached to a message that is deleted.

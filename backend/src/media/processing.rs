@@ -12,7 +12,7 @@ use protocol::{AttachmentFailure, AttachmentId, Timestamp, limits::IMAGE_MAX};
 use serde::{Deserialize, Serialize};
 use storage::{StoreError, StoredMedia, StoredUpload, StoredVariant, UploadStatus};
 
-use super::{Media, after, announcement::announce, image_process::ProcessError, objects, sweeper};
+use super::{Media, SOON, after, announcement::announce, image_process::ProcessError, objects};
 
 /// The run that believes the store when it says that there is no such object: about a minute after the first.
 const RUNS_UNTIL_MISSING: u32 = 4;
@@ -148,10 +148,7 @@ async fn finish(
     id: &AttachmentId,
     outcome: Result<StoredMedia, AttachmentFailure>,
 ) -> Result<(), JobError> {
-    let finished = media
-        .uploads
-        .finish(id, &outcome, after(sweeper::SOON))
-        .await?;
+    let finished = media.uploads.finish(id, &outcome, after(SOON)).await?;
     let upload = match finished {
         Some(upload) => {
             match &outcome {
@@ -163,7 +160,7 @@ async fn finish(
         // It was removed meanwhile, or another run was faster.
         None => match media.uploads.get(id).await? {
             Some(upload) => upload,
-            None => return Ok(sweeper::remove_objects(media, id).await?),
+            None => return Ok(media.remove_objects(id).await?),
         },
     };
     if upload.status == UploadStatus::Removed {

@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use protocol::{AttachmentId, Timestamp};
+use protocol::Timestamp;
 use storage::{AttachedTo, DueUpload, StoreError, StoredUpload, UploadStatus};
 
 use super::{
-    Media, UNATTACHED, UPLOADING, after,
+    CHECK_MESSAGE, Media, SOON, UNATTACHED, UPLOADING, after,
     announcement::announce,
     attaching::{UNKNOWN, told_place},
     objects,
@@ -17,12 +17,6 @@ use crate::media_urls;
 
 /// Between two looks for uploads that are due.
 const EVERY: Duration = Duration::from_secs(5);
-
-/// When somebody looks again after something that ought to be done at once.
-pub const SOON: Duration = Duration::from_secs(60);
-
-/// How often somebody looks whether the message of an upload is still there.
-pub const CHECK_MESSAGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// For how long a message may still be being stored, though nobody waits for it any more.
 const STORING: Duration = Duration::from_secs(180);
@@ -50,7 +44,7 @@ async fn see_to(media: &Arc<Media>, due: &DueUpload) -> Result<(), StoreError> {
     let upload = &due.upload;
     let id = &upload.id;
     if upload.status == UploadStatus::Removed {
-        remove_objects(media, id).await?;
+        media.remove_objects(id).await?;
         // Until then it counts among those of its day.
         let counted = upload.created_at.plus(UNATTACHED);
         return match counted > Timestamp::now() {
@@ -105,15 +99,6 @@ async fn remove_sent_again(media: &Media, upload: &StoredUpload) -> Result<(), S
 
 async fn remove(media: &Media, due: &DueUpload) -> Result<(), StoreError> {
     media.uploads.remove_due(due, Timestamp::now()).await
-}
-
-/// Removes all objects that an upload may have.
-pub async fn remove_objects(media: &Media, id: &AttachmentId) -> Result<(), StoreError> {
-    // Of an id that can't be a key there are none.
-    for key in objects::all(id).unwrap_or_default() {
-        media.objects.delete(&key).await?;
-    }
-    Ok(())
 }
 
 /// Nobody heard whether the message was stored.
