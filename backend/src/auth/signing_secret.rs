@@ -4,16 +4,14 @@
 //! the server can read it.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
-use crate::config::Config;
+use crate::{config::Config, private_file};
 
 /// HMAC-SHA-256 with its key; cloning it is how a computation begins.
 pub(crate) type Mac = Hmac<Sha256>;
@@ -88,7 +86,7 @@ fn keyed(key: &[u8]) -> Mac {
 fn read_or_make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
     let secret = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(directory, path)?;
+            make(directory)?;
             fs::read(path)?
         }
         read => read?,
@@ -103,33 +101,12 @@ fn read_or_make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
     Ok(secret.to_vec())
 }
 
-/// Puts a whole secret in place, or leaves the one that somebody else has put there meanwhile.
-fn make(directory: &Path, path: &Path) -> io::Result<()> {
-    let mut private = fs::DirBuilder::new();
-    private.recursive(true).mode(0o700).create(directory)?;
-    let draft = directory.join(format!("{FILE}.{:016x}", rand::random::<u64>()));
-    let written = write_draft(&draft).and_then(|()| fs::hard_link(&draft, path));
-    let removed = fs::remove_file(&draft);
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        written => written?,
-    }
-    removed?;
-    File::open(directory)?.sync_all()
-}
-
-fn write_draft(draft: &Path) -> io::Result<()> {
+fn make(directory: &Path) -> io::Result<()> {
     let secret: String = rand::random::<[u8; LENGTH]>()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(draft)?;
-    file.write_all(secret.as_bytes())?;
-    file.sync_all()
+    private_file::put(directory, FILE, secret.as_bytes())
 }
 
 #[cfg(test)]

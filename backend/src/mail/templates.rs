@@ -3,6 +3,7 @@
 use protocol::Language::{self, En, Es};
 
 use super::Letter;
+use crate::html::escaped;
 
 /// Notifications that a digest names; the others are counted.
 pub const NAMED: usize = 10;
@@ -231,13 +232,6 @@ fn letter(
         language,
         unsubscribe,
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

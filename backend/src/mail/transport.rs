@@ -1,9 +1,7 @@
 //! How letters leave.
 
 use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -19,7 +17,7 @@ use lettre::{
 use tokio::time::timeout;
 
 use super::Letter;
-use crate::config::MailConfig;
+use crate::{config::MailConfig, private_file};
 
 /// How long it may take until a connection is there, and for all of a letter: the library bounds no single answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -152,8 +150,6 @@ fn told(error: &smtp::Error) -> MailError {
 }
 
 fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
-    let mut private = fs::DirBuilder::new();
-    private.recursive(true).mode(0o700).create(directory)?;
     let name: String = id
         .chars()
         .map(|letter| {
@@ -174,17 +170,8 @@ fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
         // The same letter again.
         return Ok(());
     }
-    let draft = directory.join(format!(".{name}"));
-    let mut file = fs::File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(&message.formatted())?;
-    file.sync_all()?;
     let at = protocol::Timestamp::now().unix_ms();
-    fs::rename(&draft, directory.join(format!("{at:014}{end}")))?;
+    private_file::put(directory, &format!("{at:014}{end}"), &message.formatted())?;
     let extra = (files.len() + 1).saturating_sub(FILES);
     for path in files.iter().take(extra) {
         match fs::remove_file(path) {
@@ -198,7 +185,12 @@ fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
 /// The letters in a directory, the oldest first.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
+    let entries = match fs::read_dir(directory) {
+        // Until there is a first one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "eml") {
             files.push(path);

@@ -9,14 +9,9 @@ use std::{
     time::Duration,
 };
 
-use ::http::{
-    Request,
-    header::{HOST, RETRY_AFTER, USER_AGENT},
-};
+use ::http::{Method, Request, header::RETRY_AFTER};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -27,11 +22,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
-use url::{Host, Position, Url};
+use url::{Host, Url};
 
-/// Bytes of an answer, and of its head.
+use crate::http_client::{self, Sender};
+
+/// Bytes of an answer.
 const BODY_MAX: usize = 16 * 1_024;
-const HEAD_MAX: usize = 16 * 1_024;
 
 /// How long it may take until a connection is there, TLS included, and then until the answer is.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -144,15 +140,14 @@ impl Client {
         let connecting = async {
             let tcp = self.reach(url).await?;
             if url.scheme() == "http" {
-                return shake_hands(tcp).await;
+                return open(tcp).await;
             }
             let config = self.tls().await?;
-            let host = url.host().map(|host| host.to_string()).unwrap_or_default();
-            let host = host.trim_matches(['[', ']']).to_owned();
+            let (host, _) = http_client::host_and_port(url);
             let name = ServerName::try_from(host);
             let name = name.map_err(|_| HttpError::NotConnected("the host has no name"))?;
             let tls = TlsConnector::from(config).connect(name, tcp).await;
-            shake_hands(tls.map_err(|_| HttpError::NotConnected("TLS failed"))?).await
+            open(tls.map_err(|_| HttpError::NotConnected("TLS failed"))?).await
         };
         let late = |_| HttpError::NotConnected("no connection in time");
         let (sender, connection) = timeout(CONNECT, connecting).await.map_err(late)??;
@@ -165,10 +160,8 @@ impl Client {
 
     /// To the first public address of the host that accepts a connection.
     async fn reach(&self, url: &Url) -> Result<TcpStream, HttpError> {
-        let port = url.port_or_known_default().unwrap_or(443);
-        let host = url.host().map(|host| host.to_string()).unwrap_or_default();
-        let host = host.trim_matches(['[', ']']);
-        let found = tokio::net::lookup_host((host, port)).await;
+        let (host, port) = http_client::host_and_port(url);
+        let found = tokio::net::lookup_host((host.as_str(), port)).await;
         let found = found.map_err(|_| HttpError::NotConnected("the host isn't known"))?;
         let allowed: Vec<SocketAddr> = found
             .filter(|address| self.private_addresses || is_public(address.ip()))
@@ -186,39 +179,20 @@ impl Client {
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, HttpError> {
         let load = || async {
-            let ca_file = self.ca_file.clone();
-            // Reads files.
-            let loaded =
-                tokio::task::spawn_blocking(move || tls::trust_system_and(ca_file.as_deref()))
-                    .await;
-            match loaded {
-                Ok(Ok(config)) => Ok(Arc::new(config)),
-                _ => Err(HttpError::NotConnected("no trusted authorities")),
-            }
+            let trusted = http_client::trust(self.ca_file.clone()).await;
+            trusted.map_err(|_| HttpError::NotConnected("no trusted authorities"))
         };
         self.tls.get_or_try_init(load).await.cloned()
     }
 }
 
-type Sender = http1::SendRequest<Full<Bytes>>;
-
 /// HTTP on a stream; it ends with the tasks.
-async fn shake_hands<S>(stream: S) -> Result<(Sender, JoinSet<()>), HttpError>
+async fn open<S>(stream: S) -> Result<(Sender, JoinSet<()>), HttpError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|_| HttpError::NotConnected("the connection broke off"))?;
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to a push service broke off");
-        }
-    });
-    Ok((sender, tasks))
+    let opened = http_client::open(stream).await;
+    opened.map_err(|_| HttpError::NotConnected("the connection broke off"))
 }
 
 /// A connection for one request.
@@ -236,9 +210,7 @@ impl Connection {
         body: Vec<u8>,
     ) -> Result<Answer, HttpError> {
         let url = &self.url;
-        let mut request = Request::post(&url[Position::BeforePath..Position::AfterQuery])
-            .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
-            .header(USER_AGENT, concat!("tertulia/", env!("CARGO_PKG_VERSION")));
+        let mut request = http_client::request(Method::POST, url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

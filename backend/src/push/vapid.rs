@@ -1,11 +1,6 @@
 //! The key by which push services know this server (VAPID, RFC 8292).
 
-use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -17,7 +12,7 @@ use ring::{
 use serde_json::json;
 use url::{Position, Url};
 
-use crate::{auth::jwt, config::PushConfig};
+use crate::{auth::jwt, config::PushConfig, private_file};
 
 /// The file in the data directory, in PKCS #8.
 const FILE: &str = "vapid.p8";
@@ -87,29 +82,15 @@ fn pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
 fn read_or_make(directory: &Path) -> io::Result<Vec<u8>> {
     let path = directory.join(FILE);
     match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(directory, &path),
-        read => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
     }
-}
-
-fn make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
     let random = SystemRandom::new();
     let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
         .map_err(|_| io::Error::other("no key could be made"))?;
-    let mut private = fs::DirBuilder::new();
-    private.recursive(true).mode(0o700).create(directory)?;
-    let draft = directory.join(format!(".{FILE}"));
-    let mut file = fs::File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(made.as_ref())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    fs::File::open(directory)?.sync_all()?;
-    Ok(made.as_ref().to_vec())
+    private_file::put(directory, FILE, made.as_ref())?;
+    // Another process may have been first.
+    fs::read(&path)
 }
 
 #[cfg(test)]

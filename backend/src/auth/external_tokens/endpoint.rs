@@ -1,31 +1,23 @@
-//! Where an issuer publishes its keys. One request every few minutes: a connection of its own for each, with hyper and
-//! rustls, which the program has anyway. A client with a pool, redirects and cookies would only be more to bound.
+//! Where an issuer publishes its keys: one request every few minutes.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use http::{
-    Request, StatusCode,
-    header::{ACCEPT, HOST, USER_AGENT},
-};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode, header::ACCEPT};
+use http_body_util::{BodyExt, Full, Limited};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::Url;
+
+use crate::http_client;
 
 /// Bytes of a set of keys: a hundred with their certificates.
 const BODY_MAX: usize = 256 * 1_024;
-
-/// Bytes of the answer's head.
-const HEAD_MAX: usize = 16 * 1_024;
 
 /// How long one address may take to accept a connection, so that there is time for another.
 const CONNECT: Duration = Duration::from_millis(1_500);
@@ -66,26 +58,15 @@ impl Endpoint {
 
     /// What is there. Takes as long as the other side likes.
     pub async fn get(&self) -> Result<Bytes, FetchError> {
-        let port = self.url.port_or_known_default().unwrap_or(443);
-        let host = match self.url.host() {
-            Some(Host::Ipv6(address)) => address.to_string(),
-            Some(host) => host.to_string(),
-            None => String::new(),
-        };
+        let (host, port) = http_client::host_and_port(&self.url);
         let tcp = connect(&host, port).await?;
         if self.url.scheme() == "http" {
             return self.ask(tcp).await;
         }
         let name = ServerName::try_from(host).map_err(io::Error::other)?;
-        let ca_file = self.ca_file.clone();
-        // Reads files.
-        let config = tokio::task::spawn_blocking(move || tls::trust_system_and(ca_file.as_deref()))
-            .await
-            .map_err(io::Error::other)?
-            .map_err(FetchError::Authorities)?;
-        let tls = TlsConnector::from(Arc::new(config))
-            .connect(name, tcp)
-            .await?;
+        let config = http_client::trust(self.ca_file.clone()).await;
+        let config = config.map_err(FetchError::Authorities)?;
+        let tls = TlsConnector::from(config).connect(name, tcp).await?;
         self.ask(tls).await
     }
 
@@ -93,20 +74,11 @@ impl Endpoint {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_MAX)
-            .handshake(TokioIo::new(stream))
-            .await?;
         // Ends with this request, whatever becomes of it.
-        let mut tasks = JoinSet::new();
-        tasks.spawn(connection);
-        let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
-        let authority = &self.url[url::Position::BeforeHost..url::Position::AfterPort];
-        let request = Request::get(target)
-            .header(HOST, authority)
+        let (mut sender, _connection) = http_client::open(stream).await?;
+        let request = http_client::request(Method::GET, &self.url)
             .header(ACCEPT, "application/jwk-set+json, application/json")
-            .header(USER_AGENT, concat!("tertulia/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::<Bytes>::new())
+            .body(Full::default())
             .map_err(io::Error::other)?;
         let answer = sender.send_request(request).await?;
         if answer.status() != StatusCode::OK {

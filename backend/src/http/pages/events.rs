@@ -4,6 +4,7 @@ use protocol::{CLIENT_EVENTS, NOTIFICATION_EVENTS, NOTIFICATION_REQUESTS, SERVER
 use serde_json::{Map, Value};
 
 use super::{asset::Asset, page};
+use crate::html::escaped;
 
 /// The page.
 pub fn page() -> Asset {
@@ -245,13 +246,6 @@ fn prose(text: &str) -> String {
             _ => format!("<code>{}</code>", escaped(part)),
         });
     parts.collect()
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
