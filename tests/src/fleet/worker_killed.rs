@@ -1,14 +1,14 @@
 //! A worker is killed in the middle of each kind of job, at each step of it. Another one runs the job again, and the effect
 //! is there once.
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 use protocol::Day;
 use serde_json::Value;
 use stack::{Held, PostgresDatabase};
 use storage::{ObjectKey, ObjectStore, StoreError};
-use tokio::process::{Child, Command};
 
+use super::worker_process::WorkerProcess;
 use crate::{
     deadline::within,
     server::{
@@ -18,35 +18,12 @@ use crate::{
     },
 };
 
-/// A worker's program, built with these tests.
-const WORKER: &str = env!("CARGO_BIN_EXE_worker-under-test");
-
-/// A worker as a process of its own; dropping it kills it.
-struct Worker(Child);
-
-impl Worker {
-    fn start(app: &TestApp, variables: &[(&str, &str)]) -> Self {
-        let own = app
-            .variables()
-            .iter()
-            .map(|(name, value)| (&**name, &**value));
-        let child = Command::new(WORKER)
-            .env_clear()
-            .envs(own)
-            .env("METRICS_PORT", "0")
-            .env("DATA_DIR", app.data_dir())
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        Self(child.unwrap())
-    }
-
-    async fn kill(mut self) {
-        assert_eq!(self.0.try_wait().unwrap(), None, "it has ended by itself");
-        self.0.kill().await.unwrap();
-    }
+/// A worker of this fleet, with these variables beside its own.
+async fn start_worker(app: &TestApp, variables: &[(&str, &str)]) -> WorkerProcess {
+    let of_fleet = app.variables().iter();
+    let of_fleet = of_fleet.map(|(name, value)| (&**name, &**value));
+    let all: Vec<_> = of_fleet.chain(variables.iter().copied()).collect();
+    WorkerProcess::start(app.data_dir(), &all).await
 }
 
 /// Keeps everybody from a change of a table that a trigger stands before.
@@ -134,7 +111,7 @@ async fn an_image_is_shown_once_wherever_the_worker_is_killed() {
                 Some(database.hold(LOCK))
             }
         };
-        let worker = Worker::start(&app, &[("IMAGE_PROGRAM", &program)]);
+        let worker = start_worker(&app, &[("IMAGE_PROGRAM", &program)]).await;
         let room = client.create("private", "Photos").await;
         let id = upload(&app, &ana, "cat.jpg", "image/jpeg", &PHOTO).await;
         client.done("message:send", with(&room, "c1", &[&id])).await;
@@ -153,7 +130,7 @@ async fn an_image_is_shown_once_wherever_the_worker_is_killed() {
             database.run("DROP FUNCTION wait() CASCADE");
         }
 
-        let worker = Worker::start(&app, &[]);
+        let worker = start_worker(&app, &[]).await;
         let announced = format!("SELECT count(*) FROM uploads WHERE id = '{id}' AND announced = 1");
         becomes(&database, &announced, 1).await;
         let history = format!("/api/v1/rooms/{room}/messages");
@@ -218,14 +195,7 @@ async fn old_dead_letters_are_forgotten_although_the_worker_is_killed() {
          VALUES ('test.old', '1', '{}', 0, 0, 1, ''), ('test.new', '1', '{}', 0, 9000000000000, 1, '')",
     );
     wait_before(&database, "DELETE ON dead_jobs", "");
-    let held = database.hold(LOCK);
-    let worker = Worker::start(&app, &[]);
-    waited_for(&database).await;
-    worker.kill().await;
-    end_those_who_wait(&database);
-    let worker = Worker::start(&app, &[]);
-    waited_for(&database).await;
-    drop(held);
+    let worker = killed_while_waiting(&app, &database).await;
     becomes(
         &database,
         "SELECT count(*) FROM dead_jobs WHERE kind = 'test.old'",
@@ -247,19 +217,25 @@ async fn days_are_counted_once_although_the_worker_is_killed() {
          INSERT INTO active_users (day, user_id) VALUES ('{yesterday}', 'ana'), ('{yesterday}', 'bea')"
     ));
     wait_before(&database, "UPDATE OF active_users ON daily_rollups", "");
-    let held = database.hold(LOCK);
-    let worker = Worker::start(&app, &[]);
-    waited_for(&database).await;
-    worker.kill().await;
-    end_those_who_wait(&database);
-    let worker = Worker::start(&app, &[]);
-    waited_for(&database).await;
-    drop(held);
+    let worker = killed_while_waiting(&app, &database).await;
     let counted =
         format!("SELECT messages * 10 + active_users FROM daily_rollups WHERE day = '{yesterday}'");
     becomes(&database, &counted, 72).await;
     worker.kill().await;
     app.stop().await;
+}
+
+/// Kills a worker in the middle of a change that waits, and has another one come as far and go on.
+async fn killed_while_waiting(app: &TestApp, database: &PostgresDatabase) -> WorkerProcess {
+    let held = database.hold(LOCK);
+    let worker = start_worker(app, &[]).await;
+    waited_for(database).await;
+    worker.kill().await;
+    end_those_who_wait(database);
+    let worker = start_worker(app, &[]).await;
+    waited_for(database).await;
+    drop(held);
+    worker
 }
 
 /// Whose transaction had no end is rolled back.

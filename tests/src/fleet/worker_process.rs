@@ -68,7 +68,11 @@ impl WorkerProcess {
     }
 
     /// Ends it without any warning.
+    ///
+    /// # Panics
+    /// If it has ended by itself.
     pub async fn kill(mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None);
         self.child.kill().await.unwrap();
     }
 

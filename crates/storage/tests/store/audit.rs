@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 
 use protocol::{AuditActorKind, AuditOutcome, Timestamp};
 use stack::PostgresDatabase;
-use storage::{
-    AUDIT_COUNT_MAX, AuditEntry, AuditFilter, AuditStore, Postgres, PostgresConfig, StoreError,
-};
+use storage::{AUDIT_COUNT_MAX, AuditEntry, AuditFilter, AuditStore, Postgres, StoreError};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{assert_error, at};
+use crate::{assert_error, at, tables::config};
 
 /// A log for one test alone.
 struct Fixture {
@@ -56,17 +54,6 @@ impl Fixture {
         let (entries, total) = self.store.page(filter, 1, 100).await.unwrap();
         assert_eq!(entries.len() as u64, total);
         actions(&entries)
-    }
-}
-
-/// Without replicas, which would answer what is some milliseconds old.
-fn config(database: &PostgresDatabase) -> PostgresConfig {
-    PostgresConfig {
-        url: database.url.parse().unwrap(),
-        replica_urls: Vec::new(),
-        write_pool_size: 4,
-        read_pool_size: 4,
-        ca_file: None,
     }
 }
 

@@ -22,6 +22,7 @@ mod rooms;
 mod search;
 mod sessions;
 mod stats;
+mod tables;
 mod unread;
 mod uploads;
 

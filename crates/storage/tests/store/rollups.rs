@@ -1,54 +1,9 @@
 //! Roll-ups and what is kept of rooms, on each back end of the tables.
 
 use protocol::{Day, RoomId, UserId};
-use stack::PostgresDatabase;
-use storage::{
-    CursorStore, Postgres, PostgresConfig, PreferenceStore, RollupStore, Sql, Statement,
-    StoredRollup,
-};
-use tempfile::TempDir;
+use storage::{CursorStore, PreferenceStore, RollupStore, StoredRollup};
 
-/// Tables of one test alone.
-struct Fixture {
-    sql: Sql,
-    _place: Place,
-}
-
-#[expect(dead_code, reason = "it goes with the test")]
-enum Place {
-    Directory(TempDir),
-    Database(PostgresDatabase),
-}
-
-impl Fixture {
-    async fn embedded() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        Self {
-            sql: Sql::open(directory.path()).await.unwrap(),
-            _place: Place::Directory(directory),
-        }
-    }
-
-    async fn postgres() -> Self {
-        let database = PostgresDatabase::shared();
-        let config = PostgresConfig {
-            url: database.url.parse().unwrap(),
-            replica_urls: Vec::new(),
-            write_pool_size: 4,
-            read_pool_size: 4,
-            ca_file: None,
-        };
-        Postgres::migrate(&config).await.unwrap();
-        Self {
-            sql: Sql::postgres(Postgres::connect(config).unwrap()),
-            _place: Place::Database(database),
-        }
-    }
-
-    async fn write(&self, statements: Vec<Statement>) {
-        self.sql.write(None, statements).await.unwrap();
-    }
-}
+use crate::tables::Tables as Fixture;
 
 stack::on_each!(
     [embedded, postgres],

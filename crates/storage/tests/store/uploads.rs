@@ -1,52 +1,32 @@
 //! Uploads, on each back end.
 
 use protocol::{AttachmentFailure, AttachmentId, AttachmentKind, RoomId, Timestamp, UserId};
-use stack::PostgresDatabase;
 use storage::{
-    AttachedTo, AttachmentState, NewUpload, Postgres, PostgresConfig, Sql, Statement, StoreError,
-    StoredMedia, StoredUpload, UploadQuota, UploadStatus, UploadStore,
+    AttachedTo, AttachmentState, NewUpload, Statement, StoreError, StoredMedia, StoredUpload,
+    UploadQuota, UploadStatus, UploadStore,
 };
-use tempfile::TempDir;
 
-use crate::at;
+use crate::{at, tables::Tables};
 
 /// Uploads of one test alone.
 struct Fixture {
     uploads: UploadStore,
-    _place: Place,
-}
-
-#[expect(dead_code, reason = "it goes with the test")]
-enum Place {
-    Directory(TempDir),
-    Database(PostgresDatabase),
+    _tables: Tables,
 }
 
 impl Fixture {
     async fn embedded() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let sql = Sql::open(directory.path()).await.unwrap();
-        Self::of(sql, Place::Directory(directory))
+        Self::of(Tables::embedded().await)
     }
 
     async fn postgres() -> Self {
-        let database = PostgresDatabase::shared();
-        let config = PostgresConfig {
-            url: database.url.parse().unwrap(),
-            replica_urls: Vec::new(),
-            write_pool_size: 4,
-            read_pool_size: 4,
-            ca_file: None,
-        };
-        Postgres::migrate(&config).await.unwrap();
-        let sql = Sql::postgres(Postgres::connect(config).unwrap());
-        Self::of(sql, Place::Database(database))
+        Self::of(Tables::postgres().await)
     }
 
-    fn of(sql: Sql, place: Place) -> Self {
+    fn of(tables: Tables) -> Self {
         Self {
-            uploads: UploadStore::new(sql),
-            _place: place,
+            uploads: UploadStore::new(tables.sql.clone()),
+            _tables: tables,
         }
     }
 
