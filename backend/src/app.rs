@@ -21,7 +21,7 @@ use crate::{
     health::Health,
     jobs::Jobs,
     limits::{Limits, unfinished::UnfinishedRequests},
-    mail::AccountLetters,
+    mail::AccountMail,
     media::Media,
     metrics::Metrics,
     notifications::Notifications,
@@ -75,8 +75,8 @@ pub struct App {
     pub audit: Arc<Audit>,
     /// Rooms and messages.
     pub chat: Arc<Chat>,
-    /// Letters about accounts; likewise.
-    pub account_letters: Option<Arc<AccountLetters>>,
+    /// Emails about accounts; likewise.
+    pub account_mail: Option<Arc<AccountMail>>,
     /// What users are to know; likewise where there are tables.
     pub notifications: Option<Arc<Notifications>>,
     /// What happened on each day; likewise.

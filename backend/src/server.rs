@@ -45,7 +45,7 @@ use crate::{
         Jobs,
         runner::{self, Role},
     },
-    mail::{AccountLetters, LetterParts, Links, Mail},
+    mail::{AccountMail, AccountMailParts, Links, Mail},
     media::{Media, MediaParts},
     media_urls::MediaUrls,
     metrics::Metrics,
@@ -516,8 +516,8 @@ fn assemble(
             instance: instances.own().to_string(),
         }))
     });
-    let account_letters = sql.clone().zip(jobs.as_ref()).map(|(sql, jobs)| {
-        Arc::new(AccountLetters::new(LetterParts {
+    let account_mail = sql.clone().zip(jobs.as_ref()).map(|(sql, jobs)| {
+        Arc::new(AccountMail::new(AccountMailParts {
             accounts: accounts.clone(),
             mail: mail.clone(),
             links: links.clone(),
@@ -557,7 +557,7 @@ fn assemble(
         audit,
         jobs,
         media,
-        account_letters,
+        account_mail,
         sql,
         postgres,
         api_keys: Arc::new(ApiKeys::new(

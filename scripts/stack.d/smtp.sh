@@ -1,4 +1,4 @@
-# SMTP: a server that takes mail and keeps each letter as a file, with aiosmtpd from PyPI.
+# SMTP: a server that takes mail and keeps each email as a file, with aiosmtpd from PyPI.
 
 install_smtp() {
   "$scripts/prerequisites" python

@@ -1,13 +1,13 @@
 """A server that takes mail: smtp_server.py PORT [CERTIFICATE USER PASSWORD_FILE]
 
-Works in the present directory. Each letter that it is sent becomes a file in attempts/, each that it takes one in letters/,
-numbered. The file `behaviour`, if it is there, says what becomes of a letter:
+Works in the present directory. Each email that it is sent becomes a file in attempts/, each that it takes one in emails/,
+numbered. The file `behaviour`, if it is there, says what becomes of an email:
 
   451 later    this answer, or any other
   cut          the connection is closed without an answer
-  cut taken    the same, and the letter is taken
+  cut taken    the same, and the email is taken
   hold         nothing until the file says something else
-  hold taken   the same, and the letter is taken
+  hold taken   the same, and the email is taken
 """
 
 import asyncio
@@ -28,7 +28,7 @@ def behaviour():
 
 
 def keep(directory, content):
-    """Whoever lists the directory sees whole letters only."""
+    """Whoever lists the directory sees whole emails only."""
     place = Path(directory)
     place.mkdir(exist_ok=True)
     draft = place / "draft"
@@ -36,13 +36,13 @@ def keep(directory, content):
     draft.rename(place / f"{len(list(place.glob('*.eml'))):06}.eml")
 
 
-class Letters:
+class Emails:
     async def handle_DATA(self, server, session, envelope):
         keep("attempts", envelope.content)
         now = behaviour()
         is_taken = now.endswith(" taken")
         if is_taken:
-            keep("letters", envelope.content)
+            keep("emails", envelope.content)
         if now.startswith("hold"):
             held = now
             while (now := behaviour()) == held:
@@ -53,7 +53,7 @@ class Letters:
         if now[:3].isdigit():
             return now
         if not is_taken:
-            keep("letters", envelope.content)
+            keep("emails", envelope.content)
         return "250 taken"
 
 
@@ -74,7 +74,7 @@ async def main():
         # The connection is encrypted from its beginning, which the library doesn't notice.
         options = {"authenticator": authenticated, "auth_required": True, "auth_require_tls": False}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(Letters(), **options), "127.0.0.1", int(port), ssl=context)
+    server = await loop.create_server(lambda: SMTP(Emails(), **options), "127.0.0.1", int(port), ssl=context)
     await server.serve_forever()
 
 

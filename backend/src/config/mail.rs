@@ -21,11 +21,11 @@ use super::reader::Reader;
 /// Mail's settings.
 #[derive(Debug, Clone)]
 pub struct MailConfig {
-    /// `SMTP_URL`: without it letters are written to files.
+    /// `SMTP_URL`: without it emails are written to files.
     pub smtp: Option<SmtpConfig>,
     /// `MAIL_FROM`.
     pub from: Mailbox,
-    /// Where letters are written without a server.
+    /// Where emails are written without a server.
     pub directory: PathBuf,
     /// `PUBLIC_URL`: the address of this server for people.
     pub public_url: Url,
@@ -49,7 +49,7 @@ impl SmtpConfig {
         Some(smtp)
     }
 
-    /// A connection for each letter.
+    /// A connection for each email.
     pub fn transport(&self, patience: Duration) -> AsyncSmtpTransport<Tokio1Executor> {
         let builder = self.builder().unwrap_or_else(|| {
             // What was read once can be read again.
@@ -104,7 +104,7 @@ impl Reader<'_> {
             let () = self.wrong("MAIL_FROM", "an address, since SMTP_URL is set");
         }
         if smtp.is_some() && self.text("PUBLIC_URL").is_none() {
-            let expected = "where links in letters lead, since SMTP_URL is set";
+            let expected = "where links in emails lead, since SMTP_URL is set";
             let () = self.wrong("PUBLIC_URL", expected);
         }
         let from = self.text("MAIL_FROM");

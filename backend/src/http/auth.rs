@@ -21,11 +21,11 @@ pub async fn register(
 ) -> Result<(StatusCode, Json<Tokens>), AppError> {
     let email = request.email.clone();
     if email.is_some() {
-        mail::count_letter(&app, &device).await?;
+        mail::count_email(&app, &device).await?;
     }
     let tokens = sign_in::register(&app.accounts, request, device).await?;
-    if let (Some(email), Some(letters)) = (email, &app.account_letters) {
-        letters.address_given(&tokens.user.id, &email).await;
+    if let (Some(email), Some(emails)) = (email, &app.account_mail) {
+        emails.address_given(&tokens.user.id, &email).await;
     }
     note(&app, &trail, &tokens);
     Ok((StatusCode::CREATED, Json(tokens)))

@@ -1,4 +1,4 @@
-//! What follows from letters: `auth/forgot`, `auth/reset`, `auth/verify-email` and `mail/unsubscribe`.
+//! What follows from emails: `auth/forgot`, `auth/reset`, `auth/verify-email` and `mail/unsubscribe`.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,23 +18,23 @@ use crate::{
     app::{App, SharedApp},
     error::AppError,
     limits::{Tier, network::Network, tiers},
-    mail::AccountLetters,
+    mail::AccountMail,
 };
 
-fn of(app: &App) -> Result<&Arc<AccountLetters>, AppError> {
-    let found = app.account_letters.as_ref();
+fn of(app: &App) -> Result<&Arc<AccountMail>, AppError> {
+    let found = app.account_mail.as_ref();
     found.ok_or_else(|| AppError::not_found("route"))
 }
 
-/// Counts a letter that somebody has sent to an address, where there are letters.
+/// Counts an email that somebody has sent to an address, where there are emails.
 ///
 /// # Errors
 /// `rate_limited` if there are too many from their own address.
-pub(super) async fn count_letter(app: &App, device: &Device) -> Result<(), AppError> {
-    if app.account_letters.is_some() {
+pub(super) async fn count_email(app: &App, device: &Device) -> Result<(), AppError> {
+    if app.account_mail.is_some() {
         let who = tiers::of_network(Network::from(device.address));
         let now = Instant::now();
-        app.limits.take(Tier::Letters, who, 1, now).await?;
+        app.limits.take(Tier::Emails, who, 1, now).await?;
     }
     Ok(())
 }
@@ -44,9 +44,9 @@ pub async fn forgot(
     device: Device,
     JsonBody(request): JsonBody<ForgotPassword>,
 ) -> Result<StatusCode, AppError> {
-    let letters = of(&app)?;
-    count_letter(&app, &device).await?;
-    letters.forgot(request).await?;
+    let emails = of(&app)?;
+    count_email(&app, &device).await?;
+    emails.forgot(request).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -71,7 +71,7 @@ pub async fn verify(
 pub async fn ask_unsubscribe() -> Response {
     page(
         Language::En,
-        "<form method=\"post\"><p>Do you want no more letters about what you missed?</p>\
+        "<form method=\"post\"><p>Do you want no more emails about what you missed?</p>\
          <p lang=\"es\">¿No quieres más cartas sobre lo que te has perdido?</p><button>OK</button></form>",
     )
 }
@@ -84,7 +84,7 @@ pub async fn unsubscribe(
     let language = of(&app)?.unsubscribe(&request.token).await?;
     let said = match language {
         Language::En => {
-            "<p>You get no more such letters. Your preferences have a switch for them.</p>"
+            "<p>You get no more such emails. Your preferences have a switch for them.</p>"
         }
         Language::Es => {
             "<p>No recibirás más cartas así. En tus preferencias puedes volver a activarlas.</p>"

@@ -40,15 +40,15 @@ pub async fn update(
     let changed: Vec<_> = changed.map(|(name, _)| *name).collect();
     trail.note(|record| record.set_detail("fields", changed));
     if matches!(request.email, Some(Some(_))) {
-        mail::count_letter(&app, &device).await?;
+        mail::count_email(&app, &device).await?;
     }
     profile::allow_update(&app.accounts, &actor, &request, device.address).await?;
     // The former address is told, even if whoever changes it goes away.
     let user = run_to_completion(async move {
         let email = request.email.clone();
         let user = profile::update(&app.accounts, &actor.user_id, request).await?;
-        if let (Some(email), Some(letters)) = (email, &app.account_letters) {
-            letters
+        if let (Some(email), Some(emails)) = (email, &app.account_mail) {
+            emails
                 .address_changed(&actor.user_id, email.as_deref())
                 .await;
         }

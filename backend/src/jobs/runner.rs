@@ -10,7 +10,7 @@ use super::{daily, retention};
 use crate::{
     app::{App, SharedApp},
     chat::news::InvitationJob,
-    mail::{AddressChangedJob, ResetLetterJob, ResetRequestJob, VerificationLetterJob},
+    mail::{AddressChangedJob, AddressVerificationJob, PasswordResetJob, ResetRequestJob},
     media::{
         Media,
         processing::{self, ProcessImage},
@@ -34,8 +34,8 @@ pub enum Role {
     Worker,
 }
 
-/// A letter waits for one server, for hours if it has to.
-const LETTERS: KindSettings = KindSettings {
+/// An email waits for one server, for hours if it has to.
+const EMAILS: KindSettings = KindSettings {
     concurrency: 4,
     time_limit: Duration::from_secs(90),
     retries: Retries::PATIENT,
@@ -103,22 +103,24 @@ fn handlers(app: &App) -> Handlers {
     if let Some(media) = &app.media {
         handlers.add(image_handler(media, app.config.media.image_processes));
     }
-    if let Some(letters) = &app.account_letters {
-        handlers.add(handler(LETTERS, letters, |letters, job: VerificationLetterJob| async move {
-            letters.send_verification(job).await
-        }));
-        handlers.add(handler(LETTERS, letters, |letters, job: AddressChangedJob| async move {
-            letters.send_address_changed(job).await
+    if let Some(emails) = &app.account_mail {
+        handlers.add(handler(EMAILS, emails, |emails, job: AddressVerificationJob| async move {
+            emails.send_verification(job).await
         }));
         handlers.add(handler(
-            NOTICES,
-            letters,
-            |letters, job: ResetRequestJob| async move { letters.find_accounts(job).await },
+            EMAILS,
+            emails,
+            |emails, job: AddressChangedJob| async move { emails.send_address_changed(job).await },
         ));
         handlers.add(handler(
-            LETTERS,
-            letters,
-            |letters, job: ResetLetterJob| async move { letters.send_reset(job).await },
+            NOTICES,
+            emails,
+            |emails, job: ResetRequestJob| async move { emails.find_accounts(job).await },
+        ));
+        handlers.add(handler(
+            EMAILS,
+            emails,
+            |emails, job: PasswordResetJob| async move { emails.send_reset(job).await },
         ));
     }
     if let Some(notifications) = &app.notifications {
@@ -137,7 +139,7 @@ fn handlers(app: &App) -> Handlers {
         };
         handlers.add(Handler::new(PUSHES, push));
         handlers.add(handler(
-            LETTERS,
+            EMAILS,
             notifications,
             |notifications, job: DigestJob| async move { notifications.mail_digest(job).await },
         ));

@@ -33,8 +33,8 @@ pub enum Tier {
     Registrations,
     /// Guests.
     Guests,
-    /// Letters to addresses that somebody gives.
-    Letters,
+    /// Emails to addresses that somebody gives.
+    Emails,
     /// Refreshed sessions.
     Refreshes,
     /// Connections to the namespace.
@@ -104,9 +104,9 @@ pub(super) const TABLE: [Row; 16] = table! {
     Guests "guests" "GUESTS" Address 60/60 Strict
         "too many guests from this address"
         "guests"
-    Letters "letters" "LETTERS" Address 20/3600 Strict
-        "too many letters were asked for from this address"
-        "requests for a letter about a forgotten password, and e-mail addresses that are given, of new accounts and of one's own"
+    Emails "emails" "EMAILS" Address 20/3600 Strict
+        "too many emails were asked for from this address"
+        "requests for an email about a forgotten password, and e-mail addresses that are given, of new accounts and of one's own"
     Refreshes "refreshes" "REFRESHES" Address 600/60 Leased
         "too many refreshed sessions from this address"
         "refreshes of a session"

@@ -1,4 +1,4 @@
-//! Links in letters: what they allow is signed with the server's secret, for a purpose, a user, an address and a time. Nothing
+//! Links in emails: what they allow is signed with the server's secret, for a purpose, a user, an address and a time. Nothing
 //! is stored, so a link that resets a password is bound to the password that it resets: used once, it is good no more.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -18,7 +18,7 @@ pub enum Purpose {
     /// To choose another password.
     #[serde(rename = "r")]
     Reset,
-    /// To get no more letters.
+    /// To get no more emails.
     #[serde(rename = "u")]
     Unsubscribe,
 }
@@ -29,7 +29,7 @@ impl Purpose {
         match self {
             Self::Verify => 72 * HOUR,
             Self::Reset => HOUR,
-            // As long as a letter may lie in a mailbox.
+            // As long as an email may lie in a mailbox.
             Self::Unsubscribe => 2 * 365 * 24 * HOUR,
         }
     }
@@ -48,7 +48,7 @@ pub struct Grant {
     pub email: String,
     #[serde(rename = "x")]
     expires_at_ms: i64,
-    /// Of the password that it replaces, or of the address whose letters it ends.
+    /// Of the password that it replaces, or of the address whose emails it ends.
     #[serde(rename = "f", default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
 }
@@ -65,7 +65,7 @@ impl Links {
     pub fn new(public_url: Url, secret: &SigningSecret) -> Self {
         Self {
             public_url,
-            tokens: secret.mac_for("links in letters"),
+            tokens: secret.mac_for("links in emails"),
             fingerprints: secret.mac_for("fingerprints of passwords"),
         }
     }
@@ -87,7 +87,7 @@ impl Links {
         format!("{}/#reset-password={token}", self.home())
     }
 
-    /// Where one click ends letters.
+    /// Where one click ends emails.
     pub fn unsubscribe(&self, user: &UserId, email: &str, now: Timestamp) -> String {
         // The whole link is sent to the server, and may be in a log on the way there.
         let print = self.address_print(email);

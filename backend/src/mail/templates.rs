@@ -1,14 +1,14 @@
-//! What letters say, in each language. A text and a page say the same.
+//! What emails say, in each language. A text and a page say the same.
 
 use protocol::Language::{self, En, Es};
 
-use super::Letter;
+use super::Email;
 use crate::html::escaped;
 
 /// Notifications that a digest names; the others are counted.
 pub const NAMED: usize = 10;
 
-/// The parts of a letter.
+/// The parts of an email.
 struct Parts {
     subject: String,
     greeting: String,
@@ -35,7 +35,7 @@ pub struct Digest {
 }
 
 /// Asks whether an address is the user's. It may go to a stranger, so it holds nothing that its sender has written freely.
-pub(super) fn verification(language: Language, to: &str, username: &str, link: String) -> Letter {
+pub(super) fn verification(language: Language, to: &str, username: &str, link: String) -> Email {
     let parts = match language {
         En => Parts {
             subject: "Confirm your e-mail address".to_owned(),
@@ -44,7 +44,7 @@ pub(super) fn verification(language: Language, to: &str, username: &str, link: S
                 "please confirm that this is your e-mail address. The link is valid for three days.".to_owned(),
             ],
             button: ("Confirm the address".to_owned(), link),
-            footer: "If you haven't given this address to Tertulia, ignore this letter.".to_owned(),
+            footer: "If you haven't given this address to Tertulia, ignore this email.".to_owned(),
         },
         Es => Parts {
             subject: "Confirma tu dirección de correo".to_owned(),
@@ -56,11 +56,11 @@ pub(super) fn verification(language: Language, to: &str, username: &str, link: S
             footer: "Si no has dado esta dirección a Tertulia, no hagas caso de esta carta.".to_owned(),
         },
     };
-    letter(language, to, username, parts, None)
+    message(language, to, username, parts, None)
 }
 
 /// Tells who had an address that it isn't their account's any more.
-pub(super) fn address_changed(language: Language, to: &str, username: &str, home: &str) -> Letter {
+pub(super) fn address_changed(language: Language, to: &str, username: &str, home: &str) -> Email {
     let parts = match language {
         En => Parts {
             subject: "The address of your account was changed".to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn address_changed(language: Language, to: &str, username: &str, home
                 "If that wasn't you, change your password now, and ask the people who run this server for help.".to_owned(),
             ],
             button: ("Open Tertulia".to_owned(), home.to_owned()),
-            footer: "This address gets no more letters about the account.".to_owned(),
+            footer: "This address gets no more emails about the account.".to_owned(),
         },
         Es => Parts {
             subject: "La dirección de tu cuenta ha cambiado".to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn address_changed(language: Language, to: &str, username: &str, home
             footer: "A esta dirección no llegarán más cartas sobre la cuenta.".to_owned(),
         },
     };
-    letter(language, to, username, parts, None)
+    message(language, to, username, parts, None)
 }
 
 /// Leads to where a password is chosen anew.
@@ -97,7 +97,7 @@ pub(super) fn reset(
     name: &str,
     username: &str,
     link: String,
-) -> Letter {
+) -> Email {
     let parts = match language {
         En => Parts {
             subject: "Choose a new password".to_owned(),
@@ -109,7 +109,7 @@ pub(super) fn reset(
                 "Your present password stays as it is unless you choose another one.".to_owned(),
             ],
             button: ("Choose a new password".to_owned(), link),
-            footer: "If that wasn't you, ignore this letter.".to_owned(),
+            footer: "If that wasn't you, ignore this email.".to_owned(),
         },
         Es => Parts {
             subject: "Elige una contraseña nueva".to_owned(),
@@ -124,7 +124,7 @@ pub(super) fn reset(
             footer: "Si no has sido tú, no hagas caso de esta carta.".to_owned(),
         },
     };
-    letter(language, to, name, parts, None)
+    message(language, to, name, parts, None)
 }
 
 /// Tells what somebody has missed.
@@ -135,7 +135,7 @@ pub fn digest(
     digest: &Digest,
     home: &str,
     unsubscribe: String,
-) -> Letter {
+) -> Email {
     let count = digest.count;
     let mut paragraphs: Vec<String> = digest
         .missed
@@ -160,7 +160,7 @@ pub fn digest(
                 greeting: format!("Hello {name}, this is what you missed:"),
                 paragraphs,
                 button: ("Open Tertulia".to_owned(), home.to_owned()),
-                footer: "You get this because you were away. To get no more such letters:"
+                footer: "You get this because you were away. To get no more such emails:"
                     .to_owned(),
             }
         }
@@ -181,16 +181,16 @@ pub fn digest(
             }
         }
     };
-    letter(language, to, name, parts, Some(unsubscribe))
+    message(language, to, name, parts, Some(unsubscribe))
 }
 
-fn letter(
+fn message(
     language: Language,
     to: &str,
     name: &str,
     parts: Parts,
     unsubscribe: Option<String>,
-) -> Letter {
+) -> Email {
     let Parts {
         subject,
         greeting,
@@ -223,7 +223,7 @@ fn letter(
         escaped(&words),
         escaped(&footer),
     );
-    Letter {
+    Email {
         to: to.to_owned(),
         name: name.to_owned(),
         subject,
@@ -248,7 +248,7 @@ mod tests {
             .collect();
         let what = Digest { missed, count: 40 };
         for (language, words) in [(En, "… and 30 more."), (Es, "… y 30 más.")] {
-            let letter = digest(
+            let message = digest(
                 language,
                 "bea@example.org",
                 "Bea",
@@ -256,11 +256,11 @@ mod tests {
                 "https://chat.example.org",
                 "https://chat.example.org/u?token=t".to_owned(),
             );
-            assert!(letter.subject.contains("40"));
-            assert!(letter.text.contains("ana · room 9: <b>hello</b>"));
-            assert!(!letter.text.contains("room 10") && letter.text.contains(words));
-            assert!(letter.html.contains("&lt;b&gt;hello") && !letter.html.contains("<b>"));
-            assert!(letter.text.contains("u?token=t"));
+            assert!(message.subject.contains("40"));
+            assert!(message.text.contains("ana · room 9: <b>hello</b>"));
+            assert!(!message.text.contains("room 10") && message.text.contains(words));
+            assert!(message.html.contains("&lt;b&gt;hello") && !message.html.contains("<b>"));
+            assert!(message.text.contains("u?token=t"));
         }
     }
 }

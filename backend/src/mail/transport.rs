@@ -1,4 +1,4 @@
-//! How letters leave.
+//! How emails leave.
 
 use std::{
     fs, io,
@@ -16,23 +16,23 @@ use lettre::{
 };
 use tokio::time::timeout;
 
-use super::Letter;
+use super::Email;
 use crate::{config::MailConfig, private_file};
 
-/// How long it may take until a connection is there, and for all of a letter: the library bounds no single answer.
+/// How long it may take until a connection is there, and for all of an email: the library bounds no single answer.
 const CONNECT: Duration = Duration::from_secs(10);
-const LETTER: Duration = Duration::from_secs(30);
+const EMAIL: Duration = Duration::from_secs(30);
 
 /// Files that are kept without SMTP; the oldest go.
 const FILES: usize = 1_000;
 
-/// Why a letter didn't leave.
+/// Why an email didn't leave.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
     /// The address isn't one that mail can be sent to.
     #[error("the address can't be written to")]
     Address,
-    /// The server refuses the letter for good.
+    /// The server refuses the email for good.
     #[error("the server refuses it with {0}")]
     Refused(String),
     /// Later it may leave.
@@ -61,7 +61,7 @@ enum Way {
     Directory(PathBuf),
 }
 
-/// Sends letters.
+/// Sends emails.
 pub struct Mail {
     from: Mailbox,
     way: Way,
@@ -91,18 +91,18 @@ impl Mail {
         }
     }
 
-    /// Letters that left, and attempts that failed.
+    /// Emails that left, and attempts that failed.
     pub fn counts(&self) -> (u64, u64) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (read(&self.sent), read(&self.failed))
     }
 
-    /// Sends a letter, of which a second copy has the same message id.
+    /// Sends an email, of which a second copy has the same message id.
     ///
     /// # Errors
     /// If it didn't leave, or that isn't known.
-    pub async fn send(&self, letter: &Letter, id: &str) -> Result<(), MailError> {
-        let sent = self.leave(letter, id).await;
+    pub async fn send(&self, email: &Email, id: &str) -> Result<(), MailError> {
+        let sent = self.transmit(email, id).await;
         let count = if sent.is_ok() {
             &self.sent
         } else {
@@ -112,14 +112,14 @@ impl Mail {
         sent
     }
 
-    async fn leave(&self, letter: &Letter, id: &str) -> Result<(), MailError> {
-        let message = letter.message(&self.from, id)?;
+    async fn transmit(&self, email: &Email, id: &str) -> Result<(), MailError> {
+        let message = email.message(&self.from, id)?;
         match &self.way {
             Way::Smtp { transport, breaker } => {
                 let permit = breaker.acquire().map_err(|_| MailError::Open)?;
                 let late = || MailError::Later("no answer in time".to_owned());
-                let sent = match timeout(LETTER, transport.send(message)).await {
-                    Ok(sent) => sent.map(drop).map_err(|error| told(&error)),
+                let sent = match timeout(EMAIL, transport.send(message)).await {
+                    Ok(sent) => sent.map(drop).map_err(|error| mail_error(&error)),
                     Err(_) => Err(late()),
                 };
                 match &sent {
@@ -140,7 +140,7 @@ impl Mail {
 }
 
 /// Without the server's words, which may hold the address.
-fn told(error: &smtp::Error) -> MailError {
+fn mail_error(error: &smtp::Error) -> MailError {
     match (error.is_permanent(), error.status()) {
         (true, Some(code)) => MailError::Refused(code.to_string()),
         (_, Some(code)) => MailError::Later(code.to_string()),
@@ -152,9 +152,9 @@ fn told(error: &smtp::Error) -> MailError {
 fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
     let name: String = id
         .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() {
-                letter
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
             } else {
                 '-'
             }
@@ -167,7 +167,7 @@ fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
         .iter()
         .any(|file| file.to_string_lossy().ends_with(&end))
     {
-        // The same letter again.
+        // The same email again.
         return Ok(());
     }
     let at = protocol::Timestamp::now().unix_ms();
@@ -182,7 +182,7 @@ fn write(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
     Ok(())
 }
 
-/// The letters in a directory, the oldest first.
+/// The emails in a directory, the oldest first.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries = match fs::read_dir(directory) {

@@ -373,7 +373,7 @@ metrics! {
 
 metrics! {
     counter PUSHES "pushes_total" ["outcome"] "Attempts to push to a device, by outcome: taken, gone (the device is forgotten), failed"
-    counter LETTERS "letters_total" ["outcome"] "Attempts to send a letter, by outcome: sent, failed"
+    counter EMAILS "emails_total" ["outcome"] "Attempts to send an email, by outcome: sent, failed"
 }
 
 const NOTIFICATIONS: &[Metric] = &[
@@ -382,7 +382,7 @@ const NOTIFICATIONS: &[Metric] = &[
     NOTIFICATION_FAILURES,
     NOTIFICATION_POSITIONS_LOST,
     PUSHES,
-    LETTERS,
+    EMAILS,
 ];
 
 metrics! {

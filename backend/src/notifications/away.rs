@@ -13,7 +13,7 @@ use storage::{
 
 use super::{Notifications, preferences, quiet_hours};
 use crate::{
-    mail::{self, Digest, Missed, account_letters::job_error},
+    mail::{self, Digest, Missed, account_mail::job_error},
     push::{PushError, PushMessage},
 };
 
@@ -246,7 +246,7 @@ impl Notifications {
     /// Mails what a user has missed.
     ///
     /// # Errors
-    /// If the letter didn't leave.
+    /// If the email didn't leave.
     pub async fn mail_digest(&self, job: DigestJob) -> Result<(), JobError> {
         let user = &job.user;
         let preferences = self.preferences.of(user).await?;
@@ -264,7 +264,7 @@ impl Notifications {
             return Ok(());
         }
         let now = Timestamp::now();
-        // Before it is sent, so that another letter to the same user doesn't hold the same.
+        // Before it is sent, so that another email to the same user doesn't hold the same.
         let claim = Timestamp::from_unix_ms(job.burst_ends);
         let (stored, outlet) = (&self.stored, Outlet::Mail);
         stored.claim(user, outlet, claim, Vec::new()).await?;
@@ -282,7 +282,7 @@ impl Notifications {
             missed: missed.collect(),
             count,
         };
-        let letter = mail::digest(
+        let message = mail::digest(
             preferences::language(&preferences),
             &email,
             &known.display_name,
@@ -290,9 +290,9 @@ impl Notifications {
             self.links.home(),
             self.links.unsubscribe(user, &email, now),
         );
-        // The same letter again has the same id, should this end before anybody knows that it was sent.
+        // The same email again has the same id, should this end before anybody knows that it was sent.
         let id = format!("digest-{}", job.id());
-        self.mail.send(&letter, &id).await.map_err(job_error)
+        self.mail.send(&message, &id).await.map_err(job_error)
     }
 
     /// A user's address, if they have shown it to be theirs.

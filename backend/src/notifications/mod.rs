@@ -94,7 +94,7 @@ pub struct NotificationParts {
     pub push: Arc<Push>,
     /// Mail.
     pub mail: Arc<Mail>,
-    /// Links in letters.
+    /// Links in emails.
     pub links: Arc<Links>,
     /// When those who are away are told.
     pub settings: NotificationSettings,
@@ -188,7 +188,7 @@ impl Notifications {
         &self.push
     }
 
-    /// How letters leave.
+    /// How emails leave.
     pub fn mail(&self) -> &Mail {
         &self.mail
     }

@@ -101,7 +101,7 @@ fn notifications(notifications: &Notifications, scrape: &Scrape<'_>) {
     }
     let (sent, failed) = notifications.mail().counts();
     for (outcome, count) in [("sent", sent), ("failed", failed)] {
-        scrape.counter(&of::LETTERS, &[outcome], count);
+        scrape.counter(&of::EMAILS, &[outcome], count);
     }
     scrape.counter(&of::NOTIFICATION_ENTRIES, &[], counts.entries());
     scrape.counter(&of::NOTIFICATION_FAILURES, &[], counts.failures());

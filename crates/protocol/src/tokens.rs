@@ -172,7 +172,7 @@ impl Request for VerifyEmail {
     }
 }
 
-/// Ends letters about notifications.
+/// Ends e-mails about notifications.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unsubscribe {

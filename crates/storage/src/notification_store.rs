@@ -363,7 +363,7 @@ impl NotificationStore {
             "DELETE FROM room_preferences WHERE user_id = $1",
             "DELETE FROM devices WHERE user_id = $1",
             "DELETE FROM verified_emails WHERE user_id = $1",
-            "DELETE FROM verification_letters WHERE user_id = $1",
+            "DELETE FROM verification_emails WHERE user_id = $1",
         ];
         let mut statements: Vec<_> = tables
             .iter()

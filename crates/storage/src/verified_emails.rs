@@ -6,10 +6,10 @@ use crate::Freshness;
 use crate::StoreError;
 use crate::sql::{Sql, Statement, Written};
 
-/// Between two letters about a password to one user.
-const LETTERS_APART_MS: i64 = 60_000;
+/// Between two emails about a password to one user.
+const EMAILS_APART_MS: i64 = 60_000;
 
-/// Letters that ask one address whether it is somebody's, within an hour.
+/// Emails that ask one address whether it is somebody's, within an hour.
 const VERIFICATIONS: u32 = 5;
 const VERIFICATIONS_WITHIN_MS: i64 = 60 * 60 * 1_000;
 
@@ -76,7 +76,7 @@ impl VerifiedEmails {
         Ok(())
     }
 
-    /// Lets a letter `id` ask a user whether the address with this hash is theirs: the same one again and again, but no more
+    /// Lets an email `id` ask a user whether the address with this hash is theirs: the same one again and again, but no more
     /// than so many others within the hour before.
     pub async fn claim_verification(
         &self,
@@ -85,7 +85,7 @@ impl VerifiedEmails {
         hash: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        // Whoever counts the letters to an address waits for others who do.
+        // Whoever counts the emails to an address waits for others who do.
         const TURN: &str = "
             INSERT INTO asked_addresses (hash, asked_at) VALUES ($1, $2)
             ON CONFLICT (hash) DO UPDATE SET asked_at = excluded.asked_at";
@@ -93,13 +93,13 @@ impl VerifiedEmails {
             DELETE FROM asked_addresses WHERE hash IN (
                 SELECT hash FROM asked_addresses WHERE asked_at <= $1 ORDER BY asked_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
         const OLD: &str = "
-            DELETE FROM verification_letters WHERE id IN (
-                SELECT id FROM verification_letters WHERE sent_at <= $1 ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+            DELETE FROM verification_emails WHERE id IN (
+                SELECT id FROM verification_emails WHERE sent_at <= $1 ORDER BY sent_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
         const INSERT: &str = "
-            INSERT INTO verification_letters (id, user_id, address_hash, sent_at)
+            INSERT INTO verification_emails (id, user_id, address_hash, sent_at)
             SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT)
-            WHERE (SELECT count(*) FROM verification_letters WHERE address_hash = $3 AND sent_at > $5 AND id <> $1) < $6
-            ON CONFLICT (id) DO UPDATE SET sent_at = verification_letters.sent_at";
+            WHERE (SELECT count(*) FROM verification_emails WHERE address_hash = $3 AND sent_at > $5 AND id <> $1) < $6
+            ON CONFLICT (id) DO UPDATE SET sent_at = verification_emails.sent_at";
         let hour_ago = now.unix_ms() - VERIFICATIONS_WITHIN_MS;
         let old = Statement::new(OLD).bind(hour_ago).bind(OLD_AT_ONCE);
         let insert = Statement::new(INSERT)
@@ -123,22 +123,22 @@ impl VerifiedEmails {
         users_in(&self.sql, "verified_emails", users).await
     }
 
-    /// Lets the job that was asked for at `job` send a letter about a password to a user: again and again until a later one
+    /// Lets the job that was asked for at `job` send an email about a password to a user: again and again until a later one
     /// does, which has to wait for a minute.
-    pub async fn claim_letter(
+    pub async fn claim_email(
         &self,
         user: &UserId,
         job: i64,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         const UPDATE: &str = "
-            UPDATE verified_emails SET letter_at = $1, letter_job = $2
-            WHERE user_id = $3 AND (letter_at IS NULL OR letter_job = $2 OR (letter_at <= $4 AND letter_job < $2))";
+            UPDATE verified_emails SET email_at = $1, email_job = $2
+            WHERE user_id = $3 AND (email_at IS NULL OR email_job = $2 OR (email_at <= $4 AND email_job < $2))";
         let update = Statement::new(UPDATE)
             .bind(now)
             .bind(job)
             .bind(user)
-            .bind(now.unix_ms() - LETTERS_APART_MS);
+            .bind(now.unix_ms() - EMAILS_APART_MS);
         let written = self.sql.write(None, vec![update]).await?;
         Ok(written.rows_affected().unwrap_or(0) > 0)
     }

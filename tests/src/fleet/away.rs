@@ -17,7 +17,7 @@ use crate::{
     deadline::{PATIENCE, within},
     server::{
         api::{Api, Person, person},
-        mail::Letter,
+        mail::Email,
         push::{Given, KEYS, Service, web_device},
         server_process::ServerProcess,
     },
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// What the server does with letters from now on.
+    /// What the server does with emails from now on.
     fn behaves(&self, behaviour: &str) {
         let file = self.smtp.member("smtp/server").join("behaviour");
         match behaviour {
@@ -68,19 +68,19 @@ impl World {
         }
     }
 
-    /// The letters that were sent (`attempts`) or taken (`letters`).
-    fn now(&self, directory: &str) -> Vec<Letter> {
+    /// The emails that were sent (`attempts`) or taken (`emails`).
+    fn now(&self, directory: &str) -> Vec<Email> {
         let directory = self.smtp.member("smtp/server").join(directory);
         let files = fs::read_dir(directory).into_iter().flatten();
         let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
         files.retain(|file| file.extension().is_some_and(|end| end == "eml"));
         files.sort();
         let raw = files.iter().map(|file| fs::read_to_string(file).unwrap());
-        raw.map(|raw| Letter::read(&raw)).collect()
+        raw.map(|raw| Email::read(&raw)).collect()
     }
 
     /// The same once there are so many.
-    async fn once(&self, directory: &str, count: usize) -> Vec<Letter> {
+    async fn once(&self, directory: &str, count: usize) -> Vec<Email> {
         patiently(directory, async || {
             let found = self.now(directory);
             assert!(found.len() <= count, "{} {directory}", found.len());
@@ -89,13 +89,13 @@ impl World {
         .await
     }
 
-    /// Somebody whose address is known to be theirs, by the first letter.
+    /// Somebody whose address is known to be theirs, by the first email.
     async fn verified(&self, name: &str) -> Person {
         let email = format!("{name}@example.org");
         let body = json!({ "username": name, "password": "correct horse", "email": email });
         let tokens = self.instance.post("/api/v1/auth/register", None, body);
         let person = person(&tokens.await.expect(201));
-        let token = self.once("letters", 1).await[0].behind("#verify-email=");
+        let token = self.once("emails", 1).await[0].behind("#verify-email=");
         let verify = json!({ "token": token });
         let verified = self
             .instance
@@ -146,13 +146,13 @@ async fn follows(api: &Api) {
     .await;
 }
 
-fn message_id(letter: &Letter) -> String {
-    let (_, rest) = letter.head.split_once("Message-ID: ").unwrap();
+fn message_id(message: &Email) -> String {
+    let (_, rest) = message.head.split_once("Message-ID: ").unwrap();
     rest.lines().next().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_letter_and_one_push_whichever_worker_dies_in_the_middle() {
+async fn one_email_and_one_push_whichever_worker_dies_in_the_middle() {
     let world = World::start().await;
     let api = &world.instance;
     let worker = world.fleet.start_worker().await;
@@ -175,42 +175,42 @@ async fn one_letter_and_one_push_whichever_worker_dies_in_the_middle() {
     say(api, &ana, &room, "@bea, are you there?").await;
     service.next().await;
     worker.kill().await;
-    // The letter is under way when the next one dies.
+    // The email is under way when the next one dies.
     let worker = world.fleet.start_worker().await;
     world.once("attempts", 2).await;
     worker.kill().await;
     world.behaves("");
     let worker = world.fleet.start_worker().await;
-    let letters = world.once("letters", 2).await;
-    assert!(letters[1].text.contains("are you there?"));
+    let emails = world.once("emails", 2).await;
+    assert!(emails[1].text.contains("are you there?"));
     assert!(service.is_quiet(), "a second push");
 
-    // A letter that was taken, which the worker doesn't hear: it comes again as the same letter.
+    // An email that was taken, which the worker doesn't hear: it comes again as the same email.
     world.behaves("hold taken");
     say(api, &ana, &room, "the second one").await;
     service.next().await;
-    world.once("letters", 3).await;
+    world.once("emails", 3).await;
     worker.kill().await;
     world.behaves("");
     let worker = world.fleet.start_worker().await;
-    let letters = world.once("letters", 4).await;
-    assert!(!letters[2].text.contains("are you there?"));
-    assert_eq!(message_id(&letters[2]), message_id(&letters[3]));
-    assert_ne!(message_id(&letters[1]), message_id(&letters[2]));
+    let emails = world.once("emails", 4).await;
+    assert!(!emails[2].text.contains("are you there?"));
+    assert_eq!(message_id(&emails[2]), message_id(&emails[3]));
+    assert_ne!(message_id(&emails[1]), message_id(&emails[2]));
 
     // Nothing else was sent, and the next one holds nothing of those before.
     say(api, &ana, &room, "the third one").await;
     service.next().await;
-    let letters = world.once("letters", 5).await;
-    assert!(letters[4].text.contains("the third one"));
-    assert!(!letters[4].text.contains("the second one"));
+    let emails = world.once("emails", 5).await;
+    assert!(emails[4].text.contains("the third one"));
+    assert!(!emails[4].text.contains("the second one"));
     assert!(service.is_quiet(), "one push more");
     assert!(worker.stop().await.success());
     assert!(world.instance.stop().await.0.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
+async fn emails_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     let world = World::start().await;
     let api = &world.instance;
     let worker = world.fleet.start_worker().await;
@@ -219,7 +219,7 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
         json!({ "username": "bea", "password": "correct horse", "email": "bea@example.org" });
     let tokens = api.post("/api/v1/auth/register", None, body).await;
     let bea = person(&tokens.expect(201));
-    world.once("letters", 1).await;
+    world.once("emails", 1).await;
     // Each address that is given is written to.
     let write_to = async |name: &str| {
         let email = format!("{name}@example.org");
@@ -234,7 +234,7 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
         world.once("attempts", attempts + 1).await;
         world.behaves("");
         taken += 1;
-        world.once("letters", taken).await;
+        world.once("emails", taken).await;
         world.once("attempts", attempts + 2).await;
     }
 
@@ -257,7 +257,7 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     assert!(!dead.contains("bea-full"), "{dead}");
     world.behaves("");
 
-    let failed = r#"tertulia_letters_total{outcome="failed"} "#;
+    let failed = r#"tertulia_emails_total{outcome="failed"} "#;
     let count = async || {
         let metrics = request(worker.operations(), Method::GET, "/metrics", &[], "").await;
         let metrics = metrics.text();
@@ -273,7 +273,7 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     patiently("an attempt that fails", more).await;
     world.smtp.up();
     taken += 1;
-    world.once("letters", taken).await;
+    world.once("emails", taken).await;
 
     // So slow that nobody waits for it.
     world.smtp.signal("smtp/server", "STOP");
@@ -283,8 +283,8 @@ async fn letters_wait_for_a_server_that_is_down_slow_full_or_cuts_them_off() {
     patiently("an attempt that fails", more).await;
     world.smtp.signal("smtp/server", "CONT");
     taken += 1;
-    let letters = world.once("letters", taken).await;
-    assert!(letters[taken - 1].head.contains("bea-slow@example.org"));
+    let emails = world.once("emails", taken).await;
+    assert!(emails[taken - 1].head.contains("bea-slow@example.org"));
     assert!(worker.stop().await.success());
     assert!(world.instance.stop().await.0.success());
 }

@@ -1,4 +1,4 @@
-//! Letters: addresses are verified, forgotten passwords replaced, and who is away is told once.
+//! Emails: addresses are verified, forgotten passwords replaced, and who is away is told once.
 
 use std::{fs, time::Duration};
 
@@ -15,16 +15,16 @@ use crate::{client::http::request, deadline::within};
 
 mod smtp;
 
-/// A letter, decoded.
-pub struct Letter {
+/// An email, decoded.
+pub struct Email {
     pub head: String,
     pub text: String,
 }
 
-impl Letter {
+impl Email {
     pub fn read(raw: &str) -> Self {
         let (head, body) = raw.split_once("\r\n\r\n").unwrap();
-        // Quoted-printable, as far as these letters have it.
+        // Quoted-printable, as far as these emails have it.
         let text = body.replace("=\r\n", "").replace("=3D", "=");
         Self {
             head: head.replace("\r\n ", " ").replace("\r\n\t", " "),
@@ -39,10 +39,10 @@ impl Letter {
     }
 }
 
-/// The letters to an address, the oldest first, once there are so many.
-async fn letters(app: &TestApp, to: &str, count: usize) -> Vec<Letter> {
+/// The emails to an address, the oldest first, once there are so many.
+async fn emails(app: &TestApp, to: &str, count: usize) -> Vec<Email> {
     let directory = app.data_dir().join("mail");
-    within("letters", async {
+    within("emails", async {
         loop {
             let mut files: Vec<_> = fs::read_dir(&directory)
                 .map(|files| files.map(|file| file.unwrap().path()).collect())
@@ -51,13 +51,13 @@ async fn letters(app: &TestApp, to: &str, count: usize) -> Vec<Letter> {
                 .retain(|path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "eml"));
             files.sort();
             let all = files.iter().map(|path| fs::read_to_string(path).unwrap());
-            let letters: Vec<_> = all
-                .map(|raw| Letter::read(&raw))
-                .filter(|letter| letter.head.contains(to))
+            let emails: Vec<_> = all
+                .map(|raw| Email::read(&raw))
+                .filter(|message| message.head.contains(to))
                 .collect();
-            assert!(letters.len() <= count, "{}", letters.len());
-            if letters.len() == count {
-                return letters;
+            assert!(emails.len() <= count, "{}", emails.len());
+            if emails.len() == count {
+                return emails;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -71,7 +71,7 @@ pub async fn verified(app: &TestApp, name: &str) -> Person {
     let body = json!({ "username": name, "password": "correct horse", "email": email });
     let tokens = app.post("/api/v1/auth/register", None, body).await;
     let person = person(&tokens.expect(201));
-    let token = letters(app, &email, 1).await[0].behind("#verify-email=");
+    let token = emails(app, &email, 1).await[0].behind("#verify-email=");
     let body = json!({ "token": token });
     app.post("/api/v1/auth/verify-email", None, body)
         .await
@@ -93,12 +93,12 @@ async fn a_forgotten_password_is_replaced_by_a_link_that_works_once() {
     app.post("/api/v1/auth/register", None, body)
         .await
         .expect(201);
-    letters(&app, "bea@example.org", 1).await;
+    emails(&app, "bea@example.org", 1).await;
     for email in ["nobody@example.org", "bea@example.org", "ANA@example.org"] {
         let asked = app.post("/api/v1/auth/forgot", None, json!({ "email": email }));
         assert_eq!(asked.await.expect(202), json!(null));
     }
-    let sent = letters(&app, "ana@example.org", 2).await;
+    let sent = emails(&app, "ana@example.org", 2).await;
     assert!(
         sent[1]
             .text
@@ -132,7 +132,7 @@ async fn a_forgotten_password_is_replaced_by_a_link_that_works_once() {
         let body = json!({ "email": email, "currentPassword": "battery staple" });
         app.patch("/api/v1/me", &ana, body).await.expect(200);
     }
-    let second = letters(&app, "second@example.org", 1).await[0].behind("#verify-email=");
+    let second = emails(&app, "second@example.org", 1).await[0].behind("#verify-email=");
     let body = json!({ "token": second });
     app.post("/api/v1/auth/verify-email", None, body)
         .await
@@ -145,14 +145,14 @@ async fn a_forgotten_password_is_replaced_by_a_link_that_works_once() {
     )
     .await
     .expect(202);
-    let anas = letters(&app, "ana@example.org", 3).await;
+    let anas = emails(&app, "ana@example.org", 3).await;
     assert!(anas[2].text.contains("isn't the e-mail address"));
-    letters(&app, "bea@example.org", 1).await;
+    emails(&app, "bea@example.org", 1).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_away_gets_one_letter_and_ends_them_with_one_click() {
+async fn who_is_away_gets_one_email_and_ends_them_with_one_click() {
     let (app, _database) = start(&[("MAIL_AFTER_SECONDS", "2")]).await;
     let (ana, bea) = (app.register("ana").await, verified(&app, "bea").await);
     app.patch("/api/v1/me/preferences", &bea, json!({ "language": "es" }))
@@ -162,7 +162,7 @@ async fn who_is_away_gets_one_letter_and_ends_them_with_one_click() {
     for body in ["one <b>", "two"] {
         say(&app, &ana, &room, body).await;
     }
-    let sent = letters(&app, "bea@example.org", 2).await;
+    let sent = emails(&app, "bea@example.org", 2).await;
     let digest = &sent[1];
     for part in [
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
@@ -209,7 +209,7 @@ async fn who_is_away_gets_one_letter_and_ends_them_with_one_click() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_leaves_by_smtp_once_the_server_takes_it() {
+async fn an_email_leaves_by_smtp_once_the_server_takes_it() {
     let server = smtp::Server::start(&["451 4.3.0 later"]).await;
     let url = format!("smtp://{}", server.address);
     let (app, _database) = start(&[
@@ -223,20 +223,20 @@ async fn a_letter_leaves_by_smtp_once_the_server_takes_it() {
     app.post("/api/v1/auth/register", None, body)
         .await
         .expect(201);
-    let raw = within("a letter", server.letter()).await;
-    let letter = Letter::read(&raw);
+    let raw = within("an email", server.message()).await;
+    let message = Email::read(&raw);
     for part in [
         "From: Tertulia <chat@example.org>",
         "ana@example.org",
         "multipart/alternative",
     ] {
         assert!(
-            letter.head.replace('"', "").contains(part),
+            message.head.replace('"', "").contains(part),
             "{}",
-            letter.head
+            message.head
         );
     }
-    let body = json!({ "token": letter.behind("#verify-email=") });
+    let body = json!({ "token": message.behind("#verify-email=") });
     app.post("/api/v1/auth/verify-email", None, body)
         .await
         .expect(204);
@@ -263,12 +263,12 @@ async fn an_address_is_changed_by_who_knows_the_password() {
     app.patch("/api/v1/me", &ana, name).await.expect(200);
     let body = json!({ "email": null, "currentPassword": "correct horse" });
     app.patch("/api/v1/me", &ana, body).await.expect(200);
-    let told = letters(&app, "ana@example.org", 2).await;
+    let told = emails(&app, "ana@example.org", 2).await;
     assert!(told[1].text.contains("isn't the e-mail address"));
     // It isn't hers any more, even if she gives it again.
     let body = json!({ "email": "ana@example.org", "currentPassword": "correct horse" });
     app.patch("/api/v1/me", &ana, body).await.expect(200);
-    let again = letters(&app, "ana@example.org", 3).await;
+    let again = emails(&app, "ana@example.org", 3).await;
     assert!(again[2].text.contains("#verify-email="));
     // Nor is it once she is gone.
     app.delete("/api/v1/me", &ana).await.expect(204);
@@ -280,8 +280,8 @@ async fn an_address_is_changed_by_who_knows_the_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_get_few_letters() {
-    let (app, _database) = start(&[("RATE_LIMIT_LETTERS", "9/1h")]).await;
+async fn strangers_get_few_emails() {
+    let (app, _database) = start(&[("RATE_LIMIT_EMAILS", "9/1h")]).await;
     let account = |name: &str| json!({ "username": name, "password": "correct horse", "email": "stranger@example.org" });
     let register = async |body| app.post("/api/v1/auth/register", None, body).await;
     let ana = person(&register(account("ana")).await.expect(201));
@@ -294,18 +294,18 @@ async fn strangers_get_few_letters() {
     register(account("carl")).await.expect(201);
     let body = json!({ "email": "other@example.org", "currentPassword": "correct horse" });
     app.patch("/api/v1/me", &ana, body).await.expect(200);
-    letters(&app, "other@example.org", 1).await;
-    letters(&app, "stranger@example.org", 5).await;
+    emails(&app, "other@example.org", 1).await;
+    emails(&app, "stranger@example.org", 5).await;
     // By the address that asks.
     register(account("dora")).await.expect(201);
     register(account("eve")).await.refused("rate_limited");
     let without = json!({ "username": "eve", "password": "correct horse" });
     register(without).await.expect(201);
-    letters(&app, "stranger@example.org", 5).await;
+    emails(&app, "stranger@example.org", 5).await;
     app.stop().await;
 }
 
-/// A server whose letters leave by this one, with two accounts that share a verified address.
+/// A server whose emails leave by this one, with two accounts that share a verified address.
 async fn with_a_shared_address(server: &smtp::Server) -> (TestApp, Option<PostgresDatabase>) {
     let url = format!("smtp://{}", server.address);
     let (app, database) = start(&[
@@ -320,8 +320,8 @@ async fn with_a_shared_address(server: &smtp::Server) -> (TestApp, Option<Postgr
         app.post("/api/v1/auth/register", None, body)
             .await
             .expect(201);
-        let letter = Letter::read(&within("a letter", server.letter()).await);
-        let body = json!({ "token": letter.behind("#verify-email=") });
+        let message = Email::read(&within("an email", server.message()).await);
+        let body = json!({ "token": message.behind("#verify-email=") });
         app.post("/api/v1/auth/verify-email", None, body)
             .await
             .expect(204);
@@ -336,15 +336,15 @@ async fn forgot(app: &TestApp) {
         .expect(202);
 }
 
-/// Whose account the next letter is about.
+/// Whose account the next email is about.
 async fn account_of_next(server: &smtp::Server) -> String {
-    let letter = Letter::read(&within("a letter", server.letter()).await);
-    let name = letter.behind("your account ");
+    let message = Email::read(&within("an email", server.message()).await);
+    let name = message.behind("your account ");
     name.trim_end_matches('.').to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_waits_repeats_no_other_one() {
+async fn an_email_that_waits_repeats_no_other_one() {
     let server = smtp::Server::start(&[]).await;
     let (app, _database) = with_a_shared_address(&server).await;
     server.refuse(&["250 taken by the test", "451 4.3.0 later"]);
@@ -359,13 +359,13 @@ async fn a_letter_that_waits_repeats_no_other_one() {
     app.post("/api/v1/auth/register", None, body)
         .await
         .expect(201);
-    let next = within("a letter", server.letter()).await;
+    let next = within("an email", server.message()).await;
     assert!(next.contains("carl@example.org"));
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_waits_keeps_no_later_one_back() {
+async fn an_email_that_waits_keeps_no_later_one_back() {
     if on_a_fleet() {
         // Its tables can't be changed from here.
         return;
@@ -379,9 +379,9 @@ async fn a_letter_that_waits_keeps_no_later_one_back() {
     let (app, waiting) = app
         .changed_while_stopped(|data| {
             let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
-            let aged = "UPDATE verified_emails SET letter_at = letter_at - 120000, letter_job = letter_job - 120000";
+            let aged = "UPDATE verified_emails SET email_at = email_at - 120000, email_job = email_job - 120000";
             tables.execute(aged, []).unwrap();
-            let later = "UPDATE jobs SET due_at = 9000000000000, claim = NULL WHERE kind LIKE 'mail.reset%'";
+            let later = "UPDATE jobs SET due_at = 9000000000000, claim = NULL WHERE kind LIKE 'mail.password_reset%'";
             tables.execute(later, []).unwrap()
         })
         .await;

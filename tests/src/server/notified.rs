@@ -440,7 +440,7 @@ async fn nothing_of_a_deleted_account_stays() {
                 "room_preferences",
                 "devices",
                 "verified_emails",
-                "verification_letters",
+                "verification_emails",
             ];
             user.map(|table| {
                 let count = format!("SELECT count(*) FROM {table} WHERE user_id = ?1");

@@ -47,7 +47,7 @@ const TAGS: [(&str, &str); 13] = [
     ("uploads", "Files and images to attach to messages."),
     ("devices", "Devices that are reached by push."),
     ("push", "The key for push."),
-    ("mail", "Letters about notifications."),
+    ("mail", "Emails about notifications."),
     ("publish", "Events from other programs."),
     ("admin", "Administration, for users with the role `admin`."),
     ("server", "The server itself."),

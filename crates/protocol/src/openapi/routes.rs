@@ -122,7 +122,7 @@ pub const ROUTES: &[Route] = &[
         Get,
         "/api/v1/mail/unsubscribe",
         "askUnsubscribe",
-        "Ask whether letters about notifications are to end",
+        "Ask whether emails about notifications are to end",
     )
     .open()
     .answers(&[(200, Content::Page)]),
@@ -130,7 +130,7 @@ pub const ROUTES: &[Route] = &[
         Post,
         "/api/v1/mail/unsubscribe",
         "unsubscribe",
-        "End letters about notifications",
+        "End emails about notifications",
     )
     .open()
     .query(schema_of::<Unsubscribe>)

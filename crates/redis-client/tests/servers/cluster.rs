@@ -235,9 +235,13 @@ async fn a_master_that_dies_and_one_that_hangs() {
         ledger.client.run::<Option<String>>(get).await.is_err()
     })
     .await;
-    // The others go on meanwhile.
-    let get = cmd("GET").arg(elsewhere.unwrap()).take();
-    assert_eq!(ledger.client.run::<Option<String>>(get).await, Ok(None));
+    // The others go on. On a busy machine they may lose sight of each other too, and call the Cluster down for a moment.
+    let value = until_ok("another master's commands", async || {
+        let get = cmd("GET").arg(elsewhere.unwrap()).take();
+        ledger.client.run::<Option<String>>(get).await
+    })
+    .await;
+    assert_eq!(value, None);
     ledger.flows().await;
     until("connected", async || {
         ledger.client.is_connected() && ledger.subscriber.is_connected()

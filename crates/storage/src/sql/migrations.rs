@@ -36,7 +36,7 @@ migrations! {
     "0002_notifications"
     "0003_jobs"
     "0004_uploads"
-    "0005_letters_and_pushes"
+    "0005_emails_and_pushes"
     "0006_avatars"
     "0007_rollups"
 }

@@ -437,10 +437,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Ask whether letters about notifications are to end */
+        /** Ask whether emails about notifications are to end */
         get: operations["askUnsubscribe"];
         put?: never;
-        /** End letters about notifications */
+        /** End emails about notifications */
         post: operations["unsubscribe"];
         delete?: never;
         options?: never;

@@ -15,17 +15,17 @@ use tokio::{
 pub struct Server {
     pub address: SocketAddr,
     refusals: Arc<Mutex<Vec<String>>>,
-    letters: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+    emails: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
 }
 
 impl Server {
-    /// One that answers the first letters with these refusals.
+    /// One that answers the first emails with these refusals.
     pub async fn start(refusals: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let refusals: Vec<String> = refusals.iter().rev().map(|it| (*it).to_owned()).collect();
         let refusals = Arc::new(Mutex::new(refusals));
-        let (taken, letters) = mpsc::unbounded_channel();
+        let (taken, emails) = mpsc::unbounded_channel();
         let known = refusals.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -36,11 +36,11 @@ impl Server {
         Self {
             address,
             refusals: known,
-            letters: letters.into(),
+            emails: emails.into(),
         }
     }
 
-    /// Answers the next letters so, and keeps none of them.
+    /// Answers the next emails so, and keeps none of them.
     pub fn refuse(&self, refusals: &[&str]) {
         let refusals = refusals.iter().rev().map(|it| (*it).to_owned());
         self.refusals.lock().unwrap().extend(refusals);
@@ -53,9 +53,9 @@ impl Server {
         }
     }
 
-    /// The next letter.
-    pub async fn letter(&self) -> String {
-        self.letters.lock().await.recv().await.unwrap()
+    /// The next email.
+    pub async fn message(&self) -> String {
+        self.emails.lock().await.recv().await.unwrap()
     }
 }
 
@@ -81,12 +81,12 @@ async fn serve(
             }
             "DATA" => {
                 stream.write_all(b"354 go on\r\n").await.ok()?;
-                let letter = data(&mut stream).await?;
+                let message = data(&mut stream).await?;
                 let refusal = refusals.lock().unwrap().pop();
                 match refusal {
                     Some(refusal) => refusal,
                     None => {
-                        taken.send(letter).ok()?;
+                        taken.send(message).ok()?;
                         "250 taken".to_owned()
                     }
                 }
@@ -101,15 +101,15 @@ async fn serve(
 }
 
 async fn data(stream: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut letter = String::new();
+    let mut message = String::new();
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
             return None;
         }
         if line == ".\r\n" {
-            return Some(letter);
+            return Some(message);
         }
-        letter.push_str(line.strip_prefix('.').unwrap_or(&line));
+        message.push_str(line.strip_prefix('.').unwrap_or(&line));
     }
 }

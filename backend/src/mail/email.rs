@@ -1,4 +1,4 @@
-//! A letter, and the message that it becomes.
+//! An email, and the message that it becomes.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use super::MailError;
 const LINE_MAX: usize = 2_048;
 
 /// What is written to somebody.
-pub struct Letter {
+pub struct Email {
     /// The address.
     pub to: String,
     /// The name of who it is to.
@@ -30,11 +30,11 @@ pub struct Letter {
     pub html: String,
     /// The language of both.
     pub language: Language,
-    /// Where one click ends such letters; none for what the user has asked for.
+    /// Where one click ends such emails; none for what the user has asked for.
     pub unsubscribe: Option<String>,
 }
 
-impl Letter {
+impl Email {
     /// The message; the same `id` gives the same message id, by which a second copy is recognised.
     ///
     /// # Errors
@@ -66,11 +66,11 @@ fn raw(name: &'static str, value: &str) -> HeaderValue {
 
 /// One line, whatever was given: a line break would begin another header.
 fn line(text: &str) -> String {
-    let plain = text.chars().map(|letter| match letter.is_control() {
+    let plain = text.chars().map(|character| match character.is_control() {
         true => ' ',
-        false => letter,
+        false => character,
     });
-    let is_break = |letter: &char| matches!(letter, '\u{2028}' | '\u{2029}');
+    let is_break = |character: &char| matches!(character, '\u{2028}' | '\u{2029}');
     plain.filter(|it| !is_break(it)).take(LINE_MAX).collect()
 }
 
@@ -78,8 +78,8 @@ fn line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn letter() -> Letter {
-        Letter {
+    fn email() -> Email {
+        Email {
             to: "bea@example.org".to_owned(),
             name: "Bea".to_owned(),
             subject: "Hello".to_owned(),
@@ -90,16 +90,16 @@ mod tests {
         }
     }
 
-    fn head(letter: &Letter) -> String {
+    fn head(email: &Email) -> String {
         let from = "Tertulia <chat@example.org>".parse().unwrap();
-        let message = letter.message(&from, "m-1").unwrap().formatted();
+        let message = email.message(&from, "m-1").unwrap().formatted();
         let text = String::from_utf8(message).unwrap();
         text.split("\r\n\r\n").next().unwrap().to_owned()
     }
 
     #[test]
-    fn a_letter_says_who_it_is_from_and_how_to_end_it() {
-        let head = head(&letter());
+    fn an_email_says_who_it_is_from_and_how_to_end_it() {
+        let head = head(&email());
         for line in [
             "From: \"Tertulia\" <chat@example.org>",
             "To: \"Bea\" <bea@example.org>",
@@ -119,10 +119,10 @@ mod tests {
     #[test]
     fn nothing_that_people_write_becomes_a_header() {
         let forged = "x\r\nBcc: eve@example.org\r\n\r\nforged";
-        let mut letter = letter();
-        forged.clone_into(&mut letter.subject);
-        forged.clone_into(&mut letter.name);
-        let head = head(&letter);
+        let mut email = email();
+        forged.clone_into(&mut email.subject);
+        forged.clone_into(&mut email.name);
+        let head = head(&email);
         assert!(!head.to_lowercase().contains("\nbcc"), "{head}");
         for address in [
             "bea@example.org\r\nBcc: eve@example.org",
@@ -130,9 +130,9 @@ mod tests {
             "bea",
             "",
         ] {
-            address.clone_into(&mut letter.to);
+            address.clone_into(&mut email.to);
             let from = "chat@example.org".parse().unwrap();
-            assert!(letter.message(&from, "m").is_err(), "{address}");
+            assert!(email.message(&from, "m").is_err(), "{address}");
         }
     }
 }

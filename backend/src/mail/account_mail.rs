@@ -1,4 +1,4 @@
-//! Letters about accounts: an address is verified, and a password that was forgotten is chosen anew.
+//! Emails about accounts: an address is verified, and a password that was forgotten is chosen anew.
 //!
 //! What must stay true: an answer says nothing of whether an address is known, in its words or by its time; a password is
 //! reset only by a link to an address that the user has shown to be theirs.
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use storage::{PreferenceStore, PreferencesChange, Sql, StoreError, VerifiedEmails};
 
-use super::{Letter, Links, Mail, MailError, links::Purpose, templates};
+use super::{Email, Links, Mail, MailError, links::Purpose, templates};
 use crate::{accounts::Accounts, error::AppError, notifications::preferences};
 
-/// Letters about accounts.
-pub struct AccountLetters {
+/// Emails about accounts.
+pub struct AccountMail {
     accounts: Arc<Accounts>,
     mail: Arc<Mail>,
     links: Arc<Links>,
@@ -28,12 +28,12 @@ pub struct AccountLetters {
 }
 
 /// What they are built from.
-pub struct LetterParts {
+pub struct AccountMailParts {
     /// Accounts.
     pub accounts: Arc<Accounts>,
-    /// How letters leave.
+    /// How emails leave.
     pub mail: Arc<Mail>,
-    /// Links in letters.
+    /// Links in emails.
     pub links: Arc<Links>,
     /// The tables.
     pub sql: Sql,
@@ -43,7 +43,7 @@ pub struct LetterParts {
 
 /// Asks a user whether their address is theirs. It isn't in the job: nothing of it is left when the account is deleted.
 #[derive(Serialize, Deserialize)]
-pub struct VerificationLetterJob {
+pub struct AddressVerificationJob {
     user: UserId,
     /// Of the address, which may be another one by then.
     hash: String,
@@ -51,7 +51,7 @@ pub struct VerificationLetterJob {
     at_ms: i64,
 }
 
-impl Job for VerificationLetterJob {
+impl Job for AddressVerificationJob {
     const KIND: &'static str = "mail.verification";
 
     fn id(&self) -> JobId {
@@ -77,15 +77,15 @@ impl Job for ResetRequestJob {
 
 /// Leads the user of one account there.
 #[derive(Serialize, Deserialize)]
-pub struct ResetLetterJob {
+pub struct PasswordResetJob {
     user: UserId,
     /// Of the address.
     hash: String,
     at_ms: i64,
 }
 
-impl Job for ResetLetterJob {
-    const KIND: &'static str = "mail.reset_letter";
+impl Job for PasswordResetJob {
+    const KIND: &'static str = "mail.password_reset";
 
     fn id(&self) -> JobId {
         JobId::new(format!("{}-{}", self.user, self.at_ms))
@@ -109,9 +109,9 @@ impl Job for AddressChangedJob {
     }
 }
 
-impl AccountLetters {
-    /// Letters about these accounts.
-    pub fn new(parts: LetterParts) -> Self {
+impl AccountMail {
+    /// Emails about these accounts.
+    pub fn new(parts: AccountMailParts) -> Self {
         Self {
             accounts: parts.accounts,
             mail: parts.mail,
@@ -129,7 +129,7 @@ impl AccountLetters {
             if self.verified.contains(user, email).await? {
                 return Ok(());
             }
-            let job = VerificationLetterJob {
+            let job = AddressVerificationJob {
                 user: user.clone(),
                 hash: hash(email),
                 at_ms: Timestamp::now().unix_ms(),
@@ -247,7 +247,7 @@ impl AccountLetters {
         })
     }
 
-    /// Ends letters to whom a link was sent to.
+    /// Ends emails to whom a link was sent to.
     ///
     /// # Errors
     /// `invalid` for a token that isn't good, or is about a former address.
@@ -274,11 +274,11 @@ impl AccountLetters {
         Ok(preferences::language(&preferences))
     }
 
-    /// Sends the letter of a job.
+    /// Sends the email of a job.
     ///
     /// # Errors
     /// If it didn't leave.
-    pub async fn send_verification(&self, job: VerificationLetterJob) -> Result<(), JobError> {
+    pub async fn send_verification(&self, job: AddressVerificationJob) -> Result<(), JobError> {
         let user = match self.accounts.store().user(&job.user).await {
             Err(StoreError::NotFound) => return Ok(()),
             user => user?,
@@ -301,14 +301,14 @@ impl AccountLetters {
         }
         let language = self.language(&user.id).await?;
         let link = self.links.verify(&user.id, email, now);
-        let letter = templates::verification(language, email, &user.username, link);
-        self.send(&letter, &format!("verify-{id}")).await
+        let message = templates::verification(language, email, &user.username, link);
+        self.send(&message, &format!("verify-{id}")).await
     }
 
     /// Tells a former address that it is one.
     ///
     /// # Errors
-    /// If the letter didn't leave.
+    /// If the email didn't leave.
     pub async fn send_address_changed(&self, job: AddressChangedJob) -> Result<(), JobError> {
         let user = match self.accounts.store().user(&job.user).await {
             Err(StoreError::NotFound) => return Ok(()),
@@ -316,29 +316,29 @@ impl AccountLetters {
         };
         let language = self.language(&user.id).await?;
         let home = self.links.home();
-        let letter = templates::address_changed(language, &job.former, &user.username, home);
-        self.send(&letter, &format!("former-{}", job.id())).await
+        let message = templates::address_changed(language, &job.former, &user.username, home);
+        self.send(&message, &format!("former-{}", job.id())).await
     }
 
-    /// Has a letter sent to each account that has the address. All are enqueued at once, each to be sent by itself.
+    /// Has an email sent to each account that has the address. All are enqueued at once, each to be sent by itself.
     ///
     /// # Errors
     /// If they can't be found.
     pub async fn find_accounts(&self, job: ResetRequestJob) -> Result<(), JobError> {
         let users = self.verified.users_of(&job.email).await?;
-        let letters = users.into_iter().map(|user| ResetLetterJob {
+        let emails = users.into_iter().map(|user| PasswordResetJob {
             user,
             hash: hash(&job.email),
             at_ms: job.at_ms,
         });
-        Ok(self.jobs.enqueue_all(&letters.collect::<Vec<_>>()).await?)
+        Ok(self.jobs.enqueue_all(&emails.collect::<Vec<_>>()).await?)
     }
 
-    /// Sends the letter of a job.
+    /// Sends the email of a job.
     ///
     /// # Errors
     /// If it didn't leave.
-    pub async fn send_reset(&self, job: ResetLetterJob) -> Result<(), JobError> {
+    pub async fn send_reset(&self, job: PasswordResetJob) -> Result<(), JobError> {
         let known = match self.accounts.store().credentials_of(&job.user).await {
             Err(StoreError::NotFound) => return Ok(()),
             known => known?,
@@ -348,26 +348,26 @@ impl AccountLetters {
             return Ok(());
         };
         let now = Timestamp::now();
-        if hash(email) != job.hash || !self.verified.claim_letter(&user.id, job.at_ms, now).await? {
+        if hash(email) != job.hash || !self.verified.claim_email(&user.id, job.at_ms, now).await? {
             return Ok(());
         }
         let fingerprint = self.links.fingerprint(password);
         let link = self.links.reset(&user.id, email, &fingerprint, now);
         let language = self.language(&user.id).await?;
-        let letter = templates::reset(language, email, &user.display_name, &user.username, link);
-        self.send(&letter, &format!("reset-{}", job.id())).await
+        let message = templates::reset(language, email, &user.display_name, &user.username, link);
+        self.send(&message, &format!("reset-{}", job.id())).await
     }
 
     async fn language(&self, user: &UserId) -> Result<Language, StoreError> {
         Ok(preferences::language(&self.preferences.of(user).await?))
     }
 
-    async fn send(&self, letter: &Letter, id: &str) -> Result<(), JobError> {
-        self.mail.send(letter, id).await.map_err(job_error)
+    async fn send(&self, message: &Email, id: &str) -> Result<(), JobError> {
+        self.mail.send(message, id).await.map_err(job_error)
     }
 }
 
-/// What a letter that didn't leave means for its job.
+/// What an email that didn't leave means for its job.
 pub fn job_error(error: MailError) -> JobError {
     match error.is_temporary() {
         true => JobError::temporary(error),
