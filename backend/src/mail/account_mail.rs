@@ -67,7 +67,7 @@ pub struct ResetRequestJob {
 }
 
 impl Job for ResetRequestJob {
-    const KIND: &'static str = "mail.reset";
+    const KIND: &'static str = "mail.reset_request";
 
     /// One for an address and a minute: one that is put off keeps no later one from being enqueued.
     fn id(&self) -> JobId {
