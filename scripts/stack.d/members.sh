@@ -121,7 +121,9 @@ until_true() {
   shift
   until "$@" >/dev/null 2>&1; do
     for member in "$STACK_DIR/$service"/*/; do
-      if [ -e "${member}pid" ] && ! running "$member"; then fail "${member}log: $(tail -n 3 "${member}log")"; fi
+      if [ -e "${member}pid" ] && ! running "$member"; then
+        fail "process $(cat "${member}pid") of $member has ended ($(stat -c 'started %y' "${member}pid"), now $(date +%T.%N)); ${member}log: $(tail -n 3 "${member}log")"
+      fi
     done
     if [ $SECONDS -ge "$deadline" ]; then fail "no $what in time; the logs are below $STACK_DIR"; fi
     sleep 0.1

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How long anything may take before it counts as never happening.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause between two looks.
 const GLANCE: Duration = Duration::from_millis(2);

@@ -15,7 +15,7 @@ use crate::{
         Media,
         processing::{self, ProcessImage},
     },
-    notifications::{DigestJob, PushJob, TellJob},
+    notifications::{DigestJob, DispatchJob, PushJob},
     rollups::RollUp,
 };
 
@@ -127,10 +127,10 @@ fn handlers(app: &App) -> Handlers {
         handlers.add(handler(
             NOTICES,
             notifications,
-            |notifications, job: TellJob| async move { notifications.tell(job).await },
+            |notifications, job: DispatchJob| async move { notifications.dispatch(job).await },
         ));
         handlers.add(handler(NOTICES, notifications, |notifications, job: InvitationJob| async move {
-            notifications.tell_invited(job).await
+            notifications.notify_invited(job).await
         }));
         let pushing = notifications.clone();
         let push = move |job: PushJob, attempt: Attempt| {

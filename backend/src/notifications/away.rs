@@ -26,12 +26,18 @@ const CLOCKS: Duration = Duration::from_secs(60);
 /// A push service that wants to be asked later than this isn't asked again: jobs of other kinds wait in the same queues.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
+/// For how long a device is known that was registered with another application's token, whose end nobody hears of.
+const WITHOUT_SESSION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long a push waits for others to the same user.
+const OTHERS_OF_THE_USER: Duration = Duration::from_secs(1);
+
 /// Characters of what is pushed.
 const TEXT_MAX: usize = 300;
 
-/// Sets out to push what a user hasn't read.
+/// Enqueues a push to each device of a user of what they haven't read.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct TellJob {
+pub struct DispatchJob {
     user: UserId,
     /// Which burst it is of, or in which minute quiet hours end.
     burst: i64,
@@ -40,8 +46,8 @@ pub struct TellJob {
     after_quiet_hours: bool,
 }
 
-impl Job for TellJob {
-    const KIND: &'static str = "notification.tell";
+impl Job for DispatchJob {
+    const KIND: &'static str = "notification.dispatch";
 
     fn id(&self) -> JobId {
         let mark = if self.after_quiet_hours { "q" } else { "" };
@@ -123,7 +129,7 @@ impl Notifications {
             let delay = self.settings.push_after + left;
             statements.push(outbox::statement_after(
                 delay,
-                &TellJob {
+                &DispatchJob {
                     user,
                     burst,
                     after_quiet_hours: false,
@@ -142,11 +148,11 @@ impl Notifications {
         Ok(statements)
     }
 
-    /// Sets out to push what a user hasn't read, unless they are here or want to be left alone.
+    /// Enqueues a push to each device of what a user hasn't read, unless they are here or want to be left alone.
     ///
     /// # Errors
     /// If that can't be found out or written down.
-    pub async fn tell(&self, job: TellJob) -> Result<(), JobError> {
+    pub async fn dispatch(&self, job: DispatchJob) -> Result<(), JobError> {
         let user = job.user;
         let preferences = self.preferences.of(&user).await?;
         if !preferences.push || self.is_here(&user).await {
@@ -156,7 +162,7 @@ impl Notifications {
         let quiet = preferences.quiet_hours.as_ref();
         if let Some(left) = quiet.and_then(|hours| quiet_hours::left(hours, now)) {
             let ends = now.unix_ms() + i64::try_from(left.as_millis()).unwrap_or(0);
-            let later = TellJob {
+            let later = DispatchJob {
                 user,
                 burst: ends / 60_000,
                 after_quiet_hours: true,
@@ -190,6 +196,9 @@ impl Notifications {
     /// If the push service didn't take it and may later.
     pub async fn push(&self, job: PushJob, is_last: bool) -> Result<(), JobError> {
         let claim = Timestamp::from_unix_ms(job.claimed_at);
+        let Some(_place) = self.push.place(&job.user) else {
+            return self.put_off(job, OTHERS_OF_THE_USER).await;
+        };
         let Some(device) = self.devices.get(&job.user, &job.device).await? else {
             return Ok(());
         };
@@ -199,9 +208,7 @@ impl Notifications {
         }
         let (quiet, now) = (preferences.quiet_hours.as_ref(), Timestamp::now());
         if let Some(left) = quiet.and_then(|hours| quiet_hours::left(hours, now)) {
-            let put_off = job.put_off.saturating_add(1);
-            let later = PushJob { put_off, ..job };
-            return Ok(self.jobs.enqueue_after(left + CLOCKS, &later).await?);
+            return self.put_off(job, left + CLOCKS).await;
         }
         let unread = self.stored.claimed(&job.user, Outlet::Push, claim).await?;
         let unread = self.of_present_rooms(&job.user, unread).await?;
@@ -241,6 +248,13 @@ impl Notifications {
                 Ok(())
             }
         }
+    }
+
+    /// Pushes it later, which is no failure.
+    async fn put_off(&self, job: PushJob, left: Duration) -> Result<(), JobError> {
+        let put_off = job.put_off.saturating_add(1);
+        let later = PushJob { put_off, ..job };
+        Ok(self.jobs.enqueue_after(left, &later).await?)
     }
 
     /// Mails what a user has missed.
@@ -330,17 +344,28 @@ impl Notifications {
         self.user_sockets.count_of_user(user) > 0 || self.bus.has_listeners_of(user).await
     }
 
-    /// True unless the session in which a device was registered has ended.
+    /// True unless the sign-in with which a device was registered has ended; then the device is forgotten.
     async fn is_signed_in(&self, user: &UserId, device: &StoredDevice) -> Result<bool, StoreError> {
-        let Some(session) = &device.session_id else {
-            return Ok(true);
+        let now = Timestamp::now();
+        let is_signed_in = match &device.session_id {
+            Some(session) => {
+                let sessions = self.sessions.sessions(user, now).await?;
+                sessions.iter().any(|known| known.id == *session)
+            }
+            None => {
+                let at = device.registered_at.unix_ms();
+                let valid_from = match self.store.user(user).await {
+                    Err(StoreError::NotFound) => None,
+                    known => known?.external.map(|tokens| tokens.valid_from),
+                };
+                valid_from.is_some_and(|from| at >= from.unix_ms())
+                    && now.unix_ms() - at < WITHOUT_SESSION.as_millis() as i64
+            }
         };
-        let sessions = self.sessions.sessions(user, Timestamp::now()).await?;
-        let is_there = sessions.iter().any(|known| known.id == *session);
-        if !is_there {
+        if !is_signed_in {
             self.devices.forget(user, device).await?;
         }
-        Ok(is_there)
+        Ok(is_signed_in)
     }
 }
 

@@ -42,11 +42,9 @@ pub async fn put(
         address,
         // Another application's tokens have no session here.
         session_id: actor.external.is_none().then(|| actor.session_id.clone()),
+        registered_at: Timestamp::now(),
     };
-    notifications
-        .devices
-        .put(&actor.user_id, &device, Timestamp::now())
-        .await?;
+    notifications.devices.put(&actor.user_id, &device).await?;
     Ok(())
 }
 

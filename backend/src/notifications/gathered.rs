@@ -71,7 +71,7 @@ impl Notifications {
     ///
     /// # Errors
     /// If that isn't stored.
-    pub async fn tell_invited(&self, job: InvitationJob) -> Result<(), JobError> {
+    pub async fn notify_invited(&self, job: InvitationJob) -> Result<(), JobError> {
         for invitation in job.invitations() {
             match self.invite(&invitation).await {
                 Ok(()) | Err(StoreError::NotFound) => {}

@@ -38,7 +38,7 @@ use crate::{
     rollups::Rollups,
 };
 
-pub use away::{DigestJob, PushJob, TellJob};
+pub use away::{DigestJob, DispatchJob, PushJob};
 pub use counts::Counts;
 
 /// How long notifications are kept.

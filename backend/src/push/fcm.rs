@@ -27,11 +27,20 @@ const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 /// An access token isn't used so shortly before its end.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// For how long nobody asks for one again after that has failed: those who waited meanwhile would each wait as long.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 pub(super) struct Fcm {
     account: FcmAccount,
     breaker: Arc<Breaker>,
     /// One asks for all who wait.
-    token: Mutex<Option<AccessToken>>,
+    token: Mutex<Option<Asked>>,
+}
+
+/// What became of asking for an access token.
+enum Asked {
+    Granted(AccessToken),
+    Failed { why: String, at: Instant },
 }
 
 struct AccessToken {
@@ -85,7 +94,7 @@ impl Fcm {
         let path = format!("v1/projects/{}/messages:send", self.account.project_id);
         let url = self.account.send_url.join(&path);
         let url = url.map_err(|_| later("FCM_URL can't be asked"))?;
-        let connection = client.connect(&url).await;
+        let connection = client.connect(&url, |_| None).await;
         Ok((
             token,
             connection.map_err(|error| later(&error.to_string()))?,
@@ -94,12 +103,31 @@ impl Fcm {
 
     async fn access_token(&self, client: &Client) -> Result<Secret, PushError> {
         let mut kept = self.token.lock().await;
-        if let Some(AccessToken { token, good_until }) = &*kept
-            && Instant::now() < *good_until
-        {
-            return Ok(token.clone());
+        match &*kept {
+            Some(Asked::Granted(AccessToken { token, good_until }))
+                if Instant::now() < *good_until =>
+            {
+                return Ok(token.clone());
+            }
+            Some(Asked::Failed { why, at }) if at.elapsed() < AFTER_FAILURE => {
+                return Err(later(why));
+            }
+            _ => {}
         }
-        let failed = |why: String| PushError::Later { why, after: None };
+        let asked = self.ask_for_token(client).await;
+        let token = asked.as_ref().map(|granted| granted.token.clone());
+        let token = token.map_err(|why| later(why));
+        *kept = Some(match asked {
+            Ok(granted) => Asked::Granted(granted),
+            Err(why) => Asked::Failed {
+                why,
+                at: Instant::now(),
+            },
+        });
+        token
+    }
+
+    async fn ask_for_token(&self, client: &Client) -> Result<AccessToken, String> {
         let now = Timestamp::now().unix_ms() / 1_000;
         let claims = json!({
             "iss": self.account.client_email,
@@ -110,26 +138,25 @@ impl Fcm {
         });
         let key = EncodingKey::from_rsa_der(&self.account.private_key.0);
         let assertion = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key)
-            .map_err(|_| failed("the service account can't sign".to_owned()))?;
+            .map_err(|_| "the service account can't sign".to_owned())?;
         let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let url: &Url = &self.account.token_url;
         let body = format!("{grant}{assertion}").into_bytes();
         // Asking for a token twice does no harm, so an unknown outcome is as good as none.
-        let asked = async { client.connect(url).await?.post(&headers, body).await };
-        let answer = asked.await.map_err(|error| failed(error.to_string()))?;
+        let connected = client.connect(url, |_| None);
+        let asked = async { connected.await?.post(&headers, body).await };
+        let answer = asked.await.map_err(|error| error.to_string())?;
         if answer.status != 200 {
-            return Err(failed(format!("no access token: status {}", answer.status)));
+            return Err(format!("no access token: status {}", answer.status));
         }
         let granted: Granted = serde_json::from_slice(&answer.body)
-            .map_err(|_| failed("the access token can't be read".to_owned()))?;
+            .map_err(|_| "the access token can't be read".to_owned())?;
         let life = Duration::from_secs(granted.expires_in.min(24 * 60 * 60));
-        let token = granted.access_token.clone();
-        *kept = Some(AccessToken {
+        Ok(AccessToken {
             token: granted.access_token,
             good_until: Instant::now() + life.saturating_sub(MARGIN),
-        });
-        Ok(token)
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use ::http::{Method, Request, header::RETRY_AFTER};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -92,9 +93,15 @@ pub(super) enum HttpError {
     /// Nothing was sent.
     #[error("{0}")]
     NotConnected(&'static str),
-    /// It was sent, perhaps whole.
+    /// Nothing was tried: for so long its addresses are left alone.
+    #[error("its service failed too often just now")]
+    LeftAlone(Duration),
+    /// Nothing was sent, as there was no connection in time: to this address, unless the name didn't lead to one.
+    #[error("no connection in time")]
+    NotInTime(Option<SocketAddr>),
+    /// It was sent, perhaps whole, to this address.
     #[error("no answer")]
-    NoAnswer,
+    NoAnswer(SocketAddr),
 }
 
 /// Makes requests.
@@ -132,34 +139,48 @@ impl Client {
         is_scheme && is_host && url.username().is_empty() && url.password().is_none()
     }
 
-    /// Connects to where a URL leads. Nothing of a request is sent yet.
-    pub(super) async fn connect(&self, url: &Url) -> Result<Connection, HttpError> {
+    /// Connects to where a URL leads, unless that is an address for which `left_alone` has a time. Nothing of a request is
+    /// sent yet.
+    pub(super) async fn connect(
+        &self,
+        url: &Url,
+        left_alone: impl Fn(SocketAddr) -> Option<Duration>,
+    ) -> Result<Connection, HttpError> {
         if !self.allows(url) {
             return Err(HttpError::Forbidden);
         }
+        let last = Mutex::new(None);
         let connecting = async {
-            let tcp = self.reach(url).await?;
+            let (tcp, address) = self.reach(url, &left_alone, &last).await?;
             if url.scheme() == "http" {
-                return open(tcp).await;
+                return Ok((open(tcp).await?, address));
             }
             let config = self.tls().await?;
             let (host, _) = http_client::host_and_port(url);
             let name = ServerName::try_from(host);
             let name = name.map_err(|_| HttpError::NotConnected("the host has no name"))?;
             let tls = TlsConnector::from(config).connect(name, tcp).await;
-            open(tls.map_err(|_| HttpError::NotConnected("TLS failed"))?).await
+            let tls = tls.map_err(|_| HttpError::NotConnected("TLS failed"))?;
+            Ok((open(tls).await?, address))
         };
-        let late = |_| HttpError::NotConnected("no connection in time");
-        let (sender, connection) = timeout(CONNECT, connecting).await.map_err(late)??;
+        let connected = timeout(CONNECT, connecting).await;
+        let late = |_| HttpError::NotInTime(*last.lock());
+        let ((sender, connection), address) = connected.map_err(late)??;
         Ok(Connection {
             sender,
             _connection: connection,
+            address,
             url: url.clone(),
         })
     }
 
-    /// To the first public address of the host that accepts a connection.
-    async fn reach(&self, url: &Url) -> Result<TcpStream, HttpError> {
+    /// To the first public address of the host that accepts a connection. The last one that was tried is noted.
+    async fn reach(
+        &self,
+        url: &Url,
+        left_alone: impl Fn(SocketAddr) -> Option<Duration>,
+        last: &Mutex<Option<SocketAddr>>,
+    ) -> Result<(TcpStream, SocketAddr), HttpError> {
         let (host, port) = http_client::host_and_port(url);
         let found = tokio::net::lookup_host((host.as_str(), port)).await;
         let found = found.map_err(|_| HttpError::NotConnected("the host isn't known"))?;
@@ -169,12 +190,21 @@ impl Client {
         if allowed.is_empty() {
             return Err(HttpError::Forbidden);
         }
+        let mut shortest = None;
         for address in allowed {
+            if let Some(left) = left_alone(address) {
+                shortest = Some(shortest.map_or(left, |other| left.min(other)));
+                continue;
+            }
+            *last.lock() = Some(address);
             if let Ok(tcp) = TcpStream::connect(address).await {
-                return Ok(tcp);
+                return Ok((tcp, address));
             }
         }
-        Err(HttpError::NotConnected("the host refuses connections"))
+        Err(shortest.map_or(
+            HttpError::NotConnected("the host refuses connections"),
+            HttpError::LeftAlone,
+        ))
     }
 
     async fn tls(&self) -> Result<Arc<ClientConfig>, HttpError> {
@@ -199,10 +229,16 @@ where
 pub(super) struct Connection {
     sender: Sender,
     _connection: JoinSet<()>,
+    address: SocketAddr,
     url: Url,
 }
 
 impl Connection {
+    /// Whom it leads to.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Posts a body.
     pub(super) async fn post(
         mut self,
@@ -218,15 +254,16 @@ impl Connection {
         let request = request.map_err(|_| HttpError::NotConnected("a header can't be written"))?;
         match timeout(ANSWER, self.ask(request)).await {
             Ok(answered) => answered,
-            Err(_) => Err(HttpError::NoAnswer),
+            Err(_) => Err(HttpError::NoAnswer(self.address)),
         }
     }
 
     async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, HttpError> {
+        let address = self.address;
         let answer = self.sender.send_request(request).await;
         let answer = answer.map_err(|error| match error.is_canceled() {
             true => HttpError::NotConnected("the connection broke off"),
-            false => HttpError::NoAnswer,
+            false => HttpError::NoAnswer(address),
         })?;
         let retry_after = answer
             .headers()
@@ -291,7 +328,7 @@ mod tests {
     async fn a_name_that_leads_inside_is_not_followed() {
         let client = Client::new(false, None);
         let url: Url = "https://localhost.localdomain./".parse().unwrap();
-        let asked = client.connect(&url).await;
+        let asked = client.connect(&url, |_| None).await;
         assert!(matches!(
             asked.err(),
             Some(HttpError::Forbidden | HttpError::NotConnected("the host isn't known"))

@@ -7,6 +7,7 @@ mod encryption;
 mod fcm;
 mod hosts;
 mod http;
+mod places;
 mod vapid;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
 };
 
 use circuit_breaker::Breaker;
-use protocol::Invalid;
+use protocol::{Invalid, UserId};
 use serde_json::{Map, Value, json};
 use storage::DeviceAddress;
 use url::{Position, Url};
@@ -29,7 +30,10 @@ use crate::config::PushConfig;
 use self::http::{Answer, Client, Connection, HttpError};
 use fcm::{Fcm, FcmRoute};
 use hosts::Hosts;
+use places::Places;
 use vapid::Vapid;
+
+pub use places::Place;
 
 /// How long a push service keeps a message for a device that isn't reached, in seconds.
 const TIME_TO_LIVE: u32 = 24 * 60 * 60;
@@ -81,6 +85,7 @@ pub struct Push {
     hosts: Hosts,
     vapid: Option<Vapid>,
     fcm: Option<Fcm>,
+    places: Places,
     counts: Counts,
 }
 
@@ -113,6 +118,7 @@ impl Push {
                 .fcm
                 .as_ref()
                 .map(|account| Fcm::new(account.clone(), fcm_breaker())),
+            places: Places::default(),
             counts: Counts::default(),
         })
     }
@@ -166,6 +172,11 @@ impl Push {
         Ok(())
     }
 
+    /// A place among the pushes that are under way, unless the user has their share.
+    pub fn place(&self, user: &UserId) -> Option<Place> {
+        self.places.take(user)
+    }
+
     /// Connects to the service of a device, so that all is ready for a message that is sent at most once.
     ///
     /// # Errors
@@ -206,14 +217,15 @@ impl Push {
         // With its port: whoever names another one says nothing of this one.
         let host = url[Position::BeforeHost..Position::AfterPort].to_owned();
         if let Some(left) = self.hosts.left_alone(&host) {
-            return Err(PushError::Later {
-                why: "its service failed too often just now".to_owned(),
-                after: Some(left),
-            });
+            return Err(HttpError::LeftAlone(left).into());
         }
-        let connected = self.client.connect(&url).await;
-        if let Err(HttpError::NotConnected(_)) = connected {
-            self.hosts.failed(&host);
+        let left_alone = |address| self.hosts.address_left_alone(address);
+        let connected = self.client.connect(&url, left_alone).await;
+        match &connected {
+            Err(HttpError::NotConnected(_)) => self.hosts.failed(&host, None),
+            Err(HttpError::NotInTime(silent)) => self.hosts.failed(&host, *silent),
+            Ok(_)
+            | Err(HttpError::Forbidden | HttpError::LeftAlone(_) | HttpError::NoAnswer(_)) => {}
         }
         Ok(Way::Web {
             hosts: &self.hosts,
@@ -259,11 +271,11 @@ impl Route<'_> {
                 p256dh,
                 auth,
             } => {
-                let keys = (p256dh, auth);
+                let (keys, address) = ((p256dh, auth), connection.address());
                 let sent = send_web(connection, &authorization, keys, message).await;
                 match &sent {
-                    Err(PushError::Unknown) => hosts.failed(&host),
-                    _ => hosts.answered(&host),
+                    Err(PushError::Unknown) => hosts.failed(&host, Some(address)),
+                    _ => hosts.answered(&host, address),
                 }
                 sent
             }
@@ -353,12 +365,16 @@ impl Counts {
 impl From<HttpError> for PushError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::NotConnected(why) => Self::Later {
-                why: why.to_owned(),
+            HttpError::NotConnected(_) | HttpError::NotInTime(_) => Self::Later {
+                why: error.to_string(),
                 after: None,
             },
+            HttpError::LeftAlone(left) => Self::Later {
+                why: error.to_string(),
+                after: Some(left),
+            },
             HttpError::Forbidden => Self::Forbidden,
-            HttpError::NoAnswer => Self::Unknown,
+            HttpError::NoAnswer(_) => Self::Unknown,
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct StoredDevice {
     pub address: DeviceAddress,
     /// The session in which it was registered.
     pub session_id: Option<SessionId>,
+    /// When it was, the last time.
+    pub registered_at: Timestamp,
 }
 
 /// How a device is reached. Not to be shown: who has it can send there.
@@ -67,12 +69,7 @@ impl DeviceStore {
     }
 
     /// Adds a user's device or changes its address. Nobody else has the address afterwards.
-    pub async fn put(
-        &self,
-        user: &UserId,
-        device: &StoredDevice,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn put(&self, user: &UserId, device: &StoredDevice) -> Result<(), StoreError> {
         const INSERT: &str = "
             INSERT INTO devices (user_id, id, kind, address_hash, address, p256dh, auth, session_id, created_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -105,7 +102,7 @@ impl DeviceStore {
                 .bind(p256dh)
                 .bind(auth)
                 .bind(device.session_id.as_ref())
-                .bind(now),
+                .bind(device.registered_at),
             Statement::new(TRIM).bind(user).bind(PER_USER),
         ];
         self.sql.write(Some(user.as_str()), statements).await?;
@@ -139,7 +136,8 @@ impl DeviceStore {
     /// A user's devices.
     pub async fn of(&self, user: &UserId) -> Result<Vec<StoredDevice>, StoreError> {
         const SELECT: &str = "
-            SELECT id, kind, address, p256dh, auth, session_id FROM devices WHERE user_id = $1 ORDER BY id LIMIT 100";
+            SELECT id, kind, address, p256dh, auth, session_id, created_at FROM devices
+            WHERE user_id = $1 ORDER BY id LIMIT 100";
         let select = Statement::new(SELECT).bind(user);
         let rows = self.sql.read(Freshness::Latest, select).await?;
         rows.iter().map(read).collect()
@@ -166,5 +164,6 @@ fn read(row: &Row) -> Result<StoredDevice, StoreError> {
         id: row.get(0)?,
         address,
         session_id: row.get(5)?,
+        registered_at: row.get(6)?,
     })
 }

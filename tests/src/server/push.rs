@@ -2,13 +2,22 @@
 
 mod service;
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, UNIX_EPOCH},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::{
     api::Person,
+    external_tokens::{SECRET, shared},
     notified::{direct, say, start_with},
     test_app::{TestApp, on_a_fleet},
 };
@@ -325,9 +334,77 @@ async fn an_application_is_told_by_firebase() {
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_hang_keep_only_their_own_users_pushes_waiting() {
+    let mut service = Service::start().await;
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = hanging.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let asking = asked.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = hanging.accept().await {
+            asking.fetch_add(1, Relaxed);
+            held.push(stream);
+        }
+    });
+    let (app, _database) = start_with(&variables(&[])).await;
+    let (ana, bea, room) = two(&app).await;
+    for device in 0..20 {
+        let endpoint = format!("http://{address}/{device}");
+        let path = format!("/api/v1/devices/{device}");
+        app.put(&path, &bea, web_device(&endpoint))
+            .await
+            .expect(204);
+    }
+    say(&app, &ana, &room, "hello?").await;
+    within("a push that hangs", async {
+        while asked.load(Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let eve = app.register("eve").await;
+    app.put(DEVICE, &eve, browser(&service)).await.expect(204);
+    let other = direct(&app, &ana, &eve).await;
+    say(&app, &ana, &other, "hello").await;
+    service.next().await;
+    // Two, and two more whenever those are given up after ten seconds; without a bound sixteen at once.
+    assert!(asked.load(Relaxed) < 16);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_tokens_of_another_application_were_ended_is_not_pushed_to() {
+    let mut service = Service::start().await;
+    let (app, _database) = start_with(&variables(&[("EXTERNAL_TOKENS_SECRET", SECRET)])).await;
+    let (ana, bea, room) = two(&app).await;
+    let token = || {
+        let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
+        shared(&json!({ "sub": "ada", "iat": now, "exp": now + 600 }))
+    };
+    let mut ada = token();
+    let user = app.get("/api/v1/me", Some(&ada)).await.expect(200);
+    ada.id = user["user"]["id"].as_str().unwrap().to_owned();
+    let with_ada = direct(&app, &ana, &ada).await;
+    let of_ada = format!("http://{}/push/ada", service.address);
+    app.put(DEVICE, &ada, web_device(&of_ada)).await.expect(204);
+    app.put(DEVICE, &bea, browser(&service)).await.expect(204);
+    say(&app, &ana, &with_ada, "one").await;
+    assert!(service.next().await.head.starts_with("POST /push/ada "));
+    app.delete("/api/v1/sessions", &ada).await.expect(204);
+    say(&app, &ana, &with_ada, "two").await;
+    // What is sent later comes when the time of the other is over.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    say(&app, &ana, &room, "three").await;
+    assert!(service.next().await.head.starts_with("POST /push/secret "));
+    assert!(service.is_quiet());
+    app.stop().await;
+}
+
 /// Quiet hours that last for at least another hour, by the clock of nowhere in particular.
 fn quiet_now() -> Value {
-    let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let seconds = UNIX_EPOCH.elapsed().unwrap().as_secs();
     let hour = seconds / 3_600 % 24;
     let at = |hour: u64| format!("{:02}:00", hour % 24);
     json!({ "quietHours": { "from": at(hour + 23), "to": at(hour + 2), "timeZone": "UTC" } })
@@ -365,7 +442,7 @@ async fn in_quiet_hours_nothing_is_pushed_before_they_end() {
             let tables = rusqlite::Connection::open(data.join("tables/tables.db")).unwrap();
             let morning = "UPDATE notification_preferences SET quiet_from = NULL, quiet_to = NULL, time_zone = NULL";
             tables.execute(morning, []).unwrap();
-            let due = "UPDATE jobs SET due_at = 0 WHERE kind = 'notification.tell' AND id LIKE '%-q%'";
+            let due = "UPDATE jobs SET due_at = 0 WHERE kind = 'notification.dispatch' AND id LIKE '%-q%'";
             tables.execute(due, []).unwrap()
         })
         .await;

@@ -14,7 +14,10 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use std::{env, path::PathBuf, thread};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
 
 pub use own::Stack;
 pub use postgres::{Held, PostgresDatabase};
@@ -76,6 +79,11 @@ static ADDRESSES: LazyLock<String> = LazyLock::new(|| {
 /// # Panics
 /// If there is no such process, or if tests have no use for the signal.
 pub fn signal_process(pid: u32, signal: &str) {
+    assert!(signal_if_there(pid, signal), "there is no process {pid}");
+}
+
+/// As [`signal_process`], but false if there is no such process.
+fn signal_if_there(pid: u32, signal: &str) -> bool {
     let signal = match signal {
         "KILL" => Signal::KILL,
         "STOP" => Signal::STOP,
@@ -83,10 +91,14 @@ pub fn signal_process(pid: u32, signal: &str) {
         "TERM" => Signal::TERM,
         other => panic!("{other} isn't among the signals that tests send"),
     };
-    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+    match kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal) {
+        Err(Errno::SRCH) => return false,
+        sent => sent.unwrap(),
+    }
     if signal == Signal::STOP {
         wait_until_stopped(pid);
     }
+    true
 }
 
 /// On a loaded machine, threads go on until the one that takes the signal has run.
@@ -99,7 +111,9 @@ fn wait_until_stopped(pid: u32) {
         matches!(state, None | Some(b'T' | b'Z' | b'X'))
     };
     loop {
-        let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let Ok(mut tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            return;
+        };
         if tasks.all(|task| task.is_ok_and(is_stopped)) {
             return;
         }

@@ -10,7 +10,7 @@ use std::{env, thread};
 
 use mongodb::bson::doc;
 
-use crate::{ROOT, in_database, signal_process, value};
+use crate::{ROOT, in_database, signal_if_there, signal_process, value};
 
 /// The first ports of the hundreds that stacks may have which tests start for themselves.
 const HUNDREDS: std::ops::Range<u16> = 230..250;
@@ -130,7 +130,14 @@ impl Stack {
     /// # Panics
     /// If it doesn't run.
     pub fn signal(&self, member: &str, signal: &str) {
-        let pid = fs::read_to_string(self.directory.join(member).join("pid")).unwrap();
+        let directory = fs::canonicalize(self.directory.join(member)).unwrap();
+        let pid = fs::read_to_string(directory.join("pid")).unwrap();
+        // The pid of one that has ended may be another process's by now.
+        let works_in = fs::read_link(format!("/proc/{}/cwd", pid.trim()));
+        assert!(
+            works_in.is_ok_and(|it| it.starts_with(directory)),
+            "{member} doesn't run"
+        );
         signal_process(pid.trim().parse().unwrap(), signal);
     }
 
@@ -149,8 +156,8 @@ impl Stack {
             let shown = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
             if works_there && name.trim() == "postgres" && shown.contains(title) {
                 let pid = process.file_name().into_string().unwrap();
-                signal_process(pid.parse().unwrap(), signal);
-                signalled += 1;
+                // Some come and go by themselves.
+                signalled += u32::from(signal_if_there(pid.parse().unwrap(), signal));
             }
         }
         assert!(signalled > 0, "{member} has no process {title:?}");
@@ -236,17 +243,29 @@ impl Stack {
         }
     }
 
-    /// The member that is the primary of the replica set, such as `mongodb/member-0`.
+    /// The member that is the primary of the replica set, such as `mongodb/member-0`, once there is one: on a busy machine
+    /// the members may elect another at any moment.
     ///
     /// # Panics
-    /// If there is none.
+    /// If none is elected within a minute.
     pub async fn primary(&self) -> String {
         let uri = self.get("MONGODB_URI");
         let client = mongodb::Client::with_uri_str(uri).await.unwrap();
-        let hello = doc! { "hello": 1 };
-        let answer = client.database("admin").run_command(hello).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let address = loop {
+            let admin = client.database("admin");
+            let answer = admin.run_command(doc! { "hello": 1 }).await;
+            let primary = answer
+                .as_ref()
+                .ok()
+                .and_then(|it| it.get_str("primary").ok());
+            if let Some(address) = primary {
+                break address.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no primary: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         client.shutdown().await;
-        let address = answer.get_str("primary").unwrap();
         let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
         format!("mongodb/member-{}", port - self.port(40))
     }

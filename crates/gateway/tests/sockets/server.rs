@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
 /// How long anything may take that has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What sessions were notices.
 #[derive(Default)]

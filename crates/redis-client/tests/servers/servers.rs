@@ -7,7 +7,7 @@ use redis_client::{Incoming, Options, RedisClient, RedisError, RedisUrl, Subscri
 use stack::Stack;
 
 /// Within which everything must have happened. Long, for the machine may be busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Servers {
     stack: Stack,

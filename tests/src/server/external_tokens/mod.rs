@@ -20,7 +20,8 @@ use super::{
 use crate::deadline::within;
 
 const ME: &str = "/api/v1/me";
-const SECRET: &str = "a secret of two applications, 32 bytes";
+/// Of [`shared`] tokens.
+pub const SECRET: &str = "a secret of two applications, 32 bytes";
 
 fn now() -> i64 {
     Timestamp::now().unix_ms() / 1_000
@@ -52,7 +53,8 @@ fn bearer(token: String) -> Person {
     }
 }
 
-fn shared(claims: &Value) -> Person {
+/// Who has a token that is signed with [`SECRET`].
+pub fn shared(claims: &Value) -> Person {
     let header = json!({ "alg": "HS256", "typ": "JWT" });
     bearer(sign_with_secret(SECRET.as_bytes(), &header, claims))
 }
