@@ -53,6 +53,7 @@ export default defineConfig({
   plugins: [react(), apiDocs(), compressed()],
   resolve: {
     alias: {
+      "@tertulia/sdk/admin": path("../sdk/src/admin.ts"),
       "@tertulia/sdk": path("../sdk/src/index.ts"),
       "socket.io-client": path("node_modules/socket.io-client"),
     },
@@ -61,8 +62,6 @@ export default defineConfig({
     target: "es2022",
     // Inlined files would be data: URLs, which the page's policy forbids.
     assetsInlineLimit: 0,
-    // All of it is smaller than the request for a part would be worth.
-    cssCodeSplit: false,
     modulePreload: { polyfill: false },
   },
   server: {

@@ -1,6 +1,6 @@
 // A server of its own for a test: the built binary on a free port, with a directory that goes with it.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const START_MS = 30_000;
@@ -53,7 +54,28 @@ export class Server {
 
   /** Starts, or starts again with what there is, and resolves once it is ready. */
   async run() {
-    const env = {
+    const child = spawn(program(), ["serve"], { env: this.#environment(), stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
+    const until = Date.now() + START_MS;
+    while (Date.now() < until) {
+      if (child.exitCode !== null) throw new Error(`the server ended:\n${this.#log}`);
+      const ready = await fetch(`${this.url}/health/ready`).catch(() => null);
+      if (ready?.ok) return;
+      await pause(50);
+    }
+    throw new Error(`the server isn't ready:\n${this.#log}`);
+  }
+
+  /** Makes somebody an administrator, as whoever runs it would: from the command line, while it is stopped. */
+  async grant(username) {
+    await this.drain();
+    await promisify(execFile)(program(), ["admin", "grant", username], { env: this.#environment() });
+    await this.run();
+  }
+
+  #environment() {
+    return {
       ...Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))),
       HOST: "127.0.0.1",
       PORT: String(this.port),
@@ -67,17 +89,6 @@ export class Server {
       LOG_LEVEL: "warn",
       ...this.env,
     };
-    const child = spawn(program(), ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
-    this.#process = child;
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.#log = (this.#log + text).slice(-20_000)));
-    const until = Date.now() + START_MS;
-    while (Date.now() < until) {
-      if (child.exitCode !== null) throw new Error(`the server ended:\n${this.#log}`);
-      const ready = await fetch(`${this.url}/health/ready`).catch(() => null);
-      if (ready?.ok) return;
-      await pause(50);
-    }
-    throw new Error(`the server isn't ready:\n${this.#log}`);
   }
 
   /** Ends it as a power cut would. */

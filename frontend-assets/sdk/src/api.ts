@@ -63,17 +63,19 @@ export type Api = {
 
 /** A request without its types. */
 export interface PlainRequest {
-  path?: Record<string, string>;
+  path?: Record<string, string | number>;
   query?: Record<string, unknown>;
   body?: unknown;
   signal?: AbortSignal;
+  /** The answer is given unread, however long reading it takes. */
+  isRaw?: boolean;
 }
 
 /** Makes one request to `/api/v1/`, and no other if it fails. */
 export type Send = (method: string, route: string, request: PlainRequest, token?: string) => Promise<unknown>;
 
 export function sender(origin: string, fetch: typeof globalThis.fetch): Send {
-  return async (method, route, { path = {}, query = {}, body, signal }, token) => {
+  return async (method, route, { path = {}, query = {}, body, signal, isRaw }, token) => {
     const filled = route.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(path[name] ?? ""));
     const asked = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
     const search =
@@ -82,22 +84,26 @@ export function sender(origin: string, fetch: typeof globalThis.fetch): Send {
     if (token) headers["authorization"] = `Bearer ${token}`;
     if (body !== undefined) headers["content-type"] = "application/json";
 
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), TIMEOUT_MS);
     const request: RequestInit = {
       method: method.toUpperCase(),
       headers,
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      signal: signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal,
     };
     if (body !== undefined) request.body = JSON.stringify(body);
     try {
       const response = await fetch(`${origin}/api/v1/${filled}${search}`, request);
       if (!response.ok) throw await problem(response);
+      if (isRaw) return response;
       // An answer without content has no type either.
       return response.headers.has("content-type") ? await response.json() : undefined;
     } catch (error) {
       if (error instanceof TertuliaError) throw error;
       if (signal?.aborted) throw signal.reason;
-      throw timeout.aborted ? TertuliaError.timeout() : TertuliaError.network();
+      throw timeout.signal.aborted ? TertuliaError.timeout() : TertuliaError.network();
+    } finally {
+      clearTimeout(timer);
     }
   };
 }

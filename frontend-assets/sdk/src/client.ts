@@ -1,7 +1,14 @@
 // The client: one signed-in user, one connection, and the rooms and messages that go over it.
 
 import { sender, type Api, type Method, type PlainRequest } from "./api.js";
-import { Connection, type Answer, type ConnectionState, type ServerEvent, type SocketFactory } from "./connection.js";
+import {
+  Connection,
+  type Answer,
+  type ConnectionState,
+  type NamespaceSocket,
+  type ServerEvent,
+  type SocketFactory,
+} from "./connection.js";
 import { Emitter, type Unsubscribe } from "./emitter.js";
 import { TertuliaError } from "./error.js";
 import { FallbackStorage } from "./fallback-storage.js";
@@ -221,6 +228,16 @@ export class Tertulia {
   /** Makes a room, or finds the direct room of two. */
   async createRoom(room: Schemas["CreateRoom"]): Promise<RoomInfo> {
     return (await this.api.post("rooms", { body: room })).room;
+  }
+
+  /** @internal A socket of another namespace; see `Namespace`. */
+  beside(namespace: string): NamespaceSocket | undefined {
+    return this.#connection.beside(namespace);
+  }
+
+  /** The answer of a route as it is, such as an export that is too long to be read at once. */
+  async download(route: string, query: Record<string, unknown> = {}, signal?: AbortSignal): Promise<Response> {
+    return (await this.#session.request("get", route, { query, isRaw: true, ...(signal && { signal }) })) as Response;
   }
 
   /** Sends any client event, once there is a connection. Rejects with {@link TertuliaError}. */

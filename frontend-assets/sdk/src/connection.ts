@@ -46,7 +46,9 @@ export interface SocketLike {
 /** What this package uses of a socket of another namespace. */
 export interface NamespaceSocket {
   connect(): unknown;
-  on(event: "connect", listener: () => void): unknown;
+  disconnect(): unknown;
+  emit(event: string, payload: unknown, answer: (ack: unknown) => void): unknown;
+  on(event: "connect" | "disconnect" | "connect_error", listener: (...args: any[]) => void): unknown;
   onAny(listener: (...event: any[]) => void): unknown;
 }
 
@@ -105,9 +107,14 @@ export class Connection {
     socket.on("connect_error", (error: Error & { data?: Partial<ErrorBody> }) => this.#failed(error));
     socket.on("disconnect", (reason: string) => this.#disconnected(reason));
     socket.onAny((...event) => this.#event(event as ServerEvent));
-    this.#notifications = socket.beside?.("/notifications", (answer) => answer({ token: this.#token }));
+    this.#notifications = this.beside("/notifications");
     this.#notifications?.on("connect", () => on.attended());
     this.#notifications?.onAny((name: string, payload: unknown) => on.notification(name, payload));
+  }
+
+  /** A socket of another namespace over this connection, which whoever has it connects. */
+  beside(namespace: string): NamespaceSocket | undefined {
+    return this.#socket.beside?.(namespace, (answer) => answer({ token: this.#token }));
   }
 
   get state(): ConnectionState {

@@ -30,6 +30,8 @@ export function officialClient(origin: string): SocketFactory {
         others.push(other);
         return {
           connect: () => other.connected || other.active || other.connect(),
+          disconnect: () => other.disconnect(),
+          emit: (event, payload, answer) => other.emit(event, payload, answer),
           on: (event, listener) => other.on(event, listener),
           onAny: (listener) => other.onAny(listener),
         };

@@ -1,6 +1,7 @@
 // Who is signed in decides what there is to see; the address decides which part of it.
 
 import { lazy, Suspense, useEffect } from "react";
+import { Route, Switch } from "wouter";
 import { mailLink } from "./account/mail-link.ts";
 import { SignIn } from "./account/SignIn.tsx";
 import * as rooms from "./rooms/my-rooms.ts";
@@ -11,6 +12,7 @@ import { useText } from "./text/index.ts";
 import { Toasts } from "./ui/toasts.tsx";
 import styles from "./shell.module.css";
 
+const Dashboard = lazy(() => import("./admin/Dashboard.tsx"));
 const MailLinkPage = lazy(() => import("./account/MailLinkPage.tsx"));
 
 export function App() {
@@ -50,5 +52,16 @@ function SignedIn() {
     rooms.start();
     return rooms.stop;
   }, []);
-  return <Shell />;
+  return (
+    <Suspense fallback={<Starting />}>
+      <Switch>
+        <Route path="/admin/*?">
+          <Dashboard />
+        </Route>
+        <Route>
+          <Shell />
+        </Route>
+      </Switch>
+    </Suspense>
+  );
 }

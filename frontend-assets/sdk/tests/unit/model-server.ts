@@ -65,6 +65,40 @@ class ModelRoom {
   }
 }
 
+/** A namespace beside the rooms, of which a test plays the server. */
+export class ModelNamespace implements NamespaceSocket {
+  readonly #listeners = new Map<string, (...args: never[]) => void>();
+  /** How often the client has asked to be let in, and has left. */
+  connects = 0;
+  disconnects = 0;
+  /** What was sent, with what answers it. */
+  readonly sent: { event: string; payload: unknown; answer: (ack: unknown) => void }[] = [];
+
+  connect(): void {
+    this.connects++;
+  }
+
+  disconnect(): void {
+    this.disconnects++;
+  }
+
+  emit(event: string, payload: unknown, answer: (ack: unknown) => void): void {
+    this.sent.push({ event, payload, answer });
+  }
+
+  on(event: string, listener: (...args: never[]) => void): void {
+    this.#listeners.set(event, listener);
+  }
+
+  onAny(listener: (...args: never[]) => void): void {
+    this.#listeners.set("any", listener);
+  }
+
+  tell(event: string, ...args: unknown[]): void {
+    this.#listeners.get(event)?.(...(args as never[]));
+  }
+}
+
 /** One client's socket. */
 class ModelSocket implements SocketLike {
   readonly #listeners = new Map<string, (...args: never[]) => void>();
@@ -89,15 +123,20 @@ class ModelSocket implements SocketLike {
     this.#listeners.set(event, listener);
   }
 
-  /** The namespace of notifications: connected with the rest, unless the server has none. */
-  beside(_: string, auth: (answer: (auth: ConnectAuth) => void) => void): NamespaceSocket {
+  /** That of notifications is connected with the rest, unless the server has none; others as the test says. */
+  beside(name: string, auth: (answer: (auth: ConnectAuth) => void) => void): NamespaceSocket {
+    if (name !== "/notifications") return this.others;
     let connected = (): void => {};
     return {
       connect: () => auth(({ token }) => this.server.tokens.has(token) && this.server.hasNotifications && connected()),
-      on: (_, listener) => void (connected = listener),
+      disconnect: () => {},
+      emit: () => {},
+      on: (event, listener) => void (event === "connect" && (connected = listener)),
       onAny: (listener) => void (this.notify = listener),
     };
   }
+
+  readonly others = new ModelNamespace();
 
   /** Tells something in the namespace of notifications. */
   notify: (event: string, payload: unknown) => void = () => {};

@@ -1,6 +1,6 @@
 // One's rooms and people, what is unread, and how the connection is.
 
-import { Bell, Compass, Hash, Lock, PenLine, Plus, Search, Settings } from "lucide-react";
+import { Bell, Compass, Hash, LayoutDashboard, Lock, PenLine, Plus, Search, Settings } from "lucide-react";
 import { memo, useMemo, useState } from "react";
 import { Link, useRoute } from "wouter";
 import { ConnectionBadge } from "../ConnectionState.tsx";
@@ -87,6 +87,11 @@ export function Sidebar({ className, onOpen }: Props) {
           </span>
           <span className={controls.faint}>{me.guest ? text.guestBadge : `@${me.username}`}</span>
         </span>
+        {me.role === "admin" && (
+          <Link href="/admin" className={controls.icon} aria-label={text.dashboard} title={text.dashboard}>
+            <LayoutDashboard size={18} aria-hidden />
+          </Link>
+        )}
         {!me.guest && <Notifications onOpen={() => onOpen("notifications")} />}
         <button type="button" className={controls.icon} onClick={() => onOpen("settings")} aria-label={text.settings} title={text.settings}>
           <Settings size={18} aria-hidden />

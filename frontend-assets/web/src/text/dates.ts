@@ -2,12 +2,13 @@
 
 import { locale, text } from "./index.ts";
 
-type Style = "time" | "day" | "full";
+type Style = "time" | "day" | "full" | "moment";
 
 const STYLES: Record<Style, Intl.DateTimeFormatOptions> = {
   time: { hour: "2-digit", minute: "2-digit" },
   day: { weekday: "long", day: "numeric", month: "long" },
   full: { dateStyle: "long", timeStyle: "short" },
+  moment: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" },
 };
 
 const formats = new Map<string, Intl.DateTimeFormat>();
@@ -21,6 +22,8 @@ function format(style: Style, at: Date): string {
 
 export const time = (at: string): string => format("time", new Date(at));
 export const full = (at: string): string => format("full", new Date(at));
+/** To the second, for lists of what happened. */
+export const moment = (at: string): string => format("moment", new Date(at));
 
 /** Whether both lie on the same day here. */
 export function isSameDay(one: string, other: string): boolean {

@@ -225,6 +225,7 @@ export const en = {
   roomNotifications: "Notifications of this room",
   notify: { all: "Every message", mentions: "Mentions of me and answers to me", nothing: "Nothing" },
 
+  dashboard: "Dashboard",
   settings: "Settings",
   signOut: "Sign out",
   profile: "Profile",

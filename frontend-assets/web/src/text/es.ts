@@ -227,6 +227,7 @@ export const es: Text = {
   roomNotifications: "Notificaciones de esta sala",
   notify: { all: "Todos los mensajes", mentions: "Menciones y respuestas", nothing: "Nada" },
 
+  dashboard: "Panel de control",
   settings: "Ajustes",
   signOut: "Cerrar sesión",
   profile: "Perfil",

@@ -19,12 +19,13 @@ interface Props {
   children: ReactNode;
   actions: readonly MenuAction[];
   onToggle?: (isOpen: boolean) => void;
+  tabIndex?: number;
 }
 
-export function Menu({ label, className, children, actions, onToggle }: Props) {
+export function Menu({ label, className, children, actions, onToggle, tabIndex }: Props) {
   return (
     <Ariakit.MenuProvider placement="bottom-end" {...(onToggle && { setOpen: onToggle })}>
-      <Ariakit.MenuButton className={className} aria-label={label} title={label}>
+      <Ariakit.MenuButton className={className} aria-label={label} title={label} {...(tabIndex !== undefined && { tabIndex })}>
         {children}
       </Ariakit.MenuButton>
       <Ariakit.Menu className={styles.menu} gutter={4} portal unmountOnHide aria-label={label}>
