@@ -69,8 +69,9 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = port.local_addr().unwrap().port();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
         let limits = [
             "STRANGERS",
             "READS",
@@ -81,7 +82,7 @@ impl Server {
             "GUESTS",
         ];
         let limits = limits.map(|tier| (format!("RATE_LIMIT_{tier}"), "100000/1m"));
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut child = Command::new(std::env::current_exe().unwrap())
             .arg(SERVE)
             .env("DATA_DIR", data.path())
             .env("HOST", "127.0.0.1")
@@ -94,6 +95,7 @@ impl Server {
             .unwrap();
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         while TcpStream::connect(address).is_err() {
+            assert_eq!(child.try_wait().unwrap(), None, "the server has ended");
             thread::sleep(Duration::from_millis(20));
         }
         Self {

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const START_MS = 30_000;
+const START_MS = 60_000;
 
 const PROGRAMS = ["target/debug/server-under-test", "target/debug/tertulia", "target/release/tertulia"];
 
