@@ -79,7 +79,8 @@ impl Server {
             "MESSAGES",
             "EVENTS",
             "CONNECTS",
-            "GUESTS",
+            "REGISTRATIONS",
+            "UPLOADS",
         ];
         let limits = limits.map(|tier| (format!("RATE_LIMIT_{tier}"), "100000/1m"));
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -129,10 +130,10 @@ fn measure() {
     );
     println!("|---|---|---|---|---|---|---|");
     let server = Server::start();
-    let uploaders: Vec<_> = (0..UPLOADS).map(|_| guest(server.address)).collect();
+    let uploaders: Vec<_> = (0..UPLOADS).map(|_| register(server.address)).collect();
     let (mut rooms, mut people) = (Vec::new(), Vec::new());
     for number in 0..PEOPLE {
-        let token = guest(server.address);
+        let token = register(server.address);
         if number % ROOM == 0 {
             let body = json!({ "name": "a room", "kind": "public" });
             let made = ask(server.address, "POST", "/api/v1/rooms", &token, &body);
@@ -283,9 +284,10 @@ fn upload(server: SocketAddrV4, token: &str, photo: &[u8]) {
     }
 }
 
-fn guest(server: SocketAddrV4) -> String {
-    let body = json!({ "displayName": "somebody" });
-    let tokens = ask(server, "POST", "/api/v1/auth/guest", "", &body);
+fn register(server: SocketAddrV4) -> String {
+    let name = format!("user-{:x}", rand::random::<u64>());
+    let body = json!({ "username": name, "password": "correct horse battery" });
+    let tokens = ask(server, "POST", "/api/v1/auth/register", "", &body);
     tokens["accessToken"].as_str().unwrap().to_owned()
 }
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, message, mustBeAccessible, open, signIn, write } from "./browser.mjs";
 import { api, makeRoom, register } from "./people.mjs";
-import { choose, give, picture, textFile } from "./pictures.mjs";
+import { STORED, choose, give, picture, textFile } from "./pictures.mjs";
 import { Server } from "./server.mjs";
 
 let server, browser, ana, kitchen, anas, brunos;
@@ -29,7 +29,7 @@ after(async () => {
 
 const uploads = (page, state) => page.locator(state ? `[data-upload="${state}"]` : "[data-upload]");
 const shown = (page, body) => message(page, body).locator('button[data-attachment="ready"]');
-const loaded = (locator) => locator.locator("img").evaluate((img) => img.decode().then(() => img.naturalWidth > 0));
+const loaded = (locator) => locator.locator(STORED).evaluate((img) => img.decode().then(() => img.naturalWidth > 0));
 
 test("a picture and a file go with a message, and the other sees them", async () => {
   await choose(anas, await picture(browser, { name: "oven.png", width: 1200, height: 800 }), textFile("shopping list.txt"));

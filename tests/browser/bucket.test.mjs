@@ -6,7 +6,7 @@ import { createServer, request } from "node:http";
 import { after, before, test } from "node:test";
 import { launch, message, open, signIn, write } from "./browser.mjs";
 import { makeRoom, register } from "./people.mjs";
-import { choose, picture, textFile } from "./pictures.mjs";
+import { STORED, choose, picture, textFile } from "./pictures.mjs";
 import { Server } from "./server.mjs";
 import { settingsOf } from "./services.mjs";
 
@@ -36,7 +36,7 @@ async function conversation(env) {
 
 const uploaded = (page) => page.locator('[data-upload="ready"]').waitFor();
 const shown = (page, name) => page.getByRole("button", { name: `Open the picture ${name}` });
-const source = (locator) => locator.locator("img").evaluate((img) => img.decode().then(() => img.currentSrc));
+const source = (locator) => locator.locator(STORED).evaluate((img) => img.decode().then(() => img.currentSrc));
 
 /** Both send a picture, and see the other's; the answer has where each upload went and where each picture came from. */
 async function exchange([anas, brunos]) {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { launch, message, open, signIn, write } from "./browser.mjs";
 import { api, makeRoom, register } from "./people.mjs";
-import { choose, picture } from "./pictures.mjs";
+import { STORED, choose, picture } from "./pictures.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 // That of the tests which break services.
@@ -38,7 +38,7 @@ after(async () => {
 });
 
 const shown = (page, name) => page.getByRole("button", { name: `Open the picture ${name}` });
-const isSeen = (page, name) => shown(page, name).locator("img").evaluate((img) => img.decode());
+const isSeen = (page, name) => shown(page, name).locator(STORED).evaluate((img) => img.decode());
 
 async function send(page, name, body) {
   await choose(page, await picture(browser, { name, width: 1200, height: 800 }));

@@ -45,3 +45,6 @@ export const give = (page, event, ...files) =>
     },
     { event, files: files.map(({ name, mimeType, buffer }) => ({ name, mimeType, base64: buffer.toString("base64") })) },
   );
+
+/** A picture as the server has it. Whoever sent it sees their own file until it is there, and both for a moment. */
+export const STORED = 'img:not([src^="blob:"])';
