@@ -1,4 +1,4 @@
-// The dashboard of staff and administrators: a section beside the list of those that one's role may see.
+// The dashboard of administrators: a section beside the list of all.
 
 import { useQuery } from "@tanstack/react-query";
 import { ArrowLeft } from "lucide-react";
@@ -10,7 +10,7 @@ import { connection, tertulia, useMe } from "../tertulia.ts";
 import { useText } from "../text/index.ts";
 import controls from "../ui/controls.module.css";
 import { Waiting } from "../ui/Waiting.tsx";
-import { SECTIONS, sectionsOf } from "./sections.tsx";
+import { SECTIONS } from "./sections.tsx";
 import { useAdminText } from "./text/index.ts";
 import styles from "./admin.module.css";
 
@@ -34,10 +34,9 @@ export default function Dashboard() {
   const text = useAdminText();
   const { toRooms } = useText();
   const { role, isPending } = useRole();
-  const sections = sectionsOf(role);
-  const [first] = sections;
+  const [first] = SECTIONS;
   useTitle(text.dashboard);
-  if (!first)
+  if (role !== "admin" || !first)
     return (
       <main className={styles.closed}>
         {isPending ? (
@@ -54,11 +53,11 @@ export default function Dashboard() {
     );
   return (
     <div className={styles.dashboard}>
-      <Sections role={role} />
+      <Sections />
       <main className={styles.main}>
         <ConnectionLine />
         <Switch>
-          {sections.map(({ name, Page }) => (
+          {SECTIONS.map(({ name, Page }) => (
             <Route key={name} path={`/admin/${name}`}>
               <Page />
             </Route>
@@ -72,7 +71,7 @@ export default function Dashboard() {
   );
 }
 
-function Sections({ role }: { role: string }) {
+function Sections() {
   const text = useAdminText();
   const [location] = useLocation();
   const current = useRef<HTMLAnchorElement>(null);
@@ -89,7 +88,7 @@ function Sections({ role }: { role: string }) {
         <ConnectionBadge />
       </header>
       <ul className={styles.sections}>
-        {SECTIONS.filter((section) => sectionsOf(role).includes(section)).map(({ name, icon: Icon, titleOf }) => {
+        {SECTIONS.map(({ name, icon: Icon, titleOf }) => {
           const isCurrent = location === `/admin/${name}`;
           return (
             <li key={name}>

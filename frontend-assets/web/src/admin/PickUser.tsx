@@ -11,6 +11,7 @@ import { nameOf } from "../text/names.ts";
 import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Name } from "../ui/Name.tsx";
+import { SearchField } from "../ui/SearchField.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
 import { useAdminText } from "./text/index.ts";
@@ -55,15 +56,7 @@ function Find({ onPick }: { onPick: (userId: string) => void }) {
   const { data, error, isFetching, refetch } = usePeople(query);
   return (
     <div className={styles.find}>
-      <input
-        type="search"
-        className={controls.input}
-        value={words}
-        onChange={({ target }) => setWords(target.value)}
-        maxLength={256}
-        placeholder={text.pickUser}
-        aria-label={text.pickUser}
-      />
+      <SearchField words={words} onWords={setWords} label={text.pickUser} />
       {query !== "" && !data && (isFetching || error) && <Waiting error={!isFetching && error} onRetry={() => void refetch()} />}
       {query !== "" && data?.users.length === 0 && <p className={controls.empty}>{noMatch}</p>}
       <ul className={styles.found}>

@@ -1,6 +1,5 @@
-// The sections of the dashboard, and who may see each.
+// The sections of the dashboard.
 
-import type { User } from "@tertulia/sdk";
 import { CalendarDays, KeyRound, MonitorSmartphone, RotateCcw, ScrollText, Server, Timer, Zap, type LucideIcon } from "lucide-react";
 import type { ComponentType } from "react";
 import { Audit } from "./Audit.tsx";
@@ -19,8 +18,6 @@ export interface Section {
   readonly icon: LucideIcon;
   readonly titleOf: (text: AdminText) => string;
   readonly Page: ComponentType;
-  /** Staff see it, too. */
-  readonly isForStaff?: boolean;
 }
 
 export const SECTIONS: readonly Section[] = [
@@ -33,9 +30,3 @@ export const SECTIONS: readonly Section[] = [
   { name: "days", icon: CalendarDays, titleOf: (text) => text.days.title, Page: Days },
   { name: "keys", icon: KeyRound, titleOf: (text) => text.keys.title, Page: Keys },
 ];
-
-/** Those that a role may see. */
-export function sectionsOf(role: User["role"] | string): readonly Section[] {
-  if (role === "admin") return SECTIONS;
-  return role === "staff" ? SECTIONS.filter(({ isForStaff }) => isForStaff) : [];
-}

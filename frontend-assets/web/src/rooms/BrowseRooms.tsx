@@ -13,6 +13,7 @@ import { useWhereabouts } from "../whereabouts.ts";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
 import { Name } from "../ui/Name.tsx";
+import { SearchField } from "../ui/SearchField.tsx";
 import { complain } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
@@ -32,16 +33,7 @@ export default function BrowseRooms({ onClose }: { onClose: () => void }) {
   const rooms = data?.pages.flatMap((page) => page.rooms) ?? [];
   return (
     <Dialog title={text.browse} onClose={onClose} isWide>
-      <input
-        type="search"
-        className={controls.input}
-        value={words}
-        onChange={({ target }) => setWords(target.value)}
-        maxLength={256}
-        placeholder={text.findRoom}
-        aria-label={text.findRoom}
-        autoFocus
-      />
+      <SearchField words={words} onWords={setWords} label={text.findRoom} autoFocus />
       {(isPending || error) && <Waiting error={error} onRetry={() => void refetch()} />}
       {data && rooms.length === 0 && <p className={controls.empty}>{text.noMatch}</p>}
       <ul>

@@ -12,6 +12,7 @@ import { Avatar } from "../ui/Avatar.tsx";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog.tsx";
 import { Name } from "../ui/Name.tsx";
+import { SearchField } from "../ui/SearchField.tsx";
 import { complain, say } from "../ui/toasts.tsx";
 import { useDebounced } from "../ui/useDebounced.ts";
 import { Waiting } from "../ui/Waiting.tsx";
@@ -77,16 +78,7 @@ function People({ title, action, onPick, isDone, onQuery, onClose }: Props) {
     onPick(user).catch((error: unknown) => (isRefused(error, "forbidden") ? say(text.errors.blocked, true) : complain(error)));
   return (
     <Dialog title={title} onClose={onClose}>
-      <input
-        type="search"
-        className={controls.input}
-        value={words}
-        onChange={({ target }) => setWords(target.value)}
-        maxLength={256}
-        placeholder={text.findPeopleHint}
-        aria-label={text.findPeople}
-        autoFocus
-      />
+      <SearchField words={words} onWords={setWords} label={text.findPeople} placeholder={text.findPeopleHint} autoFocus />
       {query !== "" && !data && (isFetching || error) && <Waiting error={!isFetching && error} onRetry={() => void refetch()} />}
       {query !== "" && data && people.length === 0 && <p className={controls.empty}>{text.noMatch}</p>}
       <ul>
